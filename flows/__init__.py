@@ -1,0 +1,1 @@
+"""When things run: methods, the engine, the command line."""

@@ -1,0 +1,1 @@
+"""Radiance fields: grids, heads and the field that joins them."""

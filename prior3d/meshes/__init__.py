@@ -1,0 +1,1 @@
+"""Mesh extraction, texture atlases, baking and files."""

@@ -1,0 +1,1 @@
+"""Frozen diffusion models as priors: loading, text embedding, guidance."""

@@ -1,0 +1,32 @@
+"""The continuous camera, as the vector that camera-conditioned priors take as their class label.
+
+A prior that understands it has `class_embed_type="projection"` and `projection_class_embeddings_input_dim=CAMERA_DIM`
+in its UNet's configuration; the last entry says whether a camera is known at all, so a zero vector means "no camera".
+"""
+
+import torch
+from torch import Tensor
+
+CAMERA_DIM = 16
+
+
+def camera_embedding(azimuth_deg: Tensor, elevation_deg: Tensor) -> Tensor:
+    """Embed viewing directions for a camera-conditioned prior.
+
+    Args:
+        azimuth_deg: [views], 0 sees the object's front, counter-clockwise from above.
+        elevation_deg: [views], 0 is the horizon, 90 the top.
+
+    Returns:
+        [views, CAMERA_DIM]: four harmonics of the azimuth, two of the elevation, the unit direction, a validity flag.
+    """
+    azimuth, elevation = torch.deg2rad(azimuth_deg.float()), torch.deg2rad(elevation_deg.float())
+    harmonics = [f(k * azimuth) for k in (1, 2, 3, 4) for f in (torch.sin, torch.cos)]
+    heights = [f(k * elevation) for k in (1, 2) for f in (torch.sin, torch.cos)]
+    direction = [elevation.cos() * azimuth.cos(), elevation.cos() * azimuth.sin(), elevation.sin()]
+    return torch.stack([*harmonics, *heights, *direction, torch.ones_like(azimuth)], dim=-1)
+
+
+def no_camera(n_views: int) -> Tensor:
+    """The embedding of an unknown camera: [n_views, CAMERA_DIM] of zeros."""
+    return torch.zeros(n_views, CAMERA_DIM)
