@@ -130,12 +130,12 @@ def torus(ring: float, tube: float, segments: int = SEGMENTS) -> Solid:
 
 
 def pipe(path: Array, radius: float, closed: bool = False, sides: int = 14) -> Solid:
-    """Sweep a circle along a path [n, 3] that lies in one plane through z or in the xy plane; open ends are capped."""
+    """Sweep a circle along a path [n, 3] that bends and lies in one plane; open ends are capped."""
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
     if not closed:
         ahead[0], ahead[-1] = path[1] - path[0], path[-1] - path[-2]
     ahead = _unit(ahead)
-    plane = np.cross(path[1] - path[0], path[len(path) // 2] - path[0])
+    plane = np.cross(path[1] - path[0], path[-1] - path[0])
     binormal = plane / np.linalg.norm(plane)
     side = np.cross(binormal, ahead)
     angles = np.linspace(0, 2 * np.pi, sides, endpoint=False)
