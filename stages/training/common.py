@@ -34,7 +34,7 @@ def report(**fields: Any) -> None:
 
 
 class World:
-    """The rendered world of one split, memory-mapped.
+    """The rendered world of one split, in memory (random reads of a mapped file fall back to the disk, and wait).
 
     Attributes:
         rgba: [n, size, size, 4] uint8, premultiplied.
@@ -43,8 +43,8 @@ class World:
     """
 
     def __init__(self, folder: Path, split: str):
-        self.rgba = np.load(folder / f"{split}.rgba.npy", mmap_mode="r")
-        self.views = np.load(folder / f"{split}.views.npy", mmap_mode="r")
+        self.rgba = np.load(folder / f"{split}.rgba.npy")
+        self.views = np.load(folder / f"{split}.views.npy")
         self.captions: list[str] = json.loads((folder / f"{split}.captions.json").read_text())
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ def composite(rgba: Tensor, backgrounds: Tensor) -> Tensor:
     """Put premultiplied RGBA [n, h, w, 4] uint8 over constant colours [n, 3]: images [n, 3, h, w] in 0..1."""
     pixels = rgba.float() / 255
     image = pixels[..., :3] + (1 - pixels[..., 3:]) * backgrounds[:, None, None]
-    return image.permute(0, 3, 1, 2).contiguous()
+    return image.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
 class Trainer:

@@ -5,6 +5,7 @@ trained with it, and the camera through its class embedding; both are dropped in
 either, and view words stand in half of the captions, so plain prompts work too.
 """
 
+import copy
 import json
 import os
 import time
@@ -48,14 +49,12 @@ class Params(BaseModel, extra="forbid"):
 
 
 class Latents:
-    """Latents of every image over every background, encoded when first asked for and kept in a memory-mapped file."""
+    """Latents of every image over every background, encoded when first asked for and then kept in memory."""
 
-    def __init__(self, vae: nn.Module, world: World, path: Path, device: str):
+    def __init__(self, vae: nn.Module, world: World, device: str):
         self.vae, self.world, self.device = vae, world, device
-        shape = (len(world), len(BACKGROUNDS), 4, 16, 16)
-        if not path.exists():
-            np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape).flush()
-        self.store = np.lib.format.open_memmap(path, mode="r+")
+        self.store = np.zeros((len(world), len(BACKGROUNDS), 4, 16, 16), np.float16)
+        self.known = np.zeros((len(world), len(BACKGROUNDS)), bool)
         self.colours = torch.tensor(list(BACKGROUNDS.values()))
 
     @torch.no_grad()
@@ -63,12 +62,13 @@ class Latents:
         """Latents [n, 4, 16, 16] of images [n] over backgrounds [n]."""
         image, background = (part.numpy() for part in index)
         latents = torch.from_numpy(self.store[image, background].astype(np.float32))
-        missing = (latents.flatten(1).abs().sum(dim=1) == 0).nonzero()[:, 0]  # a real latent is never all zero
+        missing = np.flatnonzero(~self.known[image, background])
         if len(missing):
             rgba = torch.from_numpy(self.world.rgba[image[missing]])
             pixels = composite(rgba, self.colours[index[1][missing]]).to(self.device) * 2 - 1
             latents[missing] = self.vae.encode(pixels).latent_dist.mean.cpu()
             self.store[image[missing], background[missing]] = latents[missing].numpy().astype(np.float16)
+            self.known[image[missing], background[missing]] = True
         return latents
 
 
@@ -168,8 +168,8 @@ def train(rank: int, params: Params) -> None:
         "unet": unet.to(params.device, memory_format=torch.channels_last),
         "text_encoder": text_encoder.to(params.device),
     }
-    vae = AutoencoderKL.from_pretrained(OUT / "vae", torch_dtype=torch.float32).to(params.device).eval()
-    latents = Latents(vae, World(Path("data/world"), "train"), WORK / "latents.npy", params.device)
+    vae = AutoencoderKL.from_pretrained(OUT / "vae", torch_dtype=torch.float32).to(params.device, memory_format=torch.channels_last).eval()
+    latents = Latents(vae, World(Path("data/world"), "train"), params.device)
     trainer = Trainer(WORK, models, params.learning_rate, params.steps, params.seed, writes=rank == 0)
     start, mean, share = time.monotonic(), 0.0, params.batch // params.workers
     for step in trainer.steps():
@@ -178,7 +178,7 @@ def train(rank: int, params: Params) -> None:
         text = text_encoder(tokenize(tokenizer, captions).to(params.device)).last_hidden_state
         loss = v_loss(unet, text, batch, camera, scheduler.alphas_cumprod, generator)
         trainer.update(loss)
-        mean += (float(loss) - mean) / min(step - trainer.first + 1, 200)
+        mean += (float(loss.detach()) - mean) / min(step - trainer.first + 1, 200)
         if rank == 0 and step % 50 == 0:
             rate = (step + 1 - trainer.first) * params.batch / (time.monotonic() - start)
             report(step=step, total=params.steps, loss=round(mean, 4), text=f"{rate:.0f} samples/s")
@@ -193,8 +193,8 @@ def tokenize(tokenizer: Any, captions: list[str]) -> Tensor:
 
 def save(trainer: Trainer, tokenizer: Any, scheduler: Any, folder: Path, params: Params) -> None:
     """Write the averaged weights as a diffusers folder in half precision, beside its `vae`."""
-    trainer.averaged("unet").half().save_pretrained(folder / "unet")
-    trainer.averaged("text_encoder").half().save_pretrained(folder / "text_encoder")
+    copy.deepcopy(trainer.averaged("unet")).half().save_pretrained(folder / "unet")
+    copy.deepcopy(trainer.averaged("text_encoder")).half().save_pretrained(folder / "text_encoder")
     tokenizer.save_pretrained(folder / "tokenizer")
     scheduler.save_pretrained(folder / "scheduler")
     index = {
