@@ -42,7 +42,7 @@ class Declaration:
         return INPUT_FILES[declared.kind].format(name=name)
 
     def wiring(self, stage: Stage) -> dict[str, str]:
-        """The stage's inputs and their paths, relative to the run's folder; optional ones that are not given are left out."""
+        """The stage's inputs and their paths in the run's folder, without optional ones that are not given."""
         given = {n: self.input_path(n) for n in self.inputs}
         stages = {s.name for s in self.method.stages}
         return {

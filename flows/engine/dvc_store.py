@@ -1,4 +1,4 @@
-"""The only file that calls DVC. Most of what it calls is not DVC's documented interface: a contract test holds each call.
+"""The only file that calls DVC. Most of these calls are not its documented interface: a contract test holds them.
 
 The process's current folder must be the project: DVC resolves some paths against it (it fails only after a stage ran
 otherwise). Locks are waited for: a stage that ends while another process hashes would be thrown away.
@@ -59,7 +59,7 @@ class DvcStore:
             return bool(repo.stage.load_one(dvc_file, stage).changed())
 
     def restore(self, dvc_file: str, stage_name: str) -> bool:
-        """Put a stage's outputs in place from the cache of results, if any run had the same stage, parameters and inputs.
+        """Put a stage's outputs in place from the cache, if any run had the same stage, parameters and inputs.
 
         Returns:
             Whether it was found; nothing is touched otherwise.

@@ -88,7 +88,7 @@ class Run:
             write_whole(notes, json.dumps(kept))
 
     def declare(self, declaration: Declaration, settings: dict[str, Any]) -> None:
-        """Write what the run is asked to be, and (untracked) where this machine keeps priors and which device it uses."""
+        """Write what the run is asked to be, and (untracked) the device and where this machine keeps priors."""
         declaration.write(self.folder)
         write_if_new(self.folder / "local.yaml", yaml.safe_dump(settings, sort_keys=False))
 
@@ -143,7 +143,8 @@ def check_name(name: str) -> None:
     """Refuse names that are no plain folder names (raises Prior3dError)."""
     if not NAME.match(name) or ".." in name:
         raise Prior3dError(
-            f"run name {name!r}: use 1 to 80 letters, digits, '.', '_' or '-', beginning with a letter or digit, without '..'"
+            f"run name {name!r}: use 1 to 80 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit, without '..'"
         )
 
 
