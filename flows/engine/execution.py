@@ -64,9 +64,13 @@ class Interrupted(Prior3dError):
 
 
 class Executor:
-    """A fork server and the children that run now. Start it from the main thread."""
+    """A fork server and the children that run now. Start it from the main thread.
 
-    def __init__(self) -> None:
+    What libraries print while the server imports them goes into the file `log`.
+    """
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._replies: dict[int, queue.Queue[dict[str, Any]]] = {}
@@ -82,12 +86,16 @@ class Executor:
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH", "")])])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.engine.forkserver", str(its.fileno())],
-            pass_fds=[its.fileno()],
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
-        )
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flows.engine.forkserver", str(its.fileno())],
+                pass_fds=[its.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
+            )
         its.close()
         self._socket = mine
         forkserver.send(mine, {"path": [p for p in sys.path if p]})

@@ -1,8 +1,8 @@
 """A small process that imports heavy libraries once and forks one child a stage from there.
 
-`python -m flows.engine.forkserver FD` serves one client over a socket. Messages are a 4-byte length and JSON; a request
-to fork carries the file descriptor that becomes the child's stdout and stderr. When the client is gone, however it went,
-the socket ends: the children are asked to stop, and the server leaves. Nothing here may start a thread or a GPU context.
+`python -m flows.engine.forkserver FD` serves one client over a socket. Messages are a 4-byte length and JSON; a
+request to fork carries the file descriptor that becomes the child's stdout and stderr. When the client is gone, however
+it went, the socket ends: the children are asked to stop, and the server leaves. Nothing here may start a GPU context.
 """
 
 import contextlib
@@ -105,7 +105,7 @@ def _answer(
 
 
 def _preload(module: str, name: str) -> None:
-    """Import something that a stage will import. It may be an optional library: the stage itself says if one is missing."""
+    """Import something that a stage will import; if it is missing, the stage itself says so."""
     with contextlib.suppress(ImportError, AttributeError):
         loaded = importlib.import_module(module)
         if name and name != "*":
