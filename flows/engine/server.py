@@ -77,7 +77,7 @@ def find_or_start(project: Project) -> Server:
 
 
 def local_server(project: Project) -> Server | None:
-    """This project's own server, if it runs or has just been started."""
+    """The project's own server, if it runs or has just been started."""
     noted = _noted(project.state / "prefect")
     if noted is None:
         return None
