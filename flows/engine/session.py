@@ -132,7 +132,7 @@ def _make(
         server = find_or_start(worker.run.project)
         early: dict[str, Future[Outcome]] = {}
         try:
-            if first is not None and _may_start_early(worker, stages, first):
+            if first is not None:  # all stages before it keep what they have
                 _preload(worker, ahead[:1])
                 early[first] = pool.submit(worker.make_with_retries, worker.declaration.method.stage(first))
             _preload(worker, ahead)
@@ -152,21 +152,20 @@ def _make(
             raise
 
 
-def _may_start_early(worker: Worker, stages: list[Stage], first: str) -> bool:
-    """Whether everything that the stage takes is settled: the stages before it keep what they have."""
-    names = {s.name for s in stages[: [s.name for s in stages].index(first)]}
-    return set(worker.declaration.method.needs(worker.declaration.method.stage(first))) <= names
-
-
 def _make_plainly(
     worker: Worker, stages: list[Stage], ahead: list[Stage], early: dict[str, "Future[Outcome]"]
 ) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
-    if ahead:
-        _preload(worker, ahead[:1])
-    for stage in stages:
-        started = early.pop(stage.name, None)
-        outcomes[stage.name] = started.result() if started is not None else worker.make_with_retries(stage)
+    for stage in ahead:
+        worker.executor.preload(libraries(stage.module))
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="stage") as pool:
+        try:
+            for stage in stages:  # in a thread, so that an interrupt finds this one free to stop the stage
+                started = early.pop(stage.name, None) or pool.submit(worker.make_with_retries, stage)
+                outcomes[stage.name] = started.result()
+        except BaseException:
+            worker.executor.stop_children()
+            raise
     return outcomes
 
 
