@@ -1,7 +1,7 @@
 """Pictures: float arrays in [0, 1] to files and back, contact sheets, and videos."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,28 +71,27 @@ def contact_sheet(rows: Sequence[Sequence[np.ndarray]], gap: int = 4, colour: fl
     return sheet
 
 
-def write_video(path: Path, frames: Sequence[np.ndarray], frames_per_second: int = 24) -> None:
-    """Write an H.264 MP4 that browsers play; frames [height, width, 3] float with even sides.
+def write_video(
+    path: Path, frames: Iterable[np.ndarray], height_width: tuple[int, int], frames_per_second: int = 24
+) -> None:
+    """Write an H.264 MP4 that browsers play; frames [height, width, 3] float in [0, 1] with even sides.
 
     Raises:
         Prior3dError: a side is odd, or the encoder failed.
     """
     import imageio_ffmpeg
 
-    height, width = frames[0].shape[:2]
+    height, width = height_width
     if height % 2 or width % 2:
-        raise Prior3dError(
-            f"{path.name}: frames of {width}x{height} pixels; H.264 needs even sides. Change the size by one."
-        )
-    output = ["-movflags", "+faststart", "-threads", "2"]
+        raise Prior3dError(f"{path.name}: {width}x{height} pixels, but H.264 needs even sides. Change the size by one.")
     writer = imageio_ffmpeg.write_frames(
         str(path),
         (width, height),
         fps=frames_per_second,
         codec="libx264",
         quality=8,
-        output_params=output,
         macro_block_size=2,
+        output_params=["-movflags", "+faststart", "-threads", "1", "-preset", "veryfast"],
     )
     try:
         writer.send(None)

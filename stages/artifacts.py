@@ -122,7 +122,7 @@ class TexturedMesh:
 
 
 class Renders:
-    """Pictures of a result: `turntable.png`, `turntable.mp4`, `mesh_turntable.png`, `frames/`, `rig.json`, `report.html`."""
+    """Pictures of a result: turntables of field and mesh, a video, `frames/`, `rig.json`, `report.html`."""
 
     FILES = ("turntable.png", "turntable.mp4", "mesh_turntable.png", "rig.json", "report.html")
 
