@@ -1,4 +1,4 @@
-"""Pictures and numbers of a result: the textured mesh beside the field it came from, all round, and a page with it all."""
+"""Pictures and numbers of a result: the textured mesh beside the field it came from, all round, on one page."""
 
 import os
 from typing import TYPE_CHECKING

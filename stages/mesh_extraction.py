@@ -40,7 +40,7 @@ class Params(StageParams):
     smoothing_steps: int = Field(
         8, ge=0, le=200, description="Taubin smoothing of the vertices", json_schema_extra={"unit": "steps"}
     )
-    max_faces: int = Field(20_000, ge=100, le=2_000_000, description="the mesh is decimated to this many faces")
+    max_faces: int = Field(10_000, ge=100, le=2_000_000, description="the mesh is decimated to this many faces")
     n_azimuths: int = Field(
         8, ge=3, le=64, description="cameras round the object, at two heights each, to compare with"
     )

@@ -6,29 +6,36 @@ from pathlib import Path
 from typing import Any
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --soft: #6b7280; --line: #e5e7eb; --paper: #ffffff; --card: #f8f9fb; --accent: #0f766e; }
+:root { color-scheme: light dark; --ink: #1c1e21; --soft: #6b7280; --line: #e5e7eb; --paper: #fff;
+  --card: #f8f9fb; --accent: #0f766e; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e8eaed; --soft: #9aa3af; --line: #2d333b; --paper: #14171b; --card: #1c2026; --accent: #5eead4; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
 main { max-width: 1120px; margin: 0 auto; padding: 48px 24px 96px; }
-.eyebrow { color: var(--soft); letter-spacing: .08em; text-transform: uppercase; font-size: 12px; }
-h1 { font-size: clamp(28px, 5vw, 44px); line-height: 1.15; margin: 6px 0 24px; letter-spacing: -.02em; text-wrap: balance; }
+.eyebrow { color: var(--soft); letter-spacing: .08em; text-transform: uppercase; font-size: 12px; margin: 0; }
+h1 { font-size: clamp(28px, 5vw, 44px); line-height: 1.15; margin: 6px 0 24px; letter-spacing: -.02em; }
 h2 { font-size: 18px; margin: 48px 0 12px; }
 .hero { display: grid; grid-template-columns: minmax(0, 340px) 1fr; gap: 32px; align-items: center; }
 @media (max-width: 720px) { .hero { grid-template-columns: 1fr; } }
 video, img { width: 100%; display: block; border-radius: 12px; background: #fff; border: 1px solid var(--line); }
-figure { margin: 0 0 20px; } figcaption { color: var(--soft); font-size: 14px; margin-top: 8px; }
+figure { margin: 0 0 20px; }
+figcaption { color: var(--soft); font-size: 14px; margin-top: 8px; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 0; }
-.facts div { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px 16px; }
-.facts dt { color: var(--soft); font-size: 13px; } .facts dd { margin: 2px 0 0; font-size: 22px; font-variant-numeric: tabular-nums; }
+.facts div, pre { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px 16px; }
+.facts dt { color: var(--soft); font-size: 13px; }
+.facts dd { margin: 2px 0 0; font-size: 22px; font-variant-numeric: tabular-nums; }
 .facts small { font-size: 13px; color: var(--soft); }
-.links { margin-top: 20px; display: flex; gap: 12px; flex-wrap: wrap; }
-.links a { color: var(--accent); border: 1px solid currentColor; border-radius: 999px; padding: 6px 16px; text-decoration: none; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: 14px; }
+.links { margin: 20px 0 0; display: flex; gap: 12px; flex-wrap: wrap; }
+.links a { color: var(--accent); border: 1px solid currentColor; border-radius: 999px; padding: 6px 16px;
+  text-decoration: none; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } th { color: var(--soft); font-weight: 500; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px; overflow-x: auto; font-size: 13px; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+th { color: var(--soft); font-weight: 500; }
+pre { overflow-x: auto; font-size: 13px; }
 """
 
 
@@ -54,12 +61,13 @@ def page(
 <p class="eyebrow">prior3d</p><h1>{title}</h1>
 <section class="hero"><video src="{video}" autoplay loop muted playsinline controls></video>
 <div><dl class="facts">{_facts(metrics[newest])}</dl>
-<p class="links"><a href="{link}/mesh.glb">mesh.glb</a><a href="{link}/mesh.obj">mesh.obj</a></p></div></section>
+<p class="links"><a href="{link}/mesh.glb">mesh.glb</a><a href="{link}/mesh.obj">mesh.obj</a></p>
+</div></section>
 <h2>All round</h2>
-{_figure(folder / "turntable.png", "Above: the field, volume-rendered. Below: the textured mesh, from the same cameras.")}
+{_figure(folder / "turntable.png", "Above: the field, volume-rendered. Below: the textured mesh, same cameras.")}
 {_figure(folder / "mesh_turntable.png", "Above: the textured mesh. Below: its normals.")}
-<h2>Measurements</h2><div class="scroll"><table><thead><tr><th>stage</th><th>measure</th><th>value</th><th>unit</th>
-<th>over</th><th>better</th></tr></thead><tbody>{_rows(metrics)}</tbody></table></div>
+<h2>Measurements</h2><div class="scroll"><table><thead><tr><th>stage</th><th>measure</th><th class="number">value</th>
+<th>unit</th><th class="number">over</th><th>better</th></tr></thead><tbody>{_rows(metrics)}</tbody></table></div>
 <h2>Parameters of the run that made this page</h2><pre>{html.escape(parameters)}</pre>
 </main></body></html>
 """
@@ -67,10 +75,11 @@ def page(
 
 def _facts(metrics: dict[str, dict[str, Any]]) -> str:
     """The measures as large figures."""
-    return "".join(
-        f"<div><dt>{html.escape(_words(name))}</dt><dd>{_number(entry['value'])} <small>{html.escape(entry['unit'])}</small></dd></div>"
-        for name, entry in metrics.items()
-    )
+    facts = []
+    for name, entry in metrics.items():
+        value, unit = _number(entry["value"]), html.escape(entry["unit"])
+        facts.append(f"<div><dt>{html.escape(_words(name))}</dt><dd>{value} <small>{unit}</small></dd></div>")
+    return "".join(facts)
 
 
 def _rows(metrics: dict[str, dict[str, dict[str, Any]]]) -> str:

@@ -22,7 +22,7 @@ class Params(StageParams):
         0.06,
         gt=0,
         le=0.5,
-        description="a texel shows what a short ray sees that begins this far outside the surface, ends twice as far in",
+        description="a texel shows what a short ray sees from this far outside the surface to twice as far inside",
         json_schema_extra={"unit": "world units"},
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prior3d.meshes.mesh import Mesh, vertex_normals
+from prior3d.meshes.raster import interpolate
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,7 @@ def unwrap(mesh: Mesh, resolution: int, padding: int = 2) -> Atlas:
     atlas.add_mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32), normals.astype(np.float32))
     charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
     charts.max_iterations = 1
-    packing.resolution, packing.padding, packing.create_image = resolution, padding, False
-    packing.bilinear = True
+    packing.resolution, packing.padding, packing.bilinear, packing.create_image = resolution, padding, False, False
     atlas.generate(charts, packing)
     original, faces, uv = atlas[0]
     return Atlas(
@@ -76,11 +76,11 @@ def texels(atlas: Atlas, resolution: int) -> Texels:
     found = scene.cast_rays(Tensor(np.ascontiguousarray(down)))
     rows, columns = np.nonzero(np.isfinite(found["t_hit"].numpy()))
     second, third = found["primitive_uvs"].numpy()[rows, columns].T
-    weights = np.stack([1 - second - third, second, third], -1)[..., None]
+    weights = np.stack([1 - second - third, second, third], -1)
     corners = atlas.faces[found["primitive_ids"].numpy()[rows, columns]]
-    normals = (atlas.normals[corners] * weights).sum(1)
+    normals = interpolate(atlas.normals, corners, weights)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
-    return Texels(rows, columns, (atlas.vertices[corners] * weights).sum(1), normals)
+    return Texels(rows, columns, interpolate(atlas.vertices, corners, weights), normals)
 
 
 def dilate(texture: np.ndarray, known: np.ndarray, steps: int) -> np.ndarray:

@@ -80,7 +80,7 @@ def isosurface(grid: np.ndarray, threshold: float, bound: float) -> Mesh:
 
     # log(1 + density): along an edge of a cell an exponential density is closer to linear there than as it is.
     values = np.log1p(np.pad(grid.transpose(2, 1, 0), 1)).astype(np.float32)
-    vertices, faces, _, _ = marching_cubes(values, float(np.log1p(threshold)), gradient_direction="descent")
+    vertices, faces, _, _ = marching_cubes(values, float(np.log1p(threshold)), gradient_direction="ascent")
     cells = grid.shape[0] - 1
     return Mesh((vertices - 1) / cells * 2 * bound - bound, faces.astype(np.int64))
 

@@ -74,6 +74,7 @@ class Painter:
         self.mesh = mesh
         self._caster = Caster(mesh)
         self._normals = vertex_normals(mesh.vertices, mesh.faces).astype(np.float32)
+        self._uv = mesh.uv.astype(np.float32) if isinstance(mesh, TexturedMesh) else None
 
     def draw(
         self, cameras: Cameras, background: float = 1.0, supersampling: int = 2, headlight: float = 0.0
@@ -92,25 +93,33 @@ class Painter:
         inside = hits.mask
         colour = np.full((*inside.shape, 3), background, dtype=np.float32)
         normal = np.zeros_like(colour)
-        corners, weights = self.mesh.faces[hits.face[inside]], hits.barycentric[inside][..., None]
-        normal[inside] = _unit((self._normals[corners] * weights).sum(1))
+        corners, weights = self.mesh.faces[hits.face[inside]], hits.barycentric[inside]
+        normal[inside] = _unit(interpolate(self._normals, corners, weights))
         seen = self._colours(corners, weights)
-        facing = np.abs((normal[inside] * directions[inside]).sum(-1, keepdims=True))
-        colour[inside] = seen * (1 - headlight + headlight * facing)
+        if headlight > 0:
+            facing = np.abs(np.einsum("ni,ni->n", normal[inside], directions[inside]))[:, None]
+            seen = seen * (1 - headlight + headlight * facing)
+        colour[inside] = seen
         mask = _pool(inside[..., None].astype(np.float32), supersampling)[..., 0]
         depth = _pool(np.where(inside, hits.distance, 0)[..., None], supersampling)[..., 0] / np.maximum(mask, 1e-6)
         return Pictures(_pool(colour, supersampling), mask, depth, _unit(_pool(normal, supersampling)))
 
     def _colours(self, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Colours [hits, 3] from the texture, or grey without one."""
-        if isinstance(self.mesh, TexturedMesh):
-            return look_up(self.mesh.texture, (self.mesh.uv[corners] * weights).sum(1))
+        if isinstance(self.mesh, TexturedMesh) and self._uv is not None:
+            return look_up(self.mesh.texture, interpolate(self._uv, corners, weights))
         return np.full((len(corners), 3), 0.8, dtype=np.float32)
 
 
 def render_mesh(mesh: Mesh | TexturedMesh, cameras: Cameras, **how: float) -> Pictures:
     """Draw a mesh once; `how` as in `Painter.draw`."""
     return Painter(mesh).draw(cameras, **how)  # type: ignore[arg-type]
+
+
+def interpolate(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Values [vertices, channels] at points given by the rows of three vertices [n, 3] and their weights [n, 3]."""
+    first, second, third = (values[corners[:, i]] * weights[:, i, None] for i in range(3))
+    return first + second + third
 
 
 def look_up(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
@@ -128,11 +137,10 @@ def look_up(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 def _pool(pictures: np.ndarray, factor: int) -> np.ndarray:
     """[views, height factor, width factor, channels] to [views, height, width, channels] by the mean."""
-    views, height, width, channels = pictures.shape
-    cells = pictures.reshape(views, height // factor, factor, width // factor, factor, channels)
-    return cells.mean((2, 4)).astype(np.float32)
+    total = sum(pictures[:, i::factor, j::factor] for i in range(factor) for j in range(factor))
+    return (total / factor**2).astype(np.float32)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors [..., 3] of length one; zero stays zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return vectors / np.maximum(np.sqrt(np.einsum("...i,...i->...", vectors, vectors)), 1e-9)[..., None]

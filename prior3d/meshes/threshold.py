@@ -52,7 +52,7 @@ class Threshold:
     depth_error: float
 
 
-def viewing_ring(n_azimuths: int = 8, size: int = 64) -> Cameras:
+def viewing_ring(n_azimuths: int = 8, size: int = 48) -> Cameras:
     """Cameras round the object at two heights that see the whole of it: 2 n_azimuths views of size^2 pixels."""
     low, high = ring(n_azimuths, 5.0, fov_deg=45.0), ring(n_azimuths, 35.0, fov_deg=45.0, start_deg=180.0 / n_azimuths)
     first, second = orbit_cameras(low, size, size), orbit_cameras(high, size, size)
