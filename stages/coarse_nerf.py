@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from prior3d.errors import Prior3dError
 from stages import artifacts
 from stages.entry import Job, main
-from stages.guided_views import PAPER_VIEWS, GuidedParams, GuidedViews, Range, check_timesteps, write_row
+from stages.guided_views import (
+    PAPER_VIEWS,
+    GuidedParams,
+    GuidedViews,
+    Range,
+    check_object,
+    check_timesteps,
+    ring_views,
+    write_row,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +31,9 @@ if TYPE_CHECKING:
     from prior3d.priors.text_to_image import TextToImagePrior
 
 PREVIEW_EVERY_S = 5.0
+CHECKED_SIZE = 32  # pixels, of the eight views that the result is checked by
+AGAINST_EMPTY = "raise coarse_nerf.blob_density, lower coarse_nerf.sparsity_weight, or try another seed"
+AGAINST_FULL = "raise coarse_nerf.sparsity_weight or coarse_nerf.entropy_weight, or lower coarse_nerf.density_bias"
 
 
 class Params(GuidedParams):
@@ -56,8 +67,8 @@ class Params(GuidedParams):
     )
 
 
-# The paper's 5e-4 stood beside a *summed* SDS of 4 x 64 x 64 elements, and was in effect multiplied by the mixed-precision
-# loss scale of about 65,536 (it doubles every 2,000 steps): 5e-4 * 65,536 / 16,384 = 0.002 beside our mean.
+# The paper's 5e-4 stood beside a *summed* SDS of 4 x 64 x 64 elements, and was in effect multiplied by the
+# mixed-precision loss scale of about 65,536 (it doubles every 2,000 steps): 5e-4 * 65,536 / 16,384 = 0.002 beside our mean.
 PRESETS = {
     "toy": {},
     "paper": PAPER_VIEWS
@@ -139,7 +150,8 @@ def run(job: Job, params: Params) -> None:
         monitor=job,
     )
     if finished:
-        check_and_measure(job, field, params)
+        _, opacity = ring_views(field, params, params.n_samples, CHECKED_SIZE)
+        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
         artifacts.Field.save(job.out, field)
         write_row(job.out / "preview.png", preview.images())
 
@@ -159,40 +171,6 @@ def field_config(params: Params, channels: int) -> "FieldConfig":
         blob_radius=params.blob_radius,
         ball_radius=params.ball_radius,
     )
-
-
-def check_and_measure(job: Job, field: "RadianceField", params: Params) -> None:
-    """Look at the object from eight sides: it must be there, and must not fill the view."""
-    from prior3d.losses import opacity_entropy_bits
-
-    _, opacity = eight_views(field, params)
-    covered = (opacity > 0.5).float().mean().item()
-    if covered < 0.005:
-        raise Prior3dError(
-            f"{job.name}: the field is empty ({covered:.1%} of the views covered); raise {job.name}.blob_density, lower "
-            f"{job.name}.sparsity_weight, or try another seed"
-        )
-    if covered > 0.9:
-        raise Prior3dError(
-            f"{job.name}: the field fills the views ({covered:.1%} covered) instead of being an object; raise "
-            f"{job.name}.sparsity_weight or {job.name}.entropy_weight, or lower {job.name}.density_bias"
-        )
-    job.metric("coverage", covered, "of pixels", n=len(opacity))
-    job.metric(
-        "opacity_entropy", opacity_entropy_bits(opacity).item(), "bits", n=opacity.numel(), higher_is_better=False
-    )
-
-
-def eight_views(field: "RadianceField", params: Params, background: "Tensor | None" = None, size: int = 32):
-    """Latents [8, size, size, channels] and opacities [8, size, size] from all round, at the middle of the ranges."""
-    from prior3d.cameras import orbit_cameras, ring
-    from prior3d.rendering import render_without_gradient
-
-    elevation_deg, radius, fov_deg = (sum(pair) / 2 for pair in (params.elevation_deg, params.radius, params.fov_deg))
-    cameras = orbit_cameras(ring(8, elevation_deg, radius, fov_deg), size, size)
-    device = next(field.parameters()).device
-    features, opacity, _ = render_without_gradient(field, cameras.to(device), params.n_samples, background)
-    return features, opacity
 
 
 class Preview:
@@ -217,7 +195,8 @@ class Preview:
         """Decoded views from all round: [8 / every, 3, height, width]."""
         import torch
 
-        latents, _ = eight_views(self.field, self.params, self.background, self.prior.latent_size)
+        p = self.params
+        latents, _ = ring_views(self.field, p, p.n_samples, self.prior.latent_size, self.background)
         with torch.no_grad():
             return self.prior.decode(latents[::every].movedim(-1, 1))
 

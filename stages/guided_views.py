@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from prior3d.errors import Prior3dError
-from stages.entry import StageParams
+from stages.entry import Job, StageParams
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from prior3d.cameras import Orbit, OrbitRange
     from prior3d.distillation import Guidance
+    from prior3d.fields import Field as RadianceField
     from prior3d.priors.text_to_image import TextToImagePrior
     from prior3d.seeds import Seeds
 
@@ -29,6 +30,7 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
 
 Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 DEGREES = {"unit": "degrees"}
+SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.9
 
 
 class GuidedParams(StageParams):
@@ -91,7 +93,7 @@ class GuidedViews:
     def __init__(
         self, prior: "TextToImagePrior", prompt: str, params: GuidedParams, *, named_backgrounds: bool
     ) -> None:
-        """Embed the texts and free the text encoder; a prompt with words the prior has never seen is said on the way."""
+        """Embed the texts and free the text encoder; `unknown_words` lists words that the prior has never seen."""
         from prior3d.backgrounds import NAMED_BACKGROUNDS
 
         self.prior, self.params, self.prompt = prior, params, prompt
@@ -161,6 +163,43 @@ def check_timesteps(params: GuidedParams, stage: str) -> None:
             f"{stage}: timestep_min {params.timestep_min} is not below timestep_max {params.timestep_max} and "
             f"timestep_max_end {params.timestep_max_end}; lower timestep_min"
         )
+
+
+def ring_views(
+    field: "RadianceField", params: GuidedParams, n_samples: int, size: int, background: "Tensor | None" = None
+) -> "tuple[Tensor, Tensor]":
+    """Features [8, size, size, channels] and opacities [8, size, size] from all round, at the middle of the ranges.
+
+    The background is [channels]; without one features are premultiplied.
+    """
+    from prior3d.cameras import orbit_cameras, ring
+    from prior3d.rendering import render_without_gradient
+
+    elevation_deg, radius, fov_deg = (sum(pair) / 2 for pair in (params.elevation_deg, params.radius, params.fov_deg))
+    cameras = orbit_cameras(ring(8, elevation_deg, radius, fov_deg), size, size)
+    device = next(field.parameters()).device
+    features, opacity, _ = render_without_gradient(field, cameras.to(device), n_samples, background)
+    return features, opacity
+
+
+def check_object(job: Job, opacity: "Tensor", *, against_empty: str, against_full: str) -> None:
+    """Hold that the eight views show an object and neither nothing nor a full frame; record coverage and fogginess.
+
+    `against_empty` and `against_full` say which parameters to turn.
+    """
+    from prior3d.losses import opacity_entropy_bits
+
+    covered = (opacity > 0.5).float().mean().item()
+    for wrong, what, advice in (
+        (covered < SMALLEST_COVERAGE, "is empty", against_empty),
+        (covered > LARGEST_COVERAGE, "fills the views instead of being an object", against_full),
+    ):
+        if wrong:
+            raise Prior3dError(f"{job.name}: the field {what} ({covered:.1%} of the pixels covered); {advice}")
+    job.metric("coverage", covered, "of pixels", n=len(opacity))
+    job.metric(
+        "opacity_entropy", opacity_entropy_bits(opacity).item(), "bits", n=opacity.numel(), higher_is_better=False
+    )
 
 
 def write_row(path: Path, images: "Tensor") -> Path:
