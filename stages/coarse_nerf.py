@@ -67,8 +67,8 @@ class Params(GuidedParams):
     )
 
 
-# The paper's 5e-4 stood beside a *summed* SDS of 4 x 64 x 64 elements, and was in effect multiplied by the
-# mixed-precision loss scale of about 65,536 (it doubles every 2,000 steps): 5e-4 * 65,536 / 16,384 = 0.002 beside our mean.
+# The paper's entropy weight of 5e-4 stood beside a *summed* SDS of 4 x 64 x 64 elements, and was in effect multiplied
+# by the mixed-precision loss scale of about 65,536 (later more): 5e-4 * 65,536 / 16,384 = 0.002 beside our mean.
 PRESETS = {
     "toy": {},
     "paper": PAPER_VIEWS

@@ -30,7 +30,7 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
 
 Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 DEGREES = {"unit": "degrees"}
-SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.9
+SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.75  # of the pixels of eight views; toy objects cover 5 to 40 %
 
 
 class GuidedParams(StageParams):
