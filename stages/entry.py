@@ -11,7 +11,6 @@ import errno
 import fcntl
 import importlib
 import json
-import os
 import resource
 import shutil
 import signal

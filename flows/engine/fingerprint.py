@@ -1,0 +1,124 @@
+"""A digest of a stage's code that a comment, a docstring or a line break does not change.
+
+It covers the stage's module and every project module that it imports, directly or through others, at the top or
+inside functions. Installed packages are not in it: their versions are recorded beside results, not in the key.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+PROJECT = ("prior3d", "stages", "flows")
+PLUMBING = frozenset({"stages.entry", "stages.job", "stages.locations"})  # how a stage is run, not what it computes
+
+
+@dataclass(frozen=True)
+class Module:
+    """What one source file means: a digest of its code, and what it imports as (module, name) pairs."""
+
+    digest: str
+    imports: tuple[tuple[str, str], ...]
+
+
+def fingerprint(module: str, roots: tuple[str, ...] = PROJECT) -> str:
+    """The digest of a stage's code: 16 hexadecimal digits."""
+    together = hashlib.sha256()
+    for name in sorted(reached(module, roots)):
+        together.update(f"{name} {_source(name).digest}\n".encode())
+    return together.hexdigest()[:16]
+
+
+def reached(module: str, roots: tuple[str, ...] = PROJECT) -> set[str]:
+    """The module and all project modules that it imports, without the plumbing."""
+    roots = (*roots, module.partition(".")[0])
+    seen: set[str] = set()
+    queue = [module]
+    while queue:
+        name = queue.pop()
+        if name in seen or name in PLUMBING:
+            continue
+        seen.add(name)
+        queue += [m for m in _targets(_source(name).imports) if m.partition(".")[0] in roots]
+    return seen
+
+
+def libraries(module: str, roots: tuple[str, ...] = PROJECT) -> list[tuple[str, str]]:
+    """Everything that is not the project's and that a stage imports somewhere, as (module, name) pairs."""
+    pairs = {pair for name in reached(module, roots) for pair in _source(name).imports}
+    inside = (*roots, module.partition(".")[0])
+    return sorted(p for p in pairs if p[0].partition(".")[0] not in inside)
+
+
+def _targets(imports: Iterable[tuple[str, str]]) -> set[str]:
+    """The modules that import statements name: `from a import b` is a.b where that is a module."""
+    found = set()
+    for module, name in imports:
+        found.add(module)
+        if name and _file(f"{module}.{name}") is not None:
+            found.add(f"{module}.{name}")
+    return {m for m in found if _file(m) is not None}
+
+
+def _file(module: str) -> Path | None:
+    """The source file of a project module, found without importing it."""
+    head, *rest = module.split(".")
+    top = _package_folder(head)
+    if top is None:
+        return None
+    base = top.joinpath(*rest)
+    candidates = (base / "__init__.py", base.with_suffix(".py")) if rest else (base / "__init__.py",)
+    return next((c for c in candidates if c.is_file()), None)
+
+
+@cache
+def _package_folder(name: str) -> Path | None:
+    if name in sys.stdlib_module_names:
+        return None
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    places = spec.submodule_search_locations if spec else None
+    return Path(next(iter(places))) if places else None
+
+
+def _source(module: str) -> Module:
+    path = _file(module)
+    if path is None:
+        raise ModuleNotFoundError(f"no source file of module {module} was found", name=module)
+    status = path.stat()
+    return _parse(module, path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _parse(module: str, path: Path, mtime_ns: int, size: int) -> Module:
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    imports = tuple(_imports(tree, package))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    return Module(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports)
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    first = node.body[0] if node.body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        node.body = node.body[1:]
+
+
+def _imports(tree: ast.AST, package: str) -> Iterable[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, ""
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield module, alias.name

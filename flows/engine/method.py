@@ -1,0 +1,107 @@
+"""How a method is declared: its inputs, its stages, and what feeds what."""
+
+import importlib
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+INPUT_FILES = {"text": "inputs/{name}.txt", "prior": "inputs/{name}.json", "folder": "inputs/{name}"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something a person gives to a method.
+
+    Attributes:
+        name: also its option on the command line.
+        kind: `text`, `prior`, or a `file` or `folder` that is copied into the run.
+        help: what it is, for people.
+        default: used when it is not given; `None` makes it required.
+        longest: most characters of a text.
+        suffixes: file name endings that a `file` may have.
+    """
+
+    name: str
+    kind: Literal["text", "prior", "file", "folder"]
+    help: str
+    default: str | None = None
+    longest: int = 1000
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a method.
+
+    Attributes:
+        name: section of `params.yaml` and output folder in the run.
+        inputs: the stage's input -> the method's input or the earlier stage that it is.
+        module: its Python module, `stages.NAME` unless said otherwise.
+        retries: how often to try again after a crash (never after an error that a person must put right).
+        time_limit_s: the stage is stopped after so many seconds; 0 means no limit.
+        gpu: whether it takes a whole GPU when the run is on one.
+    """
+
+    name: str
+    inputs: dict[str, str]
+    module: str = ""
+    retries: int = 1
+    time_limit_s: float = 0
+    gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.module:
+            object.__setattr__(self, "module", f"stages.{self.name}")
+
+    def load(self) -> ModuleType:
+        """The stage's module; its top level imports light things only."""
+        return importlib.import_module(self.module)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method: what it takes and how its stages follow from one another.
+
+    Attributes:
+        name: on the command line, e.g. `latent-nerf`.
+        summary: one line.
+        presets: preset -> stage -> parameters, over those of the stage's own `PRESETS`.
+        example: one full command line that works, for help and messages.
+    """
+
+    name: str
+    summary: str
+    inputs: tuple[Input, ...]
+    stages: tuple[Stage, ...]
+    presets: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    example: str = ""
+
+    def __post_init__(self) -> None:
+        known = {i.name for i in self.inputs}
+        for stage in self.stages:
+            for source in stage.inputs.values():
+                if source not in known:
+                    raise ValueError(f"method {self.name}, stage {stage.name}: nothing before it is called {source!r}")
+            if stage.name in known:
+                raise ValueError(f"method {self.name}: two things are called {stage.name!r}")
+            known.add(stage.name)
+
+    def stage(self, name: str) -> Stage:
+        """The stage of this name (KeyError without one)."""
+        return {s.name: s for s in self.stages}[name]
+
+    def input_of_kind(self, kind: str) -> Input | None:
+        """The first input of a kind, if there is one."""
+        return next((i for i in self.inputs if i.kind == kind), None)
+
+    def needs(self, stage: Stage) -> list[str]:
+        """Names of the stages whose output a stage takes, in the method's order."""
+        return [s.name for s in self.stages if s.name in stage.inputs.values()]
+
+    def behind(self, name: str) -> set[str]:
+        """Names of all stages that a stage's output reaches."""
+        reached = {name}
+        for stage in self.stages:
+            if reached & set(stage.inputs.values()):
+                reached.add(stage.name)
+        return reached - {name}

@@ -1,0 +1,68 @@
+"""Parameters from presets, `--seed` and `--set`, resolved and validated before anything runs."""
+
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+
+from flows.engine.method import Method
+from prior3d.errors import Prior3dError
+from stages.entry import check_params
+
+
+def resolve(method: Method, preset: str, seed: int | None, sets: list[str]) -> dict[str, dict[str, Any]]:
+    """Every parameter of every stage.
+
+    Args:
+        method: the method.
+        preset: `toy` or `paper`.
+        seed: the seed of all stages; None leaves their defaults.
+        sets: `stage.parameter=value` in the order given; the value is YAML.
+
+    Returns:
+        stage -> parameter -> plain value, ready for `params.yaml`.
+
+    Raises:
+        Prior3dError: an unknown name (with the nearest known one) or a value out of its range.
+    """
+    chosen = {s.name: _preset(method, s.name, s.load(), preset) for s in method.stages}
+    for name in chosen if seed is not None else ():
+        chosen[name]["seed"] = seed
+    for text in sets:
+        _apply(method, chosen, text)
+    models = {s.name: s.load().Params for s in method.stages}
+    return {name: check_params(models[name], values, name).model_dump(mode="json") for name, values in chosen.items()}
+
+
+def _preset(method: Method, stage: str, module: Any, preset: str) -> dict[str, Any]:
+    own = dict(getattr(module, "PRESETS", {}).get(preset, {}))
+    return {**own, **method.presets.get(preset, {}).get(stage, {})}
+
+
+def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str) -> None:
+    key, equals, value_text = text.partition("=")
+    stage, dot, parameter = key.strip().partition(".")
+    if not equals or not dot or not parameter:
+        raise Prior3dError(f"--set {text!r}: write stage.parameter=value, e.g. --set {_example(method)}")
+    if stage not in chosen:
+        near = get_close_matches(stage, chosen, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}.{parameter}?" if near else f"stages of {method.name}: {', '.join(chosen)}"
+        raise Prior3dError(f"--set {text!r}: {method.name} has no stage {stage!r}; {hint}")
+    try:
+        value = yaml.safe_load(value_text)
+    except yaml.YAMLError:
+        raise Prior3dError(f"--set {text!r}: {value_text!r} is not a YAML value; quote it if it is a text") from None
+    *groups, last = parameter.split(".")
+    target = chosen[stage]
+    for group in groups:
+        target[group] = dict(target.get(group) or {})
+        target = target[group]
+    target[last] = value
+
+
+def _example(method: Method) -> str:
+    for stage in method.stages:
+        for name, field in stage.load().Params.model_fields.items():
+            if name != "seed" and isinstance(field.default, int | float):
+                return f"{stage.name}.{name}={field.default}"
+    return f"{method.stages[0].name}.seed=1"

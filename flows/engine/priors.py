@@ -1,0 +1,164 @@
+"""The prior that a person names: found, checked for missing and truncated files, and known by its content."""
+
+import hashlib
+import json
+import os
+import re
+import struct
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from flows.engine.project import Project
+from prior3d.errors import Prior3dError
+from stages.job import write_whole
+from stages.locations import embedded_names, embedded_prior
+
+HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
+READ = (".safetensors", ".json", ".txt", ".model")
+WITHOUT_WEIGHTS = frozenset({"tokenizer", "tokenizer_2", "scheduler", "feature_extractor", "image_processor"})
+NOT_USED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+
+
+@dataclass(frozen=True)
+class PriorChoice:
+    """A prior that is there and whole.
+
+    Attributes:
+        name: what the run calls it.
+        digest: of its content; two folders with the same content are the same prior.
+        folder: where it lies on this machine.
+        embedded: whether it travels with the package.
+    """
+
+    name: str
+    digest: str
+    folder: Path
+    embedded: bool
+
+    def as_input(self) -> bytes:
+        """The content of the run's input file."""
+        return (json.dumps({"name": self.name, "digest": self.digest}, indent=2) + "\n").encode()
+
+
+def choose_prior(text: str, project: Project) -> PriorChoice:
+    """Find a prior by the name of an embedded one, a folder, or a pinned hub id.
+
+    Raises:
+        Prior3dError: not there, not whole, or not pinned.
+    """
+    folder = Path(text).expanduser()
+    if folder.is_dir() and (folder / "model_index.json").exists():
+        return _checked(folder.resolve().name, folder.resolve(), project, embedded=False)
+    if text in embedded_names():
+        return _checked(text, embedded_prior(text), project, embedded=True)
+    own = project.root / "data" / "priors" / text
+    if text and "/" not in text and (own / "model_index.json").is_file():
+        return _checked(text, own, project, embedded=False)
+    hub = HUB_ID.match(text)
+    if hub and not text.startswith((".", "~", "/")) and not folder.exists():
+        if not hub["revision"]:
+            raise Prior3dError(
+                f"prior {text!r}: no such folder, and as a hub id it names no revision; "
+                f"pin one, e.g. --prior {text}@REVISION"
+            )
+        return _checked(text, _from_hub(text.partition("@")[0], hub["revision"]), project, embedded=False)
+    raise Prior3dError(_unknown(text, folder))
+
+
+def _unknown(text: str, folder: Path) -> str:
+    if folder.is_dir():
+        return f"prior {text!r}: the folder holds no model_index.json; name the top folder of a diffusers pipeline"
+    names = embedded_names()
+    near = get_close_matches(text, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"embedded: {', '.join(names) or 'none'}"
+    return f"prior {text!r} is neither an embedded prior, nor a folder, nor ORG/NAME@REVISION; {hint}"
+
+
+def _from_hub(repository: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted, local_files_only=offline))
+    except Exception as error:  # the hub's client raises many kinds, from network libraries too
+        raise Prior3dError(
+            f"prior {repository}@{revision}: not in the local hub cache and could not be fetched "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); go online once, or give a folder with --prior PATH"
+        ) from None
+
+
+def _checked(name: str, folder: Path, project: Project, embedded: bool) -> PriorChoice:
+    check_prior(folder)
+    return PriorChoice(name, content_digest(folder, project.state / "digests.json"), folder, embedded)
+
+
+def check_prior(folder: Path) -> None:
+    """Check that a diffusers folder is whole: every component there, every safetensors file as long as it says.
+
+    Raises:
+        Prior3dError: names the first file that is missing, truncated or not readable.
+    """
+    index_file = folder / "model_index.json"
+    try:
+        index = json.loads(index_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Prior3dError(f"prior {folder}: model_index.json cannot be read ({error}); copy the prior again") from None
+    for component, kind in index.items():
+        if component.startswith("_") or component in NOT_USED or not isinstance(kind, list) or kind[0] is None:
+            continue
+        place = folder / component
+        if not place.is_dir():
+            raise Prior3dError(f"prior {folder}: its component {component}/ is missing; copy the prior again")
+        if component not in WITHOUT_WEIGHTS and not list(place.glob("*.safetensors")):
+            raise Prior3dError(
+                f"prior {folder}: {component}/ holds no .safetensors file (pickled weights are never read); "
+                "fetch or convert the prior to safetensors"
+            )
+    for file in sorted(folder.glob("*/*.safetensors")):
+        check_safetensors(file)
+
+
+def check_safetensors(file: Path) -> None:
+    """Compare a safetensors file's length with its header (raises Prior3dError)."""
+    size = file.stat().st_size
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > size:
+                raise ValueError("the header is longer than the file")
+            header = json.loads(stream.read(length))
+        end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise Prior3dError(f"{file} is not a whole safetensors file ({error}); copy the prior again") from None
+    if 8 + length + end != size:
+        raise Prior3dError(
+            f"{file} is truncated: {size} bytes, its header says {8 + length + end}; copy the prior again"
+        )
+
+
+def content_digest(folder: Path, cache_file: Path) -> str:
+    """A digest of all files that a prior is read from; each file's own is remembered by path, size and time."""
+    known = _read_cache(cache_file)
+    together = hashlib.sha256()
+    changed = False
+    for file in sorted(p for p in folder.rglob("*") if p.suffix in READ and p.is_file()):
+        status = file.stat()
+        key = f"{file}|{status.st_size}|{status.st_mtime_ns}"
+        if key not in known:
+            with file.open("rb") as stream:
+                known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+            changed = True
+        together.update(f"{file.relative_to(folder).as_posix()} {known[key]}\n".encode())
+    if changed and os.access(cache_file.parent.parent, os.W_OK):
+        cache_file.parent.mkdir(exist_ok=True)
+        write_whole(cache_file, json.dumps(known, indent=0))
+    return together.hexdigest()[:32]
+
+
+def _read_cache(file: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}  # only a cache: made anew

@@ -1,0 +1,93 @@
+"""The project that the current folder belongs to: found like git finds its repository."""
+
+import contextlib
+import errno
+import logging
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from prior3d.errors import Prior3dError
+
+IGNORED_BY_DVC = "# prior3d: checkpoints and the local Prefect server\n.work\n.prior3d\n"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with a DVC repository, runs under `data/runs`, and local state under `.prior3d`."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs."""
+        return self.root / "data" / "runs"
+
+    @property
+    def state(self) -> Path:
+        """Local state that may be deleted at any time: the digests' cache, the Prefect server's home."""
+        return self.root / ".prior3d"
+
+
+def find_project(start: Path) -> Project:
+    """The nearest project at or above a folder.
+
+    Raises:
+        Prior3dError: there is none; says how to make one.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / ".dvc").is_dir() and _is_project(folder):
+            return Project(folder)
+    raise Prior3dError(f"{start} is in no prior3d project; make one here with: prior3d init")
+
+
+def _is_project(folder: Path) -> bool:
+    if (folder / ".prior3d").is_dir() or (folder / "data").is_dir():
+        return True
+    with contextlib.suppress(OSError, tomllib.TOMLDecodeError):
+        settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        return bool(settings.get("project", {}).get("name") == "prior3d")
+    return False
+
+
+def init_project(folder: Path) -> tuple[Project, bool]:
+    """Make a folder a project; inside a git repository DVC's small files are tracked by git, else it works without.
+
+    Returns:
+        The project, and whether anything was made.
+    """
+    folder = folder.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        made = not (folder / ".dvc").is_dir()
+        if made:
+            _init_dvc(folder)
+        (folder / "data" / "runs").mkdir(parents=True, exist_ok=True)
+        (folder / ".prior3d").mkdir(exist_ok=True)
+        (folder / ".prior3d" / ".gitignore").write_text("*\n", encoding="utf-8")
+        ignore = folder / ".dvcignore"
+        text = ignore.read_text(encoding="utf-8") if ignore.is_file() else ""
+        if ".prior3d" not in text.splitlines():
+            ignore.write_text(text + IGNORED_BY_DVC, encoding="utf-8")
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            raise
+        raise Prior3dError(f"cannot make a project in {folder}: {error.strerror}; choose another folder") from None
+    return Project(folder), made
+
+
+def _init_dvc(folder: Path) -> None:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    in_git = next((f for f in (folder, *folder.parents) if (f / ".git").exists()), None)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        Repo.init(str(folder), no_scm=in_git is None, subdir=in_git is not None and in_git != folder).close()
+    except DvcException as error:
+        raise Prior3dError(f"DVC could not set up {folder}: {' '.join(str(error).split())}") from None
+    finally:
+        os.chdir(before)
