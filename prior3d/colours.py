@@ -72,8 +72,8 @@ def rgb_field(latent_field: Field, matrix: Tensor, offset: Tensor, finer_resolut
         for parameter in field.parameters():
             parameter.zero_()
         for new, old in zip(field.encoding.grids, latent_field.encoding.grids, strict=False):
-            new.copy_(torch.einsum("nc,czyx->nzyx", mix, old))
-        field.encoding.grids[0].add_(shift[:, None, None, None])
+            new.copy_(old @ mix.T)
+        field.encoding.grids[0].add_(shift)
     else:
         field.encoding.load_state_dict(latent_field.encoding.state_dict())
         field.network[:-1].load_state_dict(latent_field.network[:-1].state_dict())
