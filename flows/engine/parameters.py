@@ -28,10 +28,16 @@ def resolve(method: Method, preset: str, seed: int | None, sets: list[str]) -> d
     chosen = {s.name: _preset(method, s.name, s.load(), preset) for s in method.stages}
     for name in chosen if seed is not None else ():
         chosen[name]["seed"] = seed
+    chosen = validated(method, chosen)  # sets change whole, valid values: one key of a group leaves the others
     for text in sets:
         _apply(method, chosen, text)
+    return validated(method, chosen)
+
+
+def validated(method: Method, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Parameters of all stages, checked and complete (raises Prior3dError)."""
     models = {s.name: s.load().Params for s in method.stages}
-    return {name: check_params(models[name], values, name).model_dump(mode="json") for name, values in chosen.items()}
+    return {n: check_params(models[n], values.get(n) or {}, n).model_dump(mode="json") for n in models}
 
 
 def _preset(method: Method, stage: str, module: Any, preset: str) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def _from_hub(repository: str, revision: str) -> Path:
     except Exception as error:  # the hub's client raises many kinds, from network libraries too
         raise Prior3dError(
             f"prior {repository}@{revision}: not in the local hub cache and could not be fetched "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); go online once, or give a folder with --prior PATH"
+            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); "
+            "go online once, or give a folder with --prior PATH"
         ) from None
 
 

@@ -1,0 +1,110 @@
+"""The command line `prior3d`. Importing it is cheap: every command imports what it needs."""
+
+import argparse
+import errno
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from prior3d.errors import Prior3dError
+
+OVERVIEW = """\
+3D from a text, a photograph, a few photographs or an edit in words.
+
+make things
+  init [DIR]          make a folder a project
+  run METHOD ...      make a 3D object; the same command again goes on where it was interrupted
+  plan RUN            what would be made anew, and why (also: plan METHOD ..., with the options of run)
+look at things
+  ls                  all runs of this project
+  status RUN          a run's stages, measurements and versions
+  open RUN            its report in the browser
+  methods             all methods
+  stage NAME          what a stage takes, makes and can be told
+keep things working
+  doctor              device, versions, priors, and what to do about what is missing
+  accept RUN          keep a run's outputs and record the code as it is now
+  server [stop]       the local Prefect server
+
+`prior3d run METHOD --help` names every input and parameter of a method with its default."""
+USER_ERROR, INTERRUPTED = 2, 130
+DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.ENOTDIR: "a file lies where a folder is needed",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 done, 2 something to put right, 1 a bug, 130 interrupted."""
+    words = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="prior3d", usage="prior3d COMMAND ...", description=OVERVIEW, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(words)
+    if chosen.version:
+        from importlib.metadata import version
+
+        return _say(f"prior3d {version('prior3d')}")
+    if chosen.command is None:
+        parser.print_help()
+        return USER_ERROR
+    try:
+        return _command(chosen.command)(chosen.rest)
+    except Prior3dError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        return _fail(f"{DISK[error.errno]}: {error.filename or Path.cwd()}; put that right and run it again")
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    from flows import commands
+
+    known = commands.COMMANDS
+    if name in known:
+        return known[name]
+    from difflib import get_close_matches
+
+    from flows.methods import METHODS
+
+    if name in METHODS:
+        raise Prior3dError(f"{name!r} is a method; write: prior3d run {name} ...")
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    raise Prior3dError(
+        f"there is no command {name!r}; " + (f"did you mean {near[0]!r}?" if near else "see: prior3d --help")
+    )
+
+
+def _say(text: str) -> int:
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def _fail(message: str, code: int = USER_ERROR) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"error: {message}\n")
+    return code
+
+
+def command_line(words: list[str]) -> str:
+    """The command that a person would type to do this again."""
+    return shlex.join(["prior3d", *words])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""The commands, each imported when it is called."""
+
+import importlib
+from collections.abc import Callable
+
+PLACES = {
+    "run": "flows.command_run:run",
+    "plan": "flows.command_run:plan",
+    "init": "flows.command_show:init",
+    "ls": "flows.command_show:list_runs",
+    "status": "flows.command_show:status",
+    "open": "flows.command_show:open_report",
+    "methods": "flows.command_show:list_methods",
+    "stage": "flows.command_show:stage",
+    "accept": "flows.command_show:accept",
+    "server": "flows.command_show:server",
+    "doctor": "flows.doctor:doctor",
+}
+
+
+def _lazy(place: str) -> Callable[[list[str]], int]:
+    def call(words: list[str]) -> int:
+        module, _, function = place.partition(":")
+        return int(getattr(importlib.import_module(module), function)(words))
+
+    return call
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {name: _lazy(place) for name, place in PLACES.items()}

@@ -1,0 +1,104 @@
+"""The only file that calls DVC. Most of these calls are not its documented interface: a contract test holds them.
+
+The process's current folder must be the project: DVC resolves some paths against it (it fails only after a stage ran
+otherwise). Locks are waited for: a stage that ends while another process hashes would be thrown away.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prior3d.errors import Prior3dError
+
+
+@dataclass(frozen=True)
+class FileState:
+    """How a stage's files differ from what `dvc.lock` says: path -> `modified`, `deleted`, `new`, `not in cache`."""
+
+    inputs: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+
+class DvcStore:
+    """DVC's lock files, cache of results and cache of objects, for one project."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextlib.contextmanager
+    def _repo(self) -> Iterator[Any]:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo, lock_repo
+
+        os.chdir(self.root)
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its lines would come through Prefect's handler
+        try:
+            # Without source control: the run writes its own .gitignore, and an ignored folder may hold runs.
+            with Repo(str(self.root), _wait_for_lock=True, config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
+                yield repo
+        except DvcException as error:
+            raise Prior3dError(f"DVC, in {self.root}: {_whole_message(error)}") from error
+
+    def file_states(self, dvc_file: str, stages: list[str]) -> dict[str, FileState]:
+        """Compare the files of stages with the lock. Parameters and code are compared by the plan."""
+        with self._repo() as repo:
+            return {name: self._state(repo.stage.load_one(dvc_file, name)) for name in stages}
+
+    def _state(self, stage: Any) -> FileState:
+        folder = Path(stage.wdir)
+        inputs = [d for d in stage.deps if not hasattr(d, "params")]
+        return FileState(_differences(inputs, folder), _differences(stage.outs, folder))
+
+    def changed(self, dvc_file: str, stage: str) -> bool:
+        """Whether anything of a stage differs from the lock, or it has none."""
+        with self._repo() as repo:
+            return bool(repo.stage.load_one(dvc_file, stage).changed())
+
+    def restore(self, dvc_file: str, stage_name: str) -> bool:
+        """Put a stage's outputs in place from the cache, if any run had the same stage, parameters and inputs.
+
+        Returns:
+            Whether it was found; nothing is touched otherwise.
+        """
+        from dvc.stage.cache import RunCacheNotFoundError
+
+        with self._repo() as repo:
+            stage = repo.stage.load_one(dvc_file, stage_name)
+            stage.save_deps()
+            try:
+                repo.stage_cache.restore(stage, dry=True)
+            except RunCacheNotFoundError:
+                return False
+            stage.remove_outs(ignore_remove=False, force=False)  # else DVC asks about outputs that it does not know
+            repo.stage_cache.restore(stage)
+            stage.save()
+            stage.commit()
+            stage.dump(update_pipeline=False)
+            return True
+
+    def commit(self, dvc_file: str, stage: str) -> None:
+        """Record a stage's present parameters, inputs and outputs, and put the outputs into the cache."""
+        with self._repo() as repo:
+            repo.commit(f"{dvc_file}:{stage}", force=True)
+
+
+def _differences(entries: list[Any], folder: Path) -> dict[str, str]:
+    found = {}
+    for entry in entries:
+        for state in entry.status().values():
+            found[os.path.relpath(entry.fs_path, folder)] = str(state)
+    return found
+
+
+def _whole_message(error: BaseException) -> str:
+    """DVC wraps: the innermost cause says what happened (a full disk, a broken file)."""
+    words = [str(error)]
+    cause = error.__cause__
+    while cause is not None:
+        words.append(str(cause))
+        cause = cause.__cause__
+    return "; ".join(" ".join(w.split()) for w in dict.fromkeys(words) if w)

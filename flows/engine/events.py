@@ -1,0 +1,42 @@
+"""What happens in a run, told to whoever shows it: the terminal, Prefect."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["started", "running", "progress", "line", "ended", "failed", "retrying"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a stage.
+
+    Attributes:
+        stage: its name.
+        kind: `started` (looked at), `running` (its process started), `progress`, `line` (printed), `ended`, `failed`.
+        data: for progress: step, total, loss, preview, text; for ended: outcome, seconds; for failed: message.
+    """
+
+    stage: str
+    kind: Kind
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Events:
+    """Passes each event to every listener, in the thread in which it happens."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Add a listener."""
+        self._listeners.append(listener)
+
+    def leave(self, listener: Callable[[Event], None]) -> None:
+        """Remove a listener."""
+        self._listeners.remove(listener)
+
+    def tell(self, stage: str, kind: Kind, **data: Any) -> None:
+        """Pass an event on."""
+        for listener in list(self._listeners):
+            listener(Event(stage, kind, data))

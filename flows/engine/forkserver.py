@@ -1,0 +1,154 @@
+"""A small process that imports heavy libraries once and forks one child a stage from there.
+
+`python -m flows.engine.forkserver FD` serves one client over a socket. Messages are a 4-byte length and JSON; a
+request to fork carries the file descriptor that becomes the child's stdout and stderr. When the client is gone, however
+it went, the socket ends: the children are asked to stop, and the server leaves. Nothing here may start a GPU context.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+HEADER_BYTES = 4
+PR_SET_PDEATHSIG = 1
+
+
+def send(connection: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
+    """Send one message, with file descriptors."""
+    body = json.dumps(message).encode()
+    header = len(body).to_bytes(HEADER_BYTES, "big")
+    if descriptors:
+        socket.send_fds(connection, [header], descriptors)
+        connection.sendall(body)
+    else:
+        connection.sendall(header + body)
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Receive one message and its file descriptors; None when the other side is gone."""
+    header, descriptors, _, _ = socket.recv_fds(connection, HEADER_BYTES, 1)
+    while header and len(header) < HEADER_BYTES:
+        header += connection.recv(HEADER_BYTES - len(header)) or b""
+    if not header:
+        return None
+    body = b""
+    while len(body) < int.from_bytes(header, "big"):
+        part = connection.recv(int.from_bytes(header, "big") - len(body))
+        if not part:
+            return None
+        body += part
+    return json.loads(body), list(descriptors)
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer requests until the client is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C goes to the client, which stops the stages in its own order
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    os.set_blocking(wake_read, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, _noted)
+    children: dict[int, int] = {}
+    try:
+        while True:
+            ready, _, _ = select.select([connection, wake_read], [], [])
+            if wake_read in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wake_read, 512)
+                _report_ends(connection, children)
+            if connection in ready:
+                message = receive(connection)
+                if message is None:
+                    return
+                _answer(connection, *message, children)
+    except (BrokenPipeError, ConnectionResetError):
+        return
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGTERM)
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """SIGCHLD's handler: the wake-up descriptor does the work."""
+
+
+def _answer(
+    connection: socket.socket, request: dict[str, Any], descriptors: list[int], children: dict[int, int]
+) -> None:
+    if "path" in request:
+        sys.path[:] = request["path"]
+    for module, name in request.get("preload", ()):
+        _preload(module, name)
+    if "module" not in request:
+        return
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            connection.close()
+            code = _become_stage(request, descriptors[0])
+        finally:
+            os._exit(code)
+    os.close(descriptors[0])
+    children[pid] = request["id"]
+    send(connection, {"id": request["id"], "pid": pid})
+
+
+def _preload(module: str, name: str) -> None:
+    """Import something that a stage will import; if it is missing, the stage itself says so."""
+    with contextlib.suppress(ImportError, AttributeError):
+        loaded = importlib.import_module(module)
+        if name and name != "*":
+            getattr(loaded, name)  # some packages import their parts when they are first asked for
+
+
+def _report_ends(connection: socket.socket, children: dict[int, int]) -> None:
+    while children:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid in children:
+            send(connection, {"id": children.pop(pid), "exit": os.waitstatus_to_exitcode(status)})
+
+
+def _become_stage(request: dict[str, Any], output: int) -> int:
+    """In the child: its own session, its own output, its own folder; then the stage."""
+    parent = os.getppid()
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            return 143
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    sys.argv = [request["module"], *request["argv"]]
+    from stages.entry import execute
+
+    code = execute(request["module"], request["argv"], Path(request["cwd"]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,131 @@
+"""A run as a Prefect flow: retries, state names, progress artifacts. The only file that imports prefect.
+
+Prefect caches nothing here (DVC does) and limits no time (it cannot stop a process: the executor does).
+"""
+
+import contextlib
+import time
+from concurrent.futures import Future
+from typing import Any
+
+from prefect import flow, tags, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Completed, Crashed
+
+from flows.engine.events import Event
+from flows.engine.method import Stage
+from flows.engine.worker import Outcome, Worker
+
+ARTIFACT_EVERY_S = 2.0
+
+
+def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Outcome]"]) -> dict[str, Outcome]:
+    """Make the stages as tasks of a flow.
+
+    Args:
+        worker: makes one stage.
+        stages: in the method's order.
+        early: stages that are being made already; their task waits for them.
+
+    Returns:
+        Outcome by stage.
+
+    Raises:
+        The first stage's error; all other stages have been stopped at their checkpoints by then.
+    """
+    label = f"prior3d:{worker.run.project.root.name}/{worker.run.name}"
+    end_stale_flow_runs(label)
+    method = worker.declaration.method
+
+    @flow(name=method.name, flow_run_name=worker.run.name, persist_result=False, log_prints=False)
+    def method_flow() -> dict[str, Outcome]:
+        futures: dict[str, Any] = {}
+        try:
+            for stage in stages:
+                before = [futures[n] for n in method.needs(stage) if n in futures]
+                futures[stage.name] = _task(worker, stage, early).submit(wait_for=before)
+            return {name: future.result() for name, future in futures.items()}
+        except BaseException:
+            worker.executor.stop_children()  # else ctrl-C would wait for the stages' threads
+            raise
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tags(label):
+        return method_flow()
+
+
+def _task(worker: Worker, stage: Stage, early: dict[str, "Future[Outcome]"]) -> Any:
+    def make() -> Any:
+        shown = _ProgressArtifact(worker.run.name, stage.name)
+        worker.events.listen(shown)
+        try:
+            started = early.pop(stage.name, None)
+            outcome = started.result() if started is not None else worker.make(stage)
+        finally:
+            worker.events.leave(shown)
+        shown.end(_summary(worker, stage))
+        return Completed(name=outcome, message=f"{stage.name}: {outcome.lower()}", data=outcome)
+
+    return task(
+        name=stage.name,
+        task_run_name=stage.name,
+        retries=stage.retries,
+        retry_condition_fn=lambda _task, _run, _state: worker.may_retry(stage.name),
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        tags={"gpu"} if stage.gpu else set(),
+    )(make)
+
+
+class _ProgressArtifact:
+    """Shows one stage's progress on the server, at most every two seconds."""
+
+    def __init__(self, run: str, stage: str) -> None:
+        self.stage = stage
+        self.key = "".join(c if c.isalnum() else "-" for c in f"{run}-{stage}".lower())
+        self.artifact = create_progress_artifact(0.0, key=self.key, description=f"{stage} of run {run}")
+        self.last = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """Take an event of any stage; only the progress of this one is shown."""
+        if event.stage != self.stage or event.kind != "progress" or not event.data.get("total"):
+            return
+        if time.monotonic() - self.last < ARTIFACT_EVERY_S:
+            return
+        self.last = time.monotonic()
+        with contextlib.suppress(Exception):  # the server may have gone; the stage goes on
+            update_progress_artifact(self.artifact, min(100.0, 100.0 * event.data["step"] / event.data["total"]))
+
+    def end(self, summary: str) -> None:
+        """The stage is done."""
+        update_progress_artifact(self.artifact, 100.0)
+        if summary:
+            create_markdown_artifact(summary, key=f"{self.key}-metrics")
+
+
+def _summary(worker: Worker, stage: Stage) -> str:
+    """The stage's metrics, as a table."""
+    from flows.engine.results import read_results
+
+    results = read_results(worker.run.folder, stage.name)
+    rows = [f"| {r.name} | {r.value:g} | {r.unit} | {r.n} |" for r in results]
+    return "\n".join(["| metric | value | unit | n |", "|---|---|---|---|", *rows]) if rows else ""
+
+
+def end_stale_flow_runs(label: str) -> int:
+    """Set flow runs of this label that claim to run to Crashed: this process holds the run, so they were killed.
+
+    Returns:
+        How many there were.
+    """
+    wanted = FlowRunFilter.model_validate(
+        {"tags": {"all_": [label]}, "state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    )
+    with get_client(sync_client=True) as client:
+        stale = client.read_flow_runs(flow_run_filter=wanted)
+        for flow_run in stale:
+            client.set_flow_run_state(flow_run.id, Crashed(message="its process was killed"), force=True)
+    return len(stale)

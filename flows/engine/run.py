@@ -1,0 +1,154 @@
+"""A run's folder: its name, its lock, what a kill left behind, its versions."""
+
+import contextlib
+import fcntl
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.engine.declaration import Declaration, read_yaml, write_if_new
+from flows.engine.project import Project
+from prior3d.errors import Prior3dError
+from stages.job import write_whole
+
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
+
+
+class Run:
+    """One folder under `data/runs`."""
+
+    def __init__(self, project: Project, name: str) -> None:
+        check_name(name)
+        self.project, self.name = project, name
+        self.folder = project.runs / name
+
+    @property
+    def dvc_file(self) -> str:
+        """Its `dvc.yaml`, relative to the project."""
+        return (self.folder / "dvc.yaml").relative_to(self.project.root).as_posix()
+
+    def exists(self) -> bool:
+        """Whether it was declared before."""
+        return (self.folder / "method.yaml").is_file()
+
+    def require(self) -> "Run":
+        """Itself, if it was declared before (raises Prior3dError with the nearest name)."""
+        if self.exists():
+            return self
+        from difflib import get_close_matches
+
+        names = [r.name for r in all_runs(self.project)]
+        near = get_close_matches(self.name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"runs: {', '.join(names) or 'none yet'}"
+        raise Prior3dError(f"there is no run {self.name!r} in {self.project.runs}; {hint}")
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run: nobody else works on it meanwhile, and the kernel lets go of it however this process dies.
+
+        A new run's folder is removed again if nothing was declared in it.
+        """
+        (self.folder / ".work").mkdir(parents=True, exist_ok=True)
+        try:
+            with (self.folder / ".work" / "run.lock").open("w") as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise Prior3dError(
+                        f"run {self.name}: another prior3d process works on it; wait for it, or choose another --name"
+                    ) from None
+                self.heal()
+                yield
+        finally:
+            if not self.exists() and not (self.folder / "dvc.lock").exists():
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def heal(self) -> None:
+        """Put right what a kill can leave: half a lock file, DVC's note that this run is being worked on."""
+        try:
+            self.locked()
+        except yaml.YAMLError:
+            (self.folder / "dvc.lock").unlink()  # DVC's cache of results restores everything without it
+        notes = self.project.root / ".dvc" / "tmp" / "rwlock"
+        below = f"{self.folder}/"
+        try:
+            held = json.loads(notes.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return
+        except ValueError:
+            notes.unlink(missing_ok=True)  # emptied by a kill: every DVC command would refuse
+            return
+        kept = {mode: {k: v for k, v in held.get(mode, {}).items() if not f"{k}/".startswith(below)} for mode in held}
+        if kept != held:
+            write_whole(notes, json.dumps(kept))
+
+    def declare(self, declaration: Declaration, settings: dict[str, Any]) -> None:
+        """Write what the run is asked to be, and (untracked) the device and where this machine keeps priors."""
+        declaration.write(self.folder)
+        write_if_new(self.folder / "local.yaml", yaml.safe_dump(settings, sort_keys=False))
+
+    def settings(self) -> dict[str, Any]:
+        """The contents of `local.yaml`."""
+        path = self.folder / "local.yaml"
+        return read_yaml(path) if path.is_file() else {}
+
+    def locked(self) -> dict[str, Any]:
+        """What `dvc.lock` says, by stage (raises yaml.YAMLError if it is broken)."""
+        return read_lock(self.folder / "dvc.lock")
+
+    def remember(self) -> str | None:
+        """Add the present `dvc.lock` to the run's versions if it is a new one; returns the version's number."""
+        lock, history = self.folder / "dvc.lock", self.folder / "history"
+        versions = self.versions()
+        text = lock.read_text(encoding="utf-8")
+        if versions and versions[-1].read_text(encoding="utf-8") == text:
+            return None
+        number = f"{int(versions[-1].stem) + 1 if versions else 1:04d}"
+        history.mkdir(exist_ok=True)
+        write_whole(history / f"{number}.lock", text)
+        return number
+
+    def versions(self) -> list[Path]:
+        """The lock files of all its versions, oldest first."""
+        return sorted((self.folder / "history").glob("[0-9]*.lock"))
+
+    def forget_checkpoints(self, stage: str) -> None:
+        """Remove a stage's checkpoints: its result is committed."""
+        shutil.rmtree(self.folder / ".work" / stage, ignore_errors=True)
+
+
+def read_lock(path: Path) -> dict[str, Any]:
+    """The stages of a `dvc.lock`; empty without one (raises yaml.YAMLError if it is broken)."""
+    if not path.is_file():
+        return {}
+    values = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    if not isinstance(values, dict) or not isinstance(values.get("stages"), dict):
+        raise yaml.YAMLError(f"{path} has no stages")
+    return dict(values["stages"])
+
+
+def all_runs(project: Project) -> list[Run]:
+    """Every declared run of a project, by name."""
+    return [
+        Run(project, f.parent.name) for f in sorted(project.runs.glob("*/method.yaml")) if NAME.match(f.parent.name)
+    ]
+
+
+def check_name(name: str) -> None:
+    """Refuse names that are no plain folder names (raises Prior3dError)."""
+    if not NAME.match(name) or ".." in name:
+        raise Prior3dError(
+            f"run name {name!r}: use 1 to 80 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit, without '..'"
+        )
+
+
+def slug(text: str) -> str:
+    """A run name made of a sentence: `a red mushroom` becomes `a-red-mushroom`."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-")
+    return words or "run"

@@ -1,0 +1,168 @@
+"""The Prefect server that a run reports to: the user's own if there is one, else a local one, started once.
+
+Nothing here imports prefect: the server takes seconds to start, and a run's first stage does not wait for it.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.engine.project import Project
+from stages.job import write_whole
+
+HEALTH_TIMEOUT_S = 1.0
+STARTING_S = 90.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where Prefect's API is (`url` ends in `/api`), and whether it is this project's own."""
+
+    url: str
+    own: bool
+
+    def healthy(self) -> bool:
+        """Whether it answers now."""
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}) if self.own else urllib.request.ProxyHandler()
+        )
+        try:
+            with opener.open(f"{self.url}/health", timeout=HEALTH_TIMEOUT_S) as answer:
+                return bool(answer.status == 200)
+        except (OSError, ValueError, urllib.error.URLError):
+            return False
+
+
+def users_server() -> Server | None:
+    """The server that the user has configured, by PREFECT_API_URL or the active profile."""
+    url = os.environ.get("PREFECT_API_URL") or _profile_url()
+    return Server(url.rstrip("/"), own=False) if url else None
+
+
+def _profile_url() -> str | None:
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    file = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
+    try:
+        profiles = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError):
+        return None
+    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active", "")
+    return (profiles.get("profiles") or {}).get(active, {}).get("PREFECT_API_URL")
+
+
+def find_or_start(project: Project) -> Server:
+    """The server to report to; a local one is started in the background if none runs, and is not waited for."""
+    own = users_server()
+    if own is not None:
+        return own
+    home = project.state / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    with _alone(home):
+        server = local_server(project)
+        if server is not None:
+            return server
+        return _start(home)
+
+
+def local_server(project: Project) -> Server | None:
+    """The project's own server, if it runs or has just been started."""
+    noted = _noted(project.state / "prefect")
+    if noted is None:
+        return None
+    server = Server(noted["url"], own=True)
+    young = time.time() - noted["started"] < STARTING_S
+    return server if _alive(noted["pid"]) and (young or server.healthy()) else None
+
+
+def stop_local_server(project: Project) -> bool:
+    """End this project's own server; whether there was one."""
+    home = project.state / "prefect"
+    noted, server = _noted(home), local_server(project)
+    if noted is None or server is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(noted["pid"], signal.SIGTERM)
+    (home / "server.json").unlink(missing_ok=True)
+    return True
+
+
+def client_environment(project: Project, server: Server) -> dict[str, str]:
+    """What must be in the environment before prefect is imported."""
+    quiet = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
+    if not server.own:
+        return {k: v for k, v in quiet.items() if k not in os.environ}
+    direct = ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1"]))
+    return {**quiet, **_settings(project.state / "prefect"), "PREFECT_API_URL": server.url, "NO_PROXY": direct}
+
+
+def _settings(home: Path) -> dict[str, str]:
+    return {
+        "PREFECT_HOME": str(home),
+        "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _start(home: Path) -> Server:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, **_settings(home), "PREFECT_LOGGING_LEVEL": "WARNING"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=home,
+        )
+    url = f"http://127.0.0.1:{port}/api"
+    write_whole(home / "server.json", json.dumps({"pid": process.pid, "url": url, "started": time.time()}))
+    return Server(url, own=True)
+
+
+def _noted(home: Path) -> dict | None:
+    try:
+        noted = json.loads((home / "server.json").read_text(encoding="utf-8"))
+        return {"pid": int(noted["pid"]), "url": str(noted["url"]), "started": float(noted["started"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process lives and is a Prefect server (numbers are used again)."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # ours and ended: let it go, else it looks alive
+    try:
+        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return False
+    except OSError:
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    with (home / "server.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

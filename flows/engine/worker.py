@@ -1,0 +1,101 @@
+"""One stage of a run, done: unchanged? restored from the cache? else run, then committed."""
+
+import time
+from typing import Literal
+
+from flows.engine.declaration import Declaration
+from flows.engine.dvc_store import DvcStore
+from flows.engine.events import Events
+from flows.engine.execution import Call, Executor, StageFailed
+from flows.engine.gpus import gpu_slot
+from flows.engine.method import Stage
+from flows.engine.run import Run
+
+Outcome = Literal["Cached", "Restored", "Completed"]
+DECLARED = ("params.yaml", "code.yaml")
+
+
+class Worker:
+    """Makes the stages of one run. Its methods may be called from several threads, for different stages.
+
+    Attributes:
+        errors: the last error of each stage that failed.
+    """
+
+    def __init__(
+        self, run: Run, declaration: Declaration, store: DvcStore, executor: Executor, events: Events, restore: bool
+    ) -> None:
+        self.run, self.declaration, self.store = run, declaration, store
+        self.executor, self.events, self.restore = executor, events, restore
+        self.errors: dict[str, BaseException] = {}
+
+    def make(self, stage: Stage) -> Outcome:
+        """Bring one stage up to date.
+
+        Raises:
+            StageFailed: it ran and failed.
+            Interrupted: the run is being stopped.
+        """
+        started = time.monotonic()
+        self.events.tell(stage.name, "started")
+        try:
+            outcome = self._make(stage)
+        except BaseException as error:
+            self.errors[stage.name] = error
+            self.events.tell(stage.name, "failed", message=str(error))
+            raise
+        self.errors.pop(stage.name, None)
+        self.events.tell(stage.name, "ended", outcome=outcome, seconds=time.monotonic() - started)
+        return outcome
+
+    def make_with_retries(self, stage: Stage) -> Outcome:
+        """Bring one stage up to date, trying again after a crash as often as the stage allows."""
+        for _ in range(stage.retries):
+            try:
+                return self.make(stage)
+            except StageFailed as error:
+                if not error.retry:
+                    raise
+                self.events.tell(stage.name, "retrying", message=str(error))
+        return self.make(stage)
+
+    def may_retry(self, stage: str) -> bool:
+        """Whether the last error of a stage is one that trying again may cure."""
+        error = self.errors.get(stage)
+        return isinstance(error, StageFailed) and error.retry and not self.executor.stopping
+
+    def _make(self, stage: Stage) -> Outcome:
+        file = self.run.dvc_file
+        if self.restore:
+            if not self.store.changed(file, stage.name):
+                return "Cached"
+            if self.store.restore(file, stage.name):
+                self.run.forget_checkpoints(stage.name)
+                return "Restored"
+        before = self._declared()
+        with gpu_slot(str(self.run.settings().get("device", "auto")), stage.gpu) as environment:
+            self.events.tell(stage.name, "running")
+            self.executor.execute(
+                Call(
+                    stage.name,
+                    stage.module,
+                    self.declaration.argv(stage),
+                    self.run.folder,
+                    stage.time_limit_s,
+                    environment,
+                ),
+                say=lambda line: self.events.tell(stage.name, "line", text=line),
+                progress=lambda event: self.events.tell(stage.name, "progress", **event),
+            )
+        if self._declared() != before:
+            raise StageFailed(
+                f"stage {stage.name}: {' or '.join(DECLARED)} in {self.run.folder} was edited while it ran, so its "
+                "result was not recorded; leave these files alone until the run has ended",
+                retry=False,
+            )
+        self.store.commit(file, stage.name)
+        self.run.forget_checkpoints(stage.name)
+        return "Completed"
+
+    def _declared(self) -> list[str]:
+        return [(self.run.folder / name).read_text(encoding="utf-8") for name in DECLARED]

@@ -1,0 +1,80 @@
+"""The parameters of a stage and the inputs of a method, as help text made from their declarations."""
+
+import textwrap
+from typing import Any
+
+import annotated_types
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from flows.engine.method import Method, Stage
+
+WIDTH = 100
+
+
+def method_reference(method: Method) -> str:
+    """Every stage of a method with its parameters: default, unit, range and meaning."""
+    lines = ["parameters (change one with --set STAGE.PARAMETER=VALUE):"]
+    for stage in method.stages:
+        module = stage.load()
+        lines += ["", f"{stage.name}: {_first_line(module.__doc__)}"]
+        lines += [f"  {line}" for line in parameter_lines(module.Params)]
+    return "\n".join(lines)
+
+
+def stage_reference(stage: Stage) -> str:
+    """A stage's whole help: what it does, its inputs, its artifact, its parameters, what its presets change."""
+    module = stage.load()
+    optional = getattr(module, "OPTIONAL_INPUTS", frozenset())
+    lines = [(module.__doc__ or stage.name).strip(), "", "inputs:"]
+    for name, artifact in module.INPUTS.items():
+        lines.append(f"  {name}: {artifact.__name__}{' (optional)' if name in optional else ''}")
+    lines += ["", f"output: {module.OUTPUT.__name__ if module.OUTPUT else 'none'}", "", "parameters:"]
+    lines += [f"  {line}" for line in parameter_lines(module.Params)]
+    for preset, values in getattr(module, "PRESETS", {}).items():
+        if values:
+            lines += ["", f"preset {preset}:", *(f"  {k} = {v}" for k, v in values.items())]
+    lines += ["", "by hand, in a run's folder:", f"  python -m {stage.module} " + _usage(module)]
+    return "\n".join(lines)
+
+
+def parameter_lines(model: type[BaseModel]) -> list[str]:
+    """Two parts a parameter: `name = default unit (range)`, then its description, indented."""
+    lines = []
+    for name, info in model.model_fields.items():
+        default = info.get_default(call_default_factory=True)
+        shown = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        head = " ".join(filter(None, [f"{name} = {shown}", str(extra.get("unit", "")), _range(info)]))
+        lines.append(head)
+        lines += textwrap.wrap(info.description or "", WIDTH - 6, initial_indent="    ", subsequent_indent="    ")
+    return lines
+
+
+def _range(info: FieldInfo) -> str:
+    """The allowed values, e.g. `(at least 1, at most 512)`."""
+    words = []
+    for limit in info.metadata:
+        match limit:
+            case annotated_types.Ge(ge=low):
+                words.append(f"at least {low}")
+            case annotated_types.Gt(gt=low):
+                words.append(f"above {low}")
+            case annotated_types.Le(le=high):
+                words.append(f"at most {high}")
+            case annotated_types.Lt(lt=high):
+                words.append(f"below {high}")
+            case _:
+                continue
+    arguments = getattr(info.annotation, "__args__", ())
+    if arguments and all(isinstance(a, str) for a in arguments):
+        words.append(f"one of {', '.join(arguments)}")
+    return f"({', '.join(words)})" if words else ""
+
+
+def _usage(module: Any) -> str:
+    return " ".join(f"--{name.replace('_', '-')} PATH" for name in module.INPUTS)
+
+
+def _first_line(doc: str | None) -> str:
+    return (doc or "").strip().splitlines()[0] if doc else ""

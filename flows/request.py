@@ -1,0 +1,155 @@
+"""A command line of `prior3d run METHOD`, checked to the last value and made a declaration, before anything runs."""
+
+import argparse
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flows.engine.declaration import Declaration, code_digests, read_yaml
+from flows.engine.method import Input, Method
+from flows.engine.parameters import resolve
+from flows.engine.priors import PriorChoice, choose_prior
+from flows.engine.project import Project
+from flows.engine.run import Run, slug
+from flows.engine.session import Options
+from prior3d.errors import Prior3dError
+from stages.locations import embedded_names
+
+DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
+PRESETS = ("toy", "paper")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked command line: which run, what it is asked to be, this machine's settings, and how to carry it out."""
+
+    run: Run
+    declaration: Declaration
+    settings: dict[str, Any]
+    options: Options
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and name the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        unknown = re.search(r"unrecognized arguments: (\S+)", message)
+        known = [o for a in self._actions for o in a.option_strings]
+        near = get_close_matches(unknown[1].partition("=")[0], known, n=1) if unknown else []
+        hint = f"did you mean {near[0]}?" if near else f"see: {self.prog} --help"
+        raise Prior3dError(f"{self.prog}: {message}; {hint}")
+
+
+def parser_for(method: Method, command: str, help_text: str = "") -> Parser:
+    """The options of `run METHOD` and `plan METHOD`."""
+    parser = Parser(
+        prog=f"prior3d {command} {method.name}",
+        description=f"{method.summary}\n\nexample: {method.example}" if method.example else method.summary,
+        epilog=help_text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    inputs = parser.add_argument_group("inputs")
+    for given in method.inputs:
+        shown = "required" if given.default is None else f"default: {given.default or 'none'}"
+        inputs.add_argument(f"--{given.name.replace('_', '-')}", dest=f"input_{given.name}", metavar=given.kind.upper(),
+                            help=f"{given.help} ({shown})")  # fmt: skip
+    run = parser.add_argument_group("the run")
+    run.add_argument("--name", help="the run's folder under data/runs (default: made of the prompt)")
+    run.add_argument("--preset", choices=PRESETS, help="parameters to start from (default: toy with an embedded prior, else paper)")  # fmt: skip # noqa: E501
+    run.add_argument("--set", action="append", default=[], metavar="STAGE.PARAMETER=VALUE", help="change a parameter; may be repeated")  # fmt: skip # noqa: E501
+    run.add_argument("--seed", type=int, help="seed of every stage (default: 0)")
+    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    how = parser.add_argument_group("how")
+    how.add_argument("--no-restore", action="store_true", help="compute even what the cache holds")
+    how.add_argument("--stop-after", default="", metavar="STAGE", help="make no stage behind this one")
+    how.add_argument("--plain", action="store_true", help="no Prefect server, no live table")
+    return parser
+
+
+def make_request(project: Project, method: Method, parser: Parser, words: list[str]) -> Request:
+    """Check a command line.
+
+    Raises:
+        Prior3dError: the first thing that is wrong with it.
+    """
+    args = parser.parse_args(words)
+    given, priors = _inputs(project, method, args)
+    settings = {"device": _device(args.device), "priors": {p.name: str(p.folder) for p in priors if not p.embedded}}
+    embedded = all(p.embedded or p.name in embedded_names() for p in priors)
+    preset = args.preset or ("toy" if embedded else "paper")
+    text = next(
+        (v.decode() for i in method.inputs if i.kind == "text" and isinstance(v := given.get(i.name), bytes)), ""
+    )
+    run = Run(project, slug(text or method.name) if args.name is None else args.name)
+    if run.exists():
+        earlier = read_yaml(run.folder / "method.yaml").get("method")
+        if earlier != method.name:
+            raise Prior3dError(f"run {run.name} is one of {earlier}, not of {method.name}; choose another --name")
+    names = [s.name for s in method.stages]
+    if args.stop_after and args.stop_after not in names:
+        near = get_close_matches(args.stop_after, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"stages: {', '.join(names)}"
+        raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
+    declaration = Declaration(method, given, resolve(method, preset, args.seed, args.set), code_digests(method), preset)
+    return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
+
+
+def _inputs(
+    project: Project, method: Method, args: argparse.Namespace
+) -> tuple[dict[str, bytes | Path], list[PriorChoice]]:
+    given: dict[str, bytes | Path] = {}
+    priors = []
+    for declared in method.inputs:
+        value = getattr(args, f"input_{declared.name}")
+        value = declared.default if value is None else value
+        option = f"--{declared.name.replace('_', '-')}"
+        if value is None:
+            raise Prior3dError(f"{option} is missing: {declared.help}")
+        if declared.kind == "text":
+            given[declared.name] = f"{check_text(option, value, declared.longest)}\n".encode()
+        elif declared.kind == "prior":
+            priors.append(choose_prior(value, project))
+            given[declared.name] = priors[-1].as_input()
+        elif value:
+            given[declared.name] = _path(option, declared, value)
+    return given, priors
+
+
+def check_text(option: str, text: str, longest: int) -> str:
+    """A text on one line (raises Prior3dError if it is empty or too long)."""
+    words = " ".join(text.split())
+    if not words:
+        raise Prior3dError(f"{option} is empty: say in words what to make")
+    if len(words) > longest:
+        raise Prior3dError(f"{option} has {len(words)} characters; use at most {longest}")
+    if not words.isprintable():
+        bad = next(c for c in words if not c.isprintable())
+        raise Prior3dError(f"{option} holds the character {bad!r}, which cannot be printed; leave it out")
+    return words
+
+
+def _path(option: str, declared: Input, value: str) -> Path:
+    path = Path(value).expanduser().resolve()
+    if not (path.is_dir() if declared.kind == "folder" else path.is_file()):
+        raise Prior3dError(f"{option} {value!r}: there is no such {declared.kind}")
+    if declared.suffixes and path.suffix.lower() not in declared.suffixes:
+        raise Prior3dError(
+            f"{option} {value!r}: its ending is {path.suffix!r}; use one of {', '.join(declared.suffixes)}"
+        )
+    return path
+
+
+def _device(text: str) -> str:
+    if not DEVICE.match(text):
+        near = get_close_matches(text, ["auto", "cpu", "cuda", "mps"], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "use auto, cpu, cuda, cuda:N or mps"
+        raise Prior3dError(f"--device {text!r} is not a device; {hint}")
+    if text not in ("auto", "cpu"):
+        from prior3d.devices import choose_device
+
+        choose_device(text)
+    return text

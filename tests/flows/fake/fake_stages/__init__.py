@@ -1,0 +1,1 @@
+"""Stages that count and write text files: what the engine's tests run."""
