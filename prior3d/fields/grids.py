@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
+
+from prior3d.fields.trilinear import corners, sample_grid, weighted_rows
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class DenseEncoding(nn.Module):
 
     def __init__(self, config: DenseGrids, channels: int, generator: torch.Generator | None = None):
         super().__init__()
-        shapes = [(channels, resolution, resolution, resolution) for resolution in config.resolutions]
+        shapes = [(resolution, resolution, resolution, channels) for resolution in config.resolutions]
         self.grids = nn.ParameterList([_small_uniform(shape, generator) for shape in shapes])
         self.finest = max(config.resolutions)
         for index, resolution in enumerate(config.resolutions):
@@ -54,26 +55,22 @@ class DenseEncoding(nn.Module):
         self.channels = channels
 
     def merged(self) -> Tensor:
-        """[channels, z, y, x]: all grids resampled to the finest resolution and summed."""
+        """[z, y, x, channels]: all grids resampled to the finest resolution and summed."""
         total: Tensor | None = None
         for index, grid in enumerate(self.grids):
-            if grid.shape[1] != self.finest:
+            if grid.shape[0] != self.finest:
                 matrix = getattr(self, f"resample_{index}")
                 # One small matrix product an axis: ten times faster than interpolate() on the CPU.
-                grid = torch.einsum("czyx,Xx->czyX", grid, matrix)
-                grid = torch.einsum("czyx,Yy->czYx", grid, matrix)
-                grid = torch.einsum("czyx,Zz->cZyx", grid, matrix)
+                grid = torch.einsum("zyxc,Xx->zyXc", grid, matrix)
+                grid = torch.einsum("zyxc,Yy->zYxc", grid, matrix)
+                grid = torch.einsum("zyxc,Zz->Zyxc", grid, matrix)
             total = grid if total is None else total + grid
         assert total is not None
         return total
 
     def forward(self, points: Tensor) -> Tensor:
         """[n, 3] points in [-1, 1] to [n, channels]; differentiable to grids and points; clamped outside."""
-        places = points.view(1, 1, 1, -1, 3)
-        found = functional.grid_sample(
-            self.merged()[None], places, mode="bilinear", padding_mode="border", align_corners=True
-        )
-        return found.view(self.channels, -1).T
+        return sample_grid(self.merged(), points)
 
 
 class TiledEncoding(nn.Module):
@@ -89,26 +86,11 @@ class TiledEncoding(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """[n, 3] points in [-1, 1] to [n, levels * features]; differentiable to tables and points; clamped outside."""
-        unit = (points.clamp(-1, 1) + 1) / 2
-        return torch.cat(
-            [self._level(unit * cells, cells, table) for cells, table in zip(self.cells, self.tables, strict=True)], -1
-        )
-
-    @staticmethod
-    def _level(places: Tensor, cells: int, table: Tensor) -> Tensor:
-        low = places.detach().floor().clamp(0, cells - 1)
-        within = places - low
-        low = low.long()
-        total: Tensor | None = None
-        for corner in range(8):
-            step = torch.tensor([corner & 1, corner >> 1 & 1, corner >> 2], device=places.device)
-            node = low + step
-            row = (node[:, 0] + (cells + 1) * (node[:, 1] + (cells + 1) * node[:, 2])) % table.shape[0]
-            weight = torch.where(step.bool(), within, 1 - within).prod(-1, keepdim=True)
-            part = weight * table[row]
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+        features = []
+        for cells, table in zip(self.cells, self.tables, strict=True):
+            rows, weights = corners((points + 1) * (0.5 * cells), cells + 1)
+            features.append(weighted_rows(table, rows % table.shape[0], weights))
+        return torch.cat(features, -1)
 
 
 def _small_uniform(shape: tuple[int, ...], generator: torch.Generator | None) -> nn.Parameter:

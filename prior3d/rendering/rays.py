@@ -62,3 +62,23 @@ def sample_distances(
         edges = torch.cat([edges[:, :1], inner, edges[:, -1:]], -1)
     distances = near[:, None] + (far - near)[:, None] * edges
     return distances[:, :-1], distances[:, 1:]
+
+
+def project(cameras: Cameras, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Where points appear in the pictures; the inverse of `rays`.
+
+    Args:
+        cameras: [views].
+        points: [n, 3] world.
+
+    Returns:
+        pixels [views, n, 2] as (x, y) with the first pixel's centre at 0.5, and distances [views, n] from the camera
+        (not along its axis); meaningless for points behind a camera, whose distance is negated.
+    """
+    relative = points[None] - cameras.positions[:, None]
+    local = torch.einsum("vnj,vji->vni", relative, cameras.c2w[:, :3, :3])
+    ahead = -local[..., 2]
+    scale = cameras.focal_pixels[:, None] / ahead
+    x = cameras.width / 2 + local[..., 0] * scale
+    y = cameras.height / 2 - local[..., 1] * scale
+    return torch.stack([x, y], -1), relative.norm(dim=-1) * ahead.sign()
