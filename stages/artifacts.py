@@ -61,8 +61,9 @@ class Field:
             where = ".".join(str(part) for part in problem["loc"])
             raise Prior3dError(f"{folder / 'field.json'}: {where}: {problem['msg']}. {_AGAIN}") from error
         except (SafetensorError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
             raise Prior3dError(
-                f"{folder / 'field.safetensors'}: damaged, or not that of field.json ({error}). {_AGAIN}"
+                f"{folder / 'field.safetensors'}: damaged, or not that of field.json ({reason}). {_AGAIN}"
             ) from error
         return field.to(device)
 
