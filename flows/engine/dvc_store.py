@@ -64,21 +64,26 @@ class DvcStore:
         Returns:
             Whether it was found; nothing is touched otherwise.
         """
-        from dvc.stage.cache import RunCacheNotFoundError
-
         with self._repo() as repo:
-            stage = repo.stage.load_one(dvc_file, stage_name)
-            stage.save_deps()
-            try:
-                repo.stage_cache.restore(stage, dry=True)
-            except RunCacheNotFoundError:
+            if not self._held(repo, repo.stage.load_one(dvc_file, stage_name)):
                 return False
+            # A fresh stage: the one looked up with has today's inputs noted beside the lock's outputs, which DVC would
+            # take for a match.
+            stage = repo.stage.load_one(dvc_file, stage_name)
             stage.remove_outs(ignore_remove=False, force=False)  # else DVC asks about outputs that it does not know
             repo.stage_cache.restore(stage)
             stage.save()
             stage.commit()
             stage.dump(update_pipeline=False)
             return True
+
+    def _held(self, repo: Any, stage: Any) -> bool:
+        """Whether the outputs of a stage, as declared and with today's inputs, are in the cache."""
+        if not stage.changed_stage() and stage.deps_cached() and all(out.hash_info for out in stage.outs):
+            return bool(stage.outs_cached())
+        stage.save_deps()
+        entry = repo.stage_cache._load(stage)
+        return entry is not None and bool(repo.stage_cache._create_stage(entry, wdir=stage.wdir).outs_cached())
 
     def commit(self, dvc_file: str, stage: str) -> None:
         """Record a stage's present parameters, inputs and outputs, and put the outputs into the cache."""

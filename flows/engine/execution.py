@@ -169,7 +169,7 @@ class Executor:
             )
         said = next((line.removeprefix("error: ") for line in reversed(tail) if line.startswith("error: ")), "")
         if code == USER_ERROR and said:
-            return StageFailed(said if call.stage in said else f"stage {call.stage}: {said}", False)
+            return StageFailed(said if said.startswith(f"stage {call.stage}") else f"stage {call.stage}: {said}", False)
         if code == -signal.SIGKILL:
             why = "was killed (signal 9: perhaps out of memory)"
         elif code < 0:

@@ -1,31 +1,15 @@
-import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fake_priors import write_prior
 
 FAKE = Path(__file__).parent / "fake"
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def write_prior(folder: Path, fill: int = 0) -> Path:
-    """A folder with the layout of a diffusers pipeline and tiny, whole safetensors files."""
-    index = {"_class_name": "StableDiffusionPipeline", "safety_checker": [None, None]}
-    for component in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
-        (folder / component).mkdir(parents=True)
-        (folder / component / "config.json").write_text(json.dumps({"component": component}))
-        index[component] = ["diffusers", "Something"]
-        if component in ("unet", "vae", "text_encoder"):
-            header = json.dumps({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
-            whole = struct.pack("<Q", len(header)) + header + bytes([fill]) * 16
-            (folder / component / "model.safetensors").write_bytes(whole)
-    (folder / "model_index.json").write_text(json.dumps(index))
-    return folder
 
 
 @dataclass
@@ -55,7 +39,17 @@ class Fake:
 
     def run(self, *words: str, prompt: str = "one two", name: str = "demo") -> tuple[int, str, str]:
         return self.cli(
-            "run", "counting-method", "--prompt", prompt, "--name", name, "--prior", str(self.prior), *words
+            "run",
+            "counting-method",
+            "--prompt",
+            prompt,
+            "--name",
+            name,
+            "--prior",
+            str(self.prior),
+            "--preset",
+            "toy",
+            *words,
         )
 
     def command(self, *words: str) -> subprocess.Popen:

@@ -42,7 +42,7 @@ def run(job: Job, params: Params) -> None:
         job.progress(step + 1, params.steps, loss=1 / (step + 1))
         if job.stopping:
             raise Stopped
-        if step == 1:
+        if step >= 1:
             fail(job, params.fail)
     if params.fail != "nothing":
         (job.out / "text.txt").write_text(f"{job.prompt} {sum(state['drawn']):.12f}\n")
