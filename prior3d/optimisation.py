@@ -81,6 +81,11 @@ def optimise(
     return True
 
 
+def late_decay(progress: float, begin: float, final: float) -> float:
+    """A learning rate's factor: 1 until `begin`, then falling exponentially to `final` at progress 1."""
+    return 1.0 if progress <= begin else final ** ((progress - begin) / (1 - begin))
+
+
 def save(
     path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, seeds: Seeds, n_steps_done: int
 ) -> None:

@@ -109,6 +109,7 @@ def run(job: Job, params: Params) -> None:
     check_timesteps(params, job.name)
     prior = load_text_to_image(job.prior(), job.device)
     views = GuidedViews(prior, job.prompt, params, named_backgrounds=params.background == "named")
+    views.warn(job, params.steps)
     seeds = Seeds(params.seed)
     field = RadianceField(field_config(params, prior.latent_channels), seeds.generator("field")).to(job.device)
     modules: dict[str, torch.nn.Module] = {"field": field}

@@ -104,6 +104,12 @@ class GuidedViews:
         prior.embed([*texts, params.negative_prompt])
         prior.free_text_encoder()
 
+    def warn(self, job: Job, total: int) -> None:
+        """Say which words of the prompt the prior has never seen, on the progress line and as a metric."""
+        job.metric("unknown_words", len(self.unknown_words), "words", higher_is_better=False)
+        if self.unknown_words:
+            job.progress(0, total, text=f"this prior does not know: {', '.join(self.unknown_words)}")
+
     @property
     def range(self) -> "OrbitRange":
         """The cameras' ranges."""

@@ -44,9 +44,13 @@ class Params(GuidedParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     mode: Literal["consistency", "sds"] = Field("consistency", description="fit decoded views, or distil RGB renders")
-    steps: int = Field(240, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
-    learning_rate: float = Field(0.002, gt=0, le=1, description="of networks; grids take ten times as much")
-    n_samples: int = Field(64, ge=4, le=2048, description="samples along a ray", json_schema_extra={"unit": "samples"})
+    steps: int = Field(200, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
+    learning_rate: float = Field(0.01, gt=0, le=1, description="of networks; grids take ten times as much")
+    decay_from: float = Field(
+        0.6, ge=0, le=1, description="when learning rates begin to fall", json_schema_extra={"unit": "of steps"}
+    )
+    decay_to: float = Field(0.05, gt=0, le=1, description="what they fall to by the end, as a fraction; 1 is no decay")
+    n_samples: int = Field(48, ge=4, le=2048, description="samples along a ray", json_schema_extra={"unit": "samples"})
     finer_resolutions: tuple[int, ...] = Field((65,), description="dense grids added for detail, nodes along an axis")
     linear_map: Literal["fitted", "paper"] = Field(
         "fitted", description="latent-to-RGB map: fitted to this prior's decoder, or the paper's for Stable Diffusion"
@@ -84,6 +88,7 @@ PRESETS = {
         "mode": "sds",
         "steps": 5000,
         "learning_rate": 1e-3,
+        "decay_to": 1.0,
         "n_samples": 512,
         "finer_resolutions": (),
         "linear_map": "paper",
@@ -101,13 +106,14 @@ def run(job: Job, params: Params) -> None:
     """Turn a latent field into an RGB field that is a surface."""
     import torch
 
-    from prior3d.optimisation import optimise
+    from prior3d.optimisation import late_decay, optimise
     from prior3d.priors.loading import load_text_to_image
     from prior3d.seeds import Seeds
 
     check_timesteps(params, job.name)
     prior = load_text_to_image(job.prior(), job.device)
     views = GuidedViews(prior, job.prompt, params, named_backgrounds=True)
+    views.warn(job, params.steps)
     seeds = Seeds(params.seed)
     latent_field = artifacts.Field.load(job.inputs["field"]).to(job.device).requires_grad_(False)
     field = start(latent_field, prior, params)
@@ -126,6 +132,7 @@ def run(job: Job, params: Params) -> None:
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
+        learning_rate_factor=lambda progress: late_decay(progress, params.decay_from, params.decay_to),
     )
     if finished:
         white = torch.ones(3, device=job.device)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from prior3d.errors import Prior3dError
-from prior3d.optimisation import optimise
+from prior3d.optimisation import late_decay, optimise
 from prior3d.seeds import Seeds
 
 
@@ -109,3 +109,8 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     other.model = nn.Linear(4, 1)
     with pytest.raises(Prior3dError, match="the checkpoint is of another model"):
         other.run(tmp_path, Watcher())
+
+
+def test_late_decay():
+    assert [late_decay(p, 0.6, 0.01) for p in (0, 0.6, 0.8, 1)] == pytest.approx([1, 1, 0.1, 0.01])
+    assert late_decay(1.0, 1.0, 0.01) == 1

@@ -166,6 +166,13 @@ def test_errors_are_one_line_that_names_the_knob(tmp_path, prior, capfd, coarse,
     assert not (folder / "coarse_nerf").exists()
 
 
+def test_words_that_the_prior_does_not_know_are_said(run_folder, capfd):
+    (run_folder / "inputs" / "prompt.txt").write_text("a red bicycle")
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, run_folder) == 0
+    assert "this prior does not know: bicycle" in capfd.readouterr().out
+    assert artifacts.Metrics.load(run_folder / "coarse_nerf")["unknown_words"]["value"] == 1
+
+
 def test_reading_parameters_needs_no_torch():
     script = (
         "import sys, stages.coarse_nerf as c, stages.rgb_refinement as r\n"
