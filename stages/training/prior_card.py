@@ -119,7 +119,10 @@ def sample_grid(prior: TextToImagePrior, params: Params) -> None:
         orbit = toy_orbit(torch.tensor(AZIMUTHS_DEG).numpy(), torch.full((len(AZIMUTHS_DEG),), 20.0).numpy())
         texts = [full_caption(prompt, word, "white") for word in view_words(orbit)]
         generator = torch.Generator().manual_seed(params.seed)
-        images = prior.sample(texts, orbit, params.guidance_scale, params.steps, generator)
+        camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)
+        images = prior.sample(
+            texts, camera, guidance_scale=params.guidance_scale, n_steps=params.steps, generator=generator
+        )
         rows.append(torch.cat(list(images), dim=-1))
     write_png(FOLDER / "samples.png", torch.cat(rows, dim=-2).permute(1, 2, 0).clamp(0, 1).numpy())
 
