@@ -69,11 +69,11 @@ def texels(atlas: Atlas, resolution: int) -> Texels:
     # The flat atlas itself is ray cast, straight down: exact, and as fast as any rasteriser written in Python.
     flat = np.concatenate([atlas.uv, np.zeros((len(atlas.uv), 1))], -1).astype(np.float32)
     scene = RaycastingScene()
-    scene.add_triangles(Tensor(flat), Tensor(atlas.faces.astype(np.uint32)))
+    scene.add_triangles(Tensor.from_numpy(flat), Tensor.from_numpy(atlas.faces.astype(np.uint32)))
     centres = (np.arange(resolution, dtype=np.float32) + 0.5) / resolution
     u, v = np.meshgrid(centres, 1 - centres)
     down = np.stack([u, v, np.ones_like(u), 0 * u, 0 * u, -np.ones_like(u)], -1)
-    found = scene.cast_rays(Tensor(np.ascontiguousarray(down)))
+    found = scene.cast_rays(Tensor.from_numpy(np.ascontiguousarray(down.astype(np.float32))))
     rows, columns = np.nonzero(np.isfinite(found["t_hit"].numpy()))
     second, third = found["primitive_uvs"].numpy()[rows, columns].T
     weights = np.stack([1 - second - third, second, third], -1)

@@ -8,6 +8,7 @@ import io
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ def save_ply(path: Path, mesh: Mesh) -> None:
     """Write triangles, binary, in world coordinates."""
     import trimesh
 
-    path.write_bytes(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(file_type="ply"))
+    shape = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    path.write_bytes(trimesh.exchange.ply.export_ply(shape))
 
 
 def load_ply(path: Path) -> Mesh:
@@ -54,8 +56,9 @@ def save_glb(path: Path, mesh: TexturedMesh) -> None:
         visual=trimesh.visual.TextureVisuals(uv=mesh.uv, material=material),
         process=False,
     )
-    scene = trimesh.Scene({"object": shape})
-    path.write_bytes(scene.export(file_type="glb", include_normals=True))
+    scene = trimesh.Scene()
+    scene.add_geometry(shape, node_name="object", geom_name="object")
+    path.write_bytes(trimesh.exchange.gltf.export_glb(scene, include_normals=True))
 
 
 def load_glb(path: Path) -> TexturedMesh:
@@ -117,14 +120,14 @@ def load_obj(folder: Path, name: str = "mesh") -> TexturedMesh:
     return TexturedMesh(np.asarray(loaded.vertices)[:, TO_WORLD], np.asarray(loaded.faces), uv, texture)
 
 
-def _load(path: Path, kind: str):
+def _load(path: Path, kind: str) -> Any:
     """A trimesh.Trimesh from a file with one object in it."""
     import trimesh
 
     if not path.is_file():
         raise Prior3dError(f"{path}: there is no such mesh. Run the stage that makes it.")
     try:
-        loaded = trimesh.load(path, file_type=kind, process=False, force="mesh")
+        loaded: Any = trimesh.load(path, file_type=kind, process=False, force="mesh")
     except Exception as error:  # trimesh raises many kinds on damaged files
         raise Prior3dError(
             f"{path}: cannot be read as {kind.upper()} ({error}). Run the stage that makes it again."

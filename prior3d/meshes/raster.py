@@ -52,7 +52,7 @@ class Caster:
     def __init__(self, mesh: Mesh | TexturedMesh):
         import open3d
 
-        self._as_tensor = open3d.core.Tensor
+        self._as_tensor = open3d.core.Tensor.from_numpy
         self._scene = open3d.t.geometry.RaycastingScene()
         vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float32)
         faces = np.ascontiguousarray(mesh.faces, dtype=np.uint32)
@@ -87,8 +87,8 @@ class Painter:
             supersampling: each pixel is the mean of this many rays squared.
             headlight: 0 shows the colours as they are (they already hold shading); 1 dims faces at a slant to black.
         """
-        origins, directions = rays(cameras.resized(cameras.height * supersampling, cameras.width * supersampling))
-        origins, directions = origins.cpu().numpy(), directions.cpu().numpy()
+        fine = cameras.resized(cameras.height * supersampling, cameras.width * supersampling)
+        origins, directions = (values.cpu().numpy() for values in rays(fine))
         hits = self._caster.cast(origins, directions)
         inside = hits.mask
         colour = np.full((*inside.shape, 3), background, dtype=np.float32)
@@ -137,8 +137,11 @@ def look_up(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 def _pool(pictures: np.ndarray, factor: int) -> np.ndarray:
     """[views, height factor, width factor, channels] to [views, height, width, channels] by the mean."""
-    total = sum(pictures[:, i::factor, j::factor] for i in range(factor) for j in range(factor))
-    return (total / factor**2).astype(np.float32)
+    total = np.zeros_like(pictures[:, ::factor, ::factor], dtype=np.float32)
+    for i in range(factor):
+        for j in range(factor):
+            total += pictures[:, i::factor, j::factor]
+    return total / factor**2
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

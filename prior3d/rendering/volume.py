@@ -13,14 +13,24 @@ from prior3d.rendering.rays import near_far, rays, sample_distances
 class DensityBounds(Protocol):
     """Where a field may be non-empty: half the side of its box and the radius of its ball, in world units."""
 
-    bound: float
-    ball_radius: float
+    @property
+    def bound(self) -> float:
+        """Half the side of the box."""
+        ...
+
+    @property
+    def ball_radius(self) -> float:
+        """Radius of the ball."""
+        ...
 
 
 class RadianceField(Protocol):
     """What can be rendered: points [n, 3] to density [n] and features [n, channels], non-empty only in its bounds."""
 
-    config: DensityBounds
+    @property
+    def config(self) -> DensityBounds:
+        """At least the bounds."""
+        ...
 
     def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Density [n] and features [n, channels] at points [n, 3]."""
