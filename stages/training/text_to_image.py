@@ -7,7 +7,6 @@ either, and view words stand in half of the captions, so plain prompts work too.
 
 import copy
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -159,9 +158,11 @@ def train(rank: int, params: Params) -> None:
     from diffusers import AutoencoderKL
 
     if params.workers > 1:
-        dist.init_process_group("gloo", rank=rank, world_size=params.workers)
+        meeting = f"file://{(WORK / 'rendezvous').resolve()}"
+        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=params.workers)
         torch.set_num_threads(1)
     torch.manual_seed(params.seed)
+    torch.set_flush_denormal(True)  # decayed moments become denormal numbers, which slow a CPU down
     tokenizer = build_tokenizer()
     unet, text_encoder, scheduler = build(params, tokenizer)
     models = {
@@ -225,8 +226,7 @@ def main() -> None:
     if params.workers == 1:
         train(0, params)
         return
-    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    os.environ.setdefault("MASTER_PORT", "29517")
+    (WORK / "rendezvous").unlink(missing_ok=True)
     torch.multiprocessing.spawn(train, args=(params,), nprocs=params.workers)
 
 
