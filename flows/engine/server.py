@@ -22,7 +22,7 @@ from pathlib import Path
 from flows.engine.project import Project
 from stages.job import write_whole
 
-HEALTH_TIMEOUT_S = 1.0
+HEALTH_TIMEOUT_S = 2.0
 STARTING_S = 90.0
 
 
