@@ -1,1 +1,1 @@
-"""Diffusion-prior 3D: fields, rendering, priors, distillation, meshes and the toy world, as plain functions over tensors."""
+"""Diffusion-prior 3D: fields, rendering, priors, distillation, meshes and the toy world, over tensors."""

@@ -2,4 +2,4 @@
 
 
 class Prior3dError(Exception):
-    """Something that a person can put right; the message is one line: what failed, where, what was found, what to do."""
+    """A failure that a person can put right. Its message is one clear line: what, where, found, what to do."""

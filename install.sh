@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Make .venv with prior3d and the pinned versions of everything under it; a second call changes nothing.
+#   bash install.sh          to use it        bash install.sh --dev    to test and develop it too
+# Root is needed for one step only: Open3D wants four system libraries. As root on Debian or Ubuntu they are installed
+# here; otherwise the command to type is printed.
+set -euo pipefail
+cd "$(dirname "$0")"
+extras=""
+[ "${1:-}" = "--dev" ] && extras="[dev]"
+
+libraries="libusb-1.0-0 libgl1 libegl1 libgomp1"
+missing=""
+if command -v dpkg >/dev/null; then
+  for library in $libraries; do dpkg -s "$library" >/dev/null 2>&1 || missing="$missing $library"; done
+fi
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" = 0 ]; then
+    echo "installing system libraries:$missing"
+    apt-get update -q >/dev/null && apt-get install -y -q $missing >/dev/null
+  else
+    echo "system libraries are missing; type: sudo apt-get install -y$missing" >&2
+    exit 1
+  fi
+fi
+
+python="${PYTHON:-python3.11}"
+command -v "$python" >/dev/null || { echo "$python not found: install Python 3.11, or set PYTHON" >&2; exit 1; }
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+# PyTorch alone and first: an index that offers a CPU build of this very version is then used, and nothing replaces it.
+.venv/bin/pip install --quiet --disable-pip-version-check "$(grep '^torch==' constraints.txt)"
+.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".$extras"
+echo "ready: .venv/bin/prior3d --help"

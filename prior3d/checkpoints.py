@@ -1,0 +1,69 @@
+"""Checkpoints: tensors and a small state in one safetensors file; a kill leaves the old one or the new one, whole."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from prior3d.errors import Prior3dError
+
+FORMAT = "prior3d-checkpoint-1"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that `path` holds either what it held or all of it: temporary file, fsync, rename, fsync."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise Prior3dError(
+            f"{path}: could not be written ({error.strerror}). Free space or fix the permissions; nothing was changed."
+        ) from error
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save(path: Path, tensors: dict[str, Tensor], state: dict) -> None:
+    """Save tensors (any dtype, any device) and a JSON-able state, atomically.
+
+    Raises:
+        Prior3dError: the file cannot be written (disk full, read-only). The previous checkpoint is untouched.
+    """
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {"format": FORMAT, "state": json.dumps(state)}
+    write_atomically(path, safetensors_bytes(plain, metadata=metadata))
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict] | None:
+    """Load (tensors on the CPU, state), or None when there is no file.
+
+    Raises:
+        Prior3dError: the file is truncated or is not a checkpoint of this project.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise Prior3dError(f"{path}: not a whole checkpoint ({error}). Delete it to begin this stage again.") from error
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format")
+        raise Prior3dError(
+            f"{path}: checkpoint format {found!r}, expected {FORMAT!r}. Delete it to begin this stage again."
+        )
+    return tensors, json.loads(metadata["state"])

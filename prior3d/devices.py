@@ -1,0 +1,30 @@
+"""The one place where a device is chosen."""
+
+import torch
+
+from prior3d.errors import Prior3dError
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn a user's word into a device that is there.
+
+    Args:
+        name: "auto" (cuda if there, then mps, then cpu), "cpu", "cuda", "cuda:N" or "mps".
+
+    Raises:
+        Prior3dError: the word is not a device, or the device is not there. Never falls back silently.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
+        raise Prior3dError(f"device: '{name}' is not a device. Use auto, cpu, cuda, cuda:N or mps.")
+    if kind == "cuda":
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= found:
+            raise Prior3dError(
+                f"device: '{name}' asked for, but {found} CUDA devices are here. Use --device cpu or auto."
+            )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise Prior3dError("device: 'mps' asked for, but this machine has no Metal device. Use --device cpu or auto.")
+    return torch.device(name)

@@ -1,0 +1,108 @@
+"""Texture atlases: a mesh's faces laid flat on a square (xatlas), and which point of the surface each texel shows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prior3d.meshes.mesh import Mesh, vertex_normals
+from prior3d.meshes.raster import interpolate
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """A mesh cut along seams and laid flat.
+
+    Attributes:
+        vertices: [vertices, 3]; those on seams appear once for each chart.
+        faces: [faces, 3].
+        uv: [vertices, 2] in [0, 1], v upwards.
+        normals: [vertices, 3] unit; the same for all copies of a vertex.
+        charts: how many pieces.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    normals: np.ndarray
+    charts: int
+
+
+@dataclass(frozen=True)
+class Texels:
+    """The texels that lie on a face.
+
+    Attributes:
+        rows: [n] rows of the texture (0 at the top).
+        columns: [n].
+        positions: [n, 3] on the surface, world.
+        normals: [n, 3] unit, outward.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    positions: np.ndarray
+    normals: np.ndarray
+
+
+def unwrap(mesh: Mesh, resolution: int, padding: int = 2) -> Atlas:
+    """Cut a mesh into charts and pack them into a square of resolution^2 texels, `padding` texels apart."""
+    import xatlas
+
+    atlas = xatlas.Atlas()
+    normals = vertex_normals(mesh.vertices, mesh.faces)
+    atlas.add_mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32), normals.astype(np.float32))
+    charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
+    charts.max_iterations = 1
+    packing.resolution, packing.padding, packing.bilinear, packing.create_image = resolution, padding, False, False
+    atlas.generate(charts, packing)
+    original, faces, uv = atlas[0]
+    return Atlas(
+        mesh.vertices[original], faces.astype(np.int64), uv.astype(np.float64), normals[original], atlas.chart_count
+    )
+
+
+def texels(atlas: Atlas, resolution: int) -> Texels:
+    """For every texel whose centre lies on a face: its place on the surface."""
+    from open3d.core import Tensor
+    from open3d.t.geometry import RaycastingScene
+
+    # The flat atlas itself is ray cast, straight down: exact, and as fast as any rasteriser written in Python.
+    flat = np.concatenate([atlas.uv, np.zeros((len(atlas.uv), 1))], -1).astype(np.float32)
+    scene = RaycastingScene()
+    scene.add_triangles(Tensor(flat), Tensor(atlas.faces.astype(np.uint32)))
+    centres = (np.arange(resolution, dtype=np.float32) + 0.5) / resolution
+    u, v = np.meshgrid(centres, 1 - centres)
+    down = np.stack([u, v, np.ones_like(u), 0 * u, 0 * u, -np.ones_like(u)], -1)
+    found = scene.cast_rays(Tensor(np.ascontiguousarray(down)))
+    rows, columns = np.nonzero(np.isfinite(found["t_hit"].numpy()))
+    second, third = found["primitive_uvs"].numpy()[rows, columns].T
+    weights = np.stack([1 - second - third, second, third], -1)
+    corners = atlas.faces[found["primitive_ids"].numpy()[rows, columns]]
+    normals = interpolate(atlas.normals, corners, weights)
+    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    return Texels(rows, columns, interpolate(atlas.vertices, corners, weights), normals)
+
+
+def dilate(texture: np.ndarray, known: np.ndarray, steps: int) -> np.ndarray:
+    """Grow the known texels outwards, so that filtering near seams never meets an empty texel.
+
+    Args:
+        texture: [height, width, channels].
+        known: [height, width] bool.
+        steps: how many texels to grow; what stays unknown gets the mean of the known.
+    """
+    texture, known = texture.copy(), known.copy()
+    height, width = known.shape
+    for _ in range(steps):
+        total = np.zeros_like(texture)
+        count = np.zeros(known.shape)
+        padded, there = np.pad(texture * known[..., None], ((1, 1), (1, 1), (0, 0))), np.pad(known, 1)
+        for dy in range(3):
+            for dx in range(3):
+                total += padded[dy : dy + height, dx : dx + width]
+                count += there[dy : dy + height, dx : dx + width]
+        grown = ~known & (count > 0)
+        texture[grown] = total[grown] / count[grown][:, None]
+        known |= grown
+    texture[~known] = texture[known].mean(0)
+    return texture

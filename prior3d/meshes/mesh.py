@@ -1,0 +1,91 @@
+"""What a mesh is here: arrays in world coordinates (z up, front +x), faces counter-clockwise seen from outside."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prior3d.errors import Prior3dError
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles.
+
+    Attributes:
+        vertices: [vertices, 3] float, world units.
+        faces: [faces, 3] int, rows of `vertices`.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+    def __post_init__(self):
+        _check_triangles(self.vertices, self.faces)
+
+
+@dataclass(frozen=True)
+class TexturedMesh:
+    """Triangles with a picture on them.
+
+    Attributes:
+        vertices: [vertices, 3] float, world units; vertices on a seam of the atlas appear more than once.
+        faces: [faces, 3] int.
+        uv: [vertices, 2] in [0, 1]; u to the right, v upwards from the picture's bottom edge.
+        texture: [height, width, 3] float in [0, 1], row 0 at the top.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    texture: np.ndarray
+
+    def __post_init__(self):
+        _check_triangles(self.vertices, self.faces)
+        if self.uv.shape != (len(self.vertices), 2) or self.texture.ndim != 3 or self.texture.shape[2] != 3:
+            raise Prior3dError(
+                f"textured mesh: found uv {self.uv.shape} and texture {self.texture.shape}, "
+                f"expected ({len(self.vertices)}, 2) and (height, width, 3)."
+            )
+
+
+@dataclass(frozen=True)
+class MeshQuality:
+    """Counts about a mesh: faces, connected parts, whether it is closed, and its volume in cubic world units."""
+
+    faces: int
+    components: int
+    watertight: bool
+    volume: float
+
+
+def measure(mesh: Mesh | TexturedMesh) -> MeshQuality:
+    """Count faces, parts and open edges; vertices doubled by seams are merged first, so a seam is no hole."""
+    import trimesh
+
+    welded = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    welded.merge_vertices(merge_tex=True, merge_norm=True)
+    parts = trimesh.graph.connected_component_labels(welded.face_adjacency, node_count=len(welded.faces))
+    n_parts = int(parts.max()) + 1
+    return MeshQuality(len(mesh.faces), n_parts, bool(welded.is_watertight), float(welded.volume))
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """[vertices, 3] unit normals: the mean of the faces round each vertex, by area; doubled vertices are one."""
+    _, first, same = np.unique(vertices.round(6), axis=0, return_index=True, return_inverse=True)
+    same = same.reshape(-1)
+    corners = vertices[faces]
+    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    sums = np.zeros((len(first), 3))
+    for corner in range(3):
+        np.add.at(sums, same[faces[:, corner]], areas)
+    length = np.linalg.norm(sums, axis=-1, keepdims=True)
+    return (sums / np.maximum(length, 1e-12))[same]
+
+
+def _check_triangles(vertices: np.ndarray, faces: np.ndarray) -> None:
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3 or len(faces) == 0:
+        raise Prior3dError(
+            f"mesh: found vertices {vertices.shape} and faces {faces.shape}, expected (n, 3) and (m > 0, 3)."
+        )
+    if not np.isfinite(vertices).all() or faces.min() < 0 or faces.max() >= len(vertices):
+        raise Prior3dError("mesh: a vertex is not finite, or a face names a vertex that is not there.")

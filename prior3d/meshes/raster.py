@@ -1,0 +1,146 @@
+"""Pictures of meshes by ray casting (Open3D, on the CPU): colour, mask, depth and normals, with supersampling."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prior3d.cameras import Cameras
+from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
+from prior3d.rendering.rays import rays
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where rays meet a mesh first; the leading dimensions are those of the rays.
+
+    Attributes:
+        distance: [...] along the unit direction; infinite where the ray misses.
+        face: [...] row of the mesh's faces; meaningless where it misses.
+        barycentric: [..., 3] weights of the face's three vertices.
+    """
+
+    distance: np.ndarray
+    face: np.ndarray
+    barycentric: np.ndarray
+
+    @property
+    def mask(self) -> np.ndarray:
+        """[...] bool, whether the ray met the mesh."""
+        return np.isfinite(self.distance)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures of a mesh.
+
+    Attributes:
+        rgb: [views, height, width, 3] in [0, 1], over the background.
+        mask: [views, height, width] share of the pixel covered.
+        depth: [views, height, width] mean distance along the ray where covered, 0 elsewhere.
+        normal: [views, height, width, 3] unit world normals where covered, 0 elsewhere.
+    """
+
+    rgb: np.ndarray
+    mask: np.ndarray
+    depth: np.ndarray
+    normal: np.ndarray
+
+
+class Caster:
+    """A mesh, prepared for ray casting."""
+
+    def __init__(self, mesh: Mesh | TexturedMesh):
+        import open3d
+
+        self._as_tensor = open3d.core.Tensor
+        self._scene = open3d.t.geometry.RaycastingScene()
+        vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float32)
+        faces = np.ascontiguousarray(mesh.faces, dtype=np.uint32)
+        self._scene.add_triangles(self._as_tensor(vertices), self._as_tensor(faces))
+
+    def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
+        """First hits of rays [..., 3] with unit directions [..., 3]."""
+        packed = np.concatenate([origins, directions], -1).astype(np.float32)
+        found = self._scene.cast_rays(self._as_tensor(np.ascontiguousarray(packed)))
+        second, third = np.moveaxis(found["primitive_uvs"].numpy(), -1, 0)
+        barycentric = np.stack([1 - second - third, second, third], -1)
+        return Hits(found["t_hit"].numpy(), found["primitive_ids"].numpy(), barycentric)
+
+
+class Painter:
+    """A mesh, prepared to be drawn many times."""
+
+    def __init__(self, mesh: Mesh | TexturedMesh):
+        self.mesh = mesh
+        self._caster = Caster(mesh)
+        self._normals = vertex_normals(mesh.vertices, mesh.faces).astype(np.float32)
+        self._uv = mesh.uv.astype(np.float32) if isinstance(mesh, TexturedMesh) else None
+
+    def draw(
+        self, cameras: Cameras, background: float = 1.0, supersampling: int = 2, headlight: float = 0.0
+    ) -> Pictures:
+        """Draw the mesh.
+
+        Args:
+            cameras: [views].
+            background: grey level behind.
+            supersampling: each pixel is the mean of this many rays squared.
+            headlight: 0 shows the colours as they are (they already hold shading); 1 dims faces at a slant to black.
+        """
+        origins, directions = rays(cameras.resized(cameras.height * supersampling, cameras.width * supersampling))
+        origins, directions = origins.cpu().numpy(), directions.cpu().numpy()
+        hits = self._caster.cast(origins, directions)
+        inside = hits.mask
+        colour = np.full((*inside.shape, 3), background, dtype=np.float32)
+        normal = np.zeros_like(colour)
+        corners, weights = self.mesh.faces[hits.face[inside]], hits.barycentric[inside]
+        normal[inside] = _unit(interpolate(self._normals, corners, weights))
+        seen = self._colours(corners, weights)
+        if headlight > 0:
+            facing = np.abs(np.einsum("ni,ni->n", normal[inside], directions[inside]))[:, None]
+            seen = seen * (1 - headlight + headlight * facing)
+        colour[inside] = seen
+        mask = _pool(inside[..., None].astype(np.float32), supersampling)[..., 0]
+        depth = _pool(np.where(inside, hits.distance, 0)[..., None], supersampling)[..., 0] / np.maximum(mask, 1e-6)
+        return Pictures(_pool(colour, supersampling), mask, depth, _unit(_pool(normal, supersampling)))
+
+    def _colours(self, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Colours [hits, 3] from the texture, or grey without one."""
+        if isinstance(self.mesh, TexturedMesh) and self._uv is not None:
+            return look_up(self.mesh.texture, interpolate(self._uv, corners, weights))
+        return np.full((len(corners), 3), 0.8, dtype=np.float32)
+
+
+def render_mesh(mesh: Mesh | TexturedMesh, cameras: Cameras, **how: float) -> Pictures:
+    """Draw a mesh once; `how` as in `Painter.draw`."""
+    return Painter(mesh).draw(cameras, **how)  # type: ignore[arg-type]
+
+
+def interpolate(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Values [vertices, channels] at points given by the rows of three vertices [n, 3] and their weights [n, 3]."""
+    first, second, third = (values[corners[:, i]] * weights[:, i, None] for i in range(3))
+    return first + second + third
+
+
+def look_up(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Bilinear lookup of a texture [height, width, channels] at uv [n, 2] (v upwards): [n, channels]."""
+    height, width = texture.shape[:2]
+    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
+    y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1)
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = (x - left)[:, None], (y - top)[:, None]
+    above = texture[top, left] * (1 - fx) + texture[top, right] * fx
+    below = texture[bottom, left] * (1 - fx) + texture[bottom, right] * fx
+    return above * (1 - fy) + below * fy
+
+
+def _pool(pictures: np.ndarray, factor: int) -> np.ndarray:
+    """[views, height factor, width factor, channels] to [views, height, width, channels] by the mean."""
+    total = sum(pictures[:, i::factor, j::factor] for i in range(factor) for j in range(factor))
+    return (total / factor**2).astype(np.float32)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [..., 3] of length one; zero stays zero."""
+    return vectors / np.maximum(np.sqrt(np.einsum("...i,...i->...", vectors, vectors)), 1e-9)[..., None]

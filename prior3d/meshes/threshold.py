@@ -1,0 +1,139 @@
+"""Which density is the surface? The one whose outlines are those of the field's own pictures.
+
+A mesh from a guessed isovalue is the usual reason that it looks much worse than the render: too low and the fog becomes
+a crust, too high and thin parts vanish. Here every candidate's outlines are compared with the rendered opacity, all
+round the object. A ray meets the surface of a threshold exactly when the greatest density along it reaches the
+threshold, so one march gives the outlines of all candidates at once and no mesh has to be built for it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prior3d.cameras import Cameras, orbit_cameras, ring
+from prior3d.errors import Prior3dError
+from prior3d.fields import Field
+from prior3d.fields.trilinear import sample_grid
+from prior3d.rendering.rays import near_far, rays, sample_distances
+
+PLATEAU = 0.005
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """What rays all round the object see.
+
+    Attributes:
+        opaque: [rays] bool, the field's rendered opacity is above one half.
+        depth: [rays] distance at which half of the light is stopped; only where opaque.
+        greatest: [rays, samples] greatest density of the grid so far along the ray.
+        distances: [rays, samples] middles of the intervals.
+    """
+
+    opaque: Tensor
+    depth: Tensor
+    greatest: Tensor
+    distances: Tensor
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A chosen isovalue.
+
+    Attributes:
+        density: in 1 / world unit.
+        silhouette_iou: overlap of its outlines with the field's, over all views.
+        depth_error: median distance between its surface and the field's depth, in world units.
+    """
+
+    density: float
+    silhouette_iou: float
+    depth_error: float
+
+
+def viewing_ring(n_azimuths: int = 8, size: int = 48) -> Cameras:
+    """Cameras round the object at two heights that see the whole of it: 2 n_azimuths views of size^2 pixels."""
+    low, high = ring(n_azimuths, 5.0, fov_deg=45.0), ring(n_azimuths, 35.0, fov_deg=45.0, start_deg=180.0 / n_azimuths)
+    first, second = orbit_cameras(low, size, size), orbit_cameras(high, size, size)
+    return Cameras(torch.cat([first.c2w, second.c2w]), torch.cat([first.fov_deg, second.fov_deg]), size, size)
+
+
+def outlines(field: Field, grid: Tensor, cameras: Cameras, n_samples: int = 96, rays_at_once: int = 4096) -> Outlines:
+    """March all rays of the cameras through the field and through the grid that will become a mesh.
+
+    Args:
+        field: gives the opacity to be matched.
+        grid: [z, y, x] density over the field's box, on the field's device.
+        cameras: [views].
+        n_samples: samples a ray.
+        rays_at_once: limits the memory.
+    """
+    origins, directions = (values.reshape(-1, 3).to(grid.device) for values in rays(cameras))
+    pieces = []
+    with torch.no_grad():
+        for start, toward in zip(origins.split(rays_at_once), directions.split(rays_at_once), strict=True):
+            near, far = near_far(start, toward, field.config.bound, field.config.ball_radius)
+            begins, ends = sample_distances(near, far, n_samples, None)
+            middles = (begins + ends) / 2
+            points = (start[:, None] + toward[:, None] * middles[..., None]).view(-1, 3)
+            stopped = (field.density(points).view_as(middles) * (ends - begins)).cumsum(-1)
+            half = torch.searchsorted(stopped, stopped.new_full((len(stopped), 1), 0.693147)).clamp(max=n_samples - 1)
+            missed = (far <= near)[:, None]
+            along = sample_grid(grid[..., None], points / field.config.bound).view_as(middles).masked_fill(missed, 0)
+            pieces.append((stopped[:, -1] > 0.693147, middles.gather(1, half)[:, 0], along.cummax(-1).values, middles))
+    return Outlines(*(torch.cat(part) for part in zip(*pieces, strict=True)))
+
+
+def choose_threshold(seen: Outlines, n_candidates: int = 96) -> Threshold:
+    """The threshold whose outlines overlap best with the rendered ones.
+
+    Candidates are spread evenly over the densities that rays reach. Among those within half a percent of the best
+    overlap (often a wide plateau), the one whose surface lies closest to the rendered depth is taken.
+
+    Raises:
+        Prior3dError: no ray is half opaque: the field is empty.
+    """
+    greatest = seen.greatest[:, -1]
+    if not seen.opaque.any():
+        raise Prior3dError(
+            f"mesh: the field is empty: no ray of {len(greatest)} is half opaque, the greatest density is "
+            f"{greatest.max().item():.3g}. Lower the sparsity and entropy weights before, or train longer."
+        )
+    reached = greatest[greatest > 0]
+    candidates = torch.quantile(
+        _at_most(reached, 100_000), torch.linspace(0, 0.999, n_candidates, device=reached.device)
+    )
+    candidates = candidates.unique()
+    overlaps = torch.stack([_iou(greatest >= candidate, seen.opaque) for candidate in candidates])
+    plateau = candidates[overlaps >= overlaps.max() - PLATEAU]
+    errors = torch.stack([_depth_error(seen, candidate) for candidate in plateau])
+    return judge(seen, plateau[errors.argmin()].item())
+
+
+def judge(seen: Outlines, density: float) -> Threshold:
+    """Measure a given threshold."""
+    threshold = torch.tensor(density, device=seen.greatest.device)
+    overlap = _iou(seen.greatest[:, -1] >= threshold, seen.opaque)
+    return Threshold(density, overlap.item(), _depth_error(seen, threshold).item())
+
+
+def _at_most(values: Tensor, count: int) -> Tensor:
+    """Evenly chosen values, sorted, `count` at most (torch.quantile refuses very long inputs)."""
+    ordered = values.sort().values
+    return ordered[:: max(1, -(-len(ordered) // count))]
+
+
+def _iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union of two masks."""
+    return (first & second).sum() / (first | second).sum().clamp_min(1)
+
+
+def _depth_error(seen: Outlines, threshold: Tensor) -> Tensor:
+    """Median over rays, opaque in both, of |first distance at which the threshold is reached - rendered depth|."""
+    both = seen.opaque & (seen.greatest[:, -1] >= threshold)
+    if not both.any():
+        return torch.tensor(float("inf"), device=seen.greatest.device)
+    greatest, distances = seen.greatest[both], seen.distances[both]
+    first = torch.searchsorted(greatest, threshold.expand(len(greatest), 1).contiguous())
+    return (distances.gather(1, first)[:, 0] - seen.depth[both]).abs().median()

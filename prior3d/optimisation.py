@@ -1,0 +1,137 @@
+"""The one training loop: optimise modules against a sum of losses, and go on after a kill as if nothing had happened.
+
+Everything that the next step depends on is in the checkpoint: parameters, buffers, the optimiser's moments, every named
+generator, the step. On the CPU a run that was killed and resumed is therefore bit-identical to one that was not.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from prior3d import checkpoints
+from prior3d.errors import Prior3dError
+from prior3d.seeds import Seeds
+
+
+class Monitor(Protocol):
+    """What the loop reports to and asks; a stage's Job is one."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the loop was asked to save and leave."""
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time to save."""
+
+    def progress(self, step: int, total: int, *, loss: float | None = None) -> None:
+        """Take notice of a finished step."""
+
+
+def optimise(
+    losses: Callable[[int], dict[str, Tensor]],
+    *,
+    modules: dict[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
+    n_steps: int,
+    seeds: Seeds,
+    checkpoint: Path,
+    monitor: Monitor,
+    learning_rate_factor: Callable[[float], float] = lambda progress: 1.0,
+) -> bool:
+    """Take `n_steps` optimiser steps down the sum of `losses(step)`, beginning at the checkpoint if there is one.
+
+    Args:
+        losses: called with 0 .. n_steps - 1; weighted scalars by name. All its randomness must come from `seeds`.
+        modules: all that changes (also buffers that `losses` edits), by the name it is saved under.
+        optimiser: over parameters of the modules; its groups' learning rates are the ones at factor 1.
+        n_steps: in all, those before a kill included.
+        seeds: the generators that `losses` draws from.
+        checkpoint: where it is kept; of the same parameters and inputs (its folder is named by their digest).
+        monitor: told about every step, asked when to save and whether to stop.
+        learning_rate_factor: of the fraction done, 0 to 1.
+
+    Returns:
+        True when all steps are done; False when the monitor asked to stop, with the checkpoint saved.
+
+    Raises:
+        Prior3dError: a loss is not finite; names the loss, and the step.
+    """
+    base_rates = [group["lr"] for group in optimiser.param_groups]
+    first = restore(checkpoint, modules, optimiser, seeds)
+    for step in range(first, n_steps):
+        factor = learning_rate_factor(step / n_steps)
+        for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
+            group["lr"] = rate * factor
+        optimiser.zero_grad(set_to_none=True)
+        terms = losses(step)
+        total = torch.stack(list(terms.values())).sum()
+        value = total.item()
+        if not _finite(value):
+            _fail(terms, step)
+        total.backward()
+        optimiser.step()
+        monitor.progress(step + 1, n_steps, loss=value)
+        if monitor.stopping or monitor.checkpoint_due():
+            save(checkpoint, modules, optimiser, seeds, step + 1)
+        if monitor.stopping:
+            return False
+    return True
+
+
+def late_decay(progress: float, begin: float, final: float) -> float:
+    """A learning rate's factor: 1 until `begin`, then falling exponentially to `final` at progress 1."""
+    return 1.0 if progress <= begin else final ** ((progress - begin) / (1 - begin))
+
+
+def save(
+    path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, seeds: Seeds, n_steps_done: int
+) -> None:
+    """Write a checkpoint, atomically."""
+    tensors = {f"module/{name}/{key}": value for name, m in modules.items() for key, value in m.state_dict().items()}
+    for index, entry in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
+    tensors |= {f"generator/{key}": value for key, value in seeds.state().items()}
+    checkpoints.save(path, tensors, {"n_steps_done": n_steps_done})
+
+
+def restore(path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, seeds: Seeds) -> int:
+    """Put everything back as it was saved, and return how many steps were done; 0 if there is no checkpoint."""
+    loaded = checkpoints.load(path)
+    if loaded is None:
+        return 0
+    tensors, state = loaded
+    try:
+        for name, module in modules.items():
+            module.load_state_dict(_under(tensors, f"module/{name}/"))
+        moments: dict[int, dict[str, Any]] = {}
+        for key, value in _under(tensors, "optimiser/").items():
+            index, _, entry = key.partition("/")
+            moments.setdefault(int(index), {})[entry] = value
+        optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+        seeds.restore(_under(tensors, "generator/"))
+        return int(state["n_steps_done"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise Prior3dError(
+            f"{path}: the checkpoint is of another model ({reason}). Delete it to begin the stage again."
+        ) from error
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose names begin with prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _finite(value: float) -> bool:
+    """Neither infinite nor not a number."""
+    return abs(value) < float("inf")
+
+
+def _fail(terms: dict[str, Tensor], step: int) -> None:
+    """Say which loss broke."""
+    broken = [f"{name} = {value.item()}" for name, value in terms.items() if not _finite(value.item())]
+    found = ", ".join(broken) or "a sum of finite losses that overflows"
+    raise Prior3dError(f"optimisation: at step {step} {found}; lower the learning rate or the guidance scale")

@@ -1,0 +1,84 @@
+"""Rays of cameras, where they meet a field's domain, and samples along them."""
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from prior3d.cameras import Cameras
+
+
+def rays(cameras: Cameras) -> tuple[Tensor, Tensor]:
+    """One ray through the centre (+0.5) of every pixel; row 0 is the top of the image.
+
+    Returns:
+        origins and unit directions, each [views, height, width, 3], in the world.
+    """
+    device = cameras.c2w.device
+    x = torch.arange(cameras.width, device=device) + 0.5 - cameras.width / 2
+    y = cameras.height / 2 - (torch.arange(cameras.height, device=device) + 0.5)
+    size = (cameras.views, cameras.height, cameras.width)
+    depth = cameras.focal_pixels[:, None, None].expand(size)
+    local = torch.stack([x.expand(size), y[:, None].expand(size), -depth], -1)
+    directions = torch.einsum("vhwj,vij->vhwi", local, cameras.c2w[:, :3, :3])
+    origins = cameras.positions[:, None, None].expand_as(directions)
+    return origins, functional.normalize(directions, dim=-1)
+
+
+def near_far(origins: Tensor, directions: Tensor, bound: float, ball_radius: float) -> tuple[Tensor, Tensor]:
+    """Where rays enter and leave the box [-bound, bound]^3 cut with the ball round the origin.
+
+    Args:
+        origins: [n, 3] world.
+        directions: [n, 3] unit.
+        bound: half the side of the box.
+        ball_radius: radius of the ball, same units.
+
+    Returns:
+        near and far, each [n], distances from the origins; never behind them; near = far = 0 where a ray misses.
+    """
+    safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
+    first, second = (-bound - origins) / safe, (bound - origins) / safe
+    near, far = torch.minimum(first, second).amax(-1), torch.maximum(first, second).amin(-1)
+    closest = -(origins * directions).sum(-1)
+    discriminant = closest.square() - origins.square().sum(-1) + ball_radius**2
+    half = discriminant.clamp_min(0).sqrt()
+    near, far = torch.maximum(near, closest - half).clamp_min(0), torch.minimum(far, closest + half)
+    hit = (far > near) & (discriminant > 0)
+    return torch.where(hit, near, 0.0), torch.where(hit, far, 0.0)
+
+
+def sample_distances(
+    near: Tensor, far: Tensor, n_samples: int, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Cut each ray into n_samples intervals, equal, or with jittered edges when a generator is given (stratified).
+
+    Returns:
+        starts and ends, each [n, n_samples]; consecutive intervals touch and together cover [near, far].
+    """
+    edges = torch.linspace(0, 1, n_samples + 1, device=near.device).expand(near.shape[0], -1)
+    if generator is not None:
+        jitter = torch.rand((near.shape[0], n_samples - 1), generator=generator, device=generator.device) - 0.5
+        inner = edges[:, 1:-1] + jitter.to(near) / n_samples
+        edges = torch.cat([edges[:, :1], inner, edges[:, -1:]], -1)
+    distances = near[:, None] + (far - near)[:, None] * edges
+    return distances[:, :-1], distances[:, 1:]
+
+
+def project(cameras: Cameras, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Where points appear in the pictures; the inverse of `rays`.
+
+    Args:
+        cameras: [views].
+        points: [n, 3] world.
+
+    Returns:
+        pixels [views, n, 2] as (x, y) with the first pixel's centre at 0.5, and distances [views, n] from the camera
+        (not along its axis); meaningless for points behind a camera, whose distance is negated.
+    """
+    relative = points[None] - cameras.positions[:, None]
+    local = torch.einsum("vnj,vji->vni", relative, cameras.c2w[:, :3, :3])
+    ahead = -local[..., 2]
+    scale = cameras.focal_pixels[:, None] / ahead
+    x = cameras.width / 2 + local[..., 0] * scale
+    y = cameras.height / 2 - local[..., 1] * scale
+    return torch.stack([x, y], -1), relative.norm(dim=-1) * ahead.sign()

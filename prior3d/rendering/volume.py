@@ -1,0 +1,170 @@
+"""Differentiable volume rendering of a field (NeRF's quadrature), composited by nerfacc, with a plain reference."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from prior3d.cameras import Cameras
+from prior3d.rendering.rays import near_far, rays, sample_distances
+
+
+class DensityBounds(Protocol):
+    """Where a field may be non-empty: half the side of its box and the radius of its ball, in world units."""
+
+    bound: float
+    ball_radius: float
+
+
+class RadianceField(Protocol):
+    """What can be rendered: points [n, 3] to density [n] and features [n, channels], non-empty only in its bounds."""
+
+    config: DensityBounds
+
+    def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Density [n] and features [n, channels] at points [n, 3]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Pixels and what made them. The leading dimensions `...` are [views, height, width], or [rays] from `render_rays`.
+
+    Attributes:
+        features: [..., channels], over the background when one was given, else premultiplied by opacity.
+        opacity: [...] in [0, 1].
+        depth: [...] mean distance along the ray over its weights, in world units; 0 where the ray met nothing.
+        weights: [..., samples], sum to the opacity.
+        starts: [..., samples] distance at which each interval begins.
+        ends: [..., samples] distance at which it ends.
+        density: [..., samples] density at the middle of each interval, in 1 / world unit.
+    """
+
+    features: Tensor
+    opacity: Tensor
+    depth: Tensor
+    weights: Tensor
+    starts: Tensor
+    ends: Tensor
+    density: Tensor
+
+
+def render(
+    field: RadianceField,
+    cameras: Cameras,
+    n_samples: int,
+    generator: torch.Generator | None = None,
+    background: Tensor | None = None,
+) -> Rendering:
+    """Render all pixels of all cameras; differentiable to the field's parameters.
+
+    Args:
+        field: the field.
+        cameras: [views].
+        n_samples: intervals along each ray.
+        generator: jitters the samples (for training); without one the result is deterministic.
+        background: [views, channels] or [views, height, width, channels], seen where the opacity is below 1.
+    """
+    origins, directions = rays(cameras)
+    leading = origins.shape[:-1]
+    if background is not None and background.ndim == 2:
+        background = background[:, None, None]
+    if background is not None:
+        background = background.expand(*leading, -1).reshape(leading.numel(), -1)
+    flat = render_rays(field, origins.reshape(-1, 3), directions.reshape(-1, 3), n_samples, generator, background)
+    return Rendering(**{name: value.view(*leading, *value.shape[1:]) for name, value in vars(flat).items()})
+
+
+def render_rays(
+    field: RadianceField,
+    origins: Tensor,
+    directions: Tensor,
+    n_samples: int,
+    generator: torch.Generator | None = None,
+    background: Tensor | None = None,
+) -> Rendering:
+    """Render rays [n, 3] with unit directions [n, 3]; background [n, channels]; else as `render`."""
+    bounds = field.config
+    near, far = near_far(origins, directions, bounds.bound, bounds.ball_radius)
+    starts, ends = sample_distances(near, far, n_samples, generator)
+    points = origins[:, None] + directions[:, None] * ((starts + ends) / 2)[..., None]
+    density, features = field(points.view(-1, 3))
+    density = density.view(-1, n_samples)
+    return composite(starts, ends, density, features.view(*density.shape, -1), background)
+
+
+def composite(
+    starts: Tensor, ends: Tensor, density: Tensor, features: Tensor, background: Tensor | None = None
+) -> Rendering:
+    """Composite samples along rays by nerfacc's batched functions (these work on the CPU; its sampling does not).
+
+    Args:
+        starts: [n, samples] distances.
+        ends: [n, samples].
+        density: [n, samples].
+        features: [n, samples, channels].
+        background: [n, channels] or None.
+    """
+    from nerfacc import accumulate_along_rays, render_weight_from_density
+
+    weights, _, _ = render_weight_from_density(starts, ends, density)
+    values = torch.cat([features, ((starts + ends) / 2)[..., None], torch.ones_like(weights)[..., None]], -1)
+    return _finish(weights, accumulate_along_rays(weights, values), starts, ends, density, background)
+
+
+def composite_reference(
+    starts: Tensor, ends: Tensor, density: Tensor, features: Tensor, background: Tensor | None = None
+) -> Rendering:
+    """`composite` written out: w_i = T_i (1 - exp(-s_i d_i)), T_i = prod_{j<i} exp(-s_j d_j) (NeRF, eq. 3)."""
+    passed = torch.exp(-density * (ends - starts))
+    before = torch.cumprod(torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], -1), -1)
+    weights = before * (1 - passed)
+    values = torch.cat([features, ((starts + ends) / 2)[..., None], torch.ones_like(weights)[..., None]], -1)
+    return _finish(weights, (weights[..., None] * values).sum(-2), starts, ends, density, background)
+
+
+def render_without_gradient(
+    field: RadianceField,
+    cameras: Cameras,
+    n_samples: int,
+    background: Tensor | None = None,
+    rays_at_once: int = 4096,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Render pictures in pieces that fit the memory.
+
+    Args:
+        field: the field.
+        cameras: [views].
+        n_samples: intervals along each ray.
+        background: [channels] or None.
+        rays_at_once: how many rays a piece has.
+
+    Returns:
+        features [views, height, width, channels], opacity and depth [views, height, width].
+    """
+    origins, directions = rays(cameras)
+    leading = origins.shape[:-1]
+    pieces = zip(origins.reshape(-1, 3).split(rays_at_once), directions.reshape(-1, 3).split(rays_at_once), strict=True)
+    behind = None if background is None else background[None]
+    with torch.no_grad():
+        found = [render_rays(field, start, toward, n_samples, background=behind) for start, toward in pieces]
+    features = torch.cat([piece.features for piece in found]).view(*leading, -1)
+    opacity = torch.cat([piece.opacity for piece in found]).view(leading)
+    return features, opacity, torch.cat([piece.depth for piece in found]).view(leading)
+
+
+def over(rendering: Rendering, background: Tensor) -> Rendering:
+    """Put a rendering that was made without a background over one of shape [..., channels]."""
+    return replace(rendering, features=rendering.features + background * (1 - rendering.opacity)[..., None])
+
+
+def _finish(
+    weights: Tensor, summed: Tensor, starts: Tensor, ends: Tensor, density: Tensor, background: Tensor | None
+) -> Rendering:
+    """Split the sums into features, depth and opacity, and put the background behind."""
+    features, depth, opacity = summed[..., :-2], summed[..., -2], summed[..., -1]
+    if background is not None:
+        features = features + background * (1 - opacity)[..., None]
+    depth = depth / opacity.clamp_min(1e-8)
+    return Rendering(features, opacity, depth, weights, starts, ends, density)

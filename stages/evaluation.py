@@ -1,0 +1,177 @@
+"""Pictures and numbers of a result: the textured mesh beside the field it came from, all round, on one page."""
+
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from stages import artifacts
+from stages.entry import Job, StageParams, main
+from stages.texture_baking import rgb_field
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from prior3d.cameras import Cameras
+    from prior3d.meshes.mesh import TexturedMesh
+    from prior3d.meshes.raster import Pictures
+
+
+class Params(StageParams):
+    """What the stage can be told."""
+
+    n_azimuths: int = Field(8, ge=2, le=36, description="views of the contact sheet, evenly round the object")
+    size: int = Field(128, ge=16, le=1024, description="side of those views", json_schema_extra={"unit": "pixels"})
+    n_samples: int = Field(64, ge=8, le=1024, description="samples along a ray", json_schema_extra={"unit": "samples"})
+    elevation_deg: float = Field(
+        15, ge=-80, le=80, description="height of the cameras", json_schema_extra={"unit": "degrees"}
+    )
+    radius: float = Field(
+        3.2, gt=1, le=10, description="distance of the cameras", json_schema_extra={"unit": "world units"}
+    )
+    fov_deg: float = Field(
+        40, ge=5, le=120, description="vertical field of view", json_schema_extra={"unit": "degrees"}
+    )
+    video_frames: int = Field(
+        36, ge=2, le=480, description="frames of the turntable", json_schema_extra={"unit": "frames"}
+    )
+    video_size: int = Field(
+        256, ge=16, le=2048, multiple_of=2, description="side of the video", json_schema_extra={"unit": "pixels"}
+    )
+
+
+PRESETS: dict[str, dict] = {"toy": {}, "paper": {"size": 256, "n_samples": 192, "video_frames": 100, "video_size": 512}}
+INPUTS = {"mesh": artifacts.TexturedMesh, "field": artifacts.Field, "prompt": artifacts.Prompt}
+OPTIONAL_INPUTS = frozenset({"prompt"})
+OUTPUT = artifacts.Renders
+
+
+def run(job: Job, params: Params) -> None:
+    """Draw, measure, and write the page."""
+    from prior3d.images import write_png
+    from prior3d.meshes.raster import render_mesh
+
+    field, mesh = rgb_field(job), artifacts.TexturedMesh.load(job.inputs["mesh"])
+    total = params.n_azimuths + params.video_frames
+    cameras = turntable(params, params.n_azimuths, params.size)
+    field_rgb, field_mask = field_pictures(job, params, field, cameras, total)
+    drawn = render_mesh(mesh, cameras)
+    sheets(job, field_rgb, drawn)
+    (job.out / "rig.json").write_text(rig(cameras))
+    write_video(job, params, mesh, total)
+    measure(job, mesh, cameras, field_rgb, field_mask, drawn)
+    write_png(job.out / "preview.png", drawn.rgb[0])
+    write_page(job)
+    job.progress(total, total, preview=job.out / "turntable.png", text="report.html")
+
+
+def turntable(params: Params, n_views: int, size: int) -> "Cameras":
+    """Cameras all round."""
+    from prior3d.cameras import orbit_cameras, ring
+
+    return orbit_cameras(ring(n_views, params.elevation_deg, params.radius, params.fov_deg), size, size)
+
+
+def field_pictures(job: Job, params: Params, field, cameras: "Cameras", total: int) -> "tuple[np.ndarray, np.ndarray]":
+    """The field's own pictures over white [views, height, width, 3], and its opacity [views, height, width]."""
+    import numpy as np
+    import torch
+
+    from prior3d.rendering import render_without_gradient
+
+    pictures, masks = [], []
+    white = torch.ones(3, device=job.device)
+    for view in range(cameras.views):
+        rgb, opacity, _ = render_without_gradient(field, cameras[view].to(job.device), params.n_samples, white)
+        pictures.append(rgb[0].clamp(0, 1).cpu().numpy())
+        masks.append(opacity[0].cpu().numpy())
+        job.progress(view + 1, total, text="pictures of the field")
+    return np.stack(pictures), np.stack(masks)
+
+
+def sheets(job: Job, field_rgb: "np.ndarray", drawn: "Pictures") -> None:
+    """`turntable.png` (field above, mesh below), `mesh_turntable.png` (colours above, normals below), and `frames/`."""
+    from prior3d.images import contact_sheet, write_png
+
+    normals = [normal * 0.5 + 0.5 for normal in drawn.normal * drawn.mask[..., None]]
+    write_png(job.out / "turntable.png", contact_sheet([list(field_rgb), list(drawn.rgb)]))
+    write_png(job.out / "mesh_turntable.png", contact_sheet([list(drawn.rgb), normals]))
+    (job.out / "frames").mkdir()
+    for view, (seen, mesh) in enumerate(zip(field_rgb, drawn.rgb, strict=True)):
+        write_png(job.out / "frames" / f"field_{view:03d}.png", seen)
+        write_png(job.out / "frames" / f"mesh_{view:03d}.png", mesh)
+
+
+def rig(cameras: "Cameras") -> str:
+    """The cameras of `frames/`, as a nerfstudio transforms.json."""
+    import json
+
+    from prior3d.cameras import to_nerfstudio
+
+    return json.dumps(
+        to_nerfstudio(cameras, [f"frames/mesh_{view:03d}.png" for view in range(cameras.views)]), indent=1
+    )
+
+
+def write_video(job: Job, params: Params, mesh: "TexturedMesh", total: int) -> None:
+    """The mesh, once round, as `turntable.mp4`."""
+    from prior3d.images import write_video as encode
+    from prior3d.meshes.raster import Painter
+
+    painter, cameras = Painter(mesh), turntable(params, params.video_frames, params.video_size)
+
+    def frames():
+        for view in range(cameras.views):
+            yield painter.draw(cameras[view]).rgb[0]
+            job.progress(params.n_azimuths + view + 1, total, text="video of the mesh")
+
+    encode(job.out / "turntable.mp4", frames(), (params.video_size, params.video_size), frames_per_second=18)
+
+
+def measure(
+    job: Job,
+    mesh: "TexturedMesh",
+    cameras: "Cameras",
+    field_rgb: "np.ndarray",
+    field_mask: "np.ndarray",
+    drawn: "Pictures",
+) -> None:
+    """Record how well the mesh shows the field, and what the mesh is made of."""
+    from prior3d.meshes.consistency import photo_inconsistency
+    from prior3d.meshes.mesh import measure as measure_mesh
+    from prior3d.metrics import mask_iou, psnr_db
+
+    views = cameras.views
+    job.metric("mesh_psnr", psnr_db(field_rgb, drawn.rgb), "dB", n=views, higher_is_better=True)
+    job.metric("mesh_mask_iou", mask_iou(field_mask, drawn.mask), "", n=views, higher_is_better=True)
+    deviation, n_points = photo_inconsistency(mesh, cameras, field_rgb)
+    job.metric("photo_inconsistency", deviation, "of colour range", n=n_points, higher_is_better=False)
+    quality = measure_mesh(mesh)
+    job.metric("faces", quality.faces, "faces")
+    job.metric("parts", quality.components, "parts", higher_is_better=False)
+    job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
+    job.metric("glb_size", (job.inputs["mesh"] / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
+
+
+def write_page(job: Job) -> None:
+    """`report.html`: one file that needs nothing else, but for the links to the mesh beside it."""
+    from stages.report_page import page
+
+    upstream = {path.name: path for name, path in job.inputs.items() if name != "prompt"}
+    metrics = {
+        name: artifacts.Metrics.load(path) for name, path in upstream.items() if (path / "metrics.json").is_file()
+    }
+    parameters = job.run_folder / "params.yaml"
+    html = page(
+        prompt=job.prompt if "prompt" in job.inputs else job.run_folder.name,
+        folder=job.out,
+        metrics=metrics | {job.name: job.metrics},
+        parameters=parameters.read_text(encoding="utf-8"),
+        # The page will lie in RUN/NAME/, one level under the run's folder.
+        mesh_link=os.path.relpath(job.inputs["mesh"], job.run_folder / job.name),
+    )
+    (job.out / "report.html").write_text(html, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main("stages.evaluation")

@@ -1,0 +1,96 @@
+"""The field's surface as a clean mesh whose outlines are those of the field's own pictures.
+
+Density on a grid -> the threshold whose silhouettes match the rendered opacity -> floaters and cavities out ->
+marching cubes -> smoothing -> decimation. The threshold, its overlap and the mesh's are reported as metrics.
+"""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from stages import artifacts
+from stages.entry import Job, StageParams, main
+
+if TYPE_CHECKING:
+    from prior3d.cameras import Cameras
+    from prior3d.meshes.mesh import Mesh
+    from prior3d.meshes.threshold import Outlines
+
+STEPS = 5
+
+
+class Params(StageParams):
+    """What the stage can be told."""
+
+    resolution: int = Field(
+        96, ge=16, le=512, description="nodes of the density grid along an axis", json_schema_extra={"unit": "nodes"}
+    )
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        description="density that is the surface; none: chosen so that outlines match the renders",
+        json_schema_extra={"unit": "1 / world unit"},
+    )
+    smoothing: float = Field(
+        0.7, ge=0, le=5, description="Gaussian over the density grid", json_schema_extra={"unit": "cells"}
+    )
+    min_part: float = Field(
+        0.03, ge=0, le=1, description="parts smaller than this share of the largest are removed as floaters"
+    )
+    smoothing_steps: int = Field(
+        8, ge=0, le=200, description="Taubin smoothing of the vertices", json_schema_extra={"unit": "steps"}
+    )
+    max_faces: int = Field(10_000, ge=100, le=2_000_000, description="the mesh is decimated to this many faces")
+    n_azimuths: int = Field(
+        8, ge=3, le=64, description="cameras round the object, at two heights each, to compare with"
+    )
+
+
+PRESETS: dict[str, dict] = {"toy": {}, "paper": {"resolution": 256, "max_faces": 60_000}}
+INPUTS = {"field": artifacts.Field}
+OUTPUT = artifacts.Mesh
+
+
+def run(job: Job, params: Params) -> None:
+    """Extract the mesh."""
+    from prior3d.meshes.extraction import density_grid, isosurface, keep_solid_parts, simplify
+    from prior3d.meshes.mesh import measure
+    from prior3d.meshes.threshold import choose_threshold, judge, outlines, viewing_ring
+
+    field = artifacts.Field.load(job.inputs["field"], job.device)
+    job.progress(0, STEPS, text="density grid")
+    grid = density_grid(field, params.resolution, params.smoothing)
+    job.progress(1, STEPS, text="outlines of the field")
+    cameras = viewing_ring(params.n_azimuths)
+    seen = outlines(field, grid, cameras)
+    chosen = choose_threshold(seen) if params.threshold is None else judge(seen, params.threshold)
+    job.progress(2, STEPS, text=f"surface at density {chosen.density:.3g}")
+    solid, n_removed = keep_solid_parts(grid.cpu().numpy(), chosen.density, params.min_part)
+    surface = isosurface(solid, chosen.density, field.config.bound)
+    job.progress(3, STEPS, text=f"smoothing and decimating {len(surface.faces):,} faces")
+    mesh = simplify(surface, params.max_faces, params.smoothing_steps)
+    job.progress(4, STEPS, text="checks")
+    artifacts.Mesh.save(job.out, mesh)
+    quality = measure(mesh)
+    job.metric("threshold", chosen.density, "1 / world unit")
+    job.metric("depth_error", chosen.depth_error, "world units", n=int(seen.opaque.sum()), higher_is_better=False)
+    job.metric("silhouette_iou", silhouette_iou(mesh, seen, cameras), "", n=cameras.views, higher_is_better=True)
+    job.metric("faces", quality.faces, "faces")
+    job.metric("parts", quality.components, "parts", higher_is_better=False)
+    job.metric("floaters_removed", n_removed, "parts")
+    job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
+    job.progress(STEPS, STEPS, text=f"{quality.faces:,} faces")
+
+
+def silhouette_iou(mesh: "Mesh", seen: "Outlines", cameras: "Cameras") -> float:
+    """Overlap of the finished mesh's outlines with those of the field."""
+    from prior3d.meshes.raster import Caster
+    from prior3d.rendering.rays import rays
+
+    origins, directions = (values.reshape(-1, 3).cpu().numpy() for values in rays(cameras))
+    met, opaque = Caster(mesh).cast(origins, directions).mask, seen.opaque.cpu().numpy()
+    return float((met & opaque).sum() / (met | opaque).sum())
+
+
+if __name__ == "__main__":
+    main("stages.mesh_extraction")

@@ -1,0 +1,132 @@
+"""The `consistency` mode of rgb_refinement: views that a prior makes from a field, and to which the field is fitted.
+
+Views are rendered over the flat background that the object stands out from, noised to a level, and denoised with their
+camera and text (SDEdit, Meng et al. 2022); they take the place of the old ones (the dataset update of
+Instruct-NeRF2NeRF, Haque et al. 2023). As the background is known, each view also gives a mask.
+"""
+
+from typing import TYPE_CHECKING
+
+from stages.guided_views import GuidedViews, ring_views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from prior3d.cameras import Orbit
+    from prior3d.fields import Field as RadianceField
+    from prior3d.rendering import Rendering
+    from prior3d.seeds import Seeds
+    from stages.rgb_refinement import Params
+
+
+class RemadeViews:
+    """Fits the field to views that the prior made from it, and has them made anew now and then."""
+
+    def __init__(
+        self,
+        latent_field: "RadianceField",
+        field: "RadianceField",
+        views: GuidedViews,
+        seeds: "Seeds",
+        params: "Params",
+        regularisers: "Callable[[Rendering, float], dict[str, Tensor]]",
+    ) -> None:
+        """Choose the cameras, and the background that the object stands out from."""
+        from prior3d.backgrounds import NAMED_BACKGROUNDS, encoded_backgrounds
+        from prior3d.cameras import orbit_cameras
+        from prior3d.colours import most_distinct_background
+        from prior3d.view_fit import MaskedViews
+
+        self.latent_field, self.field, self.views, self.seeds, self.params = latent_field, field, views, seeds, params
+        self.regularisers = regularisers
+        self.prior = views.prior
+        self.orbit = spiral(params)
+        size = self.prior.image_size
+        self.targets = MaskedViews(orbit_cameras(self.orbit, size, size).to(self.prior.device))
+        colours, opacity = ring_views(field, params, params.n_samples, self.prior.latent_size)
+        seen = opacity > 0.5
+        self.place = most_distinct_background(colours[seen] / opacity[seen][:, None], list(NAMED_BACKGROUNDS.values()))
+        self.level = list(NAMED_BACKGROUNDS.values())[self.place]
+        self.latents_behind = encoded_backgrounds(self.prior)[self.place]
+
+    def losses(self, step: int) -> "dict[str, Tensor]":
+        """Of rays of the views; at evenly spread steps the views are made anew before."""
+        import torch
+
+        from prior3d.rendering import render_rays
+        from prior3d.view_fit import view_losses
+
+        p = self.params
+        for turn, noise_level in enumerate(p.noise_levels):
+            if step == turn * p.steps // len(p.noise_levels):
+                self.make_views(noise_level, from_latents=turn == 0)
+        origins, directions, colours, masks = self.targets.draw(p.rays_per_step, self.seeds.generator("rays"))
+        rendering = render_rays(self.field, origins, directions, p.n_samples, self.seeds.generator("samples"))
+        backgrounds = torch.rand(colours.shape, generator=self.seeds.generator("behind")).to(colours)
+        colour, mask = view_losses(rendering, colours, masks, backgrounds)
+        return {"colour": colour, "mask": p.mask_weight * mask} | self.regularisers(rendering, step / p.steps)
+
+    def make_views(self, noise_level: float, *, from_latents: bool, at_once: int = 8) -> None:
+        """Render all views, take them to the noise level and back, and put them in the place of the old ones."""
+        import torch
+
+        from prior3d.colours import difference_mask, solid
+
+        made = []
+        with torch.no_grad():
+            for first in range(0, self.orbit.views, at_once):
+                orbit = self.orbit[slice(first, first + at_once)]
+                latents = self.rendered_latents(orbit, from_latents)
+                made.append(self.prior.decode(self.remade(latents, orbit, noise_level)))
+            images = torch.cat(made)
+            self.targets.put(images, solid(difference_mask(images, self.level)), self.level)
+
+    def rendered_latents(self, orbit: "Orbit", from_latents: bool) -> "Tensor":
+        """The views as the field shows them now, over the chosen background: [views, channels, h, w]."""
+        import torch
+
+        from prior3d.cameras import orbit_cameras
+        from prior3d.rendering import render_without_gradient
+
+        size = self.prior.latent_size if from_latents else self.prior.image_size
+        cameras = orbit_cameras(orbit, size, size).to(self.prior.device)
+        if from_latents:
+            found, opacity, _ = render_without_gradient(self.latent_field, cameras, self.params.n_samples)
+            return (found + (1 - opacity)[..., None] * self.latents_behind).movedim(-1, 1)
+        behind = torch.full((3,), self.level, device=self.prior.device)
+        images, _, _ = render_without_gradient(self.field, cameras, self.params.n_samples, behind)
+        return self.prior.encode(images.movedim(-1, 1))
+
+    def remade(self, latents: "Tensor", orbit: "Orbit", noise_level: float) -> "Tensor":
+        """SDEdit: latents noised to a level and denoised with the views' cameras and texts."""
+        import torch
+
+        from prior3d.priors.text_to_image import falling_timesteps
+
+        first = round(noise_level * self.prior.n_timesteps)
+        if first == 0:
+            return latents
+        guidance = self.views.guidance(orbit, [self.place] * orbit.views)
+        noise = torch.randn(latents.shape, generator=self.seeds.generator("noise")).to(latents)
+        timesteps = falling_timesteps(first, min(self.params.denoising_steps, first))
+        noisy = self.prior.add_noise(latents, noise, torch.full((len(latents),), first, device=latents.device))
+        return self.prior.denoise(noisy, timesteps, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
+
+
+def spiral(params: "Params") -> "Orbit":
+    """Cameras that cover the ranges evenly: azimuths by the golden ratio, elevations rising, the rest in the middle."""
+    import torch
+
+    from prior3d.cameras import Orbit
+
+    n_views = params.n_views
+    evenly = (torch.arange(n_views) + 0.5) / n_views
+    golden = torch.arange(n_views) * ((5**0.5 - 1) / 2) % 1.0
+    azimuth_deg, elevation_deg = (
+        low + (high - low) * place
+        for (low, high), place in ((params.azimuth_deg, golden), (params.elevation_deg, evenly))
+    )
+    radius, fov_deg = (torch.full((n_views,), sum(pair) / 2) for pair in (params.radius, params.fov_deg))
+    return Orbit(azimuth_deg, elevation_deg, radius, fov_deg)

@@ -1,0 +1,170 @@
+"""What the training stages share: their parameters, progress lines and the rendered world as tensors."""
+
+import copy
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import yaml
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_params(section: str, model: type[Model]) -> Model:
+    """Read one section of `params.yaml` in the current folder; an absent section means the defaults."""
+    path = Path("params.yaml")
+    values: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
+    return model(**(values or {}).get(section, {}))
+
+
+def report(**fields: Any) -> None:
+    """Print one progress line, as every stage does."""
+    sys.stdout.write("@@" + json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+class World:
+    """The rendered world of one split, in memory (random reads of a mapped file fall back to the disk, and wait).
+
+    Attributes:
+        rgba: [n, size, size, 4] uint8, premultiplied.
+        views: [n, 2] azimuth and elevation in degrees.
+        captions: one an object; `caption(i)` is that of image i.
+    """
+
+    def __init__(self, folder: Path, split: str):
+        self.rgba = np.load(folder / f"{split}.rgba.npy")
+        self.views = np.load(folder / f"{split}.views.npy")
+        self.captions: list[str] = json.loads((folder / f"{split}.captions.json").read_text())
+
+    def __len__(self) -> int:
+        return len(self.rgba)
+
+    def caption(self, image: int) -> str:
+        """The caption of image `image`."""
+        return self.captions[image // (len(self.rgba) // len(self.captions))]
+
+
+def composite(rgba: Tensor, backgrounds: Tensor) -> Tensor:
+    """Put premultiplied RGBA [n, h, w, 4] uint8 over constant colours [n, 3]: images [n, 3, h, w] in 0..1."""
+    pixels = rgba.float() / 255
+    image = pixels[..., :3] + (1 - pixels[..., 3:]) * backgrounds[:, None, None]
+    return image.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+class Trainer:
+    """AdamW with a schedule, an exponential moving average, and checkpoints that a kill at any instant leaves whole.
+
+    The learning rate warms up over 100 steps, stays constant for 40 % of the steps, then falls as a cosine to 1 %.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        models: dict[str, nn.Module],
+        learning_rate: float,
+        total: int,
+        seed: int,
+        decay: float = 0.999,
+        seconds_between_checkpoints: float = 60.0,
+        writes: bool = True,
+    ):
+        self.models, self.total, self.learning_rate, self.decay = models, total, learning_rate, decay
+        self.average = {name: copy.deepcopy(model).requires_grad_(False) for name, model in models.items()}
+        parameters = [p for model in models.values() for p in model.parameters()]
+        self.optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.writes = writes
+        self.path, self.first, self.step = folder / "checkpoint.pt", 0, 0
+        self.seconds, self.last = seconds_between_checkpoints, time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            self._resume()
+
+    def steps(self) -> Iterator[int]:
+        """The steps still to do; a checkpoint is written every minute and behind the last."""
+        for step in range(self.first, self.total):
+            self.step = step
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.learning_rate * schedule(self.step, self.total)
+            yield step
+            if self.writes and (time.monotonic() - self.last > self.seconds or self.step == self.total - 1):
+                self.save()
+
+    def update(self, loss: Tensor) -> None:
+        """One optimiser step on a loss.
+
+        Raises:
+            FloatingPointError: the loss is not finite.
+        """
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"loss {float(loss)} at step {self.step}: lower the learning rate")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        average_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        self.optimiser.step()
+        decay = min(self.decay, (1 + self.step) / (10 + self.step))
+        for name, model in self.models.items():
+            averages, values = list(self.average[name].parameters()), list(model.parameters())
+            torch._foreach_lerp_(averages, [value.detach() for value in values], 1 - decay)
+
+    def averaged(self, name: str) -> nn.Module:
+        """The moving average of a model's weights, as a model."""
+        return self.average[name].eval()
+
+    def save(self) -> None:
+        """Write the checkpoint: temporary file, fsync, rename."""
+        self.last = time.monotonic()
+        state = {
+            "step": self.step + 1,
+            "models": {name: model.state_dict() for name, model in self.models.items()},
+            "average": {name: model.state_dict() for name, model in self.average.items()},
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+
+    def _resume(self) -> None:
+        state = torch.load(self.path, weights_only=True)
+        for name, model in self.models.items():
+            model.load_state_dict(state["models"][name])
+            self.average[name].load_state_dict(state["average"][name])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        self.first = state["step"]
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Average the gradients over the workers, when there are several."""
+    if not dist.is_initialized():
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def schedule(step: int, total: int) -> float:
+    """The learning rate's factor: warm-up over 100 steps, constant to 40 %, then a cosine down to 1 %."""
+    warm = min(1.0, (step + 1) / 100)
+    fall = max(0.0, (step / total - 0.4) / 0.6)
+    return warm * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * fall)))

@@ -1,0 +1,142 @@
+"""Opening prior folders, and every way in which one can be broken."""
+
+import json
+import shutil
+import struct
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from prior3d.errors import Prior3dError
+from prior3d.priors.loading import check_prior_folder, check_safetensors, load_text_to_image
+from tests.tiny_prior import write_tiny_prior
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory):
+    return write_tiny_prior(tmp_path_factory.mktemp("priors") / "intact")
+
+
+@pytest.fixture
+def folder(intact, tmp_path):
+    return shutil.copytree(intact, tmp_path / "prior")
+
+
+def test_stable_diffusion_1_layout(intact):
+    prior = load_text_to_image(intact, CPU)
+    assert (prior.latent_channels, prior.latent_size, prior.image_size, prior.scaling_factor) == (4, 8, 32, 0.5)
+    assert prior.prediction_type == "epsilon" and not prior.camera_conditioned and prior.n_timesteps == 1000
+    assert not any(p.requires_grad for m in (prior.unet, prior.vae, prior.text_encoder) for p in m.parameters())
+
+
+def test_stable_diffusion_2_layout_with_camera_and_fp16_file_names(tmp_path):
+    written = write_tiny_prior(tmp_path / "p", prediction_type="v_prediction", camera=True, variant="fp16")
+    assert (written / "unet" / "diffusion_pytorch_model.fp16.safetensors").is_file()
+    prior = load_text_to_image(written, CPU)
+    assert prior.prediction_type == "v_prediction" and prior.camera_conditioned
+
+
+def test_missing_folder_and_missing_parts(folder, tmp_path):
+    with pytest.raises(Prior3dError, match="nowhere: no such folder"):
+        check_prior_folder(tmp_path / "nowhere", "text_to_image")
+    shutil.rmtree(folder / "vae")
+    with pytest.raises(Prior3dError, match="it lacks vae/"):
+        check_prior_folder(folder, "text_to_image")
+    (folder / "model_index.json").unlink()
+    with pytest.raises(Prior3dError, match="no model_index.json"):
+        check_prior_folder(folder, "text_to_image")
+
+
+def test_unreadable_configuration(folder):
+    (folder / "unet" / "config.json").write_text("{nonsense")
+    with pytest.raises(Prior3dError, match=r"unet/config.json: not JSON"):
+        check_prior_folder(folder, "text_to_image")
+
+
+def test_truncated_weights_are_found_before_loading(folder):
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    with pytest.raises(Prior3dError, match=f"{len(whole) - 100} bytes found, but its header promises {len(whole)}"):
+        check_prior_folder(folder, "text_to_image")
+    file.write_bytes(whole[:5])
+    with pytest.raises(Prior3dError, match="not a safetensors file, or cut off"):
+        check_prior_folder(folder, "text_to_image")
+    file.write_bytes(struct.pack("<Q", 4) + b"{{{{" + whole)
+    with pytest.raises(Prior3dError, match="header is unreadable"):
+        check_safetensors(file)
+
+
+def test_pickled_weights_are_refused(folder):
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").rename(folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(Prior3dError, match="pickle files .diffusion_pytorch_model.bin.*never opened"):
+        check_prior_folder(folder, "text_to_image")
+
+
+def test_missing_weights(folder):
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(Prior3dError, match="there is no diffusion_pytorch_model.safetensors"):
+        check_prior_folder(folder, "text_to_image")
+
+
+def test_wrong_role(folder, tmp_path):
+    with pytest.raises(Prior3dError, match=r"takes 4 channels \(text_to_image\), but inpainting needs 9"):
+        check_prior_folder(folder, "inpainting")
+    with pytest.raises(Prior3dError, match="role 'painting' is unknown"):
+        check_prior_folder(folder, "painting")
+    with pytest.raises(Prior3dError, match=r"takes 9 channels \(inpainting\), but text_to_image needs 4"):
+        check_prior_folder(write_tiny_prior(tmp_path / "nine", in_channels=9), "text_to_image")
+
+
+def test_text_encoder_of_another_model(folder):
+    config = json.loads((folder / "text_encoder" / "config.json").read_text())
+    (folder / "text_encoder" / "config.json").write_text(json.dumps(config | {"hidden_size": 32}))
+    with pytest.raises(Prior3dError, match="attends to 16-wide text, but text_encoder/ makes 32-wide"):
+        check_prior_folder(folder, "text_to_image")
+
+
+@pytest.mark.parametrize("change", ["missing", "superfluous"])
+def test_weights_that_do_not_fit_the_configuration(folder, change):
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    if change == "missing":
+        del tensors["conv_out.bias"]
+    else:
+        tensors["stranger"] = torch.zeros(1)
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(Prior3dError, match="conv_out.bias|stranger"):
+        load_text_to_image(folder, CPU)
+
+
+def test_weights_that_are_not_finite(folder):
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors["decoder.conv_out.bias"][1] = float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(Prior3dError, match="decoder.conv_out.bias holds values that are not finite"):
+        load_text_to_image(folder, CPU)
+
+
+def test_unsupported_prediction_type(folder):
+    file = folder / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"prediction_type": "sample"}))
+    with pytest.raises(Prior3dError, match="prediction_type 'sample'"):
+        load_text_to_image(folder, CPU)
+
+
+def test_tokenizer_without_words(folder):
+    for file in (folder / "tokenizer").iterdir():
+        file.unlink()
+    with pytest.raises(Prior3dError, match="tokenizer/ lacks tokenizer.json, or vocab.json"):
+        check_prior_folder(folder, "text_to_image")
+
+
+def test_tokenizer_of_another_model(folder):
+    words = json.loads((folder / "tokenizer" / "tokenizer.json").read_text())
+    words["model"]["vocab"]["another</w>"] = len(words["model"]["vocab"])
+    (folder / "tokenizer" / "tokenizer.json").write_text(json.dumps(words))
+    with pytest.raises(Prior3dError, match="tokenizer/ has 90 words, but text_encoder/ knows 89"):
+        load_text_to_image(folder, CPU)

@@ -1,0 +1,122 @@
+"""Guidance, noise and sampling of a prior, against hand-computed numbers and diffusers' own scheduler."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from prior3d.errors import Prior3dError
+from prior3d.priors.camera_embedding import camera_embedding
+from prior3d.priors.loading import load_text_to_image
+from prior3d.priors.text_to_image import falling_timesteps, noise_from_velocity
+from tests.tiny_prior import write_tiny_prior
+
+
+@pytest.fixture(scope="module", params=["epsilon", "v_prediction"])
+def prior(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("priors") / request.param
+    camera = request.param == "v_prediction"
+    return load_text_to_image(
+        write_tiny_prior(folder, prediction_type=request.param, camera=camera), torch.device("cpu")
+    )
+
+
+def noisy_latents(n_views=2):
+    return torch.randn(n_views, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_embeddings_are_cached_by_content_and_survive_the_text_encoder(tmp_path):
+    prior = load_text_to_image(write_tiny_prior(tmp_path / "p"), torch.device("cpu"))
+    both = prior.embed(["a red ball", "a red cube"])
+    assert both.shape == (2, 16, 16) and not torch.equal(both[0], both[1])
+    prior.free_text_encoder()
+    assert torch.equal(prior.embed(["a red cube"])[0], both[1])
+    with pytest.raises(Prior3dError, match="freed before 'a cube' was embedded"):
+        prior.embed(["a cube"])
+
+
+def test_embedding_ignores_its_neighbours(prior):
+    assert torch.equal(prior.embed(["a red", "red view"])[1], prior.embed(["red view"])[0])
+
+
+def test_unknown_words(prior):
+    assert prior.unknown_words("a red bicycle, front view") == ["bicycle"]
+    assert prior.unknown_words("A red ball.") == []
+
+
+def test_guidance_moves_from_the_null_text_past_the_text(prior):
+    text, null_text = prior.embed(["a red ball"]), prior.embed([""])
+    timesteps = torch.tensor([10, 700])
+    with_text = prior.predict(noisy_latents(), timesteps, text, null_text, 1.0)
+    without = prior.predict(noisy_latents(), timesteps, null_text, text, 1.0)
+    guided = prior.predict(noisy_latents(), timesteps, text, null_text, 7.0)
+    assert not torch.allclose(with_text, without, atol=1e-4)
+    torch.testing.assert_close(guided, without + 7 * (with_text - without), atol=2e-5, rtol=1e-4)
+
+
+def test_noise_of_a_known_velocity():
+    clean, noise, alpha = torch.tensor(3.0), torch.tensor(-2.0), torch.tensor(0.36)
+    noisy = 0.6 * clean + 0.8 * noise
+    velocity = 0.6 * noise - 0.8 * clean
+    assert noise_from_velocity(noisy, velocity, alpha).item() == pytest.approx(-2.0)
+
+
+def test_camera_reaches_the_unet_only_where_it_is_taken(prior):
+    text, null_text = prior.embed(["a red ball"]), prior.embed([""])
+    camera = camera_embedding(torch.tensor([0.0, 180.0]), torch.tensor([10.0, 10.0]))
+    timesteps = torch.tensor([500, 500])
+    if not prior.camera_conditioned:
+        with pytest.raises(Prior3dError, match="takes none"):
+            prior.predict(noisy_latents(), timesteps, text, null_text, 5.0, camera)
+        return
+    seen = prior.predict(noisy_latents(), timesteps, text, null_text, 5.0, camera)
+    turned = prior.predict(noisy_latents(), timesteps, text, null_text, 5.0, camera.flip(0))
+    assert not torch.allclose(seen, turned)
+
+
+def test_encoder_is_differentiable_and_scaled(prior):
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    latents = prior.encode(images)
+    assert latents.shape == (1, 4, 8, 8)
+    raw = prior.vae.encode(images * 2 - 1).latent_dist.mode()
+    torch.testing.assert_close(latents, raw * 0.5)
+    latents.sum().backward()
+    assert images.grad.abs().sum() > 0
+    drawn = prior.encode(images, torch.Generator().manual_seed(0))
+    assert not torch.equal(drawn, latents)
+
+
+def test_decoder_undoes_the_scale_and_stays_in_range(prior):
+    latents = noisy_latents(1)
+    torch.testing.assert_close(prior.decode(latents), (prior.vae.decode(latents / 0.5).sample / 2 + 0.5).clamp(0, 1))
+
+
+def test_ddim_agrees_with_diffusers(prior):
+    """The same timesteps through diffusers' DDIMScheduler give the same clean latents."""
+    text, null_text = prior.embed(["a red ball"]), prior.embed([""])
+    timesteps = [750, 500, 250]
+    ours = prior.denoise(noisy_latents(1), timesteps, text, null_text, 3.0)
+    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
+    scheduler.set_timesteps(4)
+    assert scheduler.timesteps.tolist() == [750, 500, 250, 0]
+    latents = noisy_latents(1)
+    for t in timesteps[:-1]:
+        noise = prior.predict(latents, torch.tensor([t]), text, null_text, 3.0)
+        latents = scheduler.step(noise, t, latents).prev_sample
+    noise = prior.predict(latents, torch.tensor([250]), text, null_text, 3.0)
+    expected = scheduler.step(noise, 250, latents).pred_original_sample
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_sampling_is_repeatable(prior):
+    first, again, other = (
+        prior.sample(["a red ball"], n_steps=2, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
+    )
+    assert first.shape == (1, 3, 32, 32)
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_falling_timesteps():
+    assert falling_timesteps(400, 4) == [400, 300, 200, 100]
+    for n_steps in (0, 11):
+        with pytest.raises(Prior3dError, match="do not fit below timestep 10"):
+            falling_timesteps(10, n_steps)

@@ -1,0 +1,110 @@
+import pytest
+import torch
+
+from prior3d import checkpoints
+from prior3d.devices import choose_device
+from prior3d.errors import Prior3dError
+from prior3d.seeds import Seeds
+
+
+def test_generators_are_named_independent_and_repeatable():
+    first, again, other = Seeds(3), Seeds(3), Seeds(4)
+    a = torch.rand(4, generator=first.generator("a"))
+    torch.rand(7, generator=again.generator("b"))  # another consumer does not shift the first
+    assert torch.equal(a, torch.rand(4, generator=again.generator("a")))
+    assert not torch.equal(a, torch.rand(4, generator=first.generator("b")))
+    assert not torch.equal(a, torch.rand(4, generator=other.generator("a")))
+
+
+def test_the_same_generator_comes_back_and_goes_on():
+    seeds = Seeds(0)
+    assert seeds.generator("a") is seeds.generator("a")
+
+
+def test_restored_generators_go_on_where_they_were():
+    seeds = Seeds(0)
+    torch.rand(5, generator=seeds.generator("a"))
+    state = seeds.state()
+    expected = torch.rand(5, generator=seeds.generator("a"))
+    fresh = Seeds(0)
+    fresh.restore(state)
+    assert torch.equal(torch.rand(5, generator=fresh.generator("a")), expected)
+
+
+def test_a_foreign_random_state_is_refused():
+    with pytest.raises(Prior3dError, match="found key 'cameras'"):
+        Seeds(0).restore({"cameras": torch.zeros(1)})
+
+
+def test_checkpoint_round_trip_is_bit_exact(tmp_path):
+    tensors = {"a": torch.randn(3, 4).T, "b": torch.arange(5), "state": Seeds(1).generator("x").get_state()}
+    checkpoints.save(tmp_path / "c" / "x.safetensors", tensors, {"step": 7, "loss": 0.1})
+    found, state = checkpoints.load(tmp_path / "c" / "x.safetensors")
+    assert state == {"step": 7, "loss": 0.1}
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["x.safetensors"]
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert checkpoints.load(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, -1])
+def test_a_truncated_checkpoint_is_refused(tmp_path, kept):
+    path = tmp_path / "x"
+    checkpoints.save(path, {"a": torch.zeros(100)}, {})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(Prior3dError, match="Delete it to begin this stage again"):
+        checkpoints.load(path)
+
+
+def test_a_foreign_safetensors_file_is_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(1)}, tmp_path / "x")
+    with pytest.raises(Prior3dError, match="checkpoint format None"):
+        checkpoints.load(tmp_path / "x")
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    checkpoints.save(path, {"a": torch.zeros(1)}, {"step": 1})
+
+    def full_disk(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.os, "fsync", full_disk)
+    with pytest.raises(Prior3dError, match="No space left on device"):
+        checkpoints.save(path, {"a": torch.ones(1)}, {"step": 2})
+    monkeypatch.undo()
+    assert checkpoints.load(path)[1] == {"step": 1}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_cpu_is_always_there():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:1", "", "CUDA"])
+def test_a_word_that_is_no_device_is_refused(name):
+    with pytest.raises(Prior3dError, match="is not a device"):
+        choose_device(name)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(Prior3dError, match="0 CUDA devices are here"):
+        choose_device("cuda")
+    with pytest.raises(Prior3dError, match="no Metal device"):
+        choose_device("mps")
+
+
+def test_a_cuda_index_too_high_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(Prior3dError, match="'cuda:1' asked for, but 1 CUDA"):
+        choose_device("cuda:1")

@@ -1,0 +1,56 @@
+"""Masked views and the losses of a fit to them."""
+
+import pytest
+import torch
+
+from prior3d.cameras import orbit_cameras, ring
+from prior3d.rendering import Rendering, rays
+from prior3d.view_fit import MaskedViews, view_losses
+
+
+def views_of_a_square(level=1.0):
+    views = MaskedViews(orbit_cameras(ring(2), 24, 24))
+    images = torch.full((2, 3, 24, 24), level)
+    masks = torch.zeros(2, 24, 24)
+    images[:, :, 8:16, 8:16] = torch.tensor([0.8, 0.2, 0.1])[:, None, None]
+    masks[:, 8:16, 8:16] = 1
+    views.put(images, masks, level)
+    return views
+
+
+def test_colours_are_premultiplied_whatever_the_background():
+    white, black = views_of_a_square(1.0), views_of_a_square(0.0)
+    torch.testing.assert_close(white.colours, black.colours)
+    assert white.colours[0, 0, 0].tolist() == [0, 0, 0]
+    torch.testing.assert_close(white.colours[1, 12, 12], torch.tensor([0.8, 0.2, 0.1]))
+
+
+def test_drawn_rays_belong_to_their_pixels_and_prefer_the_object():
+    views = views_of_a_square()
+    origins, directions, colours, masks = views.draw(4000, torch.Generator().manual_seed(0))
+    all_origins, all_directions = rays(views.cameras)
+    assert masks.mean() > 2 * (64 / 576)  # a ninth of all pixels
+    for ray in (0, 17, 399):
+        same = ((all_directions - directions[ray]).abs().amax(-1) < 1e-6) & (
+            (all_origins - origins[ray]).abs().amax(-1) < 1e-6
+        )
+        assert same.sum() == 1 and views.masks[same].item() == masks[ray]
+        torch.testing.assert_close(views.colours[same][0], colours[ray])
+
+
+def test_views_travel_through_a_checkpoint():
+    views, other = views_of_a_square(), MaskedViews(orbit_cameras(ring(2), 24, 24))
+    other.load_state_dict(views.state_dict())
+    drawn = [v.draw(50, torch.Generator().manual_seed(1)) for v in (views, other)]
+    assert all(torch.equal(a, b) for a, b in zip(*drawn, strict=True))
+
+
+def test_losses_of_known_differences():
+    """Rendered: opacity .5, premultiplied .1; wanted: 1 and .4; over white: .6 against .4, and a mask off by .5."""
+    one = torch.ones(2, 1)
+    rendering = Rendering(torch.full((2, 3), 0.1), torch.full((2,), 0.5), one[:, 0], one, one, one, one)
+    colour, mask = view_losses(rendering, torch.full((2, 3), 0.4), torch.ones(2), torch.ones(2, 3))
+    assert mask.item() == pytest.approx(0.5)
+    assert colour.item() == pytest.approx(0.2 - 0.05)  # Huber beyond delta 0.1, divided by delta
+    colour, _ = view_losses(rendering, torch.full((2, 3), 0.6), torch.ones(2), torch.ones(2, 3))
+    assert colour.item() == pytest.approx(0)

@@ -1,0 +1,199 @@
+"""coarse_nerf and rgb_refinement end to end on a tiny random prior: artifacts, resume after a kill, errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import stages.job
+from prior3d.fields import Field
+from stages import artifacts, coarse_nerf, rgb_refinement
+from stages.entry import execute
+from tests.tiny_prior import write_tiny_prior
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COARSE = {"steps": 12, "n_samples": 16, "grid_resolutions": [5, 9], "views_per_step": 2}
+REFINED = {
+    "steps": 8, "n_samples": 12, "finer_resolutions": [17], "n_views": 4, "rays_per_step": 64,
+    "noise_levels": [0.4, 0.0], "denoising_steps": 2,
+}  # fmt: skip
+COARSE_INPUTS = ["--prompt", "inputs/prompt.txt", "--prior", "inputs/prior.json"]
+REFINED_INPUTS = ["--field", "coarse_nerf", *COARSE_INPUTS]
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    """As the toy prior: it takes a camera and predicts velocities."""
+    return write_tiny_prior(tmp_path_factory.mktemp("priors") / "p", camera=True, prediction_type="v_prediction")
+
+
+@pytest.fixture(scope="module")
+def plain_prior(tmp_path_factory):
+    """As Stable Diffusion 1.x: no camera, predicts noise."""
+    return write_tiny_prior(tmp_path_factory.mktemp("priors") / "p")
+
+
+@pytest.fixture
+def run_folder(tmp_path, prior):
+    return make_run(tmp_path / "run", prior)
+
+
+def make_run(folder, prior, coarse=(), refined=()):
+    (folder / "inputs").mkdir(parents=True)
+    (folder / "inputs" / "prompt.txt").write_text("a red ball\n")
+    (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
+    (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"tiny": str(prior)}}))
+    params = {"coarse_nerf": COARSE | dict(coarse), "rgb_refinement": REFINED | dict(refined)}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    return folder
+
+
+def field_bytes(folder, stage):
+    return (folder / stage / "field.safetensors").read_bytes()
+
+
+def stop_at(monkeypatch, step_to_stop):
+    """Break the next execution off right after a step, as an exception does; checkpoints are due at every step."""
+    report = stages.job.Job.progress
+
+    def progress(self, step, total, **others):
+        if step == step_to_stop:
+            raise RuntimeError("broken off")
+        report(self, step, total, **others)
+
+    monkeypatch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(stages.job.Job, "progress", progress)
+
+
+@pytest.mark.parametrize(("mode", "which"), [("consistency", "prior"), ("sds", "plain_prior")])
+def test_both_stages_make_checked_fields_and_resume_bit_identically(tmp_path, request, monkeypatch, mode, which):
+    folder, refined = request.getfixturevalue(which), {"mode": mode, "image_size": 16}
+    whole, broken = (make_run(tmp_path / name, folder, refined=refined) for name in ("whole", "broken"))
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, whole) == 0
+    assert execute("stages.rgb_refinement", REFINED_INPUTS, whole) == 0
+    for stage, arguments in (("coarse_nerf", COARSE_INPUTS), ("rgb_refinement", REFINED_INPUTS)):
+        with monkeypatch.context() as patch:
+            stop_at(patch, 6)
+            assert execute(f"stages.{stage}", arguments, broken) == 1
+        assert not (broken / stage).exists()
+        assert execute(f"stages.{stage}", arguments, broken) == 0
+        assert field_bytes(broken, stage) == field_bytes(whole, stage)
+        assert (whole / stage / "preview.png").read_bytes().startswith(b"\x89PNG")
+        assert 0 < artifacts.Metrics.load(whole / stage)["coverage"]["value"] < 1
+    assert artifacts.Field.load(whole / "coarse_nerf").config.head == "latent"
+    config = artifacts.Field.load(whole / "rgb_refinement").config
+    assert config.head == "rgb" and config.encoding.resolutions == (5, 9, 17)
+
+
+def test_kill_9_then_resume(tmp_path, prior):
+    whole, killed = (make_run(tmp_path / name, prior) for name in ("whole", "killed"))
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, whole) == 0
+    script = (
+        "import os, signal, stages.job as j, stages.entry as e\n"
+        "j.CHECKPOINT_EVERY_S = 0.0\n"
+        "j.Job.progress = lambda s, step, total, **o: step == 7 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"e.execute('stages.coarse_nerf', {COARSE_INPUTS!r}, __import__('pathlib').Path.cwd())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    found = subprocess.run([sys.executable, "-c", script], cwd=killed, env=environment, check=False)
+    assert found.returncode == -signal.SIGKILL
+    assert list((killed / ".work" / "coarse_nerf").glob("*/checkpoint.safetensors"))
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, killed) == 0
+    assert field_bytes(killed, "coarse_nerf") == field_bytes(whole, "coarse_nerf")
+
+
+def test_sigterm_saves_and_leaves(run_folder, monkeypatch, capfd):
+    report = stages.job.Job.progress
+
+    def progress(self, step, total, **others):
+        report(self, step, total, **others)
+        if step == 3:
+            self.stopping = True
+
+    monkeypatch.setattr(stages.job.Job, "progress", progress)
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, run_folder) == 143
+    assert list((run_folder / ".work" / "coarse_nerf").glob("*/checkpoint.safetensors"))
+    assert not (run_folder / "coarse_nerf").exists()
+
+
+def test_a_seed_changes_the_result(tmp_path, prior):
+    one, two = make_run(tmp_path / "1", prior), make_run(tmp_path / "2", prior, coarse={"seed": 1})
+    for folder in (one, two):
+        assert execute("stages.coarse_nerf", COARSE_INPUTS, folder) == 0
+    assert field_bytes(one, "coarse_nerf") != field_bytes(two, "coarse_nerf")
+
+
+def test_paper_presets_run_scaled_down(tmp_path, plain_prior):
+    """What only the paper's settings use: tiled grid, networks, learned background, RGB distillation."""
+    smaller = {"steps": 2, "n_samples": 8}
+    coarse = coarse_nerf.PRESETS["paper"] | smaller | {"grid_resolutions": (5, 9)}
+    refined = rgb_refinement.PRESETS["paper"] | smaller | {"image_size": 16}
+    folder = make_run(tmp_path / "run", plain_prior)
+    params = {"coarse_nerf": coarse, "rgb_refinement": refined}
+    (folder / "params.yaml").write_text(json.dumps(params))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stages.guided_views.LARGEST_COVERAGE", 1.0)  # two steps leave the start's fog
+        assert execute("stages.coarse_nerf", COARSE_INPUTS, folder) == 0
+        assert execute("stages.rgb_refinement", REFINED_INPUTS, folder) == 0
+    assert artifacts.Field.load(folder / "rgb_refinement").config.encoding.kind == "tiled"
+
+
+@pytest.mark.parametrize(
+    ("coarse", "message"),
+    [
+        (
+            {"blob_density": 0, "density_bias": -12},
+            "the field is empty (0.0% of the pixels covered); raise coarse_nerf.",
+        ),
+        ({"density_bias": 6}, "fills the views instead of being an object"),
+        ({"timestep_min": 0.9, "timestep_max_end": 0.5}, "timestep_min 0.9 is not below timestep_max 0.98"),
+        ({"elevation_deg": [50, 10]}, "the first number must not be above the second"),
+        ({"guidance_scal": 3}, "did you mean coarse_nerf.guidance_scale?"),
+        ({"steps": 0}, "coarse_nerf.steps: input should be greater than or equal to 1; found 0"),
+    ],
+)
+def test_errors_are_one_line_that_names_the_knob(tmp_path, prior, capfd, coarse, message):
+    folder = make_run(tmp_path / "run", prior, coarse={"steps": 1, **coarse})
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, folder) == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and message in lines[0]
+    assert not (folder / "coarse_nerf").exists()
+
+
+def test_words_that_the_prior_does_not_know_are_said(run_folder, capfd):
+    (run_folder / "inputs" / "prompt.txt").write_text("a red bicycle")
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, run_folder) == 0
+    assert "this prior does not know: bicycle" in capfd.readouterr().out
+    assert artifacts.Metrics.load(run_folder / "coarse_nerf")["unknown_words"]["value"] == 1
+
+
+def test_reading_parameters_needs_no_torch():
+    script = (
+        "import sys, stages.coarse_nerf as c, stages.rgb_refinement as r\n"
+        "c.Params(); r.Params(); [m.Params(**p) for m in (c, r) for p in m.PRESETS.values()]\n"
+        "assert not {'torch', 'numpy', 'diffusers'} & set(sys.modules), 'heavy import'\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True)
+
+
+def test_every_parameter_is_described():
+    for module in (coarse_nerf, rgb_refinement):
+        assert all(field.description for field in module.Params.model_fields.values())
+
+
+def test_fitted_start_looks_like_the_decoded_latents(prior):
+    """The least squares map, on the object's own views, beats the mean colour."""
+    from prior3d.priors.loading import load_text_to_image
+
+    loaded = load_text_to_image(prior, torch.device("cpu"))
+    params = coarse_nerf.Params(**COARSE)
+    latent_field = Field(coarse_nerf.field_config(params, 4), torch.Generator().manual_seed(0))
+    field = rgb_refinement.start(latent_field, loaded, rgb_refinement.Params(**REFINED))
+    points = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    torch.testing.assert_close(field.density(points), latent_field.density(points), rtol=1e-4, atol=1e-5)
