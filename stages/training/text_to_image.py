@@ -168,7 +168,11 @@ def train(rank: int, params: Params) -> None:
         "unet": unet.to(params.device, memory_format=torch.channels_last),
         "text_encoder": text_encoder.to(params.device),
     }
-    vae = AutoencoderKL.from_pretrained(OUT / "vae", torch_dtype=torch.float32).to(params.device, memory_format=torch.channels_last).eval()
+    vae = (
+        AutoencoderKL.from_pretrained(OUT / "vae", torch_dtype=torch.float32)
+        .to(params.device, memory_format=torch.channels_last)
+        .eval()
+    )
     latents = Latents(vae, World(Path("data/world"), "train"), params.device)
     trainer = Trainer(WORK, models, params.learning_rate, params.steps, params.seed, writes=rank == 0)
     start, mean, share = time.monotonic(), 0.0, params.batch // params.workers

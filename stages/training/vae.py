@@ -49,7 +49,9 @@ def main() -> None:
         cropping = step < params.crop_share * params.steps
         images = sample_images(world, params.batch * (3 if cropping else 1), generator) * 2 - 1
         images = random_crop(images, params.crop, generator) if cropping else images
-        images = images.to(params.device, memory_format=torch.channels_last)  # without it the CPU takes six times as long
+        images = images.to(
+            params.device, memory_format=torch.channels_last
+        )  # without it the CPU takes six times as long
         loss = reconstruction_loss(vae, images, params, generator)
         trainer.update(loss)
         if step % 20 == 0:

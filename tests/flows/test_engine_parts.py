@@ -136,21 +136,32 @@ def test_run_with_a_prefect_server(fake, monkeypatch):
         while not server.healthy():
             assert time.monotonic() < until
             time.sleep(0.5)
+        env = {**os.environ, "PYTHONPATH": f"{ROOT}:{fake.code}"}
+        to_server = {**env, "PREFECT_API_URL": server.url, "NO_PROXY": "127.0.0.1"}
+        killed = (  # what kill -9 leaves on the server
+            "from prefect import flow\n"
+            "from prefect.client.orchestration import get_client\n"
+            "from prefect.states import Running\n"
+            "with get_client(sync_client=True) as c:\n"
+            "    c.create_flow_run(flow(lambda: None, name='f'), name='killed', tags=['prior3d:project/demo'],\n"
+            "                      state=Running())\n"
+        )
+        subprocess.run([sys.executable, "-c", killed], env=to_server, check=True, timeout=100)
         command = [sys.executable, str(fake.code / "fake_prior3d.py"), "run", "counting-method"]
         command += ["--prompt", "x", "--name", "demo", "--prior", str(fake.prior)]
-        env = {**os.environ, "PYTHONPATH": f"{ROOT}:{fake.code}"}
         done = subprocess.run(command, cwd=fake.project, env=env, text=True, capture_output=True, timeout=170)
         assert (done.returncode, done.stderr) == (0, "")
         listing = (
             "import json, sys\n"
             "from prefect.client.orchestration import get_client\n"
             "with get_client(sync_client=True) as c:\n"
-            "    json.dump([[t.name, t.state_name] for t in c.read_task_runs()], sys.stdout)\n"
+            "    found = c.read_task_runs() + c.read_flow_runs()\n"
+            "    json.dump({t.name: t.state_name for t in found}, sys.stdout)\n"
         )
-        env |= {"PREFECT_API_URL": server.url, "NO_PROXY": "127.0.0.1"}
-        answer = subprocess.run([sys.executable, "-c", listing], env=env, text=True, capture_output=True, check=True)
-        assert sorted(json.loads(answer.stdout)) == [
-            ["counting", "Completed"], ["joining", "Completed"], ["shouting", "Completed"]
-        ]  # fmt: skip
+        answer = subprocess.run(
+            [sys.executable, "-c", listing], env=to_server, text=True, capture_output=True, check=True
+        )
+        states = {"counting": "Completed", "shouting": "Completed", "joining": "Completed"}
+        assert json.loads(answer.stdout) == {**states, "demo": "Completed", "killed": "Crashed"}
     finally:
         assert stop_local_server(project)

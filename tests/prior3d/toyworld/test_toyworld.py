@@ -76,8 +76,14 @@ def test_captions_say_what_is_there():
     reddish = unlit[:, 0] > 2 * unlit[:, 1]
     whitish = unlit.min(axis=1) > 0.5
     assert reddish.mean() > 0.4 and whitish.mean() > 0.05
-    assert build_object(find_category("snowman"), rng, "white", None, "hat", "black").caption == "a snowman with a black hat"
-    assert build_object(find_category("table"), rng, "green", None, "legs", "yellow").caption == "a green table with yellow legs"
+    assert (
+        build_object(find_category("snowman"), rng, "white", None, "hat", "black").caption
+        == "a snowman with a black hat"
+    )
+    assert (
+        build_object(find_category("table"), rng, "green", None, "legs", "yellow").caption
+        == "a green table with yellow legs"
+    )
     assert build_object(find_category("ice cream"), rng, "orange", None, None, "red").caption == "an orange ice cream"
     assert full_caption("a blue mug", "side view", "white") == "a blue mug, side view, white background"
     assert full_caption("a blue mug", None, None) == "a blue mug"
