@@ -25,7 +25,7 @@ def method_reference(method: Method) -> str:
 def stage_reference(stage: Stage) -> str:
     """A stage's whole help: what it does, its inputs, its artifact, its parameters, what its presets change."""
     module = stage.load()
-    optional = getattr(module, "OPTIONAL_INPUTS", frozenset())
+    optional: frozenset[str] = getattr(module, "OPTIONAL_INPUTS", frozenset())
     lines = [(module.__doc__ or stage.name).strip(), "", "inputs:"]
     for name, artifact in module.INPUTS.items():
         lines.append(f"  {name}: {artifact.__name__}{' (optional)' if name in optional else ''}")

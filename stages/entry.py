@@ -169,7 +169,7 @@ def _cost(job: Job) -> dict[str, Any]:
 
 
 def _parse(module: ModuleType, module_name: str, argv: list[str], cwd: Path) -> tuple[str, dict[str, Path]]:
-    optional = getattr(module, "OPTIONAL_INPUTS", frozenset())
+    optional: frozenset[str] = getattr(module, "OPTIONAL_INPUTS", frozenset())
     parser = argparse.ArgumentParser(prog=f"python -m {module_name}", description=module.__doc__)
     parser.add_argument(
         "--name", default=module_name.rpartition(".")[2], help="section of params.yaml and output folder"

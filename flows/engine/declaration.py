@@ -95,7 +95,7 @@ class Declaration:
     def _dvc_stage(self, stage: Stage) -> dict[str, Any]:
         return {
             "cmd": self.command(stage),
-            "desc": stage.load().__doc__.strip().splitlines()[0] if stage.load().__doc__ else stage.name,
+            "desc": (stage.load().__doc__ or stage.name).strip().splitlines()[0],
             "deps": list(self.wiring(stage).values()),
             "params": [stage.name, {"code.yaml": [stage.name]}],
             "outs": [stage.name],

@@ -22,7 +22,7 @@ from prior3d.errors import Prior3dError
 
 STOP_WAIT_S = 20.0
 KEPT_LINES = 40
-PROGRESS_MARK = "@@"
+PROGRESS_MARK, ERROR_MARK = "@@", "error: "
 USER_ERROR, STOPPED = 2, 143
 
 
@@ -136,7 +136,8 @@ class Executor:
             for line in _lines(read_end):
                 if not _forward_progress(line, progress):
                     tail.append(line)
-                    say(line)
+                    if not line.startswith(ERROR_MARK):  # told once, at the end
+                        say(line)
             code = int(self._reply(replies).get("exit", -signal.SIGKILL))
         finally:
             if bell:
@@ -167,7 +168,7 @@ class Executor:
                 f"stage {call.stage}: stopped at its time limit of {call.time_limit_s:g} s; its checkpoint is kept",
                 False,
             )
-        said = next((line.removeprefix("error: ") for line in reversed(tail) if line.startswith("error: ")), "")
+        said = next((line.removeprefix(ERROR_MARK) for line in reversed(tail) if line.startswith(ERROR_MARK)), "")
         if code == USER_ERROR and said:
             return StageFailed(said if said.startswith(f"stage {call.stage}") else f"stage {call.stage}: {said}", False)
         if code == -signal.SIGKILL:

@@ -60,12 +60,12 @@ def serve(connection: socket.socket) -> None:
     children: dict[int, int] = {}
     try:
         while True:
-            ready, _, _ = select.select([connection, wake_read], [], [])
+            ready, _, _ = select.select([connection.fileno(), wake_read], [], [])
             if wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_read, 512)
                 _report_ends(connection, children)
-            if connection in ready:
+            if connection.fileno() in ready:
                 message = receive(connection)
                 if message is None:
                     return

@@ -86,7 +86,7 @@ class _ProgressArtifact:
     def __init__(self, run: str, stage: str) -> None:
         self.stage = stage
         self.key = "".join(c if c.isalnum() else "-" for c in f"{run}-{stage}".lower())
-        self.artifact = create_progress_artifact(0.0, key=self.key, description=f"{stage} of run {run}")
+        self.artifact: Any = create_progress_artifact(0.0, key=self.key, description=f"{stage} of run {run}")
         self.last = time.monotonic()
 
     def __call__(self, event: Event) -> None:

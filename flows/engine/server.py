@@ -22,7 +22,7 @@ from pathlib import Path
 from flows.engine.project import Project
 from stages.job import write_whole
 
-HEALTH_TIMEOUT_S = 1.0
+HEALTH_TIMEOUT_S = 2.0
 STARTING_S = 90.0
 
 
@@ -146,19 +146,16 @@ def _noted(home: Path) -> dict | None:
 def _alive(pid: int) -> bool:
     """Whether the process lives and is a Prefect server (numbers are used again)."""
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # ours and ended: let it go, else it looks alive
-    try:
-        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:  # ours, and ended: let it go, else it looks alive
             return False
-    except OSError:
-        return False
     try:
         os.kill(pid, 0)
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return not Path("/proc/self").exists()  # a system without /proc: it lives, that is all we can know
     except OSError:
         return False
-    return True
+    return b"prefect" in words or not words  # none yet: it is just being started
 
 
 @contextlib.contextmanager

@@ -1,0 +1,167 @@
+"""Parts of the engine that whole runs do not reach."""
+
+import fcntl
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.engine.events import Event
+from flows.engine.execution import Call, Executor, StageFailed
+from flows.engine.gpus import gpu_slot
+from flows.engine.method import Input, Method, Stage
+from flows.engine.run import slug
+from flows.engine.server import Server, users_server
+from flows.progress import PlainDisplay, StageState, duration
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_wiring_mistakes_are_found_at_once():
+    with pytest.raises(ValueError, match="method m, stage b: nothing before it is called 'c'"):
+        Method("m", "", (Input("a", "text", ""),), (Stage("b", {"x": "c"}), Stage("c", {"x": "a"})))
+    with pytest.raises(ValueError, match="two things are called 'a'"):
+        Method("m", "", (Input("a", "text", ""),), (Stage("a", {"x": "a"}),))
+
+
+def test_behind_and_needs():
+    stages = (Stage("b", {"x": "a"}), Stage("c", {"x": "b"}), Stage("d", {"x": "a"}), Stage("e", {"x": "c", "y": "b"}))
+    method = Method("m", "", (Input("a", "text", ""),), stages)
+    assert method.behind("b") == {"c", "e"} and method.behind("d") == set()
+    assert method.needs(method.stage("e")) == ["b", "c"]
+
+
+def test_gpu_slots(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    with gpu_slot("cuda", True, tmp_path) as one, gpu_slot("auto", True, tmp_path) as two:
+        assert [one, two] == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "5"}]
+        with next(tmp_path.glob("*gpu2.lock")).open() as stream, pytest.raises(BlockingIOError):
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with gpu_slot("cpu", True, tmp_path) as none, gpu_slot("cuda:1", True, tmp_path) as chosen:
+        assert none == {} and chosen == {}
+
+
+def test_names_of_sentences():
+    assert slug("A red mushroom, with white dots!") == "a-red-mushroom-with-white-dots"
+    assert slug("蘑菇") == "run" and len(slug("x" * 300)) == 60
+
+
+def test_users_own_prefect_is_respected(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    assert users_server() is None
+    (tmp_path / "profiles.toml").write_text('active = "lab"\n[profiles.lab]\nPREFECT_API_URL = "http://lab:4200/api"\n')
+    assert users_server() == Server("http://lab:4200/api", own=False)
+    monkeypatch.setenv("PREFECT_API_URL", "http://other:1/api/")
+    assert users_server() == Server("http://other:1/api", own=False)
+    assert not Server("http://127.0.0.1:9/api", own=True).healthy()
+
+
+def test_rate_and_remaining_time_leave_out_what_was_done_before_a_resume():
+    state = StageState("s")
+    state.take(Event("s", "running"))
+    state.take(Event("s", "progress", {"step": 100, "total": 200}))
+    assert state.rate is None
+    state._first = (state._now - 10.0, 80)
+    assert state.rate == pytest.approx(2.0) and state.remaining_s == pytest.approx(50.0)
+    assert "50 s left" in state.details()
+    assert [duration(s) for s in (42.4, 200, 7500)] == ["42 s", "3 min 20 s", "2 h 5 min"]
+
+
+def test_plain_display_is_not_flooded():
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    display(Event("s", "running"))
+    for step in range(100):
+        display(Event("s", "progress", {"step": step, "total": 100}))
+    display(Event("s", "progress", {"step": 100, "total": 100, "preview": "s/p.png"}))
+    assert stream.getvalue().splitlines() == [
+        "s  running",
+        f"s  100/100  {display._states['s'].details()}, preview s/p.png",
+    ]
+
+
+def test_live_display_shows_bar_rate_loss_and_preview(monkeypatch):
+    from rich.console import Console
+
+    from flows.progress import LiveDisplay
+
+    display = LiveDisplay(["s", "later"])
+    display(Event("s", "running"))
+    display(Event("s", "progress", {"step": 50, "total": 100, "loss": 0.25, "preview": "s/p.png"}))
+    display._states["s"]._first = (display._states["s"]._now - 5.0, 0)
+    console = Console(width=120, file=io.StringIO(), highlight=False)
+    console.print(display._table())
+    display.close()
+    shown = console.file.getvalue()
+    for part in ("s ", "running", "50/100", "10.0 steps/s", "5 s left", "loss 0.25", "s/p.png", "later", "waiting"):
+        assert part in shown
+
+
+def test_fork_server_that_dies_is_an_error_not_a_hang(tmp_path, fake):
+    executor = Executor(tmp_path / "log")
+    executor.start()
+    executor._process.kill()
+    executor._process.wait()
+    with pytest.raises(StageFailed):
+        executor.execute(Call("a", "fake_stages.counting", [], tmp_path), say=print, progress=print)
+    executor.close()
+
+
+def test_help_is_quick_and_light():
+    """No heavy import at start-up: measured as a ratio to the bare interpreter, and by what was imported."""
+    script = "import sys, flows.cli; sys.stdout.write(' '.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, text=True, capture_output=True, check=True).stdout
+    assert not {"torch", "prefect", "dvc", "rich", "pydantic", "yaml", "numpy"} & set(loaded.split())
+
+
+@pytest.mark.slow
+def test_run_with_a_prefect_server(fake, monkeypatch):
+    """A server is started once, the second run reports to it, and a killed flow run is set to Crashed."""
+    from flows.engine.project import Project
+    from flows.engine.server import find_or_start, stop_local_server
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(fake.project / "nowhere"))
+    project = Project(fake.project)
+    server = find_or_start(project)
+    try:
+        assert find_or_start(project) == server
+        until = time.monotonic() + 120
+        while not server.healthy():
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        env = {**os.environ, "PYTHONPATH": f"{ROOT}:{fake.code}"}
+        to_server = {**env, "PREFECT_API_URL": server.url, "NO_PROXY": "127.0.0.1"}
+        killed = (  # what kill -9 leaves on the server
+            "from prefect import flow\n"
+            "from prefect.client.orchestration import get_client\n"
+            "from prefect.states import Running\n"
+            "with get_client(sync_client=True) as c:\n"
+            "    c.create_flow_run(flow(lambda: None, name='f'), name='killed', tags=['prior3d:project/demo'],\n"
+            "                      state=Running())\n"
+        )
+        subprocess.run([sys.executable, "-c", killed], env=to_server, check=True, timeout=100)
+        command = [sys.executable, str(fake.code / "fake_prior3d.py"), "run", "counting-method"]
+        command += ["--prompt", "x", "--name", "demo", "--prior", str(fake.prior)]
+        done = subprocess.run(command, cwd=fake.project, env=env, text=True, capture_output=True, timeout=170)
+        assert (done.returncode, done.stderr) == (0, "")
+        listing = (
+            "import json, sys\n"
+            "from prefect.client.orchestration import get_client\n"
+            "with get_client(sync_client=True) as c:\n"
+            "    found = c.read_task_runs() + c.read_flow_runs()\n"
+            "    json.dump({t.name: t.state_name for t in found}, sys.stdout)\n"
+        )
+        answer = subprocess.run(
+            [sys.executable, "-c", listing], env=to_server, text=True, capture_output=True, check=True
+        )
+        states = {"counting": "Completed", "shouting": "Completed", "joining": "Completed"}
+        assert json.loads(answer.stdout) == {**states, "demo": "Completed", "killed": "Crashed"}
+    finally:
+        assert stop_local_server(project)

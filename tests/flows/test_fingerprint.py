@@ -1,0 +1,73 @@
+import importlib
+import sys
+
+import pytest
+
+from flows.engine import fingerprint as f
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    (tmp_path / "pkg" / "sub").mkdir(parents=True)
+    for name, text in {
+        "__init__": "",
+        "a": "from pkg import b\nfrom .sub import c\nimport json\nfrom numpy import linalg\n"
+        "def run():\n    import pkg.late\n",
+        "b": "X = 1\n",
+        "late": "Y = 1\n",
+        "unused": "Z = 1\n",
+        "sub/__init__": "",
+        "sub/c": "from ..b import X\n",
+    }.items():
+        (tmp_path / "pkg" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    f._package_folder.cache_clear()
+    yield tmp_path / "pkg"
+    f._package_folder.cache_clear()
+    sys.modules.pop("pkg", None)
+
+
+def test_reaches_lazy_and_relative_imports(package):
+    assert f.reached("pkg.a") == {"pkg", "pkg.a", "pkg.b", "pkg.late", "pkg.sub", "pkg.sub.c"}
+    assert "pkg.unused" not in f.reached("pkg.a")
+
+
+def test_libraries_are_what_is_not_the_projects(package):
+    assert f.libraries("pkg.a") == [("json", ""), ("numpy", "linalg")]
+
+
+def change(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("a.py", "import json", "import  json  # a remark"),
+        ("b.py", "X = 1", '"""A docstring."""\nX = 1'),
+        ("unused.py", "1", "2"),
+    ],
+)
+def test_not_changed_by(package, file, old, new):
+    before = f.fingerprint("pkg.a")
+    change(package / file, old, new)
+    assert f.fingerprint("pkg.a") == before
+
+
+@pytest.mark.parametrize("file", ["b.py", "late.py"])
+def test_changed_by(package, file):
+    before = f.fingerprint("pkg.a")
+    change(package / file, "1", "11")
+    assert f.fingerprint("pkg.a") != before
+
+
+def test_plumbing_is_not_in_it():
+    assert "stages.entry" not in f.reached("stages.entry") and "stages.job" not in f.reached("stages.job")
+
+
+def test_unknown_module():
+    with pytest.raises(ModuleNotFoundError, match="no source file of module stages.nothing"):
+        f.fingerprint("stages.nothing")
