@@ -1,6 +1,7 @@
-"""Regularisers of radiance fields: each a mean over rays or samples, in its own unit, without a weight."""
+"""Regularisers of radiance fields: each a mean over rays, samples or points, in its own unit, without a weight."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -68,6 +69,25 @@ def normal_smoothness(normals: Tensor, blur_sigma_pixels: float = 1.7) -> Tensor
     blurred = torch.nn.functional.conv2d(blurred, kernel.view(1, 1, 1, 9))
     blurred = torch.nn.functional.conv2d(blurred, kernel.view(1, 1, 9, 1))
     return ((images - blurred.view_as(images)) ** 2).mean()
+
+
+def total_variation(
+    field: Callable[[Tensor], tuple[Tensor, Tensor]], points: Tensor, offsets: Tensor, thickness: float
+) -> Tensor:
+    """Mean change of a field's opacity, and of its values where it is opaque, from points to points nearby.
+
+    Of the opacity it is the area of the surface: small holes, bumps and floaters cost more than what they hide.
+
+    Args:
+        field: points [n, 3] to density [n] and values [n, channels].
+        points: [n, 3] spread evenly over the volume.
+        offsets: [n, 3] to the neighbours, in world units.
+        thickness: of the layer whose opacity 1 - exp(-density * thickness) is meant, in world units.
+    """
+    density, values = field(torch.cat([points, points + offsets]))
+    here, there = (1 - torch.exp(-density * thickness)).chunk(2)
+    change = (values[: len(points)] - values[len(points) :]).abs().mean(-1)
+    return ((here - there).abs() + 0.5 * (here + there).detach() * change).mean()
 
 
 def ramp(progress: float, start: float, end: float = 1.0) -> float:

@@ -61,9 +61,9 @@ class Params(GuidedParams):
         "named", description="flat white, grey or black that the prompt names, or a learned function of the direction"
     )
     entropy_weight: float = Field(0.01, ge=0, description="weight of the rays' opacity entropy in bits")
-    sparsity_weight: float = Field(0.002, ge=0, description="weight of the mean opacity")
+    sparsity_weight: float = Field(0.1, ge=0, description="weight of the mean opacity")
     regulariser_ramp: Range = Field(
-        (0.5, 1.0), description="when both begin to rise and are at full weight", json_schema_extra={"unit": "of steps"}
+        (0.1, 0.5), description="when both begin to rise and are at full weight", json_schema_extra={"unit": "of steps"}
     )
 
 

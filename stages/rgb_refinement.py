@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from prior3d.rendering import Rendering
     from prior3d.seeds import Seeds
 
+N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points a step, and how far their neighbours are in world units
 AGAINST_EMPTY = "lower rgb_refinement.noise_levels or rgb_refinement.sparsity_weight, or look at coarse_nerf's preview"
 AGAINST_FULL = "raise rgb_refinement.mask_weight or rgb_refinement.entropy_weight, or look at coarse_nerf's preview"
 
@@ -74,9 +75,10 @@ class Params(GuidedParams):
         0.1, ge=0, description="weight of the distortion, which gathers a ray's weight in one place"
     )
     sparsity_weight: float = Field(0.0, ge=0, description="weight of the mean opacity")
+    smoothness_weight: float = Field(1.0, ge=0, description="weight of the field's total variation (surface, colours)")
     regulariser_ramp: Range = Field(
         (0.3, 1.0),
-        description="when these three begin to rise and are at full weight",
+        description="when the three before that begin to rise and are at full weight",
         json_schema_extra={"unit": "of steps"},
     )
 
@@ -95,6 +97,7 @@ PRESETS = {
         "image_size": 128,
         "entropy_weight": 0.002,
         "distortion_weight": 0.0,
+        "smoothness_weight": 0.0,
         "regulariser_ramp": (0.0, 0.0),
     },
 }
@@ -121,7 +124,7 @@ def run(job: Job, params: Params) -> None:
     if params.mode == "sds":
         losses = sds_losses(field, views, seeds, params)
     else:
-        remade = RemadeViews(latent_field, field, views, seeds, params, regularisers(params))
+        remade = RemadeViews(latent_field, field, views, seeds, params, regularisers(field, seeds, params))
         modules["targets"] = remade.targets
         losses = remade.losses
     finished = optimise(
@@ -194,14 +197,25 @@ def sds_losses(
         timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
         sds = sds_loss(latents, prior, drawn.guidance, timesteps.to(prior.device), noise, params.weighting)
-        return {"sds": sds} | regularisers(params)(rendering, progress)
+        return {"sds": sds} | regularisers(field, seeds, params)(rendering, progress)
 
     return losses
 
 
-def regularisers(params: Params) -> "Callable[[Rendering, float], dict[str, Tensor]]":
+def regularisers(
+    field: "RadianceField", seeds: "Seeds", params: Params
+) -> "Callable[[Rendering, float], dict[str, Tensor]]":
     """The terms that make fog a surface, as a function of a rendering and of the fraction of steps done."""
-    from prior3d.losses import distortion, opacity_entropy_bits, opacity_sparsity, ramp
+    import torch
+
+    from prior3d.losses import distortion, opacity_entropy_bits, opacity_sparsity, ramp, total_variation
+
+    def neighbours() -> "tuple[Tensor, Tensor]":
+        generator, bound = seeds.generator("neighbours"), field.config.bound
+        points = (torch.rand((N_NEIGHBOURS, 3), generator=generator) * 2 - 1) * bound
+        offsets = torch.nn.functional.normalize(torch.randn((N_NEIGHBOURS, 3), generator=generator), dim=-1)
+        device = next(field.parameters()).device
+        return points.to(device), offsets.to(device) * NEIGHBOUR_DISTANCE
 
     def terms(rendering: "Rendering", progress: float) -> "dict[str, Tensor]":
         strength = ramp(progress, *params.regulariser_ramp)
@@ -209,6 +223,7 @@ def regularisers(params: Params) -> "Callable[[Rendering, float], dict[str, Tens
         return {
             "entropy": strength * params.entropy_weight * opacity_entropy_bits(rendering.opacity),
             "distortion": strength * params.distortion_weight * spread,
+            "smoothness": params.smoothness_weight * total_variation(field, *neighbours(), NEIGHBOUR_DISTANCE),
             "sparsity": strength * params.sparsity_weight * opacity_sparsity(rendering.opacity),
         }
 

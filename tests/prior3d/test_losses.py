@@ -7,7 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prior3d.losses import distortion, normal_smoothness, opacity_entropy_bits, opacity_sparsity, orientation, ramp
+from prior3d.losses import (
+    distortion,
+    normal_smoothness,
+    opacity_entropy_bits,
+    opacity_sparsity,
+    orientation,
+    ramp,
+    total_variation,
+)
 
 
 def test_entropy_of_known_opacities():
@@ -59,3 +67,16 @@ def test_flat_normals_are_smooth_and_an_edge_is_not():
 def test_ramp():
     assert [ramp(p, 0.5) for p in (0, 0.5, 0.75, 1)] == pytest.approx([0, 0, 0.5, 1])
     assert (ramp(0.49, 0.5, 0.5), ramp(0.5, 0.5, 0.5)) == (0, 1)
+
+
+def test_total_variation_counts_crossings_of_the_surface_and_changes_of_colour():
+    def half_space(points):
+        """Dense for x < 0, and there red for y < 0 and green for y >= 0."""
+        red = (points[:, 1] < 0).float()
+        return 1e3 * (points[:, 0] < 0), torch.stack([red, 1 - red, torch.zeros_like(red)], -1)
+
+    points = torch.tensor([[-0.05, 1.0, 0], [0.5, 0.05, 0], [-0.5, 0.05, 0], [-0.5, 0.5, 0]])
+    offsets = torch.tensor([[0.1, 0, 0], [0, -0.1, 0], [0, -0.1, 0], [0, -0.1, 0]])
+    each = [total_variation(half_space, p[None], o[None], 0.1).item() for p, o in zip(points, offsets, strict=True)]
+    assert each == pytest.approx([1, 0, 2 / 3, 0])
+    assert total_variation(half_space, points, offsets, 0.1).item() == pytest.approx(5 / 12)
