@@ -159,8 +159,8 @@ def write_page(job: Job) -> None:
     """`report.html`: one file that needs nothing else, but for the links to the mesh beside it."""
     from stages.report_page import page
 
-    parameters = (job.run_folder / "params.yaml").read_text(encoding="utf-8")
-    order = list(yaml.safe_load(parameters))  # the method's
+    parameters = yaml.safe_load((job.run_folder / "params.yaml").read_text(encoding="utf-8"))
+    order = list(parameters)  # the method's
     upstream = {path.name: path for name, path in job.inputs.items() if name != "prompt"}
     metrics = {
         name: artifacts.Metrics.load(upstream[name])

@@ -50,7 +50,11 @@ pre { overflow-x: auto; font-size: 13px; margin: 0; }
 
 
 def page(
-    prompt: str, folder: Path, metrics: dict[str, dict[str, dict[str, Any]]], parameters: str, mesh_link: str
+    prompt: str,
+    folder: Path,
+    metrics: dict[str, dict[str, dict[str, Any]]],
+    parameters: dict[str, dict[str, Any]],
+    mesh_link: str,
 ) -> str:
     """The whole page.
 
@@ -58,7 +62,7 @@ def page(
         prompt: what was asked for.
         folder: holds turntable.png, mesh_turntable.png and turntable.mp4, which go into the page.
         metrics: stage to name to {value, unit, n, higher_is_better}; the last stage's are shown large.
-        parameters: the run's parameters as text.
+        parameters: stage to name to value.
         mesh_link: from the page to the folder of mesh.glb and mesh.obj.
     """
     title = html.escape(prompt)
@@ -83,16 +87,13 @@ def page(
 """
 
 
-def _sections(parameters: str) -> str:
-    """The parameters, a box a stage: a stage's name begins at the margin, what belongs to it is indented."""
-    boxes: list[tuple[str, list[str]]] = []
-    for line in parameters.splitlines():
-        if line and not line[0].isspace() and line[0] != "-":
-            boxes.append((line.rstrip(": {}"), []))
-        elif boxes:
-            boxes[-1][1].append(line[2:])
-    texts = [(html.escape(_words(name)), html.escape("\n".join(lines) or "none")) for name, lines in boxes]
-    return "".join(f"<section><h3>{name}</h3><pre>{text}</pre></section>" for name, text in texts)
+def _sections(parameters: dict[str, dict[str, Any]]) -> str:
+    """The parameters, a box a stage."""
+    boxes = []
+    for stage, values in parameters.items():
+        text = html.escape("\n".join(f"{name}: {value}" for name, value in (values or {}).items()) or "none")
+        boxes.append(f"<section><h3>{html.escape(_words(stage))}</h3><pre>{text}</pre></section>")
+    return "".join(boxes)
 
 
 def _facts(metrics: dict[str, dict[str, Any]]) -> str:
