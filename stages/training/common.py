@@ -108,7 +108,7 @@ class Trainer:
             FloatingPointError: the loss is not finite.
         """
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss {float(loss)} at step {self.step}: lower the learning rate")
+            raise FloatingPointError(f"loss {float(loss.detach())} at step {self.step}: lower the learning rate")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
