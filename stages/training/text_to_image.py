@@ -43,6 +43,7 @@ class Params(BaseModel, extra="forbid"):
     drop_camera: float = Field(0.15, ge=0, le=1)
     drop_view_word: float = Field(0.5, ge=0, le=1)
     drop_background: float = Field(0.1, ge=0, le=1)
+    warm_start: bool = Field(False, description="begin with the weights that lie in data/priors/toy, not with noise")
     workers: int = Field(2, ge=1, description="processes, one thread each, that average their gradients")
     device: str = "cpu"
 
@@ -189,6 +190,13 @@ def train(rank: int, params: Params) -> None:
             report(step=step, total=params.steps, loss=round(mean, 4), text=f"{rate:.0f} samples/s")
     if rank == 0:
         save(trainer, tokenizer, scheduler, OUT, params)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Take a model's weights, all of them, from a safetensors file in half precision."""
+    from safetensors.torch import load_file
+
+    model.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()}, strict=True)
 
 
 def tokenize(tokenizer: Any, captions: list[str]) -> Tensor:
