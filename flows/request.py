@@ -145,7 +145,7 @@ def _path(option: str, declared: Input, value: str) -> Path:
 
 def _device(text: str) -> str:
     if not DEVICE.match(text):
-        near = get_close_matches(text, ["auto", "cpu", "cuda", "mps"], n=1)
+        near = ["cuda"] if text.lower() == "gpu" else get_close_matches(text, ["auto", "cpu", "cuda", "mps"], n=1)
         hint = f"did you mean {near[0]!r}?" if near else "use auto, cpu, cuda, cuda:N or mps"
         raise Prior3dError(f"--device {text!r} is not a device; {hint}")
     if text not in ("auto", "cpu"):

@@ -16,8 +16,10 @@ from stages.locations import embedded_names, embedded_prior
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
 READ = (".safetensors", ".json", ".txt", ".model")
-WITHOUT_WEIGHTS = frozenset({"tokenizer", "tokenizer_2", "scheduler", "feature_extractor", "image_processor"})
-NOT_USED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
+WITHOUT_WEIGHTS = frozenset({"tokenizer", "tokenizer_2", "scheduler"})
+SETTINGS = {"scheduler": "scheduler_config.json"}  # of the others: config.json
+WORDS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))  # a tokenizer has one of these sets
+NOT_USED = frozenset({"safety_checker", "feature_extractor", "image_processor", "image_encoder"})
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,28 @@ def check_prior(folder: Path) -> None:
                 f"prior {folder}: {component}/ holds no .safetensors file (pickled weights are never read); "
                 "fetch or convert the prior to safetensors"
             )
+        _check_settings(folder, place)
     for file in sorted(folder.glob("*/*.safetensors")):
         check_safetensors(file)
+
+
+def _check_settings(folder: Path, place: Path) -> None:
+    """Look for a component's small files (raises Prior3dError): without them it fails late or knows no word."""
+    if place.name.startswith("tokenizer"):
+        if not any(all((place / name).is_file() for name in names) for names in WORDS):
+            raise Prior3dError(
+                f"prior {folder}: {place.name}/ holds neither tokenizer.json nor vocab.json with merges.txt; "
+                "copy the prior again"
+            )
+        return
+    file = place / SETTINGS.get(place.name, "config.json")
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Prior3dError(
+            f"prior {folder}: {place.name}/{file.name} cannot be read ({reason}); copy the prior again"
+        ) from None
 
 
 def check_safetensors(file: Path) -> None:

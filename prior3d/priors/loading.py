@@ -1,7 +1,9 @@
 """Open a text-to-image prior: any diffusers StableDiffusionPipeline folder, from local safetensors files only."""
 
+import contextlib
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +168,15 @@ def _load_network(network_class: Any, folder: Path, component: str, dtype: torch
     _, variant = weight_files(folder, component)
     options = {"dtype": dtype} if component == "text_encoder" else {"torch_dtype": dtype}
     try:
-        network, report = network_class.from_pretrained(
-            str(folder),
-            variant=variant,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            **options,
-        )
+        with _without_progress_bars():
+            network, report = network_class.from_pretrained(
+                str(folder),
+                variant=variant,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **options,
+            )
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise Prior3dError(f"prior component {folder}: cannot be loaded: {_one_line(error)}") from error
     missing = sorted(name for name in report["missing_keys"] if not name.endswith("position_ids"))
@@ -190,6 +193,20 @@ def _load_network(network_class: Any, folder: Path, component: str, dtype: torch
                 f"prior component {folder}: {name} holds values that are not finite; fetch or train it again"
             )
     return network.requires_grad_(False).eval()
+
+
+@contextlib.contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Transformers draws one for each network, which is over before it can be read."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _read_json(file: Path) -> dict[str, Any]:

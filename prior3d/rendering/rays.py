@@ -13,15 +13,19 @@ def rays(cameras: Cameras) -> tuple[Tensor, Tensor]:
     Returns:
         origins and unit directions, each [views, height, width, 3], in the world.
     """
+    directions = torch.einsum("vhwj,vij->vhwi", local_rays(cameras), cameras.c2w[:, :3, :3])
+    origins = cameras.positions[:, None, None].expand_as(directions)
+    return origins, functional.normalize(directions, dim=-1)
+
+
+def local_rays(cameras: Cameras) -> Tensor:
+    """The rays in their cameras' own axes [views, height, width, 3]; not of unit length."""
     device = cameras.c2w.device
     x = torch.arange(cameras.width, device=device) + 0.5 - cameras.width / 2
     y = cameras.height / 2 - (torch.arange(cameras.height, device=device) + 0.5)
     size = (cameras.views, cameras.height, cameras.width)
     depth = cameras.focal_pixels[:, None, None].expand(size)
-    local = torch.stack([x.expand(size), y[:, None].expand(size), -depth], -1)
-    directions = torch.einsum("vhwj,vij->vhwi", local, cameras.c2w[:, :3, :3])
-    origins = cameras.positions[:, None, None].expand_as(directions)
-    return origins, functional.normalize(directions, dim=-1)
+    return torch.stack([x.expand(size), y[:, None].expand(size), -depth], -1)
 
 
 def near_far(origins: Tensor, directions: Tensor, bound: float, ball_radius: float) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,15 @@
 """Render toy objects exactly: colour, mask, depth and normal by ray casting, lit by one fixed sun and a headlight."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 from numpy.typing import NDArray
 
 from prior3d.cameras import Cameras, Orbit
-from prior3d.rendering.rays import rays as camera_rays
+from prior3d.rendering.rays import local_rays, project
 from prior3d.toyworld.objects import ToyObject
 
 RADIUS = 3.2  # camera distance from the origin, in world units
@@ -49,28 +51,22 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
 
     Args:
         toy: what to render.
-        cameras: square images of any number of views.
+        cameras: square images of any number of views, all with one field of view.
         supersampling: rays along each side of a pixel.
         threads: of the ray caster; 0 takes all cores.
-    """
-    import open3d
 
-    scene = open3d.t.geometry.RaycastingScene(nthreads=threads)
-    solids = [part.solid for part in toy.parts]
-    for solid in solids:
-        scene.add_triangles(
-            open3d.core.Tensor(solid.vertices.astype(np.float32)), open3d.core.Tensor(solid.faces.astype(np.uint32))
-        )
-    size, views, fine = cameras.height, cameras.views, cameras.height * supersampling
-    rays = torch.cat(camera_rays(cameras.resized(fine, fine)), dim=-1).numpy()
-    hits = {
-        name: value.numpy().reshape(-1, *value.shape[3:])
-        for name, value in scene.cast_rays(open3d.core.Tensor(rays), nthreads=threads).items()
-    }
+    Raises:
+        ValueError: the images are not square, or the fields of view differ.
+    """
+    if cameras.width != cameras.height or not (cameras.fov_deg == cameras.fov_deg[0]).all():
+        raise ValueError("toy renders: give cameras with square images and one field of view")
+    size = cameras.height
+    here = _candidates(toy, cameras)
+    origins, directions = _rays(cameras, here, supersampling)
+    hits = _cast(toy, np.concatenate([origins, directions], axis=1), threads)
     seen = np.flatnonzero(np.isfinite(hits["t_hit"]))
-    origins, directions = rays.reshape(-1, 6)[seen, :3], rays.reshape(-1, 6)[seen, 3:]
-    distance = hits["t_hit"][seen]
-    points = origins + directions * distance[:, None]
+    directions, distance = directions[seen], hits["t_hit"][seen]
+    points = origins[seen] + directions * distance[:, None]
     colours, normals = _surface(
         toy, hits["geometry_ids"][seen], hits["primitive_ids"][seen], hits["primitive_uvs"][seen], points
     )
@@ -78,15 +74,58 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     sun = 0.5 + 0.5 * normals @ SUN.astype(np.float32)
     facing = np.abs((normals * directions).sum(-1))
     light = AMBIENT + SUNLIGHT * sun + HEADLIGHT * facing
-    packed = np.zeros((views * fine * fine, 8), np.float32)
-    packed[seen] = np.concatenate(
-        [colours * light[:, None], np.ones((len(seen), 1)), distance[:, None], normals], axis=1
-    )
-    pixels = packed.reshape(views, size, supersampling, size, supersampling, 8).mean(axis=(2, 4))
+    packed = np.zeros((supersampling**2, len(here), 8), np.float32)
+    flat = packed.reshape(-1, 8)
+    flat[seen, :3], flat[seen, 3], flat[seen, 4], flat[seen, 5:] = colours * light[:, None], 1, distance, normals
+    pixels = np.zeros((cameras.views * size * size, 8), np.float32)
+    pixels[here] = packed.sum(axis=0) / np.float32(supersampling**2)
+    pixels = pixels.reshape(cameras.views, size, size, 8)
     mask = pixels[..., 3]
-    covered = np.maximum(mask, 1e-6)
     normal = pixels[..., 5:] / np.maximum(np.linalg.norm(pixels[..., 5:], axis=-1, keepdims=True), 1e-6)
-    return ToyRenders(np.clip(pixels[..., :3], 0, 1), mask, pixels[..., 4] / covered, normal)
+    return ToyRenders(np.clip(pixels[..., :3], 0, 1), mask, pixels[..., 4] / np.maximum(mask, 1e-6), normal)
+
+
+def _candidates(toy: ToyObject, cameras: Cameras) -> NDArray[np.int64]:
+    """Pixels that may show the object, as flat indices: those in the rectangle about it in each view."""
+    size = cameras.height
+    corners = np.concatenate([part.solid.vertices for part in toy.parts]).astype(np.float32)
+    places = project(cameras, torch.from_numpy(corners))[0].numpy()
+    low = np.clip(np.floor(places.min(axis=1)).astype(int) - 1, 0, size)
+    high = np.clip(np.ceil(places.max(axis=1)).astype(int) + 1, 0, size)
+    found = []
+    for view, ((left, top), (right, bottom)) in enumerate(zip(low, high, strict=True)):
+        rows = (view * size + np.arange(top, bottom)) * size
+        found.append((rows[:, None] + np.arange(left, right)).ravel())
+    return np.concatenate(found)
+
+
+def _rays(
+    cameras: Cameras, pixels: NDArray[np.int64], supersampling: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Origins and directions, each [supersampling**2 * n, 3]: the first ray of each pixel, then the second ..."""
+    size, fine = cameras.height, cameras.height * supersampling
+    view, row, column = pixels // size**2, pixels // size % size, pixels % size
+    below, right = np.divmod(np.arange(supersampling**2)[:, None], supersampling)
+    index = (row * supersampling + below) * fine + column * supersampling + right
+    grid = local_rays(Cameras(torch.eye(4)[None], cameras.fov_deg[:1], fine, fine)).reshape(-1, 3)
+    local = grid[torch.from_numpy(index)]
+    turns = cameras.c2w[:, :3, :3]
+    edges = np.searchsorted(view, np.arange(cameras.views + 1))
+    turned = [local[:, a:b] @ turns[i].T for i, (a, b) in enumerate(itertools.pairwise(edges))]
+    directions = functional.normalize(torch.cat(turned, dim=1), dim=-1).reshape(-1, 3).numpy()
+    return np.tile(cameras.positions.numpy()[view], (supersampling**2, 1)), directions
+
+
+def _cast(toy: ToyObject, rays: NDArray[np.float32], threads: int) -> dict[str, NDArray]:
+    """What each ray [n, 6] hits first."""
+    import open3d
+
+    scene = open3d.t.geometry.RaycastingScene(nthreads=threads)
+    for part in toy.parts:
+        vertices, faces = part.solid.vertices.astype(np.float32), part.solid.faces.astype(np.uint32)
+        scene.add_triangles(open3d.core.Tensor.from_numpy(vertices), open3d.core.Tensor.from_numpy(faces))
+    hits = scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=threads)
+    return {name: value.numpy() for name, value in hits.items()}
 
 
 def _surface(

@@ -65,20 +65,22 @@ def lathe(profile: Sequence[tuple[float, float]], smooth: bool = False, segments
     rings = points[:, None, 0, None] * circle[None]  # [points, segments, 2]
     heights = np.broadcast_to(points[:, 1, None, None], (*rings.shape[:2], 1))
     vertices = np.concatenate([rings, heights], axis=-1).reshape(-1, 3)
-    faces, normals = [], []
     here, there = np.arange(segments), (np.arange(segments) + 1) % segments
-    for row in range(len(steps)):
-        a, b = row * segments + here, row * segments + there
-        c, d = b + segments, a + segments
-        na, nb = _around(low[row], circle[here]), _around(low[row], circle[there])
-        nc, nd = _around(high[row], circle[there]), _around(high[row], circle[here])
-        if points[row, 0] > 1e-9:
-            faces.append(np.stack([a, b, c], axis=1))
-            normals.append(np.stack([na, nb, nc], axis=1))
-        if points[row + 1, 0] > 1e-9:
-            faces.append(np.stack([a, c, d], axis=1))
-            normals.append(np.stack([na, nc, nd], axis=1))
-    return Solid(vertices, np.concatenate(faces), np.concatenate(normals))
+    row = np.arange(len(steps))[:, None] * segments
+    a, b = row + here, row + there
+    c, d = b + segments, a + segments
+    below, above = _around(low, circle), _around(high, circle)
+    faces = np.stack([np.stack([a, b, c], axis=-1), np.stack([a, c, d], axis=-1)], axis=1)
+    normals = np.stack(
+        [
+            np.stack([below, below[:, there], above[:, there]], axis=-2),
+            np.stack([below, above[:, there], above], axis=-2),
+        ],
+        axis=1,
+    )
+    wide = points[:, 0] > 1e-9
+    kept = np.stack([wide[:-1], wide[1:]], axis=1)  # [rows, 2]: the triangles whose edge on a ring has a length
+    return Solid(vertices, faces[kept].reshape(-1, 3), normals[kept].reshape(-1, 3, 3))
 
 
 def sphere(radius: float = 1.0, segments: int = SEGMENTS) -> Solid:
@@ -176,8 +178,10 @@ def flat_shaded(vertices: Array, faces: NDArray[np.int64]) -> Solid:
     return Solid(vertices, faces, np.repeat(normal[:, None], 3, axis=1))
 
 
-def _around(normal: Array, circle: Array) -> Array:
-    return np.concatenate([normal[0] * circle, np.full((len(circle), 1), normal[1])], axis=1)
+def _around(normals: Array, circle: Array) -> Array:
+    """Turn normals [rows, 2] of (radius, height) round the axis: [rows, segments, 3]."""
+    heights = np.broadcast_to(normals[:, None, 1:], (len(normals), len(circle), 1))
+    return np.concatenate([normals[:, None, :1] * circle, heights], axis=-1)
 
 
 def _unit(vectors: Array) -> Array:

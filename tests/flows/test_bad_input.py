@@ -50,6 +50,7 @@ def test_parameters(refused, text, said):
 
 def test_options(refused):
     refused("did you mean --prompt?", "--promt", "x")
+    refused("--device 'gpu' is not a device; did you mean 'cuda'?", "--device", "gpu")
     refused("--device 'cud' is not a device; did you mean 'cuda'?", "--device", "cud")
     refused(
         "--stop-after 'shoutin': counting-method has no such stage; did you mean 'shouting'?", "--stop-after", "shoutin"
@@ -96,6 +97,15 @@ def test_priors(refused, fake, tmp_path):
     cut.parent.joinpath("config.json").unlink()
     cut.parent.rmdir()
     with_prior("its component unet/ is missing", tmp_path / "cut")
+
+    lost = write_prior(tmp_path / "lost")
+    (lost / "tokenizer" / "tokenizer.json").unlink()
+    with_prior("tokenizer/ holds neither tokenizer.json nor vocab.json with merges.txt", lost)
+    (lost / "scheduler" / "scheduler_config.json").unlink()
+    (lost / "vae" / "config.json").write_text("{")
+    with_prior("vae/config.json cannot be read (Expecting", lost)
+    (lost / "vae" / "config.json").unlink()
+    with_prior("vae/config.json cannot be read (No such file or directory); copy the prior again", lost)
     (tmp_path / "cut" / "model_index.json").write_text("{")
     with_prior("model_index.json cannot be read", tmp_path / "cut")
 

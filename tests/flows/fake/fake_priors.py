@@ -10,7 +10,8 @@ def write_prior(folder: Path, fill: int = 0) -> Path:
     index = {"_class_name": "StableDiffusionPipeline", "safety_checker": [None, None]}
     for component in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
         (folder / component).mkdir(parents=True)
-        (folder / component / "config.json").write_text(json.dumps({"component": component}))
+        name = {"tokenizer": "tokenizer.json", "scheduler": "scheduler_config.json"}.get(component, "config.json")
+        (folder / component / name).write_text(json.dumps({"component": component}))
         index[component] = ["diffusers", "Something"]
         if component in ("unet", "vae", "text_encoder"):
             header = json.dumps({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()

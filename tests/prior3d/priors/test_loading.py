@@ -39,6 +39,14 @@ def test_stable_diffusion_2_layout_with_camera_and_fp16_file_names(tmp_path):
     assert prior.prediction_type == "v_prediction" and prior.camera_conditioned
 
 
+def test_loading_prints_nothing_and_leaves_progress_bars_as_they_were(intact, capfd):
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    load_text_to_image(intact, CPU)
+    assert capfd.readouterr().err == "" and logging.is_progress_bar_enabled()
+
+
 def test_missing_folder_and_missing_parts(folder, tmp_path):
     with pytest.raises(Prior3dError, match="nowhere: no such folder"):
         check_prior_folder(tmp_path / "nowhere", "text_to_image")

@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras
+from prior3d.toyworld import renders
 from prior3d.toyworld.captions import full_caption, sample_views
 from prior3d.toyworld.objects import RADIUS, build_object, find_category, sample_object
 from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, Pattern, spread_directions
@@ -138,3 +141,28 @@ def test_sampled_views_cover_the_sphere():
 def test_an_unknown_category_is_named():
     with pytest.raises(ValueError, match=r"unknown category 'dragon': one of mushroom, mug"):
         sample_object(0, 0, category="dragon")
+
+
+@pytest.mark.parametrize("noun", ["mushroom", "rocket", "tree"])
+def test_rays_past_the_object_are_left_out_without_changing_a_pixel(noun, monkeypatch):
+    toy, seen_from = sample_object(3, 1, category=noun), cameras([20.0, 140.0, 250.0], [-8.0, 25.0, 84.0])
+    few = render(toy, seen_from)
+    monkeypatch.setattr(renders, "_candidates", lambda toy, cameras: np.arange(cameras.views * cameras.height**2))
+    every = render(toy, seen_from)
+    for name in ("rgb", "mask", "depth", "normal"):
+        assert np.array_equal(getattr(few, name), getattr(every, name)), name
+
+
+def test_supersampling_averages_the_finer_picture():
+    toy = sample_object(3, 1, category="mushroom")
+    fine, coarse = render(toy, cameras([20.0], [25.0], 96), 1), render(toy, cameras([20.0], [25.0], 48), 2)
+    assert np.allclose(coarse.mask[0], fine.mask[0].reshape(48, 2, 48, 2).mean(axis=(1, 3)), atol=1e-6)
+    assert np.allclose(coarse.rgb[0], fine.rgb[0].reshape(48, 2, 48, 2, 3).mean(axis=(1, 3)), atol=1e-5)
+
+
+def test_cameras_of_a_render_are_square_and_alike():
+    toy, seen_from = sample_object(3, 1), cameras([20.0, 40.0], [25.0, 25.0])
+    with pytest.raises(ValueError, match="square images and one field of view"):
+        render(toy, seen_from.resized(48, 50))
+    with pytest.raises(ValueError, match="square images and one field of view"):
+        render(toy, dataclasses.replace(seen_from, fov_deg=torch.tensor([40.0, 30.0])))
