@@ -82,9 +82,7 @@ def main() -> None:
     rows = {name: median_step(prior, rgb, args.steps) for name, rgb in (("latent SDS", False), ("RGB SDS", True))}
     baseline = sum(rows["latent SDS"].values())
     clock = "processor time" if device.type == "cpu" else "time"
-    print(
-        f"ms of {clock} a step; {VIEWS} views, latents {prior.latent_size}², images {prior.image_size}², on {device}"
-    )
+    print(f"ms of {clock} a step; {VIEWS} views, latents {prior.latent_size}², images {prior.image_size}², on {device}")
     print(f"{'':12}" + "".join(f"{part:>10}" for part in (*PARTS, "total", "ratio")))
     for name, parts in rows.items():
         total = sum(parts.values())

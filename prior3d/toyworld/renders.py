@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
+from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit
 from prior3d.rendering.rays import local_rays, project
@@ -39,7 +40,7 @@ class ToyRenders:
         return self.rgb + (1 - self.mask[..., None]) * np.float32(background)
 
 
-def toy_orbit(azimuth_deg: NDArray[np.float64], elevation_deg: NDArray[np.float64]) -> Orbit:
+def toy_orbit(azimuth_deg: NDArray[np.floating] | Tensor, elevation_deg: NDArray[np.floating] | Tensor) -> Orbit:
     """The toy world's cameras for those directions, each [views]: at `RADIUS`, with `FOV_DEG`."""
     azimuth = torch.as_tensor(azimuth_deg, dtype=torch.float32)
     elevation = torch.as_tensor(elevation_deg, dtype=torch.float32)

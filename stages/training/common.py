@@ -120,7 +120,7 @@ class Trainer:
             averages, values = list(self.average[name].parameters()), list(model.parameters())
             torch._foreach_lerp_(averages, [value.detach() for value in values], 1 - decay)
 
-    def averaged(self, name: str) -> nn.Module:
+    def averaged(self, name: str) -> Any:
         """The moving average of a model's weights, as a model."""
         return self.average[name].eval()
 

@@ -51,7 +51,7 @@ class Params(BaseModel, extra="forbid"):
 class Latents:
     """Latents of every image over every background, encoded when first asked for and then kept in memory."""
 
-    def __init__(self, vae: nn.Module, world: World, device: str):
+    def __init__(self, vae: Any, world: World, device: str):
         self.vae, self.world, self.device = vae, world, device
         self.store = np.zeros((len(world), len(BACKGROUNDS), 4, 16, 16), np.float16)
         self.known = np.zeros((len(world), len(BACKGROUNDS)), bool)
@@ -72,7 +72,7 @@ class Latents:
         return latents
 
 
-def build(params: Params, tokenizer: Any) -> tuple[nn.Module, nn.Module, Any]:
+def build(params: Params, tokenizer: Any) -> tuple[Any, Any, Any]:
     """The UNet, the text encoder and the noise schedule, untrained."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -139,7 +139,7 @@ def draw_batch(
 
 
 def v_loss(
-    unet: nn.Module, text: Tensor, latents: Tensor, camera: Tensor, alphas: Tensor, generator: torch.Generator
+    unet: Any, text: Tensor, latents: Tensor, camera: Tensor, alphas: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Mean squared error of the predicted velocity v = √ᾱ ε - √(1-ᾱ) x (Salimans and Ho 2022)."""
     n = len(latents)
