@@ -117,8 +117,9 @@ class Trainer:
         self.optimiser.step()
         decay = min(self.decay, (1 + self.step) / (10 + self.step))
         for name, model in self.models.items():
-            averages, values = list(self.average[name].parameters()), list(model.parameters())
-            torch._foreach_lerp_(averages, [value.detach() for value in values], 1 - decay)
+            averages: list[Tensor] = list(self.average[name].parameters())
+            values: list[Tensor] = [value.detach() for value in model.parameters()]
+            torch._foreach_lerp_(averages, values, 1 - decay)
 
     def averaged(self, name: str) -> Any:
         """The moving average of a model's weights, as a model."""
