@@ -1,0 +1,1 @@
+"""A stage that does nothing, to measure what running one costs."""
