@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from prior3d.errors import Prior3dError
 from prior3d.fields import DenseGrids, Field
+from prior3d.fields.grids import DenseEncoding
 
 # Latent-NeRF's matrix for Stable Diffusion 1.x: rgb in [-1, 1] = latent @ matrix.
 PAPER_MATRIX = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
@@ -57,29 +58,35 @@ def rgb_field(latent_field: Field, matrix: Tensor, offset: Tensor, finer_resolut
     Raises:
         Prior3dError: finer grids are asked for a field that is not made of dense grids.
     """
-    config = latent_field.config
-    encoding = config.encoding
-    if finer_resolutions and not (isinstance(encoding, DenseGrids) and config.hidden == 0):
-        raise Prior3dError("rgb field: finer grids can only be added to dense grids without a network; ask for none")
+    config, encoding = latent_field.config, latent_field.config.encoding
     if finer_resolutions:
+        if config.hidden or not isinstance(encoding, DenseGrids):
+            raise Prior3dError(
+                "rgb field: finer grids can only be added to dense grids without a network; ask for none"
+            )
         encoding = replace(encoding, resolutions=(*encoding.resolutions, *finer_resolutions))
-    field = Field(replace(config, head="rgb", channels=3, encoding=encoding), torch.Generator().manual_seed(0))
-    field = field.to(matrix.device)
+    start = torch.Generator().manual_seed(0)  # every value is replaced
+    field = Field(replace(config, head="rgb", channels=3, encoding=encoding), start).to(matrix.device)
     mix = torch.zeros(4, 1 + config.channels, device=matrix.device)  # new values = mix @ old values + shift
     mix[0, 0], mix[1:, 1:] = 1, SIGMOID_SLOPE * matrix.T
     shift = torch.cat([torch.zeros(1, device=matrix.device), SIGMOID_SLOPE * (offset - 0.5)])
-    if isinstance(field.network, nn.Identity):
-        for parameter in field.parameters():
-            parameter.zero_()
-        for new, old in zip(field.encoding.grids, latent_field.encoding.grids, strict=False):
-            new.copy_(old @ mix.T)
-        field.encoding.grids[0].add_(shift)
-    else:
-        field.encoding.load_state_dict(latent_field.encoding.state_dict())
-        field.network[:-1].load_state_dict(latent_field.network[:-1].state_dict())
-        field.network[-1].weight.copy_(mix @ latent_field.network[-1].weight)
-        field.network[-1].bias.copy_(mix @ latent_field.network[-1].bias + shift)
+    match field.network, latent_field.network, field.encoding, latent_field.encoding:
+        case nn.Sequential() as network, nn.Sequential() as latent_network, values, latent_values:
+            values.load_state_dict(latent_values.state_dict())
+            network.load_state_dict(latent_network.state_dict() | _mixed_last_layer(latent_network, mix, shift))
+        case _, _, DenseEncoding() as values, DenseEncoding() as latent_values:
+            for place, new in enumerate(values.grids):
+                new.zero_()
+                if place < len(latent_values.grids):
+                    new.copy_(latent_values.grids[place] @ mix.T)
+            values.grids[0].add_(shift)
     return field
+
+
+def _mixed_last_layer(network: nn.Sequential, mix: Tensor, shift: Tensor) -> dict[str, Tensor]:
+    """Weight and bias of a network's last layer when its outputs are mixed and shifted."""
+    state, last = network.state_dict(), len(network) - 1
+    return {f"{last}.weight": mix @ state[f"{last}.weight"], f"{last}.bias": mix @ state[f"{last}.bias"] + shift}
 
 
 def difference_mask(images: Tensor, level: float, tolerance: float = 0.08) -> Tensor:

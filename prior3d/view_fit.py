@@ -16,6 +16,12 @@ class MaskedViews(nn.Module):
         masks: [views, height, width] in [0, 1].
     """
 
+    origins: Tensor
+    directions: Tensor
+    colours: Tensor
+    masks: Tensor
+    interest: Tensor
+
     def __init__(self, cameras: Cameras):
         """Begin with empty views of the given cameras."""
         super().__init__()

@@ -17,6 +17,7 @@ from stages.guided_views import (
     GuidedParams,
     GuidedViews,
     Range,
+    Resolution,
     check_object,
     check_timesteps,
     ring_views,
@@ -45,7 +46,9 @@ class Params(GuidedParams):
     encoding: Literal["dense", "tiled"] = Field(
         "dense", description="dense grids (fast on a CPU) or the paper's tiled ones"
     )
-    grid_resolutions: tuple[int, ...] = Field((17, 33), description="nodes along an axis of each dense grid")
+    grid_resolutions: tuple[Resolution, ...] = Field(
+        (17, 33), min_length=1, description="nodes along an axis of each dense grid"
+    )
     hidden: int = Field(
         0, ge=0, le=1024, description="width of the network after the grid; 0: the grid holds the values"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic.config import JsonDict
 
 from prior3d.errors import Prior3dError
 from stages.entry import Job, StageParams
@@ -28,8 +29,9 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+Resolution = Annotated[int, Field(ge=2, le=513)]
 Range = Annotated[tuple[float, float], AfterValidator(_rising)]
-DEGREES = {"unit": "degrees"}
+DEGREES: JsonDict = {"unit": "degrees"}
 SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.75  # of the pixels of eight views; toy objects cover 5 to 40 %
 
 

@@ -105,7 +105,7 @@ class RemadeViews:
 
         from prior3d.priors.text_to_image import falling_timesteps
 
-        first = round(noise_level * self.prior.n_timesteps)
+        first = min(round(noise_level * self.prior.n_timesteps), self.prior.n_timesteps - 1)
         if first == 0:
             return latents
         guidance = self.views.guidance(orbit, [self.place] * orbit.views)

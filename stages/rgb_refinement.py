@@ -7,7 +7,7 @@ The RGB field starts as the latent one through the linear latent-to-RGB map (Met
   into surface.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from stages.guided_views import (
     GuidedParams,
     GuidedViews,
     Range,
+    Resolution,
     check_object,
     check_timesteps,
     ring_views,
@@ -47,12 +48,17 @@ class Params(GuidedParams):
     mode: Literal["consistency", "sds"] = Field("consistency", description="fit decoded views, or distil RGB renders")
     steps: int = Field(200, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
     learning_rate: float = Field(0.01, gt=0, le=1, description="of networks; grids take ten times as much")
+    adam_epsilon: float = Field(
+        1e-6, gt=0, le=1, description="gradients far below it hardly move a value; smaller ones leave colours speckled"
+    )
     decay_from: float = Field(
         0.6, ge=0, le=1, description="when learning rates begin to fall", json_schema_extra={"unit": "of steps"}
     )
     decay_to: float = Field(0.05, gt=0, le=1, description="what they fall to by the end, as a fraction; 1 is no decay")
     n_samples: int = Field(48, ge=4, le=2048, description="samples along a ray", json_schema_extra={"unit": "samples"})
-    finer_resolutions: tuple[int, ...] = Field((65,), description="dense grids added for detail, nodes along an axis")
+    finer_resolutions: tuple[Resolution, ...] = Field(
+        (65,), description="dense grids added for detail, nodes along an axis"
+    )
     linear_map: Literal["fitted", "paper"] = Field(
         "fitted", description="latent-to-RGB map: fitted to this prior's decoder, or the paper's for Stable Diffusion"
     )
@@ -60,8 +66,9 @@ class Params(GuidedParams):
     rays_per_step: int = Field(
         2048, ge=64, le=262_144, description="consistency: rays a step", json_schema_extra={"unit": "rays"}
     )
-    noise_levels: tuple[float, ...] = Field(
+    noise_levels: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
         (0.5, 0.35, 0.2),
+        min_length=1,
         description="consistency: noise level to which views are re-made, one for each time; 0 only decodes",
         json_schema_extra={"unit": "of T"},
     )
@@ -91,6 +98,7 @@ PRESETS = {
         "steps": 5000,
         "learning_rate": 1e-3,
         "decay_to": 1.0,
+        "adam_epsilon": 1e-15,
         "n_samples": 512,
         "finer_resolutions": (),
         "linear_map": "paper",
@@ -130,7 +138,9 @@ def run(job: Job, params: Params) -> None:
     finished = optimise(
         losses,
         modules=modules,
-        optimiser=torch.optim.Adam(field.parameter_groups(params.learning_rate), betas=(0.9, 0.99), eps=1e-15),
+        optimiser=torch.optim.Adam(
+            field.parameter_groups(params.learning_rate), betas=(0.9, 0.99), eps=params.adam_epsilon
+        ),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",

@@ -23,9 +23,9 @@ class Part:
     colour: str
     pattern: Pattern | None = None
 
-    def colours_at(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
+    def colours_at(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
         """The unlit colour [n, 3] at surface points [n, 3]."""
-        colours = np.broadcast_to(np.float32(COLOURS[self.colour]), (len(points), 3)).copy()
+        colours = np.tile(np.asarray(COLOURS[self.colour], np.float32), (len(points), 1))
         if self.pattern:
             colours[self.pattern.covers(points)] = COLOURS[self.pattern.accent]
         return colours

@@ -41,7 +41,7 @@ class Pattern:
     n_dots: int = 18
     dot_angle_deg: float = 14.0
 
-    def covers(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def covers(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Tell for points [n, 3], in the object's own coordinates, whether they lie on the accent colour."""
         offset = points - np.asarray(self.centre)
         if self.kind == "stripes":

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
+from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit
 from prior3d.rendering.rays import local_rays, project
@@ -36,10 +37,10 @@ class ToyRenders:
 
     def over(self, background: tuple[float, float, float]) -> NDArray[np.float32]:
         """Composite onto a constant background: [views, size, size, 3]."""
-        return self.rgb + (1 - self.mask[..., None]) * np.float32(background)
+        return self.rgb + (1 - self.mask[..., None]) * np.asarray(background, np.float32)
 
 
-def toy_orbit(azimuth_deg: NDArray[np.float64], elevation_deg: NDArray[np.float64]) -> Orbit:
+def toy_orbit(azimuth_deg: NDArray[np.floating] | Tensor, elevation_deg: NDArray[np.floating] | Tensor) -> Orbit:
     """The toy world's cameras for those directions, each [views]: at `RADIUS`, with `FOV_DEG`."""
     azimuth = torch.as_tensor(azimuth_deg, dtype=torch.float32)
     elevation = torch.as_tensor(elevation_deg, dtype=torch.float32)
@@ -77,12 +78,14 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     packed = np.zeros((supersampling**2, len(here), 8), np.float32)
     flat = packed.reshape(-1, 8)
     flat[seen, :3], flat[seen, 3], flat[seen, 4], flat[seen, 5:] = colours * light[:, None], 1, distance, normals
-    pixels = np.zeros((cameras.views * size * size, 8), np.float32)
-    pixels[here] = packed.sum(axis=0) / np.float32(supersampling**2)
-    pixels = pixels.reshape(cameras.views, size, size, 8)
+    image = np.zeros((cameras.views * size * size, 8), np.float32)
+    image[here] = packed.sum(axis=0) / np.float32(supersampling**2)
+    pixels: NDArray[np.float32] = image.reshape(cameras.views, size, size, 8)
     mask = pixels[..., 3]
-    normal = pixels[..., 5:] / np.maximum(np.linalg.norm(pixels[..., 5:], axis=-1, keepdims=True), 1e-6)
-    return ToyRenders(np.clip(pixels[..., :3], 0, 1), mask, pixels[..., 4] / np.maximum(mask, 1e-6), normal)
+    length = np.linalg.norm(pixels[..., 5:], axis=-1, keepdims=True).astype(np.float32)
+    normal = pixels[..., 5:] / np.maximum(length, np.float32(1e-6))
+    depth = pixels[..., 4] / np.maximum(mask, np.float32(1e-6))
+    return ToyRenders(np.clip(pixels[..., :3], 0, 1), mask, depth, normal)
 
 
 def _candidates(toy: ToyObject, cameras: Cameras) -> NDArray[np.int64]:

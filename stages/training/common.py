@@ -108,7 +108,7 @@ class Trainer:
             FloatingPointError: the loss is not finite.
         """
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss {float(loss)} at step {self.step}: lower the learning rate")
+            raise FloatingPointError(f"loss {float(loss.detach())} at step {self.step}: lower the learning rate")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
@@ -117,10 +117,11 @@ class Trainer:
         self.optimiser.step()
         decay = min(self.decay, (1 + self.step) / (10 + self.step))
         for name, model in self.models.items():
-            averages, values = list(self.average[name].parameters()), list(model.parameters())
-            torch._foreach_lerp_(averages, [value.detach() for value in values], 1 - decay)
+            averages: list[Tensor] = list(self.average[name].parameters())
+            values: list[Tensor] = [value.detach() for value in model.parameters()]
+            torch._foreach_lerp_(averages, values, 1 - decay)
 
-    def averaged(self, name: str) -> nn.Module:
+    def averaged(self, name: str) -> Any:
         """The moving average of a model's weights, as a model."""
         return self.average[name].eval()
 

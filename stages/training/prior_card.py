@@ -116,7 +116,7 @@ def sample_grid(prior: TextToImagePrior, params: Params) -> None:
 
     rows = []
     for prompt in PROMPTS:
-        orbit = toy_orbit(torch.tensor(AZIMUTHS_DEG).numpy(), torch.full((len(AZIMUTHS_DEG),), 20.0).numpy())
+        orbit = toy_orbit(torch.tensor(AZIMUTHS_DEG), torch.full((len(AZIMUTHS_DEG),), 20.0))
         texts = [full_caption(prompt, word, "white") for word in view_words(orbit)]
         generator = torch.Generator().manual_seed(params.seed)
         camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)

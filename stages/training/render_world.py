@@ -40,7 +40,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     start, done_images = time.monotonic(), 0
     with ProcessPoolExecutor(params.workers) as pool:
-        for split, objects in (("held-out", params.held_out_objects), ("train", params.train_objects)):
+        splits: dict[Split, int] = {"held-out": params.held_out_objects, "train": params.train_objects}
+        for split, objects in splits.items():
             _create(folder, split, objects, params)
             marks = folder / f"{split}.chunks"
             marks.mkdir(exist_ok=True)

@@ -43,6 +43,7 @@ class Params(BaseModel, extra="forbid"):
     drop_camera: float = Field(0.15, ge=0, le=1)
     drop_view_word: float = Field(0.5, ge=0, le=1)
     drop_background: float = Field(0.1, ge=0, le=1)
+    warm_start: bool = Field(False, description="begin with the weights that lie in data/priors/toy, not with noise")
     workers: int = Field(2, ge=1, description="processes, one thread each, that average their gradients")
     device: str = "cpu"
 
@@ -50,7 +51,7 @@ class Params(BaseModel, extra="forbid"):
 class Latents:
     """Latents of every image over every background, encoded when first asked for and then kept in memory."""
 
-    def __init__(self, vae: nn.Module, world: World, device: str):
+    def __init__(self, vae: Any, world: World, device: str):
         self.vae, self.world, self.device = vae, world, device
         self.store = np.zeros((len(world), len(BACKGROUNDS), 4, 16, 16), np.float16)
         self.known = np.zeros((len(world), len(BACKGROUNDS)), bool)
@@ -71,7 +72,7 @@ class Latents:
         return latents
 
 
-def build(params: Params, tokenizer: Any) -> tuple[nn.Module, nn.Module, Any]:
+def build(params: Params, tokenizer: Any) -> tuple[Any, Any, Any]:
     """The UNet, the text encoder and the noise schedule, untrained."""
     from diffusers import DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -138,7 +139,7 @@ def draw_batch(
 
 
 def v_loss(
-    unet: nn.Module, text: Tensor, latents: Tensor, camera: Tensor, alphas: Tensor, generator: torch.Generator
+    unet: Any, text: Tensor, latents: Tensor, camera: Tensor, alphas: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Mean squared error of the predicted velocity v = √ᾱ ε - √(1-ᾱ) x (Salimans and Ho 2022)."""
     n = len(latents)
@@ -189,6 +190,13 @@ def train(rank: int, params: Params) -> None:
             report(step=step, total=params.steps, loss=round(mean, 4), text=f"{rate:.0f} samples/s")
     if rank == 0:
         save(trainer, tokenizer, scheduler, OUT, params)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Take a model's weights, all of them, from a safetensors file in half precision."""
+    from safetensors.torch import load_file
+
+    model.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()}, strict=True)
 
 
 def tokenize(tokenizer: Any, captions: list[str]) -> Tensor:

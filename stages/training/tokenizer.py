@@ -1,5 +1,6 @@
 """The toy prior's tokenizer: CLIP's byte-pair encoding, trained until every word of the toy world is one token."""
 
+import json
 from typing import Any
 
 from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, PATTERNS
@@ -32,11 +33,9 @@ def build_tokenizer() -> Any:
         show_progress=False,
     )
     learner.train_from_iterator(vocabulary(), trainer)
-    import json
-
     learned = json.loads(learner.to_str())["model"]
     vocab = dict(learned["vocab"])
     for letter in letters:  # an unknown word falls into letters, the last of which carries the suffix
         vocab.setdefault(f"{letter}</w>", len(vocab))
-    merges = [tuple(pair) for pair in learned["merges"]]
+    merges: Any = [tuple(pair) for pair in learned["merges"]]  # transformers' annotation says strings; pairs are meant
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=MAX_TOKENS)

@@ -7,6 +7,7 @@ latents keep the space smooth; afterwards the latents are whitened, and the whit
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +65,7 @@ def main() -> None:
     report(step=params.steps, total=params.steps, text=f"held-out PSNR {psnr(vae.float(), held_out):.2f} dB")
 
 
-def build(channels: tuple[int, ...]) -> torch.nn.Module:
+def build(channels: tuple[int, ...]) -> Any:
     """An AutoencoderKL with 4 latent channels and no attention; downsampling by 2 between the channel widths."""
     from diffusers import AutoencoderKL
 
@@ -97,7 +98,7 @@ def random_crop(images: Tensor, side: int, generator: torch.Generator) -> Tensor
     return images[:, :, top : top + side, left : left + side]
 
 
-def reconstruction_loss(vae: torch.nn.Module, images: Tensor, params: Params, generator: torch.Generator) -> Tensor:
+def reconstruction_loss(vae: Any, images: Tensor, params: Params, generator: torch.Generator) -> Tensor:
     """L1 on pixels, twice L1 on 4x4 averages, L1 on image gradients and on chroma, and the pull of the mean to zero.
 
     Without the chroma term the model stays grey for a long time: most of the error is brightness.
@@ -114,7 +115,7 @@ def reconstruction_loss(vae: torch.nn.Module, images: Tensor, params: Params, ge
 
 
 @torch.no_grad()
-def whiten(vae: torch.nn.Module, latents: Tensor) -> None:
+def whiten(vae: Any, latents: Tensor) -> None:
     """Fold the ZCA whitening of latents [n, 4, h, w] into the two 1x1 convolutions; the variance becomes negligible."""
     flat = latents.permute(1, 0, 2, 3).flatten(1).double()
     mean = flat.mean(dim=1, keepdim=True)
@@ -135,7 +136,7 @@ def whiten(vae: torch.nn.Module, latents: Tensor) -> None:
 
 
 @torch.no_grad()
-def psnr(vae: torch.nn.Module, world: World, n: int = 600) -> float:
+def psnr(vae: Any, world: World, n: int = 600) -> float:
     """Mean PSNR in dB of reconstructions of n images of a world, a third of them over each background."""
     generator = torch.Generator().manual_seed(1)
     total, batch = 0.0, 50
@@ -149,7 +150,7 @@ def psnr(vae: torch.nn.Module, world: World, n: int = 600) -> float:
 
 
 @torch.no_grad()
-def _means(vae: torch.nn.Module, images: Tensor) -> Tensor:
+def _means(vae: Any, images: Tensor) -> Tensor:
     return vae.encode(images * 2 - 1).latent_dist.mean
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prior3d.losses import (
@@ -41,6 +41,7 @@ def test_distortion_of_two_samples():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(0, 1000))
+@settings(deadline=None)
 def test_distortion_is_the_double_sum(weights, seed):
     weights = torch.tensor(weights, dtype=torch.float64)
     edges = torch.rand(len(weights) + 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).cumsum(0)

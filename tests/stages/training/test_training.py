@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from prior3d.toyworld.objects import sample_object
+from stages.training.common import Trainer, World, composite, schedule
+from stages.training.tokenizer import MAX_TOKENS, build_tokenizer, vocabulary
+from stages.training.vae import build, random_crop, whiten
+
+
+def test_every_word_of_the_toy_world_is_one_token_and_unknown_words_fall_apart():
+    tokenizer = build_tokenizer()
+    assert all(len(tokenizer.tokenize(word)) == 1 for word in vocabulary())
+    assert len(tokenizer.tokenize("zebra")) > 1
+    assert tokenizer.model_max_length == MAX_TOKENS
+    longest = max((sample_object(0, i).caption for i in range(200)), key=len)
+    ids = tokenizer(f"{longest}, overhead view, white background").input_ids
+    assert len(ids) < MAX_TOKENS and tokenizer.decode(ids, skip_special_tokens=True).startswith(longest.split()[0])
+
+
+def test_the_tokenizer_survives_saving(tmp_path):
+    from transformers import CLIPTokenizer
+
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    again = CLIPTokenizer.from_pretrained(tmp_path)
+    text = "a red mushroom with white dots, front view"
+    assert again(text).input_ids == tokenizer(text).input_ids
+
+
+def run_training(folder, total, stop_at=None):
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    trainer = Trainer(folder, {"model": model}, 1e-2, total, seed=4, seconds_between_checkpoints=0)
+    for step in trainer.steps():
+        x = torch.randn(8, 3, generator=trainer.generator)
+        trainer.update((model(x) - x[:, :2]).square().mean())
+        if step == stop_at:
+            trainer.save()
+            return None
+    return model.state_dict() | {f"average.{k}": v for k, v in trainer.averaged("model").state_dict().items()}
+
+
+def test_training_that_was_stopped_ends_in_the_same_bits(tmp_path):
+    straight = run_training(tmp_path / "a", 12)
+    run_training(tmp_path / "b", 12, stop_at=5)
+    resumed = run_training(tmp_path / "b", 12)
+    assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+
+
+def test_training_refuses_a_loss_that_is_not_finite(tmp_path):
+    model = nn.Linear(1, 1)
+    trainer = Trainer(tmp_path, {"model": model}, 1e-2, 3, seed=0)
+    with pytest.raises(FloatingPointError, match="loss nan at step 0: lower the learning rate"):
+        trainer.update(model(torch.tensor([[float("nan")]])).sum())
+
+
+def test_the_schedule_warms_up_stays_and_falls():
+    assert schedule(0, 1000) == pytest.approx(0.01)
+    assert schedule(100, 1000) == schedule(399, 1000) == 1.0
+    assert schedule(700, 1000) == pytest.approx(0.505)
+    assert schedule(999, 1000) == pytest.approx(0.01, abs=1e-4)
+
+
+def test_compositing_premultiplied_pixels():
+    rgba = torch.tensor([[[[100, 50, 0, 128]]]], dtype=torch.uint8)
+    image = composite(rgba, torch.tensor([[1.0, 1.0, 1.0]]))
+    expected = (torch.tensor([100.0, 50, 0]) + 127) / 255
+    assert torch.allclose(image[0, :, 0, 0], expected)
+
+
+def test_crops_come_from_the_middle():
+    images = torch.zeros(1, 1, 64, 64)
+    images[:, :, 8:56, 8:56] = 1
+    generator = torch.Generator().manual_seed(0)
+    crops = [random_crop(images, 32, generator) for _ in range(50)]
+    assert all(crop.shape == (1, 1, 32, 32) and crop.min() == 1 for crop in crops)
+
+
+def test_whitening_changes_latents_and_keeps_reconstructions():
+    torch.manual_seed(0)
+    vae = build((8, 8, 8)).eval()
+    images = torch.rand(64, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        latents = vae.encode(images).latent_dist.mean
+        before = vae.decode(latents).sample
+        whiten(vae, latents)
+        white = vae.encode(images).latent_dist.mean
+        after = vae.decode(white).sample
+        spread = vae.encode(images).latent_dist.std
+    flat = white.permute(1, 0, 2, 3).flatten(1).double()
+    assert torch.allclose(torch.cov(flat), torch.eye(4, dtype=torch.double), atol=2e-2)
+    assert flat.mean(dim=1).abs().max() < 1e-2
+    assert torch.allclose(before, after, atol=2e-3)
+    assert spread.max() < 0.01
+
+
+def test_rendering_the_world_goes_on_where_it_was(tmp_path, monkeypatch):
+    pytest.importorskip("open3d")
+    from stages.training import render_world
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(render_world, "CHUNK", 2)
+    params = render_world.Params.model_construct(
+        seed=0, train_objects=4, held_out_objects=2, views_per_object=2, size=16, workers=1
+    )
+    folder = tmp_path / "world"
+    folder.mkdir()
+    render_world._create(folder, "train", 4, params)
+    (folder / "train.chunks").mkdir()
+    render_world._render_chunk(folder, "train", 2, params)
+    rgba = np.load(folder / "train.rgba.npy")
+    assert not rgba[:4].any() and rgba[4:].any(axis=(1, 2, 3)).all()
+    render_world._create(folder, "train", 4, params)
+    assert np.array_equal(np.load(folder / "train.rgba.npy"), rgba), "what was rendered must not be lost"
+    render_world._render_chunk(folder, "train", 0, params)
+    (folder / "train.captions.json").write_text('["one", "two", "three", "four"]')
+    world = World(folder, "train")
+    assert len(world) == 8 and world.caption(5) == "three" and np.array_equal(world.rgba[4:], rgba[4:])
