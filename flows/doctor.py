@@ -13,7 +13,7 @@ from flows.request import Parser
 from prior3d.errors import Prior3dError
 from stages.locations import embedded_names, embedded_prior
 
-NEEDED = ("torch", "numpy", "pydantic", "prefect", "fastapi", "dvc", "diffusers", "transformers", "nerfacc",
+NEEDED = ("torch", "numpy", "pydantic", "prefect", "fastapi", "dvc", "diffusers", "accelerate", "transformers", "nerfacc",
           "safetensors",
           "xatlas", "trimesh", "scikit-image", "pillow", "imageio", "imageio-ffmpeg")  # fmt: skip
 FASTAPI_TOO_NEW = (0, 151)
