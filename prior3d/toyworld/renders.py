@@ -12,6 +12,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras, Orbit
 from prior3d.rendering.rays import local_rays, project
 from prior3d.toyworld.objects import ToyObject
+from prior3d.toyworld.palette import COLOURS
 
 RADIUS = 3.2  # camera distance from the origin, in world units
 FOV_DEG = 40.0
@@ -71,9 +72,10 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     colours, normals = _surface(
         toy, hits["geometry_ids"][seen], hits["primitive_ids"][seen], hits["primitive_uvs"][seen], points
     )
-    normals *= np.where((normals * directions).sum(-1, keepdims=True) > 0, -1.0, 1.0).astype(np.float32)
+    along = (normals * directions).sum(-1)
+    normals[along > 0] *= -1
     sun = 0.5 + 0.5 * normals @ SUN.astype(np.float32)
-    facing = np.abs((normals * directions).sum(-1))
+    facing = np.abs(along)
     light = AMBIENT + SUNLIGHT * sun + HEADLIGHT * facing
     packed = np.zeros((supersampling**2, len(here), 8), np.float32)
     flat = packed.reshape(-1, 8)
@@ -111,7 +113,7 @@ def _rays(
     below, right = np.divmod(np.arange(supersampling**2)[:, None], supersampling)
     index = (row * supersampling + below) * fine + column * supersampling + right
     grid = local_rays(Cameras(torch.eye(4)[None], cameras.fov_deg[:1], fine, fine)).reshape(-1, 3)
-    local = grid[torch.from_numpy(index)]
+    local = torch.from_numpy(grid.numpy().take(index, axis=0))
     turns = cameras.c2w[:, :3, :3]
     edges = np.searchsorted(view, np.arange(cameras.views + 1))
     turned = [local[:, a:b] @ turns[i].T for i, (a, b) in enumerate(itertools.pairwise(edges))]
@@ -139,15 +141,22 @@ def _surface(
     points: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Unlit colours and interpolated normals [n, 3] at hits: part index, face of that part, barycentrics [n, 2]."""
-    colours = np.empty((len(points), 3), np.float32)
-    normals = np.empty((len(points), 3), np.float32)
+    solids = [part.solid for part in toy.parts]
+    first = np.cumsum([0, *(len(solid.faces) for solid in solids)])
+    table = np.concatenate([solid.normals for solid in solids]).astype(np.float32)
+    corners = table[first[geometry] + primitive]
+    u, v = barycentric[:, :1], barycentric[:, 1:]
+    normals = (1 - u - v) * corners[:, 0] + u * corners[:, 1] + v * corners[:, 2]
+    normals /= np.maximum(_length(normals), 1e-9)
+    colours = np.float32([COLOURS[part.colour] for part in toy.parts])[geometry]
     for index, part in enumerate(toy.parts):
-        here = np.flatnonzero(geometry == index)
-        if not len(here):
-            continue
-        colours[here] = part.colours_at(points[here])
-        u, v = barycentric[here].T
-        corners = part.solid.normals.astype(np.float32)[primitive[here]]
-        blended = np.einsum("nc,ncd->nd", np.stack([1 - u - v, u, v], axis=1), corners)
-        normals[here] = blended / np.maximum(np.linalg.norm(blended, axis=1, keepdims=True), 1e-9)
+        if part.pattern:
+            here = np.flatnonzero(geometry == index)
+            colours[here] = part.colours_at(points[here])
     return colours, normals
+
+
+def _length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Lengths [..., 1] of vectors [..., 3]; NumPy's own sums along short axes are several times slower."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    return np.sqrt(x * x + y * y + z * z)[..., None]
