@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+import yaml
 from pydantic import Field
 
 from stages import artifacts
@@ -93,7 +94,8 @@ def sheets(job: Job, field_rgb: "np.ndarray", drawn: "Pictures") -> None:
     """`turntable.png` (field above, mesh below), `mesh_turntable.png` (colours above, normals below), and `frames/`."""
     from prior3d.images import contact_sheet, write_png
 
-    normals = [normal * 0.5 + 0.5 for normal in drawn.normal * drawn.mask[..., None]]
+    mask = drawn.mask[..., None]
+    normals = list((drawn.normal * 0.5 + 0.5) * mask + (1 - mask))
     write_png(job.out / "turntable.png", contact_sheet([list(field_rgb), list(drawn.rgb)]))
     write_png(job.out / "mesh_turntable.png", contact_sheet([list(drawn.rgb), normals]))
     (job.out / "frames").mkdir()
@@ -149,7 +151,7 @@ def measure(
     quality = measure_mesh(mesh)
     job.metric("faces", quality.faces, "faces")
     job.metric("parts", quality.components, "parts", higher_is_better=False)
-    job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
+    job.metric("watertight", float(quality.watertight), "yes/no", higher_is_better=True)
     job.metric("glb_size", (job.inputs["mesh"] / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
 
 
@@ -157,16 +159,19 @@ def write_page(job: Job) -> None:
     """`report.html`: one file that needs nothing else, but for the links to the mesh beside it."""
     from stages.report_page import page
 
+    parameters = yaml.safe_load((job.run_folder / "params.yaml").read_text(encoding="utf-8"))
+    order = list(parameters)  # the method's
     upstream = {path.name: path for name, path in job.inputs.items() if name != "prompt"}
     metrics = {
-        name: artifacts.Metrics.load(path) for name, path in upstream.items() if (path / "metrics.json").is_file()
+        name: artifacts.Metrics.load(upstream[name])
+        for name in sorted(upstream, key=lambda name: order.index(name) if name in order else -1)
+        if (upstream[name] / "metrics.json").is_file()
     }
-    parameters = job.run_folder / "params.yaml"
     html = page(
         prompt=job.prompt if "prompt" in job.inputs else job.run_folder.name,
         folder=job.out,
         metrics=metrics | {job.name: job.metrics},
-        parameters=parameters.read_text(encoding="utf-8"),
+        parameters=parameters,
         # The page will lie in RUN/NAME/, one level under the run's folder.
         mesh_link=os.path.relpath(job.inputs["mesh"], job.run_folder / job.name),
     )

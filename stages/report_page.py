@@ -5,6 +5,7 @@ import html
 from pathlib import Path
 from typing import Any
 
+SPELLING = {"psnr": "PSNR", "iou": "IoU", "glb": "GLB", "rgb": "RGB", "nerf": "NeRF", "uv": "UV"}
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #6b7280; --line: #e5e7eb; --paper: #fff;
   --card: #f8f9fb; --accent: #0f766e; }
@@ -35,12 +36,25 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var(--line); }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 th { color: var(--soft); font-weight: 500; }
-pre { overflow-x: auto; font-size: 13px; }
+.facts dd { line-height: 1.3; }
+.facts small { white-space: nowrap; }
+tbody tr:hover { background: var(--card); }
+tbody tr.first td { border-top: 1px solid var(--soft); }
+details { margin: 48px 0 0; }
+summary { font-size: 18px; font-weight: 600; cursor: pointer; }
+.parameters { columns: 3 300px; column-gap: 16px; margin-top: 12px; }
+.parameters section { break-inside: avoid; margin: 0 0 16px; }
+.parameters h3 { font-size: 14px; margin: 0 0 6px; color: var(--soft); font-weight: 500; }
+pre { overflow-x: auto; font-size: 13px; margin: 0; }
 """
 
 
 def page(
-    prompt: str, folder: Path, metrics: dict[str, dict[str, dict[str, Any]]], parameters: str, mesh_link: str
+    prompt: str,
+    folder: Path,
+    metrics: dict[str, dict[str, dict[str, Any]]],
+    parameters: dict[str, dict[str, Any]],
+    mesh_link: str,
 ) -> str:
     """The whole page.
 
@@ -48,7 +62,7 @@ def page(
         prompt: what was asked for.
         folder: holds turntable.png, mesh_turntable.png and turntable.mp4, which go into the page.
         metrics: stage to name to {value, unit, n, higher_is_better}; the last stage's are shown large.
-        parameters: the run's parameters as text.
+        parameters: stage to name to value.
         mesh_link: from the page to the folder of mesh.glb and mesh.obj.
     """
     title = html.escape(prompt)
@@ -68,16 +82,25 @@ def page(
 {_figure(folder / "mesh_turntable.png", "Above: the textured mesh. Below: its normals.")}
 <h2>Measurements</h2><div class="scroll"><table><thead><tr><th>stage</th><th>measure</th><th class="number">value</th>
 <th>unit</th><th class="number">over</th><th>better</th></tr></thead><tbody>{_rows(metrics)}</tbody></table></div>
-<h2>Parameters of the run that made this page</h2><pre>{html.escape(parameters)}</pre>
+<details><summary>Parameters</summary><div class="parameters">{_sections(parameters)}</div></details>
 </main></body></html>
 """
+
+
+def _sections(parameters: dict[str, dict[str, Any]]) -> str:
+    """The parameters, a box a stage."""
+    boxes = []
+    for stage, values in parameters.items():
+        text = html.escape("\n".join(f"{name}: {value}" for name, value in (values or {}).items()) or "none")
+        boxes.append(f"<section><h3>{html.escape(_words(stage))}</h3><pre>{text}</pre></section>")
+    return "".join(boxes)
 
 
 def _facts(metrics: dict[str, dict[str, Any]]) -> str:
     """The measures as large figures."""
     facts = []
     for name, entry in metrics.items():
-        value, unit = _number(entry["value"]), html.escape(entry["unit"])
+        value, unit = _shown(entry), html.escape(_unit(name, entry))
         facts.append(f"<div><dt>{html.escape(_words(name))}</dt><dd>{value} <small>{unit}</small></dd></div>")
     return "".join(facts)
 
@@ -88,10 +111,12 @@ def _rows(metrics: dict[str, dict[str, dict[str, Any]]]) -> str:
     rows = []
     for stage, entries in metrics.items():
         for name, entry in entries.items():
-            cells = [_words(stage), _words(name), _number(entry["value"]), entry["unit"], f"{entry['n']:,}"]
+            new = name == next(iter(entries))
+            cells = [_words(stage) if new else "", _words(name), _shown(entry), _unit(name, entry), f"{entry['n']:,}"]
             first, second, value, unit, n = (html.escape(cell) for cell in cells)
+            opening = '<tr class="first">' if new else "<tr>"
             rows.append(
-                f'<tr><td>{first}</td><td>{second}</td><td class="number">{value}</td><td>{unit}</td>'
+                f'{opening}<td>{first}</td><td>{second}</td><td class="number">{value}</td><td>{unit}</td>'
                 f'<td class="number">{n}</td><td>{better[entry.get("higher_is_better")]}</td></tr>'
             )
     return "".join(rows)
@@ -109,10 +134,18 @@ def _embedded(path: Path, kind: str) -> str:
 
 
 def _words(name: str) -> str:
-    """An identifier as words."""
-    return name.replace("_", " ")
+    """An identifier as words, with the usual spelling of abbreviations."""
+    return " ".join(SPELLING.get(word, word) for word in name.split("_"))
 
 
-def _number(value: float) -> str:
-    """Whole numbers with separators, others with three significant digits."""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"
+def _unit(name: str, entry: dict[str, Any]) -> str:
+    """The unit, unless the name says it already (faces) or the value is yes or no."""
+    return "" if entry["unit"] in (name, "yes/no") else entry["unit"]
+
+
+def _shown(entry: dict[str, Any]) -> str:
+    """Yes or no; whole numbers with separators; others with three significant digits."""
+    value = float(entry["value"])
+    if entry["unit"] == "yes/no":
+        return "yes" if value else "no"
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.3g}"

@@ -87,6 +87,7 @@ def _answer(
 ) -> None:
     if "path" in request:
         sys.path[:] = request["path"]
+        _preload("stages.entry", "")  # what every stage shares, once instead of in every child
     for module, name in request.get("preload", ()):
         _preload(module, name)
     if "module" not in request:

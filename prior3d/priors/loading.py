@@ -32,11 +32,9 @@ def load_text_to_image(folder: Path, device: torch.device, dtype: torch.dtype = 
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
-    from transformers.utils.logging import disable_progress_bar
 
     folder = Path(folder)
     check_prior_folder(folder, "text_to_image")
-    disable_progress_bar()  # a stage's stderr is for its one line of error
     networks = {}
     for name, network_class in (
         ("unet", UNet2DConditionModel),
