@@ -84,8 +84,9 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     mask = pixels[..., 3]
     length = np.linalg.norm(pixels[..., 5:], axis=-1, keepdims=True).astype(np.float32)
     normal = pixels[..., 5:] / np.maximum(length, np.float32(1e-6))
-    depth = pixels[..., 4] / np.maximum(mask, np.float32(1e-6))
-    return ToyRenders(np.clip(pixels[..., :3], 0, 1), mask, depth, normal)
+    depth = (pixels[..., 4] / np.maximum(mask, np.float32(1e-6))).astype(np.float32)
+    rgb: NDArray[np.float32] = np.clip(pixels[..., :3], 0, 1)
+    return ToyRenders(rgb, mask, depth, normal)
 
 
 def _candidates(toy: ToyObject, cameras: Cameras) -> NDArray[np.int64]:
