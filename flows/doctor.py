@@ -13,9 +13,25 @@ from flows.request import Parser
 from prior3d.errors import Prior3dError
 from stages.locations import embedded_names, embedded_prior
 
-NEEDED = ("torch", "numpy", "pydantic", "prefect", "fastapi", "dvc", "diffusers", "accelerate", "transformers",
-          "nerfacc", "safetensors", "xatlas", "trimesh", "scikit-image", "pillow", "imageio",
-          "imageio-ffmpeg")  # fmt: skip
+NEEDED = (
+    "torch",
+    "numpy",
+    "pydantic",
+    "prefect",
+    "fastapi",
+    "dvc",
+    "diffusers",
+    "accelerate",
+    "transformers",
+    "nerfacc",
+    "safetensors",
+    "xatlas",
+    "trimesh",
+    "scikit-image",
+    "pillow",
+    "imageio",
+    "imageio-ffmpeg",
+)
 FASTAPI_TOO_NEW = (0, 151)
 FREE_NEEDED_GB = 2.0
 

@@ -48,7 +48,8 @@ def load_text_to_image(folder: Path, device: torch.device, dtype: torch.dtype = 
         raise Prior3dError(
             f"prior {folder}: cannot read tokenizer/: {_one_line(error)}; restore that folder"
         ) from error
-    n_embedded = networks["text_encoder"].config.vocab_size
+    text_configuration: Any = networks["text_encoder"].config
+    n_embedded = text_configuration.vocab_size
     if len(tokenizer) > n_embedded:
         raise Prior3dError(
             f"prior {folder}: tokenizer/ has {len(tokenizer)} words, but text_encoder/ knows {n_embedded}; "

@@ -84,10 +84,11 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     image[here] = packed.sum(axis=0) / np.float32(supersampling**2)
     pixels: NDArray[np.float32] = image.reshape(cameras.views, size, size, 8)
     mask = pixels[..., 3]
-    length = np.linalg.norm(pixels[..., 5:], axis=-1, keepdims=True).astype(np.float32)
+    length = _length(pixels[..., 5:])
     normal = pixels[..., 5:] / np.maximum(length, np.float32(1e-6))
-    depth = pixels[..., 4] / np.maximum(mask, np.float32(1e-6))
-    return ToyRenders(np.clip(pixels[..., :3], 0, 1), mask, depth, normal)
+    depth = (pixels[..., 4] / np.maximum(mask, np.float32(1e-6))).astype(np.float32)
+    rgb: NDArray[np.float32] = np.clip(pixels[..., :3], 0, 1)
+    return ToyRenders(rgb, mask, depth, normal)
 
 
 def _candidates(toy: ToyObject, cameras: Cameras) -> NDArray[np.int64]:
@@ -148,7 +149,7 @@ def _surface(
     u, v = barycentric[:, :1], barycentric[:, 1:]
     normals = (1 - u - v) * corners[:, 0] + u * corners[:, 1] + v * corners[:, 2]
     normals /= np.maximum(_length(normals), 1e-9)
-    colours = np.float32([COLOURS[part.colour] for part in toy.parts])[geometry]
+    colours = np.array([COLOURS[part.colour] for part in toy.parts], np.float32)[geometry]
     for index, part in enumerate(toy.parts):
         if part.pattern:
             here = np.flatnonzero(geometry == index)
