@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from flows.engine import yaml_text
 from flows.engine.fingerprint import fingerprint
 from flows.engine.method import INPUT_FILES, Method, Stage
 from prior3d.errors import Prior3dError
@@ -150,7 +151,7 @@ def read_declaration(folder: Path, methods: dict[str, Method]) -> Declaration:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A mapping from a YAML file of a run (raises Prior3dError if it is not there or is not one)."""
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        values = yaml_text.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Prior3dError(f"run {path.parent.name}: {path.name} is missing; give the run command again") from None
     except yaml.YAMLError as error:
@@ -179,9 +180,6 @@ def _copy(source: Path, target: Path) -> None:
             return
         shutil.copyfile(source, temporary)
     temporary.replace(target)
-
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _yaml(values: Any) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from flows.engine import yaml_text
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
 from stages.entry import check_params
@@ -55,7 +56,7 @@ def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str) -> None
         hint = f"did you mean {near[0]}.{parameter}?" if near else f"stages of {method.name}: {', '.join(chosen)}"
         raise Prior3dError(f"--set {text!r}: {method.name} has no stage {stage!r}; {hint}")
     try:
-        value = yaml.safe_load(value_text)
+        value = yaml_text.load(value_text)
     except yaml.YAMLError:
         raise Prior3dError(f"--set {text!r}: {value_text!r} is not a YAML value; quote it if it is a text") from None
     *groups, last = parameter.split(".")

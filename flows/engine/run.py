@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from flows.engine import yaml_text
 from flows.engine.declaration import Declaration, read_yaml, write_if_new
 from flows.engine.project import Project
 from prior3d.errors import Prior3dError
@@ -126,7 +127,7 @@ def read_lock(path: Path) -> dict[str, Any]:
     """The stages of a `dvc.lock`; empty without one (raises yaml.YAMLError if it is broken)."""
     if not path.is_file():
         return {}
-    values = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    values = yaml_text.load(path.read_text(encoding="utf-8"))
     if not isinstance(values, dict) or not isinstance(values.get("stages"), dict):
         raise yaml.YAMLError(f"{path} has no stages")
     return dict(values["stages"])
