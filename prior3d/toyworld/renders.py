@@ -84,7 +84,8 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     image[here] = packed.sum(axis=0) / np.float32(supersampling**2)
     pixels: NDArray[np.float32] = image.reshape(cameras.views, size, size, 8)
     mask = pixels[..., 3]
-    normal: NDArray[np.float32] = pixels[..., 5:] / np.maximum(_length(pixels[..., 5:]), np.float32(1e-6))
+    lengths = np.maximum(_length(pixels[..., 5:]), np.float32(1e-6))
+    normal = (pixels[..., 5:] / lengths).astype(np.float32, copy=False)
     depth = (pixels[..., 4] / np.maximum(mask, np.float32(1e-6))).astype(np.float32)
     rgb: NDArray[np.float32] = np.clip(pixels[..., :3], 0, 1)
     return ToyRenders(rgb, mask, depth, normal)
