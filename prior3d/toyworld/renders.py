@@ -84,8 +84,8 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     image[here] = packed.sum(axis=0) / np.float32(supersampling**2)
     pixels: NDArray[np.float32] = image.reshape(cameras.views, size, size, 8)
     mask = pixels[..., 3]
-    length = _length(pixels[..., 5:])
-    normal = pixels[..., 5:] / np.maximum(length, np.float32(1e-6))
+    lengths = np.maximum(_length(pixels[..., 5:]), np.float32(1e-6))
+    normal = (pixels[..., 5:] / lengths).astype(np.float32, copy=False)
     depth = (pixels[..., 4] / np.maximum(mask, np.float32(1e-6))).astype(np.float32)
     rgb: NDArray[np.float32] = np.clip(pixels[..., :3], 0, 1)
     return ToyRenders(rgb, mask, depth, normal)
@@ -160,4 +160,5 @@ def _surface(
 def _length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Lengths [..., 1] of vectors [..., 3]; NumPy's own sums along short axes are several times slower."""
     x, y, z = np.moveaxis(vectors, -1, 0)
-    return np.sqrt(x * x + y * y + z * z)[..., None]
+    squared: NDArray[np.float32] = x * x + y * y + z * z
+    return np.sqrt(squared)[..., None]
