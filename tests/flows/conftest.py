@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ class Fake:
         env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{self.code}", "PYTHONUNBUFFERED": "1"}
         line = [sys.executable, str(self.code / "fake_prior3d.py"), "run", "counting-method", "--prompt", "one two",
                 "--name", "demo", "--prior", str(self.prior), "--preset", "toy", "--plain", *words]  # fmt: skip
+        # a shell's background jobs ignore SIGINT, and so would their children: do not depend on who calls the tests
         return subprocess.Popen(line, cwd=self.project, env=env, text=True, start_new_session=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
 
     def outcomes(self, out: str) -> dict[str, str]:
