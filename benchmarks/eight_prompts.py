@@ -11,16 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-PROMPTS = (
-    "a red mushroom with white dots",
-    "a white rocket with red fins",
-    "a blue mug",
-    "a brown chair",
-    "a yellow duck",
-    "a green table with yellow legs",
-    "a snowman with a black hat",
-    "a red car",
-)
+from stages.training.prior_card import PROMPTS
+
 STAGES = ("coarse_nerf", "rgb_refinement", "mesh_extraction", "texture_baking", "evaluation")
 
 
@@ -30,7 +22,7 @@ def make(prompt: str, name: str, words: list[str], project: Path) -> float | Non
     command += ["--plain", "--no-restore", *words]
     started = time.monotonic()
     done = subprocess.run(
-        [*command, "--plain", "--no-restore", *words],
+        command,
         cwd=project,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
