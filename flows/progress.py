@@ -101,6 +101,7 @@ class PlainDisplay:
         self._states = {name: StageState(name) for name in stages}
         self._stream, self._lock = stream, threading.Lock()
         self._last: dict[str, float] = {}
+        self._fresh_previews: set[str] = set()  # stages whose newest preview has not been named yet
         self._width = max((len(n) for n in stages), default=0)
 
     def __call__(self, event: Event) -> None:
@@ -125,12 +126,13 @@ class PlainDisplay:
             return "running"
         if event.kind == "failed":
             return "failed"
-        last = self._last.get(event.stage, 0.0)
-        due = time.monotonic() - last >= LINE_EVERY_S or "preview" in event.data
-        if event.kind != "progress" or not due:
+        if "preview" in event.data:
+            self._fresh_previews.add(event.stage)
+        if event.kind != "progress" or time.monotonic() - self._last.get(event.stage, 0.0) < LINE_EVERY_S:
             return ""
         self._last[event.stage] = time.monotonic()
-        preview = f", preview {state.preview}" if "preview" in event.data else ""
+        preview = f", preview {state.preview}" if event.stage in self._fresh_previews else ""
+        self._fresh_previews.discard(event.stage)
         return f"{state.step}/{state.total}  {state.details()}{preview}"
 
     def close(self) -> None:

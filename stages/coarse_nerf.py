@@ -19,7 +19,6 @@ from stages.guided_views import (
     Range,
     Resolution,
     check_object,
-    check_timesteps,
     ring_views,
     write_row,
 )
@@ -109,7 +108,6 @@ def run(job: Job, params: Params) -> None:
     from prior3d.rendering import over, rays, render
     from prior3d.seeds import Seeds
 
-    check_timesteps(params, job.name)
     prior = load_text_to_image(job.prior(), job.device)
     views = GuidedViews(prior, job.prompt, params, named_backgrounds=params.background == "named")
     views.warn(job, params.steps)

@@ -71,7 +71,10 @@ def _explain(model: type[BaseModel], where: str, problem: Any) -> str:
         near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
         hint = f"did you mean {where}.{near[0]}?" if near else f"known: {', '.join(model.model_fields)}"
         return f"{where}.{name}: there is no such parameter; {hint}"
-    return f"{where}.{name}: {problem['msg'][:1].lower()}{problem['msg'][1:]}; found {problem.get('input')!r}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not name:  # several parameters that do not fit together; the message names them
+        return f"{where}: {message}"
+    return f"{where}.{name}: {message[:1].lower()}{message[1:]}; found {problem.get('input')!r}"
 
 
 def main(module_name: str) -> None:

@@ -5,9 +5,9 @@ Shared by the stages that distil a text-to-image prior: their common parameters,
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
 from prior3d.errors import Prior3dError
@@ -67,6 +67,16 @@ class GuidedParams(StageParams):
         (3.2, 3.2), description="range of the cameras' distance", json_schema_extra={"unit": "world units"}
     )
     fov_deg: Range = Field((40, 40), description="range of the vertical field of view", json_schema_extra=DEGREES)
+
+    @model_validator(mode="after")
+    def _noise_levels_rise(self) -> Self:
+        """The lowest noise level lies below the highest, at the start and at the end."""
+        if self.timestep_min >= min(self.timestep_max, self.timestep_max_end):
+            raise ValueError(
+                f"timestep_min {self.timestep_min} is not below timestep_max {self.timestep_max} and "
+                f"timestep_max_end {self.timestep_max_end}; lower timestep_min"
+            )
+        return self
 
 
 PAPER_VIEWS = {
@@ -161,16 +171,6 @@ class GuidedViews:
     def _text(self, view_word: str, background: str) -> str:
         """The caption as the toy prior was taught it: `a red mug, front view, white background`."""
         return ", ".join(part for part in (self.prompt, view_word, background and f"{background} background") if part)
-
-
-def check_timesteps(params: GuidedParams, stage: str) -> None:
-    """Refuse noise levels that cross: the lowest must lie below the highest, at the start and at the end."""
-    lowest_top = min(params.timestep_max, params.timestep_max_end)
-    if params.timestep_min >= lowest_top:
-        raise Prior3dError(
-            f"{stage}: timestep_min {params.timestep_min} is not below timestep_max {params.timestep_max} and "
-            f"timestep_max_end {params.timestep_max_end}; lower timestep_min"
-        )
 
 
 def ring_views(

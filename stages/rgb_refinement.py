@@ -21,7 +21,6 @@ from stages.guided_views import (
     Range,
     Resolution,
     check_object,
-    check_timesteps,
     ring_views,
     write_row,
 )
@@ -121,7 +120,6 @@ def run(job: Job, params: Params) -> None:
     from prior3d.priors.loading import load_text_to_image
     from prior3d.seeds import Seeds
 
-    check_timesteps(params, job.name)
     prior = load_text_to_image(job.prior(), job.device)
     views = GuidedViews(prior, job.prompt, params, named_backgrounds=True)
     views.warn(job, params.steps)

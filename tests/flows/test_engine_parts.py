@@ -79,11 +79,19 @@ def test_plain_display_is_not_flooded():
     display(Event("s", "running"))
     for step in range(100):
         display(Event("s", "progress", {"step": step, "total": 100}))
-    display(Event("s", "progress", {"step": 100, "total": 100, "preview": "s/p.png"}))
-    assert stream.getvalue().splitlines() == [
-        "s  running",
-        f"s  100/100  {display._states['s'].details()}, preview s/p.png",
-    ]
+    display(Event("s", "progress", {"step": 99, "total": 100, "preview": "s/p.png"}))
+    assert stream.getvalue().splitlines() == ["s  running"]
+
+
+def test_plain_display_names_a_new_preview_once(monkeypatch):
+    monkeypatch.setattr("flows.progress.LINE_EVERY_S", 0.0)
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    display(Event("s", "progress", {"step": 50, "total": 100, "preview": "s/p.png"}))
+    display(Event("s", "progress", {"step": 60, "total": 100}))
+    first, second = stream.getvalue().splitlines()
+    assert first.startswith("s  50/100") and first.endswith("preview s/p.png")
+    assert second.startswith("s  60/100") and "preview" not in second
 
 
 def test_live_display_shows_bar_rate_loss_and_preview(monkeypatch):

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from prior3d.toyworld.objects import sample_object
-from stages.training.common import Trainer, World, composite, schedule
+from stages.training.common import Trainer, World, composite, load_weights, schedule
+from stages.training.text_to_image import samples_seen
 from stages.training.tokenizer import MAX_TOKENS, build_tokenizer, vocabulary
 from stages.training.vae import build, random_crop, whiten
 
@@ -47,6 +48,26 @@ def test_training_that_was_stopped_ends_in_the_same_bits(tmp_path):
     run_training(tmp_path / "b", 12, stop_at=5)
     resumed = run_training(tmp_path / "b", 12)
     assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+
+
+def test_a_warm_start_takes_every_weight_and_goes_on_counting_samples(tmp_path):
+    torch.manual_seed(0)
+    before, after = build((8, 8, 8)), build((8, 8, 8))
+    before.half().save_pretrained(tmp_path / "vae")
+    load_weights(after, tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
+    assert all(torch.equal(a, b.float()) for a, b in zip(after.parameters(), before.parameters(), strict=True))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        load_weights(build((8, 8, 16)), tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
+    (tmp_path / "training.json").write_text('{"samples": 32, "samples_before": 100}')
+    assert samples_seen(tmp_path) == 132
+    (tmp_path / "training.json").write_text('{"samples": 32}')
+    assert samples_seen(tmp_path) == 32
+
+
+def test_samples_before_a_warm_start_survive_a_kill(tmp_path):
+    first = Trainer(tmp_path, {"model": nn.Linear(1, 1)}, 1e-2, 3, seed=0, samples_before=640)
+    first.save()
+    assert Trainer(tmp_path, {"model": nn.Linear(1, 1)}, 1e-2, 3, seed=0).samples_before == 640
 
 
 def test_training_refuses_a_loss_that_is_not_finite(tmp_path):
