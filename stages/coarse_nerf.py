@@ -5,7 +5,6 @@ encoder nor decoder takes part. Each step renders views, noises them, asks the p
 field by w(t) (eps_hat - eps). Two terms keep it an object: entropy (rays are empty or solid) and sparsity.
 """
 
-import time
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -16,6 +15,7 @@ from stages.guided_views import (
     PAPER_VIEWS,
     GuidedParams,
     GuidedViews,
+    Preview,
     Range,
     Resolution,
     check_object,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from prior3d.fields import FieldConfig
     from prior3d.priors.text_to_image import TextToImagePrior
 
-PREVIEW_EVERY_S = 5.0
 CHECKED_SIZE = 32  # pixels, of the eight views that the result is checked by
 AGAINST_EMPTY = "raise coarse_nerf.blob_density, lower coarse_nerf.sparsity_weight, or try another seed"
 AGAINST_FULL = "raise coarse_nerf.sparsity_weight or coarse_nerf.entropy_weight, or lower coarse_nerf.density_bias"
@@ -119,7 +118,7 @@ def run(job: Job, params: Params) -> None:
         modules["background"] = LearnedBackground(prior.latent_channels, seeds.generator("background")).to(job.device)
         groups.append({"params": list(modules["background"].parameters()), "lr": params.learning_rate})
     backgrounds = encoded_backgrounds(prior)
-    preview = Preview(job, prior, field, backgrounds[0], params)
+    preview = Preview(job, lambda: decoded_views(field, prior, params, backgrounds[0], every=2))
 
     def losses(step: int) -> "dict[str, Tensor]":
         progress = step / params.steps
@@ -155,7 +154,7 @@ def run(job: Job, params: Params) -> None:
         _, opacity = ring_views(field, params, params.n_samples, CHECKED_SIZE)
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
         artifacts.Field.save(job.out, field)
-        write_row(job.out / "preview.png", preview.images())
+        write_row(job.out / "preview.png", decoded_views(field, prior, params, backgrounds[0]))
 
 
 def field_config(params: Params, channels: int) -> "FieldConfig":
@@ -175,32 +174,18 @@ def field_config(params: Params, channels: int) -> "FieldConfig":
     )
 
 
-class Preview:
-    """A row of decoded views, written now and then for whoever waits."""
+def decoded_views(
+    field: "RadianceField", prior: "TextToImagePrior", params: Params, background: "Tensor", every: int = 1
+) -> "Tensor":
+    """What the prior's decoder makes of views from all round: [8 / every, 3, height, width].
 
-    def __init__(
-        self, job: Job, prior: "TextToImagePrior", field: "RadianceField", background: "Tensor", params: Params
-    ) -> None:
-        """Remember what to show; `background` is [h, w, channels] of latents."""
-        self.job, self.prior, self.field, self.params = job, prior, field, params
-        self.background = background.mean((0, 1))
-        self.last = time.monotonic()
+    The background is [h, w, channels] of latents; its mean stands behind the object.
+    """
+    import torch
 
-    def perhaps(self, step: int, total: int) -> None:
-        """Write the picture if the last one is old enough."""
-        if time.monotonic() - self.last >= PREVIEW_EVERY_S:
-            path = write_row(self.job.work / "preview.png", self.images(every=2))
-            self.job.progress(step, total, preview=path)
-            self.last = time.monotonic()
-
-    def images(self, every: int = 1) -> "Tensor":
-        """Decoded views from all round: [8 / every, 3, height, width]."""
-        import torch
-
-        p = self.params
-        latents, _ = ring_views(self.field, p, p.n_samples, self.prior.latent_size, self.background)
-        with torch.no_grad():
-            return self.prior.decode(latents[::every].movedim(-1, 1))
+    latents, _ = ring_views(field, params, params.n_samples, prior.latent_size, background.mean((0, 1)))
+    with torch.no_grad():
+        return prior.decode(latents[::every].movedim(-1, 1))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Shared by the stages that distil a text-to-image prior: their common parameters, and the drawing itself.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -14,6 +15,8 @@ from prior3d.errors import Prior3dError
 from stages.entry import Job, StageParams
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from prior3d.cameras import Orbit, OrbitRange
@@ -31,6 +34,7 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
 
 Resolution = Annotated[int, Field(ge=2, le=513)]
 Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+PREVIEW_EVERY_S = 5.0
 DEGREES: JsonDict = {"unit": "degrees"}
 SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.75  # of the pixels of eight views; toy objects cover 5 to 40 %
 
@@ -208,6 +212,21 @@ def check_object(job: Job, opacity: "Tensor", *, against_empty: str, against_ful
     job.metric(
         "opacity_entropy", opacity_entropy_bits(opacity).item(), "bits", n=opacity.numel(), higher_is_better=False
     )
+
+
+class Preview:
+    """A row of views, written now and then for whoever waits."""
+
+    def __init__(self, job: Job, images: "Callable[[], Tensor]") -> None:
+        """`images` makes what is shown: [n, 3, height, width] in [0, 1]."""
+        self.job, self.images, self.last = job, images, time.monotonic()
+
+    def perhaps(self, step: int, total: int) -> None:
+        """Write the picture if the last one is old enough."""
+        if time.monotonic() - self.last >= PREVIEW_EVERY_S:
+            path = write_row(self.job.work / "preview.png", self.images())
+            self.job.progress(step, total, preview=path)
+            self.last = time.monotonic()
 
 
 def write_row(path: Path, images: "Tensor") -> Path:

@@ -18,6 +18,7 @@ from stages.guided_views import (
     PAPER_VIEWS,
     GuidedParams,
     GuidedViews,
+    Preview,
     Range,
     Resolution,
     check_object,
@@ -133,8 +134,19 @@ def run(job: Job, params: Params) -> None:
         remade = RemadeViews(latent_field, field, views, seeds, params, regularisers(field, seeds, params))
         modules["targets"] = remade.targets
         losses = remade.losses
+
+    def views_at(size: int) -> "tuple[Tensor, Tensor]":
+        pictures, opacity = ring_views(field, params, params.n_samples, size, torch.ones(3, device=job.device))
+        return pictures.movedim(-1, 1), opacity
+
+    preview = Preview(job, lambda: views_at(prior.image_size // 2)[0])
+
+    def with_preview(step: int) -> "dict[str, Tensor]":
+        preview.perhaps(step, params.steps)
+        return losses(step)
+
     finished = optimise(
-        losses,
+        with_preview,
         modules=modules,
         optimiser=torch.optim.Adam(
             field.parameter_groups(params.learning_rate), betas=(0.9, 0.99), eps=params.adam_epsilon
@@ -146,11 +158,10 @@ def run(job: Job, params: Params) -> None:
         learning_rate_factor=lambda progress: late_decay(progress, params.decay_from, params.decay_to),
     )
     if finished:
-        white = torch.ones(3, device=job.device)
-        pictures, opacity = ring_views(field, params, params.n_samples, prior.image_size, white)
+        pictures, opacity = views_at(prior.image_size)
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
         artifacts.Field.save(job.out, field)
-        write_row(job.out / "preview.png", pictures.movedim(-1, 1))
+        write_row(job.out / "preview.png", pictures)
 
 
 def start(latent_field: "RadianceField", prior: "TextToImagePrior", params: Params) -> "RadianceField":

@@ -80,7 +80,9 @@ def test_both_stages_make_checked_fields_and_resume_bit_identically(tmp_path, re
     for stage, arguments in (("coarse_nerf", COARSE_INPUTS), ("rgb_refinement", REFINED_INPUTS)):
         with monkeypatch.context() as patch:
             stop_at(patch, 6)
+            patch.setattr("stages.guided_views.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
             assert execute(f"stages.{stage}", arguments, broken) == 1
+        assert list((broken / ".work" / stage).glob("*/preview.png"))
         assert not (broken / stage).exists()
         assert execute(f"stages.{stage}", arguments, broken) == 0
         assert field_bytes(broken, stage) == field_bytes(whole, stage)
