@@ -118,7 +118,7 @@ def sample_grid(prior: TextToImagePrior, params: Params) -> None:
     rows = []
     for prompt in PROMPTS:
         orbit = toy_orbit(torch.tensor(AZIMUTHS_DEG), torch.full((len(AZIMUTHS_DEG),), 20.0))
-        texts = [full_caption(prompt, word, "white") for word in view_words(orbit)]
+        texts = [full_caption(prompt, word, "grey") for word in view_words(orbit)]
         generator = torch.Generator().manual_seed(params.seed)
         camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)
         images = prior.sample(
