@@ -3,7 +3,7 @@
 Every solid carries a normal for each corner of each face, so round things shade smoothly and edges stay sharp.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +39,10 @@ class Solid:
         matrix[first, first] = matrix[second, second] = c
         matrix[first, second], matrix[second, first] = -s, s
         return replace(self, vertices=self.vertices @ matrix.T, normals=self.normals @ matrix.T)
+
+
+Pieces = list[tuple[Solid, str]]  # a solid and its role: "main", "part", or the name of a fixed colour
+Uniform = Callable[[float, float], float]  # draws a number between two
 
 
 def merge(solids: Sequence[Solid]) -> Solid:
@@ -186,3 +190,18 @@ def _around(normals: Array, circle: Array) -> Array:
 
 def _unit(vectors: Array) -> Array:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def four(solid: Solid, x: float, y: float) -> Solid:
+    """Four copies at the corners (±x, ±y)."""
+    return merge([solid.moved(i * x, j * y) for i in (-1, 1) for j in (-1, 1)])
+
+
+def pair(solid: Solid, y: float) -> Solid:
+    """Two copies at ±y."""
+    return merge([solid.moved(y=y), solid.moved(y=-y)])
+
+
+def two_sided(solid: Solid) -> Solid:
+    """The solid with its back faces too, for sheets that are seen from both sides."""
+    return merge([solid, Solid(solid.vertices, solid.faces[:, ::-1], -solid.normals)])
