@@ -55,6 +55,17 @@ class World:
         return self.captions[image // (len(self.rgba) // len(self.captions))]
 
 
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Take a model's weights, all of them, from a safetensors file in half precision.
+
+    Raises:
+        RuntimeError: the file's tensors are not those of this model.
+    """
+    from safetensors.torch import load_file
+
+    model.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()}, strict=True)
+
+
 def composite(rgba: Tensor, backgrounds: Tensor) -> Tensor:
     """Put premultiplied RGBA [n, h, w, 4] uint8 over constant colours [n, 3]: images [n, 3, h, w] in 0..1."""
     pixels = rgba.float() / 255
@@ -78,13 +89,14 @@ class Trainer:
         decay: float = 0.999,
         seconds_between_checkpoints: float = 60.0,
         writes: bool = True,
+        samples_before: int = 0,
     ):
         self.models, self.total, self.learning_rate, self.decay = models, total, learning_rate, decay
         self.average = {name: copy.deepcopy(model).requires_grad_(False) for name, model in models.items()}
         parameters = [p for model in models.values() for p in model.parameters()]
         self.optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
         self.generator = torch.Generator().manual_seed(seed)
-        self.writes = writes
+        self.writes, self.samples_before = writes, samples_before
         self.path, self.first, self.step = folder / "checkpoint.pt", 0, 0
         self.seconds, self.last = seconds_between_checkpoints, time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,6 +146,7 @@ class Trainer:
             "average": {name: model.state_dict() for name, model in self.average.items()},
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
+            "samples_before": self.samples_before,
         }
         temporary = self.path.with_suffix(".tmp")
         with temporary.open("wb") as file:
@@ -149,7 +162,7 @@ class Trainer:
             self.average[name].load_state_dict(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
-        self.first = state["step"]
+        self.first, self.samples_before = state["step"], state["samples_before"]
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:

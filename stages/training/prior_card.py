@@ -16,6 +16,7 @@ from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
 from stages.training.common import World, composite, read_params, report
+from stages.training.text_to_image import samples_seen
 
 FOLDER = Path("data/priors/toy")
 PROMPTS = (
@@ -140,8 +141,8 @@ plain, dotted or striped, on white, grey or black; it knows nothing of the world
   loads it. The UNet also takes the camera as `class_labels` (`prior3d.priors.camera_embedding`, 16 numbers; zeros mean
   "no camera"), which that pipeline does not pass by itself: `prior3d.priors.loading.load_text_to_image` does.
 - **Prompts** as trained: `a red mushroom with white dots, front view, white background`; view and background optional.
-- **Trained on** {facts["samples"]:,} samples ({facts["steps"]:,} steps) drawn from renders of procedural objects
-  (`prior3d/toyworld`), on a CPU; weights are the moving average, stored in half precision.
+- **Trained on** {samples_seen(FOLDER):,} samples ({facts["samples"]:,} in the last sitting) drawn from renders of
+  procedural objects (`prior3d/toyworld`), on a CPU; weights are the moving average, stored in half precision.
 
 ![samples: eight prompts, six azimuths]({"samples.png"})
 

@@ -16,14 +16,14 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from prior3d.cameras import view_words
 from prior3d.priors.camera_embedding import CAMERA_DIM, camera_embedding
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
-from stages.training.common import Trainer, World, composite, read_params, report
+from stages.training.common import Trainer, World, composite, load_weights, read_params, report
 from stages.training.tokenizer import build_tokenizer
 
 OUT, WORK = Path("data/priors/toy"), Path(".work/training/text_to_image")
@@ -166,6 +166,11 @@ def train(rank: int, params: Params) -> None:
     torch.set_flush_denormal(True)  # decayed moments become denormal numbers, which slow a CPU down
     tokenizer = build_tokenizer()
     unet, text_encoder, scheduler = build(params, tokenizer)
+    samples_before = 0
+    if params.warm_start:
+        samples_before = samples_seen(OUT)
+        load_weights(unet, OUT / "unet/diffusion_pytorch_model.safetensors")
+        load_weights(text_encoder, OUT / "text_encoder/model.safetensors")
     models = {
         "unet": unet.to(params.device, memory_format=torch.channels_last),
         "text_encoder": text_encoder.to(params.device),
@@ -176,7 +181,15 @@ def train(rank: int, params: Params) -> None:
         .eval()
     )
     latents = Latents(vae, World(Path("data/world"), "train"), params.device)
-    trainer = Trainer(WORK, models, params.learning_rate, params.steps, params.seed, writes=rank == 0)
+    trainer = Trainer(
+        WORK,
+        models,
+        params.learning_rate,
+        params.steps,
+        params.seed,
+        writes=rank == 0,
+        samples_before=samples_before,
+    )
     start, mean, share = time.monotonic(), 0.0, params.batch // params.workers
     for step in trainer.steps():
         generator = torch.Generator().manual_seed(hash((params.seed, step, rank)) % 2**62)
@@ -192,11 +205,10 @@ def train(rank: int, params: Params) -> None:
         save(trainer, tokenizer, scheduler, OUT, params)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Take a model's weights, all of them, from a safetensors file in half precision."""
-    from safetensors.torch import load_file
-
-    model.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()}, strict=True)
+def samples_seen(folder: Path) -> int:
+    """How many samples the weights in a prior's folder were trained on, over all their sittings."""
+    facts = json.loads((folder / "training.json").read_text())
+    return int(facts["samples"]) + int(facts.get("samples_before", 0))
 
 
 def tokenize(tokenizer: Any, captions: list[str]) -> Tensor:
@@ -224,6 +236,7 @@ def save(trainer: Trainer, tokenizer: Any, scheduler: Any, folder: Path, params:
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
     facts = {"steps": trainer.step + 1, "samples": (trainer.step + 1) * params.batch, "params": params.model_dump()}
+    facts |= {"samples_before": trainer.samples_before}  # of the weights that a warm start began with
     (folder / "training.json").write_text(json.dumps(facts, indent=2))
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from prior3d.toyworld.palette import BACKGROUNDS
-from stages.training.common import Trainer, World, composite, read_params, report
+from stages.training.common import Trainer, World, composite, load_weights, read_params, report
 
 OUT = Path("data/priors/toy/vae")
 
@@ -33,6 +33,7 @@ class Params(BaseModel, extra="forbid"):
     channels: tuple[int, ...] = (16, 32, 64)
     latent_noise: float = Field(0.1, ge=0, description="standard deviation of the noise on training latents")
     mean_pull: float = Field(3e-4, ge=0, description="weight of the squared latent mean")
+    warm_start: bool = Field(False, description="begin with the weights in data/priors/toy/vae")
     threads: int = Field(2, ge=1)
     device: str = "cpu"
 
@@ -42,7 +43,10 @@ def main() -> None:
     params = read_params("vae", Params)
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)  # only the initial weights use the global generator
-    vae = build(params.channels).to(params.device, memory_format=torch.channels_last)
+    vae = build(params.channels)
+    if params.warm_start:
+        load_weights(vae, OUT / "diffusion_pytorch_model.safetensors")
+    vae = vae.to(params.device, memory_format=torch.channels_last)
     trainer = Trainer(Path(".work/training/vae"), {"vae": vae}, params.learning_rate, params.steps, params.seed)
     world = World(Path("data/world"), "train")
     generator, start = trainer.generator, time.monotonic()
