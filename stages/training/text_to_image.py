@@ -157,6 +157,7 @@ def v_loss(
 def train(rank: int, params: Params) -> None:
     """What each worker runs; rank 0 reports, keeps the checkpoints and saves the result."""
     from diffusers import AutoencoderKL
+    from transformers import CLIPTokenizer
 
     if params.workers > 1:
         meeting = f"file://{(WORK / 'rendezvous').resolve()}"
@@ -164,7 +165,8 @@ def train(rank: int, params: Params) -> None:
         torch.set_num_threads(1)
     torch.manual_seed(params.seed)
     torch.set_flush_denormal(True)  # decayed moments become denormal numbers, which slow a CPU down
-    tokenizer = build_tokenizer()
+    # the weights on disk know words by the numbers that their own tokenizer gave them
+    tokenizer = CLIPTokenizer.from_pretrained(OUT / "tokenizer") if params.warm_start else build_tokenizer()
     unet, text_encoder, scheduler = build(params, tokenizer)
     samples_before = 0
     if params.warm_start:

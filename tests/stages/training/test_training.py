@@ -1,3 +1,8 @@
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +10,7 @@ from torch import nn
 
 from prior3d.toyworld.objects import sample_object
 from stages.training.common import Trainer, World, composite, schedule
-from stages.training.tokenizer import MAX_TOKENS, build_tokenizer, vocabulary
+from stages.training.tokenizer import MAX_TOKENS, build_tokenizer, vocabulary, with_words
 from stages.training.vae import build, random_crop, whiten
 
 
@@ -17,6 +22,32 @@ def test_every_word_of_the_toy_world_is_one_token_and_unknown_words_fall_apart()
     longest = max((sample_object(0, i).caption for i in range(200)), key=len)
     ids = tokenizer(f"{longest}, overhead view, white background").input_ids
     assert len(ids) < MAX_TOKENS and tokenizer.decode(ids, skip_special_tokens=True).startswith(longest.split()[0])
+
+
+def test_every_process_gives_a_word_the_same_number():
+    build = (
+        "import json; from stages.training.tokenizer import build_tokenizer as b; print(json.dumps(b().get_vocab()))"
+    )
+    here = build_tokenizer().get_vocab()
+    for seed in ("1", "2"):
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        said = subprocess.run([sys.executable, "-c", build], env=env, capture_output=True, text=True, check=True).stdout
+        assert json.loads(said) == here
+
+
+def test_new_words_leave_the_old_ones_their_numbers(tmp_path):
+    from transformers import CLIPTokenizer
+
+    old = build_tokenizer()
+    old.save_pretrained(tmp_path)
+    words = ["make", "it", "paint", "remove", "turn", "into"]
+    for tokenizer in (old, CLIPTokenizer.from_pretrained(tmp_path)):
+        new = with_words(tokenizer, words)
+        assert all(len(new.tokenize(word)) == 1 for word in [*words, *vocabulary()])
+        assert all(new.get_vocab()[entry] == number for entry, number in old.get_vocab().items())
+        assert sorted(new.get_vocab().values()) == list(range(len(new)))
+        text = "a teddy bear with a red belly, front view"
+        assert new(text).input_ids == old(text).input_ids
 
 
 def test_the_tokenizer_survives_saving(tmp_path):
