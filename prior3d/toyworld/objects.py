@@ -113,6 +113,19 @@ def find_category(noun: str) -> Category:
     raise ValueError(f"unknown category {noun!r}: one of {', '.join(kind.noun for kind in CATEGORIES)}")
 
 
+def kind_of_caption(text: str) -> Category:
+    """The category that a caption is about, e.g. the mug of `a blue mug with red dots`.
+
+    Raises:
+        ValueError: the caption names no category.
+    """
+    thing = text.partition(" with ")[0]
+    for kind in sorted(CATEGORIES, key=lambda kind: -len(kind.noun)):  # "a fir tree" is no "tree"
+        if thing.endswith(f" {kind.noun}"):
+            return kind
+    raise ValueError(f"caption {text!r} names no category of the toy world")
+
+
 def _article(text: str) -> str:
     return "an" if text[0] in "aeiou" else "a"
 
