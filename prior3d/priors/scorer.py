@@ -35,7 +35,7 @@ class Scorer:
         deviation: tuple[float, ...] = CLIP_DEVIATION,
         view_head: tuple[Tensor, Tensor] | None = None,
     ):
-        """Take a CLIPModel, its tokenizer, and the mean and deviation of R, G and B that its images are normalised by."""
+        """Take a CLIPModel, its tokenizer, and the R, G, B mean and deviation of its input."""
         self.model, self.tokenizer, self.view_head = model, tokenizer, view_head
         self.device, self.dtype = model.device, model.dtype
         self.image_size: int = model.config.vision_config.image_size
@@ -72,7 +72,7 @@ class Scorer:
         return (self.embed_images(first) * self.embed_images(second)).sum(-1)
 
     def directional_similarity(self, before: Tensor, after: Tensor, text_before: str, text_after: str) -> Tensor:
-        """How far each edit of an image goes the way of the texts: see `direction_cosine`; images [n, 3, h, w] to [n]."""
+        """How far each edit of an image goes the way of the texts (`direction_cosine`); images [n, 3, h, w] to [n]."""
         texts = self.embed_texts([text_before, text_after])
         return direction_cosine(self.embed_images(before), self.embed_images(after), texts[0], texts[1])
 
@@ -91,7 +91,7 @@ class Scorer:
         return functional.linear(pooled.float(), *self.view_head)
 
     def _pixels(self, images: Tensor) -> Tensor:
-        """Resize to the model's square and normalise, as its image processor does, but on tensors and differentiably."""
+        """Resize to the model's square and normalise, as its image processor does, but differentiably."""
         size = (self.image_size, self.image_size)
         if images.shape[-2] != images.shape[-1]:
             raise Prior3dError(f"scorer: images of {tuple(images.shape[-2:])} pixels; crop or pad them to squares")
@@ -101,7 +101,7 @@ class Scorer:
 
 
 def retrieval_precision(similarity: Tensor, true_index: Tensor) -> float:
-    """Share of rows of similarity [n, texts] whose largest entry is at true_index [n] (R-Precision with one relevant)."""
+    """Share of rows of similarity [n, texts] whose largest entry is at true_index [n] (R-Precision, one relevant)."""
     return float((similarity.argmax(dim=-1) == true_index.to(similarity.device)).float().mean())
 
 

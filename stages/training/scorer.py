@@ -148,7 +148,7 @@ def draw_batch(world: World, params: Params, generator: torch.Generator) -> Batc
 
 
 def roughened(images: Tensor, params: Params, generator: torch.Generator) -> Tensor:
-    """Halve the resolution of some images and put a little noise on all: what is judged later is never a clean render."""
+    """Halve the resolution of some images and put a little noise on all: what is judged is never a clean render."""
     n = len(images)
     coarse = functional.interpolate(functional.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
     blurred = torch.rand(n, 1, 1, 1, generator=generator) < params.blurred_share
