@@ -129,9 +129,10 @@ def load_scorer(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
     check_scorer_folder(folder)
     try:
         with without_progress_bars():
-            model, found = CLIPModel.from_pretrained(
+            loaded: Any = CLIPModel.from_pretrained(
                 str(folder), dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
+        model, found = loaded
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
         raise Prior3dError(f"scorer {folder}: cannot be loaded: {str(error).splitlines()[0][:200]}") from error
