@@ -169,7 +169,7 @@ def _load_network(network_class: Any, folder: Path, component: str, dtype: torch
     _, variant = weight_files(folder, component)
     options = {"dtype": dtype} if component == "text_encoder" else {"torch_dtype": dtype}
     try:
-        with _without_progress_bars():
+        with without_progress_bars():
             network, report = network_class.from_pretrained(
                 str(folder),
                 variant=variant,
@@ -197,7 +197,7 @@ def _load_network(network_class: Any, folder: Path, component: str, dtype: torch
 
 
 @contextlib.contextmanager
-def _without_progress_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Transformers draws one for each network, which is over before it can be read."""
     from transformers.utils import logging
 

@@ -62,7 +62,42 @@ def sample_object(seed: int, index: int, split: Split = "train", category: str |
     Raises:
         ValueError: the category is unknown.
     """
-    rng = np.random.default_rng([seed, {"train": 0, "held-out": 1}[split], index])
+    rng = object_generator(seed, index, split)
+    design = draw_design(rng, category)
+    kind = find_category(design.category)
+    return build_object(kind, rng, design.main, design.pattern, design.named_part, design.accent)
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is chosen of an object before its proportions are drawn.
+
+    Attributes:
+        category: its noun.
+        main: colour of its main part.
+        pattern: "dots", "stripes" or None, of the main part.
+        named_part: the part that has the accent's colour and stands in the caption, or None; not beside a pattern.
+        accent: colour of the pattern or of the named part; of nothing where both are None.
+    """
+
+    category: str
+    main: str
+    pattern: str | None
+    named_part: str | None
+    accent: str
+
+
+def object_generator(seed: int, index: int, split: Split) -> np.random.Generator:
+    """The generator that object `index` of a split is drawn from, at its start."""
+    return np.random.default_rng([seed, {"train": 0, "held-out": 1}[split], index])
+
+
+def draw_design(rng: np.random.Generator, category: str | None = None) -> Design:
+    """Draw an object's choices; the generator then stands where its proportions begin.
+
+    Raises:
+        ValueError: the category is unknown.
+    """
     drawn = CATEGORIES[rng.choice(len(CATEGORIES), p=_MASS / _MASS.sum())]
     kind = drawn if category is None else find_category(category)
     names = list(COLOURS)
@@ -71,7 +106,7 @@ def sample_object(seed: int, index: int, split: Split = "train", category: str |
     style = rng.random()
     pattern = str(rng.choice(PATTERNS)) if kind.patterned and style < 0.45 else None
     named_part = kind.part if kind.part and pattern is None and style < 0.6 else None
-    return build_object(kind, rng, main, pattern, named_part, accent)
+    return Design(kind.noun, main, pattern, named_part, accent)
 
 
 def build_object(
@@ -92,12 +127,11 @@ def build_object(
 def caption(kind: Category, main: str, pattern: str | None, named_part: str | None, accent: str) -> str:
     """Say what is there, e.g. `a red mushroom with white dots`, `a snowman with a black hat`."""
     noun = kind.noun if kind.main_colour else f"{main} {kind.noun}"
-    text = f"{_article(noun)} {noun}"
+    text = f"{article(noun)} {noun}"
     if pattern:
         return f"{text} with {accent} {pattern}"
     if named_part:
-        article = "" if named_part in PLURAL_PARTS else f"{_article(accent)} "
-        return f"{text} with {article}{accent} {named_part}"
+        return f"{text} with {part_phrase(accent, named_part)}"
     return text
 
 
@@ -113,7 +147,26 @@ def find_category(noun: str) -> Category:
     raise ValueError(f"unknown category {noun!r}: one of {', '.join(kind.noun for kind in CATEGORIES)}")
 
 
-def _article(text: str) -> str:
+def kind_of_caption(text: str) -> Category:
+    """The category that a caption is about, e.g. the mug of `a blue mug with red dots`.
+
+    Raises:
+        ValueError: the caption names no category.
+    """
+    thing = text.partition(" with ")[0]
+    for kind in sorted(CATEGORIES, key=lambda kind: -len(kind.noun)):  # "a fir tree" is no "tree"
+        if thing.endswith(f" {kind.noun}"):
+            return kind
+    raise ValueError(f"caption {text!r} names no category of the toy world")
+
+
+def part_phrase(colour: str, part: str) -> str:
+    """A coloured part with its article, e.g. `a red roof`, `red legs`."""
+    return f"{colour} {part}" if part in PLURAL_PARTS else f"{article(colour)} {colour} {part}"
+
+
+def article(text: str) -> str:
+    """The indefinite article that stands before a text."""
     return "an" if text[0] in "aeiou" else "a"
 
 

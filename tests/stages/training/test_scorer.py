@@ -1,0 +1,121 @@
+"""The scorer's training: what is no negative, that it learns, goes on after a kill, and is a CLIP folder."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from prior3d.priors.scorer import load_scorer
+from prior3d.toyworld.objects import kind_of_caption
+from stages.training import scorer
+from stages.training.common import World, composite
+from stages.training.tokenizer import build_tokenizer
+from tests.toy_training import write_world
+
+TINY = {"batch": 16, "width": 32, "vision_layers": 2, "text_layers": 1, "patch": 4, "threads": 1, "learning_rate": 2e-3}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    write_world(tmp_path / "data/world")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_pairs_with_the_same_caption_are_no_negatives():
+    logits = torch.tensor([[2.0, 9.0, 0.0], [9.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
+    loss = scorer.contrastive_loss(logits, ["a red ball", "a red ball", "a cube"])
+    row = [math.log(1 + math.exp(-2.0)), math.log(1 + math.exp(-1.0)), math.log(1 + 2 * math.exp(-3.0))]
+    assert loss.item() == pytest.approx(sum(row) / 3, abs=1e-6)  # symmetric, so rows and columns cost the same
+    apart = scorer.contrastive_loss(logits, ["a red ball", "a blue ball", "a cube"])
+    assert apart > 4
+
+
+def test_the_model_is_small():
+    models = scorer.build(scorer.Params(), build_tokenizer(), 64)
+    assert sum(p.numel() for model in models.values() for p in model.parameters()) <= 1_500_000
+
+
+def test_it_learns_which_caption_is_whose_and_loads_as_a_clip_folder(project, capsys):
+    from transformers import CLIPModel, CLIPProcessor
+
+    scorer.train(scorer.Params(steps=260, **TINY))
+    assert '"step": 240' in capsys.readouterr().out
+    world = World(project / "data/world", "held-out")
+    images = composite(torch.from_numpy(world.rgba), torch.ones(len(world), 3))
+    trained = load_scorer(scorer.OUT, torch.device("cpu"))
+    own = torch.arange(len(world)) // 2
+    assert trained.r_precision(images, own, world.captions) >= 0.9
+    untrained = load_scorer(_untrained(project / "untrained"), torch.device("cpu"))
+    assert untrained.r_precision(images, own, world.captions) < 0.5
+    processor = CLIPProcessor.from_pretrained(scorer.OUT)
+    picture = (images[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    inputs = processor(text=world.captions, images=picture, return_tensors="pt", padding=True)
+    with torch.no_grad():
+        theirs = CLIPModel.from_pretrained(scorer.OUT, dtype=torch.float32)(**inputs)
+    ours = trained.similarity(images[:1], world.captions)
+    torch.testing.assert_close(theirs.image_embeds @ theirs.text_embeds.T, ours, atol=1e-3, rtol=1e-3)
+    assert trained.view_logits(images[:3]).shape == (3, 4)
+
+
+def _untrained(folder):
+    tokenizer = build_tokenizer()
+    torch.manual_seed(1)
+    scorer.build(scorer.Params(**TINY), tokenizer, 32)["clip"].save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text("{}")
+    return folder
+
+
+def test_a_training_that_was_killed_ends_in_the_same_bits(project, monkeypatch):
+    params = scorer.Params(steps=6, **TINY)
+    scorer.train(params)
+    straight = (scorer.OUT / "model.safetensors").read_bytes()
+    for file in scorer.WORK.iterdir():
+        file.unlink()
+    whole, calls = scorer.pair_loss, []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(scorer, "pair_loss", killed)
+    monkeypatch.setattr(scorer.Trainer, "update", _update_and_save(scorer.Trainer.update))
+    with pytest.raises(KeyboardInterrupt):
+        scorer.train(params)
+    (scorer.OUT / "model.safetensors").unlink()
+    monkeypatch.setattr(scorer, "pair_loss", whole)
+    scorer.train(params)
+    assert (scorer.OUT / "model.safetensors").read_bytes() == straight
+
+
+def _update_and_save(update):
+    def saving(trainer, loss):
+        update(trainer, loss)
+        trainer.save()
+
+    return saving
+
+
+def test_a_warm_start_begins_with_the_weights_on_disk_and_counts_their_samples(project):
+    from safetensors.torch import load_file
+
+    scorer.train(scorer.Params(steps=3, **TINY))
+    before = load_file(scorer.OUT / "model.safetensors")
+    for file in scorer.WORK.iterdir():
+        file.unlink()
+    scorer.train(scorer.Params(steps=1, warm_start=True, **TINY | {"learning_rate": 1e-9}))
+    after = load_file(scorer.OUT / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert '"samples_before": 48' in (scorer.OUT / "training.json").read_text()
+
+
+def test_the_kind_of_a_caption():
+    assert kind_of_caption("a fir tree with a red trunk").noun == "fir tree"
+    assert kind_of_caption("an orange ice cream with a red cone").noun == "ice cream"
+    assert kind_of_caption("a snowman").front
+    with pytest.raises(ValueError, match="'a dragon' names no category"):
+        kind_of_caption("a dragon")
