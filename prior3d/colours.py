@@ -101,14 +101,24 @@ def difference_mask(images: Tensor, level: float, tolerance: float = 0.08) -> Te
     return ((difference - tolerance) / tolerance).clamp(0, 1)
 
 
-def solid(masks: Tensor, smallest_fraction: float = 0.02) -> Tensor:
-    """Masks [views, h, w] with their holes filled, and with specks removed that are small beside all that is there."""
+def solid(masks: Tensor, opacity: Tensor, smallest_fraction: float = 0.02) -> Tensor:
+    """Masks with false holes filled, and with specks removed that are small beside all that is there.
+
+    A hole may be a part that has the background's colour, or one that light passes through, as a mug's handle has: it
+    is filled where the object was opaque before.
+
+    Args:
+        masks: [views, h, w] in [0, 1].
+        opacity: [views, h, w] of the object as it was known before.
+        smallest_fraction: specks below this share of all that is there go.
+    """
     import numpy
     from scipy import ndimage
 
     cleaned = []
-    for mask in masks.cpu().numpy():
-        inside = ndimage.binary_fill_holes(mask > 0.5)
+    for mask, before in zip(masks.cpu().numpy(), opacity.cpu().numpy(), strict=True):
+        seen = mask > 0.5
+        inside = seen | (ndimage.binary_fill_holes(seen) & (before > 0.5))
         labels, n_parts = ndimage.label(inside)
         sizes = numpy.bincount(labels.ravel(), minlength=n_parts + 1)
         kept = sizes >= smallest_fraction * max(sizes[1:].sum(), 1)

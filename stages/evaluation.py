@@ -39,6 +39,9 @@ class Params(StageParams):
     video_size: int = Field(
         256, ge=16, le=2048, multiple_of=2, description="side of the video", json_schema_extra={"unit": "pixels"}
     )
+    background: float = Field(
+        0.75, ge=0, le=1, description="grey level behind the pictures; objects are more often white or black than grey"
+    )
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"size": 256, "n_samples": 192, "video_frames": 100, "video_size": 512}}
@@ -56,7 +59,7 @@ def run(job: Job, params: Params) -> None:
     total = params.n_azimuths + params.video_frames
     cameras = turntable(params, params.n_azimuths, params.size)
     field_rgb, field_mask = field_pictures(job, params, field, cameras, total)
-    drawn = render_mesh(mesh, cameras)
+    drawn = render_mesh(mesh, cameras, background=params.background)
     sheets(job, field_rgb, drawn)
     (job.out / "rig.json").write_text(rig(cameras))
     write_video(job, params, mesh, total)
@@ -74,16 +77,16 @@ def turntable(params: Params, n_views: int, size: int) -> "Cameras":
 
 
 def field_pictures(job: Job, params: Params, field, cameras: "Cameras", total: int) -> "tuple[np.ndarray, np.ndarray]":
-    """The field's own pictures over white [views, height, width, 3], and its opacity [views, height, width]."""
+    """The field's own pictures over the background [views, height, width, 3], and its opacity [views, height, width]."""
     import numpy as np
     import torch
 
     from prior3d.rendering import render_without_gradient
 
     pictures, masks = [], []
-    white = torch.ones(3, device=job.device)
+    behind = torch.full((3,), params.background, device=job.device)
     for view in range(cameras.views):
-        rgb, opacity, _ = render_without_gradient(field, cameras[view].to(job.device), params.n_samples, white)
+        rgb, opacity, _ = render_without_gradient(field, cameras[view].to(job.device), params.n_samples, behind)
         pictures.append(rgb[0].clamp(0, 1).cpu().numpy())
         masks.append(opacity[0].cpu().numpy())
         job.progress(view + 1, total, text="pictures of the field")
@@ -124,7 +127,7 @@ def write_video(job: Job, params: Params, mesh: "TexturedMesh", total: int) -> N
 
     def frames():
         for view in range(cameras.views):
-            yield painter.draw(cameras[view]).rgb[0]
+            yield painter.draw(cameras[view], params.background).rgb[0]
             job.progress(params.n_azimuths + view + 1, total, text="video of the mesh")
 
     encode(job.out / "turntable.mp4", frames(), (params.video_size, params.video_size), frames_per_second=18)

@@ -42,7 +42,7 @@ SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.75  # of the pixels of eight view
 class GuidedParams(StageParams):
     """Parameters of every stage that asks a text-to-image prior about drawn views; defaults are the toy prior's."""
 
-    guidance_scale: float = Field(6.0, ge=1, le=200, description="classifier-free guidance s; 1 is none")
+    guidance_scale: float = Field(3.0, ge=1, le=200, description="classifier-free guidance s; 1 is none")
     timestep_min: float = Field(0.02, ge=0, le=1, description="lowest noise level", json_schema_extra={"unit": "of T"})
     timestep_max: float = Field(0.98, ge=0, le=1, description="highest noise level", json_schema_extra={"unit": "of T"})
     timestep_max_end: float = Field(

@@ -74,14 +74,15 @@ class RemadeViews:
 
         from prior3d.colours import difference_mask, solid
 
-        made = []
+        made, known = [], []
         with torch.no_grad():
             for first in range(0, self.orbit.views, at_once):
                 orbit = self.orbit[slice(first, first + at_once)]
                 latents = self.rendered_latents(orbit, from_latents)
                 made.append(self.prior.decode(self.remade(latents, orbit, noise_level)))
+                known.append(self.opacity(orbit, from_latents))
             images = torch.cat(made)
-            self.targets.put(images, solid(difference_mask(images, self.level)), self.level)
+            self.targets.put(images, solid(difference_mask(images, self.level), torch.cat(known)), self.level)
 
     def rendered_latents(self, orbit: "Orbit", from_latents: bool) -> "Tensor":
         """The views as the field shows them now, over the chosen background: [views, channels, h, w]."""
@@ -98,6 +99,19 @@ class RemadeViews:
         behind = torch.full((3,), self.level, device=self.prior.device)
         images, _, _ = render_without_gradient(self.field, cameras, self.params.n_samples, behind)
         return self.prior.encode(images.movedim(-1, 1))
+
+    def opacity(self, orbit: "Orbit", from_latents: bool) -> "Tensor":
+        """The field's opacity now, at the size of the images [views, h, w], from renders of half that size."""
+        import torch.nn.functional as functional
+
+        from prior3d.cameras import orbit_cameras
+        from prior3d.rendering import render_without_gradient
+
+        size = self.prior.image_size
+        cameras = orbit_cameras(orbit, size // 2, size // 2).to(self.prior.device)
+        field = self.latent_field if from_latents else self.field
+        _, opacity, _ = render_without_gradient(field, cameras, self.params.n_samples)
+        return functional.interpolate(opacity[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
 
     def remade(self, latents: "Tensor", orbit: "Orbit", noise_level: float) -> "Tensor":
         """SDEdit: latents noised to a level and denoised with the views' cameras and texts."""

@@ -84,13 +84,21 @@ def test_solid_fills_holes_and_drops_specks():
     mask[0, 4:20, 4:20] = 1
     mask[0, 10:12, 10:12] = 0
     mask[0, 28, 28] = 1
-    found = solid(mask)
+    found = solid(mask, torch.ones(1, 32, 32))
     assert found[0, 10:12, 10:12].min() == 1 and found[0, 28, 28] == 0
     assert found.sum() == 16 * 16
 
 
+def test_solid_leaves_holes_that_light_passes_through():
+    mask = torch.ones(1, 16, 16)
+    mask[0, 6:9, 6:9] = 0
+    opacity = torch.ones(1, 16, 16)
+    opacity[0, 5:10, 5:10] = 0.2
+    torch.testing.assert_close(solid(mask, opacity), mask)
+
+
 def test_solid_of_nothing_is_nothing():
-    assert solid(torch.zeros(2, 8, 8)).sum() == 0
+    assert solid(torch.zeros(2, 8, 8), torch.zeros(2, 8, 8)).sum() == 0
 
 
 def test_background_is_chosen_against_the_object():
