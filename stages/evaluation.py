@@ -77,7 +77,7 @@ def turntable(params: Params, n_views: int, size: int) -> "Cameras":
 
 
 def field_pictures(job: Job, params: Params, field, cameras: "Cameras", total: int) -> "tuple[np.ndarray, np.ndarray]":
-    """The field's own pictures over the background [views, height, width, 3], and its opacity [views, height, width]."""
+    """The field's pictures over the background [views, height, width, 3] and its opacity [views, height, width]."""
     import numpy as np
     import torch
 
