@@ -11,14 +11,16 @@ from torch import Tensor
 from prior3d.cameras import view_words
 from prior3d.priors.camera_embedding import camera_embedding, no_camera
 from prior3d.priors.loading import load_text_to_image
+from prior3d.priors.scorer import load_scorer
 from prior3d.priors.text_to_image import TextToImagePrior
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
 from stages.training.common import World, composite, read_params, report
 from stages.training.text_to_image import samples_seen
+from stages.training.text_to_image_scores import N_CAPTIONS, autoencoder_scores, held_out, sample_scores, samples
 
-FOLDER = Path("data/priors/toy")
+FOLDER, SCORER = Path("data/priors/toy"), Path("data/priors/toy-scorer")
 PROMPTS = (
     "a red mushroom with white dots",
     "a white rocket with red fins",
@@ -36,8 +38,9 @@ class Params(BaseModel, extra="forbid"):
     """How much is measured."""
 
     seed: int = 0
-    images: int = Field(480, ge=16, multiple_of=16, description="held-out renders that every score is a mean over")
-    guidance_scale: float = Field(5.0, ge=1)
+    images: int = Field(480, ge=16, multiple_of=16, description="held-out renders that errors are a mean over")
+    captions: int = Field(N_CAPTIONS, ge=4, description="held-out captions that samples are drawn for and told among")
+    guidance_scale: float = Field(3.0, ge=1)
     steps: int = Field(30, ge=1, description="DDIM steps of the samples")
 
 
@@ -45,9 +48,13 @@ def main() -> None:
     """Measure, sample, write."""
     params = read_params("prior_card", Params)
     prior = load_text_to_image(FOLDER, torch.device("cpu"))
+    scorer = load_scorer(SCORER, torch.device("cpu"))
     world, start = World(Path("data/world"), "held-out"), time.monotonic()
     scores = denoising_scores(prior, world, params)
-    scores["vae_psnr_db"] = reconstruction_psnr(prior, world, params)
+    real = held_out(world, params.captions, params.seed)
+    scores |= autoencoder_scores(prior, real)
+    drawn = samples(prior, real, params.guidance_scale, params.steps, params.seed)
+    scores |= sample_scores(scorer, real, drawn)
     report(step=1, total=2, text=f"scores in {time.monotonic() - start:.0f} s")
     sample_grid(prior, params)
     (FOLDER / "scores.json").write_text(json.dumps({k: round(v, 4) for k, v in scores.items()}, indent=2) + "\n")
@@ -88,17 +95,6 @@ def _velocity_error(prior: TextToImagePrior, noise_error: Tensor, t: Tensor) -> 
     return float((noise_error.square() / alpha).mean())  # ε̂ - ε = √ᾱ (v̂ - v)
 
 
-@torch.no_grad()
-def reconstruction_psnr(prior: TextToImagePrior, world: World, params: Params) -> float:
-    """Mean PSNR in dB of encoding and decoding held-out renders."""
-    generator, total = torch.Generator().manual_seed(params.seed), 0.0
-    for first in range(0, params.images, 16):
-        images, _, _ = _batch(world, first, 16, generator)
-        error = (prior.decode(prior.encode(images)).clamp(0, 1) - images).square().mean(dim=(1, 2, 3))
-        total += float((-10 * error.log10()).sum())
-    return total / params.images
-
-
 def _batch(world: World, first: int, n: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor]:
     stride = len(world) // n
     index = (first // n + torch.arange(n) * stride) % len(world)  # n different objects
@@ -131,6 +127,8 @@ def sample_grid(prior: TextToImagePrior, params: Params) -> None:
 def card(scores: dict[str, float], params: Params) -> str:
     """The model card."""
     facts = json.loads((FOLDER / "training.json").read_text())
+    percent = {name: f"{value:.1%}" for name, value in scores.items()}
+    kid, halves = f"{scores['kid_samples']:.4f}", f"{scores['kid_real_halves']:.4f}"
     return f"""# The toy prior
 
 A small Stable-Diffusion-shaped model of procedural toy objects, trained from nothing by this project's own pipeline
@@ -149,15 +147,25 @@ plain, dotted or striped, on white, grey or black; it knows nothing of the world
 Guidance {params.guidance_scale:g}, {params.steps} DDIM steps, seed {params.seed}; columns are azimuths of
 {", ".join(f"{a:.0f}" for a in AZIMUTHS_DEG)} degrees at 20 degrees of elevation.
 
-## Scores on {params.images} held-out renders (seeds never trained on)
+## Scores on held-out seeds, never trained on
 
 | what | value |
 |---|---|
-| autoencoder PSNR | {scores["vae_psnr_db"]:.2f} dB |
-| v-prediction error, right camera and caption | {scores["v_error_right_camera"]:.4f} |
+| autoencoder PSNR, over {params.captions} renders | {scores["vae_psnr_db"]:.2f} dB |
+| its colour difference (mean CIEDE2000) | {scores["vae_delta_e"]:.2f} |
+| v-prediction error over {params.images} renders, right camera and caption | {scores["v_error_right_camera"]:.4f} |
 | the same with the camera turned by 180° | {scores["v_error_opposite_camera"]:.4f} |
 | the same without a camera | {scores["v_error_no_camera"]:.4f} |
 | without camera and caption | {scores["v_error_no_caption"]:.4f} |
+
+One sample for each of {params.captions} captions, beside the real renders of the same captions, views and
+backgrounds; the judge is the toy scorer.
+
+| what | samples | real renders |
+|---|---|---|
+| nearest caption is the own | {percent["r_precision_samples"]} | {percent["r_precision_real"]} |
+| view word obeyed, kinds with a front | {percent["view_word_samples"]} | {percent["view_word_real"]} |
+| kernel distance to real renders (KID on the scorer's features) | {kid} | {halves} between halves |
 """
 
 

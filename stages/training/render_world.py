@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydantic import BaseModel, Field
 
 from prior3d.cameras import orbit_cameras
@@ -65,6 +66,7 @@ def _create(folder: Path, split: Split, objects: int, params: Params) -> None:
 
 
 def _render_chunk(folder: Path, split: Split, first: int, params: Params) -> int:
+    torch.set_num_threads(1)  # workers fill the cores; two threads each took seven times as long on a busy machine
     rgba = np.lib.format.open_memmap(folder / f"{split}.rgba.npy", mode="r+")
     views = np.lib.format.open_memmap(folder / f"{split}.views.npy", mode="r+")
     for index in range(first, first + CHUNK):

@@ -21,7 +21,7 @@ from torch import Tensor
 from prior3d.cameras import view_words
 from prior3d.priors.camera_embedding import CAMERA_DIM, camera_embedding
 from prior3d.toyworld.captions import full_caption
-from prior3d.toyworld.palette import BACKGROUNDS
+from prior3d.toyworld.palette import BACKGROUNDS, PATTERNS
 from prior3d.toyworld.renders import toy_orbit
 from stages.training.common import Trainer, World, composite, load_weights, read_params, report
 from stages.training.tokenizer import build_tokenizer
@@ -43,19 +43,25 @@ class Params(BaseModel, extra="forbid"):
     drop_camera: float = Field(0.15, ge=0, le=1)
     drop_view_word: float = Field(0.5, ge=0, le=1)
     drop_background: float = Field(0.1, ge=0, le=1)
+    patterned_share: float = Field(0.0, ge=0, le=1, description="samples drawn from patterned objects only")
     warm_start: bool = Field(False, description="begin with the weights that lie in data/priors/toy, not with noise")
     workers: int = Field(2, ge=1, description="processes, one thread each, that average their gradients")
     device: str = "cpu"
 
 
 class Latents:
-    """Latents of every image over every background, encoded when first asked for and then kept in memory."""
+    """Latents of every image over every background, encoded when first asked for and then kept in memory.
+
+    Attributes:
+        patterned: [m] places of the images whose captions end in a pattern's name.
+    """
 
     def __init__(self, vae: Any, world: World, device: str):
         self.vae, self.world, self.device = vae, world, device
         self.store = np.zeros((len(world), len(BACKGROUNDS), 4, 16, 16), np.float16)
         self.known = np.zeros((len(world), len(BACKGROUNDS)), bool)
         self.colours = torch.tensor(list(BACKGROUNDS.values()))
+        self.patterned = torch.tensor([i for i in range(len(world)) if world.caption(i).endswith(PATTERNS)])
 
     @torch.no_grad()
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
@@ -124,6 +130,9 @@ def draw_batch(
     """A training batch: latents [n, 4, 16, 16], captions [n], camera embeddings [n, CAMERA_DIM]."""
     world = latents.world
     image = torch.randint(len(world), (n,), generator=generator)
+    if params.patterned_share > 0:
+        patterned = latents.patterned[torch.randint(len(latents.patterned), (n,), generator=generator)]
+        image = torch.where(torch.rand(n, generator=generator) < params.patterned_share, patterned, image)
     background = torch.randint(len(BACKGROUNDS), (n,), generator=generator)
     views = torch.from_numpy(np.array(world.views[image.numpy()]))
     keep = torch.rand(n, 4, generator=generator) >= torch.tensor(

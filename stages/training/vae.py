@@ -7,11 +7,11 @@ latents keep the space smooth; afterwards the latents are whitened, and the whit
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from prior3d.toyworld.palette import BACKGROUNDS
@@ -29,13 +29,21 @@ class Params(BaseModel, extra="forbid"):
     crop: int = Field(32, ge=16, description="side of the crops that most of the training sees, in pixels")
     crop_share: float = Field(0.85, ge=0, le=1, description="share of the steps on crops; whole images behind it")
     chroma_weight: float = Field(4.0, ge=0, description="weight of the colour-difference error")
+    squared_weight: float = Field(0.0, ge=0, description="weight of the squared error, which is what PSNR measures")
     learning_rate: float = Field(2e-3, gt=0)
     channels: tuple[int, ...] = (16, 32, 64)
     latent_noise: float = Field(0.1, ge=0, description="standard deviation of the noise on training latents")
     mean_pull: float = Field(3e-4, ge=0, description="weight of the squared latent mean")
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy/vae")
+    decoder_only: bool = Field(False, description="leave the encoder as it is: models trained on its latents still fit")
     threads: int = Field(2, ge=1)
     device: str = "cpu"
+
+    @model_validator(mode="after")
+    def _decoder_has_an_encoder(self) -> Self:
+        if self.decoder_only and not self.warm_start:
+            raise ValueError("decoder_only trains the decoder of an encoder that is there: set warm_start too")
+        return self
 
 
 def main() -> None:
@@ -46,6 +54,9 @@ def main() -> None:
     vae = build(params.channels)
     if params.warm_start:
         load_weights(vae, OUT / "diffusion_pytorch_model.safetensors")
+    if params.decoder_only:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
     vae = vae.to(params.device, memory_format=torch.channels_last)
     trainer = Trainer(Path(".work/training/vae"), {"vae": vae}, params.learning_rate, params.steps, params.seed)
     world = World(Path("data/world"), "train")
@@ -63,7 +74,8 @@ def main() -> None:
             rate = (step + 1 - trainer.first) / (time.monotonic() - start)
             report(step=step, total=params.steps, loss=round(float(loss.detach()), 4), text=f"{rate:.1f} steps/s")
     vae = trainer.averaged("vae")
-    whiten(vae, torch.cat([_means(vae, sample_images(world, 64, generator).to(params.device)) for _ in range(24)]))
+    if not params.decoder_only:
+        whiten(vae, torch.cat([_means(vae, sample_images(world, 64, generator).to(params.device)) for _ in range(24)]))
     vae.to(torch.float16).save_pretrained(OUT)
     held_out = World(Path("data/world"), "held-out")
     report(step=params.steps, total=params.steps, text=f"held-out PSNR {psnr(vae.float(), held_out):.2f} dB")
@@ -103,7 +115,7 @@ def random_crop(images: Tensor, side: int, generator: torch.Generator) -> Tensor
 
 
 def reconstruction_loss(vae: Any, images: Tensor, params: Params, generator: torch.Generator) -> Tensor:
-    """L1 on pixels, twice L1 on 4x4 averages, L1 on image gradients and on chroma, and the pull of the mean to zero.
+    """L1 on pixels, twice L1 on 4x4 averages, L1 on image gradients and on chroma, squares, and the pull of the mean.
 
     Without the chroma term the model stays grey for a long time: most of the error is brightness.
     """
@@ -114,7 +126,7 @@ def reconstruction_loss(vae: Any, images: Tensor, params: Params, generator: tor
     loss = error.abs().mean() + 2 * F.avg_pool2d(error, 4).abs().mean()
     loss = loss + error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     chroma = F.avg_pool2d(torch.stack([error[:, 0] - error[:, 1], error[:, 2] - error[:, 1]], dim=1), 4)
-    loss = loss + params.chroma_weight * chroma.abs().mean()
+    loss = loss + params.chroma_weight * chroma.abs().mean() + params.squared_weight * error.square().mean()
     return loss + params.mean_pull * mean.square().mean()
 
 

@@ -1,0 +1,147 @@
+"""Scores of a text-to-image prior of toy objects against exact renders on held-out seeds.
+
+Every generated image has a real twin with the same caption, view and background, so that a figure can be read as a
+share of what real renders reach in front of the same judge, the toy scorer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prior3d.cameras import view_words
+from prior3d.priors.camera_embedding import camera_embedding
+from prior3d.priors.scorer import VIEW_WORDS, Scorer
+from prior3d.priors.text_to_image import TextToImagePrior
+from prior3d.toyworld.captions import full_caption
+from prior3d.toyworld.objects import kind_of_caption
+from prior3d.toyworld.palette import BACKGROUNDS
+from prior3d.toyworld.renders import toy_orbit
+from stages.training.common import World, composite
+
+N_CAPTIONS = 200
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out renders of objects whose captions all differ.
+
+    Attributes:
+        images: [n, 3, 64, 64] in [0, 1], over named backgrounds.
+        captions: [n] without view and background.
+        words: [n] view words.
+        backgrounds: [n] their names.
+        azimuth_deg, elevation_deg: [n].
+    """
+
+    images: Tensor
+    captions: list[str]
+    words: list[str]
+    backgrounds: list[str]
+    azimuth_deg: Tensor
+    elevation_deg: Tensor
+
+
+def held_out(world: World, n: int = N_CAPTIONS, seed: int = 0) -> HeldOut:
+    """Choose one render each of `n` different captions of a world, each over a drawn background.
+
+    Raises:
+        ValueError: the world has fewer different captions.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n_views = len(world) // len(world.captions)
+    first_of = {caption: i for i, caption in reversed(list(enumerate(world.captions)))}
+    if len(first_of) < n:
+        raise ValueError(f"the world has {len(first_of)} different captions, but {n} are asked for; render more")
+    order = torch.randperm(len(first_of), generator=generator)[:n].tolist()
+    objects = torch.tensor([list(first_of.values())[i] for i in order])
+    index = objects * n_views + torch.randint(n_views, (n,), generator=generator)
+    chosen = torch.randint(len(BACKGROUNDS), (n,), generator=generator)
+    images = composite(
+        torch.from_numpy(world.rgba[index.numpy()]), torch.tensor(list(BACKGROUNDS.values()))[chosen]
+    ).contiguous()
+    views = torch.from_numpy(np.array(world.views[index.numpy()]))
+    names = list(BACKGROUNDS)
+    return HeldOut(
+        images,
+        [world.caption(i) for i in index.tolist()],
+        view_words(toy_orbit(views[:, 0], views[:, 1])),
+        [names[i] for i in chosen.tolist()],
+        views[:, 0],
+        views[:, 1],
+    )
+
+
+@torch.no_grad()
+def samples(
+    prior: TextToImagePrior, real: HeldOut, guidance_scale: float, n_steps: int, seed: int = 0, at_once: int = 20
+) -> Tensor:
+    """What the prior draws for the captions, views and backgrounds of held-out renders: [n, 3, 64, 64]."""
+    generator, made = torch.Generator().manual_seed(seed), []
+    for first in range(0, len(real.captions), at_once):
+        part = slice(first, first + at_once)
+        texts = [
+            full_caption(*names)
+            for names in zip(real.captions[part], real.words[part], real.backgrounds[part], strict=True)
+        ]
+        camera = None
+        if prior.camera_conditioned:
+            camera = camera_embedding(real.azimuth_deg[part], real.elevation_deg[part])
+        made.append(
+            prior.sample(texts, camera, guidance_scale=guidance_scale, n_steps=n_steps, generator=generator).cpu()
+        )
+    return torch.cat(made)
+
+
+@torch.no_grad()
+def sample_scores(scorer: Scorer, real: HeldOut, drawn: Tensor) -> dict[str, float]:
+    """R-Precision among the captions, obeyed view words, and kernel distance, each beside that of the real renders."""
+    own = torch.arange(len(real.captions))
+    fronted = torch.tensor([kind_of_caption(caption).front for caption in real.captions])
+    wanted = torch.tensor([VIEW_WORDS.index(word) for word in real.words])
+    scores: dict[str, float] = {}
+    for name, images in (("samples", drawn), ("real", real.images)):
+        scores[f"r_precision_{name}"] = scorer.r_precision(images, own, real.captions)
+        named = scorer.view_logits(images).argmax(-1).cpu()
+        scores[f"view_word_{name}"] = float((named == wanted)[fronted].float().mean())
+    embedded = scorer.embed_images(real.images)
+    half = len(embedded) // 2
+    scores["kid_samples"] = kernel_distance(scorer.embed_images(drawn), embedded)
+    scores["kid_real_halves"] = kernel_distance(embedded[:half], embedded[half:])
+    return scores
+
+
+def kernel_distance(first: Tensor, second: Tensor) -> float:
+    """Squared maximum mean discrepancy of two sets of embeddings, unbiased, with KID's cubic kernel.
+
+    Bińkowski et al. 2018, eq. 4, with unit embeddings of the scorer scaled by the root of their width in place of
+    Inception's features, so that k(x, y) = (x . y / width + 1)^3 has the same form. It may come out below 0.
+
+    Args:
+        first: [n, width] unit.
+        second: [m, width] unit.
+    """
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a.double() @ b.double().T + 1) ** 3
+
+    n, m = len(first), len(second)
+    within_first, within_second = kernel(first, first), kernel(second, second)
+    same = (within_first.sum() - within_first.diagonal().sum()) / (n * (n - 1))
+    same = same + (within_second.sum() - within_second.diagonal().sum()) / (m * (m - 1))
+    return float(same - 2 * kernel(first, second).mean())
+
+
+@torch.no_grad()
+def autoencoder_scores(prior: TextToImagePrior, real: HeldOut, at_once: int = 20) -> dict[str, float]:
+    """Mean PSNR in dB and mean colour difference (CIEDE2000) of encoding and decoding held-out renders."""
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    decoded = torch.cat([prior.decode(prior.encode(part)).cpu() for part in real.images.split(at_once)])
+    error = (decoded - real.images).square().mean(dim=(1, 2, 3))
+    before, after = (rgb2lab(images.movedim(1, -1).numpy()) for images in (real.images, decoded))
+    return {
+        "vae_psnr_db": float((-10 * error.log10()).mean()),
+        "vae_delta_e": float(deltaE_ciede2000(before, after).mean()),
+    }
