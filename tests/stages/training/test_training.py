@@ -148,6 +148,28 @@ def test_whitening_changes_latents_and_keeps_reconstructions():
     assert spread.max() < 0.01
 
 
+def test_a_decoder_only_sitting_leaves_the_encoder_and_needs_one(tmp_path, monkeypatch):
+    from safetensors.torch import load_file
+
+    from stages.training import vae
+    from tests.toy_training import write_world
+
+    with pytest.raises(ValueError, match="set warm_start too"):
+        vae.Params(decoder_only=True)
+    write_world(tmp_path / "data/world")
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    build((8, 8, 8)).half().save_pretrained(vae.OUT)
+    before = load_file(vae.OUT / "diffusion_pytorch_model.safetensors")
+    settings = {"channels": [8, 8, 8], "steps": 2, "batch": 2, "crop": 16, "warm_start": True, "decoder_only": True}
+    (tmp_path / "params.yaml").write_text(json.dumps({"vae": settings | {"threads": 1}}))
+    monkeypatch.setattr(vae, "psnr", lambda vae, world: 0.0)
+    vae.main()
+    after = load_file(vae.OUT / "diffusion_pytorch_model.safetensors")
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+
+
 def test_rendering_the_world_goes_on_where_it_was(tmp_path, monkeypatch):
     pytest.importorskip("open3d")
     from stages.training import render_world
