@@ -184,7 +184,7 @@ def _cameras(world: PosedWorld, index: Tensor, device: str) -> Cameras:
 
 def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int) -> None:
     """Write the averaged weights as a diffusers-like folder in half precision, with the autoencoder they belong to."""
-    from prior3d.priors.views import save_epipolar
+    from prior3d.priors.views_loading import save_epipolar
 
     copy.deepcopy(trainer.averaged("unet")).half().save_pretrained(OUT / "unet")
     save_epipolar(trainer.averaged("epipolar"), OUT / "epipolar")
