@@ -26,7 +26,7 @@ def write_tiny_views(folder: Path, prediction_type: str = "v_prediction") -> Pat
     torch.manual_seed(1)
     UNet2DModel(
         sample_size=TINY.rays,
-        in_channels=4 + TINY.condition_channels,
+        in_channels=8 + TINY.features,
         out_channels=4,
         layers_per_block=1,
         block_out_channels=(8, 8),

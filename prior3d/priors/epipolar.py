@@ -64,11 +64,6 @@ class EpipolarConfig:
         """Rays along each side of a wanted view."""
         return self.image_size // self.patch
 
-    @property
-    def condition_channels(self) -> int:
-        """Channels of what a diffusion model is conditioned on: the features, and the colours as patches."""
-        return self.features + 3 * self.patch**2
-
 
 class EpipolarTransformer(nn.Module):
     """Posed pictures and wanted cameras in, a feature map and a regressed picture of each wanted view out."""
@@ -134,11 +129,6 @@ class EpipolarTransformer(nn.Module):
         seen = seen.view(query.views, config.rays, config.rays, config.width).permute(0, 3, 1, 2)
         decoded = self.decoder(seen.contiguous(memory_format=torch.channels_last))
         return self.features(decoded), functional.pixel_shuffle(self.colours(decoded), config.patch).sigmoid()
-
-    def condition(self, features: Tensor, pictures: Tensor) -> Tensor:
-        """What a diffusion model is given, [views, condition_channels, rays, rays]; no gradient to the pictures."""
-        patches = functional.pixel_unshuffle(pictures.detach() * 2 - 1, self.config.patch)
-        return torch.cat([features, patches], dim=1)
 
     def _rays(self, bundle: RayBundle, maps: Tensor, images: Tensor, cameras: Cameras, present: Tensor) -> Tensor:
         """One token a ray, [rays, width]: attention over views, over depth, and over views again.

@@ -56,6 +56,9 @@ class ViewsPrior:
     def features(self, images: Tensor, cameras: Cameras, query: Cameras) -> Tensor:
         """What the pictures tell about wanted views: [queries, channels, latent_size, latent_size], for `predict`.
 
+        They are the transformer's feature map and the latents of its picture; the latter are beyond the paper, and let
+        a small diffusion model begin with what regression knows.
+
         Args:
             images: [contexts, 3, image_size, image_size] in [0, 1], 1 to 10 of them, in any order.
             cameras: [contexts] theirs.
@@ -81,7 +84,7 @@ class ViewsPrior:
         found = []
         for first in range(0, query.views, QUERIES_AT_ONCE):
             features, pictures = self.epipolar(given, cameras, query[slice(first, first + QUERIES_AT_ONCE)])
-            found.append((self.epipolar.condition(features, pictures), pictures))
+            found.append((torch.cat([features, self.encode(pictures)], dim=1), pictures))
         conditions, regressed = zip(*found, strict=True)
         return torch.cat(conditions), torch.cat(regressed)
 

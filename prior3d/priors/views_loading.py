@@ -60,7 +60,7 @@ def check_views_folder(folder: Path) -> None:
     config = epipolar_config(folder / "epipolar")
     unet, vae = (loading._read_json(folder / name / "config.json") for name in ("unet", "vae"))
     found = (unet.get("in_channels"), unet.get("sample_size"))
-    expected = (vae.get("latent_channels", 4) + config.condition_channels, config.rays)
+    expected = (2 * vae.get("latent_channels", 4) + config.features, config.rays)  # noisy, features, regression
     if found != expected:
         raise Prior3dError(
             f"prior {folder}: its UNet takes {found[0]} channels of side {found[1]}, but vae/ and epipolar/ make "

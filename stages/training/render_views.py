@@ -9,15 +9,11 @@ import json
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from prior3d.cameras import orbit_cameras
-from prior3d.toyworld.captions import sample_views
 from prior3d.toyworld.objects import Split, sample_object
-from prior3d.toyworld.renders import render, toy_orbit
 from stages.training.common import read_params
+from stages.training.render_world import draw_object
 from stages.training.rendering import Arrays, render_split
 
 OUT = Path("data/views")
@@ -45,21 +41,11 @@ def main() -> None:
     }
     for split, (objects, views) in splits.items():
         arrays: Arrays = {"rgba": ((views, params.size, params.size, 4), "uint8"), "views": ((views, 2), "float32")}
-        draw = partial(draw_object, seed=params.seed, split=split, n_views=views, size=params.size)
+        rng_key = 4 if split == "train" else 5  # the world's renders of the same objects have other cameras
+        draw = partial(draw_object, seed=params.seed, split=split, rng_key=rng_key, n_views=views, size=params.size)
         render_split(OUT, split, objects, CHUNK, arrays, draw, params.workers)
         captions = [sample_object(params.seed, i, split).caption for i in range(objects)]
         (OUT / f"{split}.captions.json").write_text(json.dumps(captions))
-
-
-def draw_object(index: int, *, seed: int, split: Split, n_views: int, size: int) -> dict[str, NDArray]:
-    """One object's rows: `rgba` [n_views, size, size, 4] uint8 and `views` [n_views, 2] degrees."""
-    rng = np.random.default_rng([seed, 4 if split == "train" else 5, index])
-    azimuth_deg, elevation_deg = sample_views(rng, n_views)
-    cameras = orbit_cameras(toy_orbit(azimuth_deg, elevation_deg), size, size)
-    renders = render(sample_object(seed, index, split), cameras)
-    pixels = np.concatenate([renders.rgb, renders.mask[..., None]], axis=-1)
-    views = np.stack([azimuth_deg, elevation_deg], axis=1)
-    return {"rgba": np.round(pixels * 255).astype(np.uint8), "views": views}
 
 
 if __name__ == "__main__":

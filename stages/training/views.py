@@ -19,10 +19,14 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from prior3d.cameras import Cameras
+from prior3d.images import write_png
 from prior3d.priors.epipolar import EpipolarConfig, EpipolarTransformer
+from prior3d.priors.views import ViewsPrior
+from prior3d.priors.views_loading import save_epipolar
 from stages.training.common import Trainer, load_weights, read_params, report
 from stages.training.posed import Draw, PosedWorld, draw_scenes, toy_views
 from stages.training.text_to_image import TRAIN_TIMESTEPS, Latents, samples_seen
+from stages.training.view_scores import sheet, trials
 
 OUT, VAE, WORK = Path("data/priors/toy-views"), Path("data/priors/toy/vae"), Path(".work/training/views")
 CONTEXT_SHARES = (0.15, 0.3, 0.25, 0.1, 0.1, 0.1)  # of the steps with 1, 2, ... contexts; more of them cost more
@@ -43,6 +47,7 @@ class Params(BaseModel, extra="forbid"):
     regression_weight: float = Field(5.0, ge=0, description="of the Huber loss of the transformer's own picture")
     drop_condition: float = Field(0.1, ge=0, le=1)
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy-views, not with noise")
+    preview_steps: int = Field(500, ge=1, description="steps between two sheets of samples, preview.png")
     threads: int = Field(2, ge=1)
     device: str = "cpu"
 
@@ -84,7 +89,19 @@ def train(params: Params) -> None:
         if step % 20 == 0:
             text = f"v {means[0]:.4f}, colours {means[1]:.4f}, {samples / (time.monotonic() - start):.1f} views/s"
             report(step=step, total=params.steps, loss=round(sum(means), 4), text=text)
+        if (step + 1) % params.preview_steps == 0:
+            preview(trainer, vae, scheduler, world)
     save(trainer, scheduler, params, most)
+
+
+def preview(trainer: Trainer, vae: Any, scheduler: Any, world: PosedWorld) -> None:
+    """Write `preview.png` beside the checkpoint: what the averaged weights make of three scenes of the training."""
+    networks = {name: trainer.averaged(name) for name in ("unet", "epipolar")}
+    prior = ViewsPrior(**networks, vae=vae, scheduler=scheduler)
+    views = min(len(scene) for scene in world.scenes)
+    n_inputs = min(3, views - 1)
+    shown = trials(world, 3, views - n_inputs, seed=0, n_inputs=n_inputs)
+    write_png(WORK / "preview.png", sheet(prior, world, shown, n_inputs, n_steps=10, seed=0).clamp(0, 1).numpy())
 
 
 def build(params: Params, image_size: int) -> tuple[Any, EpipolarTransformer, Any]:
@@ -94,7 +111,7 @@ def build(params: Params, image_size: int) -> tuple[Any, EpipolarTransformer, An
     config = EpipolarConfig(image_size=image_size, width=params.width, depth_samples=params.depth_samples)
     unet = UNet2DModel(
         sample_size=config.rays,
-        in_channels=4 + config.condition_channels,
+        in_channels=8 + config.features,  # noisy latents, features, latents of the regressed picture
         out_channels=4,
         layers_per_block=1,
         block_out_channels=params.channels,
@@ -141,7 +158,9 @@ def both_losses(
     cameras, wanted = (_cameras(world, index, device) for index in (drawn.contexts, drawn.queries))
     features, pictures = models["epipolar"](contexts, cameras, wanted)
     truth = world.images(queries, drawn.query_background).to(device)
-    condition = models["epipolar"].condition(features, pictures)
+    with torch.no_grad():
+        regressed = latents.vae.encode(pictures.detach() * 2 - 1).latent_dist.mean
+    condition = torch.cat([features, regressed], dim=1)  # no gradient of this loss makes the picture anything but true
     clean = latents[queries, drawn.query_background]
     many = params.noises
     v = v_loss(
@@ -184,8 +203,6 @@ def _cameras(world: PosedWorld, index: Tensor, device: str) -> Cameras:
 
 def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int) -> None:
     """Write the averaged weights as a diffusers-like folder in half precision, with the autoencoder they belong to."""
-    from prior3d.priors.views_loading import save_epipolar
-
     copy.deepcopy(trainer.averaged("unet")).half().save_pretrained(OUT / "unet")
     save_epipolar(trainer.averaged("epipolar"), OUT / "epipolar")
     scheduler.save_pretrained(OUT / "scheduler")

@@ -63,13 +63,14 @@ def test_features_are_of_each_view_alone(prior):
     images, cameras = scene(2)
     _, wanted = scene(10, 20.0)
     features, regressed = prior.features_and_regression(images, cameras, wanted)
-    assert features.shape == (10, TINY.condition_channels, 8, 8) and not features.requires_grad
+    assert features.shape == (10, TINY.features + 4, 8, 8) and not features.requires_grad
+    torch.testing.assert_close(features[:, 4:], prior.encode(regressed), atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(prior.features(images, cameras, wanted[9]), features[9:], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(prior.regression(images, cameras, wanted[9]), regressed[9:], atol=1e-5, rtol=1e-4)
 
 
 def test_guidance_moves_away_from_no_condition(prior):
-    noisy, features = torch.randn(2, 4, 8, 8, generator=generator()), torch.randn(2, TINY.condition_channels, 8, 8)
+    noisy, features = torch.randn(2, 4, 8, 8, generator=generator()), torch.randn(2, TINY.features + 4, 8, 8)
     at = torch.tensor([500, 20])
     with_features, without = prior.predict(noisy, at, features), prior.predict(noisy, at, torch.zeros_like(features))
     guided = prior.predict(noisy, at, features, 3.0)
@@ -81,7 +82,7 @@ def test_velocities_become_noise(prior, folder):
     """An epsilon prior of the same weights gives its output itself: the two differ as the definition says."""
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("v_prediction", "epsilon"))
-    noisy, features = torch.randn(1, 4, 8, 8, generator=generator()), torch.zeros(1, TINY.condition_channels, 8, 8)
+    noisy, features = torch.randn(1, 4, 8, 8, generator=generator()), torch.zeros(1, TINY.features + 4, 8, 8)
     at = torch.tensor([400])
     v = load_views(folder, CPU).predict(noisy, at, features)
     alpha = prior.alphas_cumprod[400]
@@ -101,7 +102,7 @@ def test_noise_and_latents(prior):
     prior.decode(prior.encode(images)).sum().backward()
     assert images.grad.abs().sum() > 0
     with pytest.raises(Prior3dError, match="the list of timesteps is empty"):
-        prior.denoise(latents, [], torch.zeros(2, TINY.condition_channels, 8, 8))
+        prior.denoise(latents, [], torch.zeros(2, TINY.features + 4, 8, 8))
 
 
 def test_pictures_that_it_cannot_use(prior):
@@ -190,7 +191,7 @@ def test_parts_that_do_not_belong_together(folder):
     config = folder / "epipolar" / "config.json"
     content = json.loads(config.read_text())
     config.write_text(json.dumps(content | {"features": 5}))
-    with pytest.raises(Prior3dError, match="UNet takes 56 channels of side 8, but .* make 57 of side 8"):
+    with pytest.raises(Prior3dError, match="UNet takes 12 channels of side 8, but .* make 13 of side 8"):
         load_views(folder, CPU)
     config.write_text(json.dumps({k: v for k, v in content.items() if k != "width"} | {"breadth": 16}))
     with pytest.raises(Prior3dError, match=r"lacks \['width'\] and has unknown \['breadth'\]"):
