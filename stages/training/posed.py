@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prior3d.cameras import Cameras, orbit_cameras
+from prior3d.co3d import read_co3d
 from prior3d.errors import Prior3dError
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
@@ -43,6 +44,15 @@ def toy_views(folder: Path, split: str) -> PosedWorld:
     views, size = torch.from_numpy(world.views), world.rgba.shape[1]
     cameras = orbit_cameras(toy_orbit(views[:, 0], views[:, 1]), size, size)
     return PosedWorld(world.rgba, cameras, list(torch.arange(len(world)).chunk(len(world.captions))))
+
+
+def co3d_views(folder: Path, size: int) -> PosedWorld:
+    """The sequences of a category in CO3Dv2's layout, cut out at `size` pixels."""
+    sequences = read_co3d(folder, size)
+    c2w, fov_deg = (torch.cat([getattr(s.cameras, name) for s in sequences]) for name in ("c2w", "fov_deg"))
+    scenes = list(torch.arange(len(c2w)).split([s.cameras.views for s in sequences]))
+    rgba = np.concatenate([s.rgba for s in sequences])
+    return PosedWorld(rgba, Cameras(c2w, fov_deg, size, size), scenes)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def novel_view_scores(
         closest = (wanted.c2w[:, :3, 2] @ cameras.c2w[:, :3, 2].T).argmax(dim=1)
         found["nearest"].append(given[closest])
         truths.append(truth)
-    scores = {}
+    scores: dict[str, float] = {}
     for what, images in found.items():
         values = mean_scores(torch.cat(images), torch.cat(truths))
         scores |= {f"{what}_{name}_{n_inputs}": value for name, value in values.items()}

@@ -11,11 +11,11 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as functional
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -24,7 +24,7 @@ from prior3d.priors.epipolar import EpipolarConfig, EpipolarTransformer
 from prior3d.priors.views import ViewsPrior
 from prior3d.priors.views_loading import save_epipolar
 from stages.training.common import Trainer, load_weights, read_params, report
-from stages.training.posed import Draw, PosedWorld, draw_scenes, toy_views
+from stages.training.posed import Draw, PosedWorld, co3d_views, draw_scenes, toy_views
 from stages.training.text_to_image import TRAIN_TIMESTEPS, Latents, samples_seen
 from stages.training.view_scores import sheet, trials
 
@@ -36,6 +36,8 @@ class Params(BaseModel, extra="forbid"):
     """How the views prior is trained."""
 
     seed: int = 0
+    data: str | None = Field(None, description="a category of your own in CO3Dv2's layout; None: the toy world's views")
+    out: str = Field(str(OUT), description="folder of the prior; name another one with data of your own")
     steps: int = Field(20_000, ge=1)
     scenes: int = Field(2, ge=1, description="a step")
     queries: int = Field(4, ge=1, description="wanted views of each scene; fewer where contexts leave fewer pictures")
@@ -51,6 +53,18 @@ class Params(BaseModel, extra="forbid"):
     threads: int = Field(2, ge=1)
     device: str = "cpu"
 
+    @model_validator(mode="after")
+    def own_data_has_its_own_prior(self) -> Self:
+        """Keep the embedded prior from being overwritten."""
+        if self.data is not None and Path(self.out) == OUT:
+            raise ValueError(f"views: data {self.data} would overwrite the embedded prior {OUT}; set out as well")
+        return self
+
+    @property
+    def work(self) -> Path:
+        """Where checkpoints lie, another place for every prior."""
+        return WORK if Path(self.out) == OUT else WORK.with_name(f"views-{Path(self.out).name}")
+
 
 def main() -> None:
     """Train with the parameters of `params.yaml`."""
@@ -64,18 +78,21 @@ def train(params: Params) -> None:
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)  # only the initial weights use the global generator
     torch.set_flush_denormal(True)
-    world = toy_views(Path("data/views"), "train")
-    unet, epipolar, scheduler = build(params, world.rgba.shape[1])
-    samples_before = 0
+    vae = AutoencoderKL.from_pretrained(VAE, torch_dtype=torch.float32).to(params.device).eval()
+    size: int = vae.config.sample_size
+    world = toy_views(Path("data/views"), "train") if params.data is None else co3d_views(Path(params.data), size)
+    unet, epipolar, scheduler = build(params, size)
+    out, samples_before = Path(params.out), 0
     if params.warm_start:
-        samples_before = samples_seen(OUT)
-        load_weights(unet, OUT / "unet/diffusion_pytorch_model.safetensors")
-        load_weights(epipolar, OUT / "epipolar/model.safetensors")
+        samples_before = samples_seen(out)
+        load_weights(unet, out / "unet/diffusion_pytorch_model.safetensors")
+        load_weights(epipolar, out / "epipolar/model.safetensors")
     models = {name: model.to(params.device) for name, model in (("unet", unet), ("epipolar", epipolar))}
     unet.to(memory_format=torch.channels_last)
-    vae = AutoencoderKL.from_pretrained(VAE, torch_dtype=torch.float32).to(params.device).eval()
     latents = Latents(vae, cast(Any, world), params.device)  # which needs only its pictures
-    trainer = Trainer(WORK, models, params.learning_rate, params.steps, params.seed, samples_before=samples_before)
+    trainer = Trainer(
+        params.work, models, params.learning_rate, params.steps, params.seed, samples_before=samples_before
+    )
     start, means, samples = time.monotonic(), [0.0, 0.0], 0
     most = max(len(scene) for scene in world.scenes)
     for step in trainer.steps():
@@ -90,18 +107,18 @@ def train(params: Params) -> None:
             text = f"v {means[0]:.4f}, colours {means[1]:.4f}, {samples / (time.monotonic() - start):.1f} views/s"
             report(step=step, total=params.steps, loss=round(sum(means), 4), text=text)
         if (step + 1) % params.preview_steps == 0:
-            preview(trainer, vae, scheduler, world)
+            preview(trainer, vae, scheduler, world, params.work)
     save(trainer, scheduler, params, most)
 
 
-def preview(trainer: Trainer, vae: Any, scheduler: Any, world: PosedWorld) -> None:
+def preview(trainer: Trainer, vae: Any, scheduler: Any, world: PosedWorld, folder: Path) -> None:
     """Write `preview.png` beside the checkpoint: what the averaged weights make of three scenes of the training."""
     networks = {name: trainer.averaged(name) for name in ("unet", "epipolar")}
     prior = ViewsPrior(**networks, vae=vae, scheduler=scheduler)
     views = min(len(scene) for scene in world.scenes)
     n_inputs = min(3, views - 1)
-    shown = trials(world, 3, views - n_inputs, seed=0, n_inputs=n_inputs)
-    write_png(WORK / "preview.png", sheet(prior, world, shown, n_inputs, n_steps=10, seed=0).clamp(0, 1).numpy())
+    shown = trials(world, 3, min(6, views - n_inputs), seed=0, n_inputs=n_inputs)
+    write_png(folder / "preview.png", sheet(prior, world, shown, n_inputs, n_steps=10, seed=0).clamp(0, 1).numpy())
 
 
 def build(params: Params, image_size: int) -> tuple[Any, EpipolarTransformer, Any]:
@@ -203,10 +220,11 @@ def _cameras(world: PosedWorld, index: Tensor, device: str) -> Cameras:
 
 def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int) -> None:
     """Write the averaged weights as a diffusers-like folder in half precision, with the autoencoder they belong to."""
-    copy.deepcopy(trainer.averaged("unet")).half().save_pretrained(OUT / "unet")
-    save_epipolar(trainer.averaged("epipolar"), OUT / "epipolar")
-    scheduler.save_pretrained(OUT / "scheduler")
-    shutil.copytree(VAE, OUT / "vae", dirs_exist_ok=True)
+    out = Path(params.out)
+    copy.deepcopy(trainer.averaged("unet")).half().save_pretrained(out / "unet")
+    save_epipolar(trainer.averaged("epipolar"), out / "epipolar")
+    scheduler.save_pretrained(out / "scheduler")
+    shutil.copytree(VAE, out / "vae", dirs_exist_ok=True)
     index = {
         "_class_name": "ViewsPrior",
         "epipolar": ["prior3d.priors.epipolar", "EpipolarTransformer"],
@@ -214,11 +232,11 @@ def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int) -
         "unet": ["diffusers", "UNet2DModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
-    (OUT / "model_index.json").write_text(json.dumps(index, indent=2))
+    (out / "model_index.json").write_text(json.dumps(index, indent=2))
     samples = params.scenes * sum(step_sizes(params, step, most_pictures)[1] for step in range(trainer.step + 1))
     facts = {"steps": trainer.step + 1, "samples": samples, "params": params.model_dump()}
     facts |= {"samples_before": trainer.samples_before}  # of the weights that a warm start began with
-    (OUT / "training.json").write_text(json.dumps(facts, indent=2))
+    (out / "training.json").write_text(json.dumps(facts, indent=2))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from prior3d.metrics import ssim
 from prior3d.priors.views_loading import load_views
 from prior3d.toyworld.renders import toy_orbit
 from stages.training import views, views_card
-from stages.training.posed import PosedWorld, draw_scenes, toy_views
+from stages.training.posed import PosedWorld, co3d_views, draw_scenes, toy_views
 from stages.training.view_scores import mean_scores, novel_view_scores, sheet, trials
+from tests.tiny_co3d import write_category
 from tests.tiny_views import write_tiny_vae
 
 TINY = views.Params(
@@ -164,6 +165,25 @@ def test_a_stopped_training_ends_in_the_same_bits(workplace, tmp_path, monkeypat
 
 def checkpointing_at_once(init):
     return lambda *args, **kwargs: init(*args, **kwargs | {"seconds_between_checkpoints": 0})
+
+
+def test_a_category_of_ones_own(workplace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/priors").mkdir(parents=True)
+    (tmp_path / "data/priors/toy").symlink_to(workplace / "data/priors/toy")
+    write_category(tmp_path / "ball")
+    with pytest.raises(ValueError, match="would overwrite the embedded prior data/priors/toy-views; set out"):
+        views.Params(data="ball")
+    own = views.Params(**TINY.model_dump() | {"steps": 1, "data": "ball", "out": "data/priors/balls"})
+    views.train(own)
+    prior = load_views(tmp_path / "data/priors/balls", torch.device("cpu"))
+    world = co3d_views(tmp_path / "ball", 32)
+    assert [len(scene) for scene in world.scenes] == [5]
+    images = world.images(torch.arange(3), torch.zeros(3, dtype=torch.long))
+    made = prior.regression(images, world.cameras[slice(0, 3)], world.cameras[4])
+    assert made.shape == (1, 3, 32, 32)
+    assert (tmp_path / ".work/training/views-balls/checkpoint.pt").is_file()
+    assert not (tmp_path / "data/priors/toy-views").exists()
 
 
 def test_scores_and_card(workplace, monkeypatch):
