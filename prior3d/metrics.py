@@ -14,3 +14,15 @@ def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
     a, b = np.asarray(first) > 0.5, np.asarray(second) > 0.5
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else 1.0
+
+
+def ssim(first: np.ndarray, second: np.ndarray) -> float:
+    """Structural similarity of pictures [height, width, 3] in [0, 1] (Wang et al. 2004: a Gaussian of 1.5 pixels)."""
+    from skimage.metrics import structural_similarity
+
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    return float(
+        structural_similarity(
+            a, b, channel_axis=-1, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+    )

@@ -58,14 +58,15 @@ class Latents:
 
     def __init__(self, vae: Any, world: World, device: str):
         self.vae, self.world, self.device = vae, world, device
-        self.store = np.zeros((len(world), len(BACKGROUNDS), 4, 16, 16), np.float16)
+        side = world.rgba.shape[1] // 4
+        self.store = np.zeros((len(world), len(BACKGROUNDS), 4, side, side), np.float16)
         self.known = np.zeros((len(world), len(BACKGROUNDS)), bool)
         self.colours = torch.tensor(list(BACKGROUNDS.values()))
         self.patterned = torch.tensor([i for i in range(len(world)) if world.caption(i).endswith(PATTERNS)])
 
     @torch.no_grad()
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
-        """Latents [n, 4, 16, 16] of images [n] over backgrounds [n]."""
+        """Latents [n, 4, side, side] of images [n] over backgrounds [n]."""
         image, background = (part.numpy() for part in index)
         latents = torch.from_numpy(self.store[image, background].astype(np.float32))
         missing = np.flatnonzero(~self.known[image, background])

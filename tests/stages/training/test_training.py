@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -170,25 +171,23 @@ def test_a_decoder_only_sitting_leaves_the_encoder_and_needs_one(tmp_path, monke
     assert changed == {"decoder", "post_quant_conv"}
 
 
-def test_rendering_the_world_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_rendering_a_world_goes_on_where_it_was(tmp_path):
     pytest.importorskip("open3d")
-    from stages.training import render_world
+    from stages.training.render_world import draw_object
+    from stages.training.rendering import render_split
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(render_world, "CHUNK", 2)
-    params = render_world.Params.model_construct(
-        seed=0, train_objects=4, held_out_objects=2, views_per_object=2, size=16, workers=1
-    )
-    folder = tmp_path / "world"
-    folder.mkdir()
-    render_world._create(folder, "train", 4, params)
-    (folder / "train.chunks").mkdir()
-    render_world._render_chunk(folder, "train", 2, params)
-    rgba = np.load(folder / "train.rgba.npy")
+    arrays = {"rgba": ((2, 16, 16, 4), "uint8"), "views": ((2, 2), "float32")}
+    draw = partial(draw_object, seed=0, split="train", rng_key=2, n_views=2, size=16)
+    marks = tmp_path / "train.chunks"
+    marks.mkdir()
+    (marks / "0").touch()  # as if the first chunk had been rendered, and then lost
+    render_split(tmp_path, "train", 4, 2, arrays, draw, workers=1)
+    rgba = np.load(tmp_path / "train.rgba.npy")
     assert not rgba[:4].any() and rgba[4:].any(axis=(1, 2, 3)).all()
-    render_world._create(folder, "train", 4, params)
-    assert np.array_equal(np.load(folder / "train.rgba.npy"), rgba), "what was rendered must not be lost"
-    render_world._render_chunk(folder, "train", 0, params)
-    (folder / "train.captions.json").write_text('["one", "two", "three", "four"]')
-    world = World(folder, "train")
-    assert len(world) == 8 and world.caption(5) == "three" and np.array_equal(world.rgba[4:], rgba[4:])
+    (marks / "0").unlink()
+    render_split(tmp_path, "train", 4, 2, arrays, draw, workers=1)
+    (tmp_path / "train.captions.json").write_text('["one", "two", "three", "four"]')
+    world = World(tmp_path, "train")
+    assert len(world) == 8 and world.caption(5) == "three"
+    assert np.array_equal(world.rgba[4:], rgba[4:]), "what was rendered must not be lost"
+    assert np.array_equal(world.rgba[2:4], draw(1)["rgba"]) and np.allclose(world.views[2:4], draw(1)["views"])

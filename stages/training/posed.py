@@ -1,0 +1,98 @@
+"""Scenes of many posed pictures each, and what a step of training draws from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prior3d.cameras import Cameras, orbit_cameras
+from prior3d.co3d import read_co3d
+from prior3d.errors import Prior3dError
+from prior3d.toyworld.palette import BACKGROUNDS
+from prior3d.toyworld.renders import toy_orbit
+from stages.training.common import World, composite
+
+
+class PosedWorld:
+    """Pictures with their cameras, grouped by scenes.
+
+    Attributes:
+        rgba: [n, size, size, 4] uint8, premultiplied.
+        cameras: [n].
+        scenes: for each scene the numbers of its pictures.
+    """
+
+    def __init__(self, rgba: NDArray[np.uint8], cameras: Cameras, scenes: list[Tensor]):
+        """Take pictures; every camera's size is theirs."""
+        self.rgba, self.cameras, self.scenes = rgba, cameras, scenes
+        self.colours = torch.tensor(list(BACKGROUNDS.values()))
+
+    def __len__(self) -> int:
+        return len(self.rgba)
+
+    def images(self, index: Tensor, background: Tensor) -> Tensor:
+        """Pictures [n] over named backgrounds [n], by their number: [n, 3, size, size] in [0, 1]."""
+        return composite(torch.from_numpy(self.rgba[index.numpy()]), self.colours[background])
+
+
+def toy_views(folder: Path, split: str) -> PosedWorld:
+    """The toy objects of one split, as the stage render_views leaves them."""
+    world = World(folder, split)
+    views, size = torch.from_numpy(world.views), world.rgba.shape[1]
+    cameras = orbit_cameras(toy_orbit(views[:, 0], views[:, 1]), size, size)
+    return PosedWorld(world.rgba, cameras, list(torch.arange(len(world)).chunk(len(world.captions))))
+
+
+def co3d_views(folder: Path, size: int) -> PosedWorld:
+    """The sequences of a category in CO3Dv2's layout, cut out at `size` pixels."""
+    sequences = read_co3d(folder, size)
+    c2w, fov_deg = (torch.cat([getattr(s.cameras, name) for s in sequences]) for name in ("c2w", "fov_deg"))
+    scenes = list(torch.arange(len(c2w)).split([s.cameras.views for s in sequences]))
+    rgba = np.concatenate([s.rgba for s in sequences])
+    return PosedWorld(rgba, Cameras(c2w, fov_deg, size, size), scenes)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Numbers of pictures of one step: contexts [scenes, contexts], queries [scenes, queries], background [scenes]."""
+
+    contexts: Tensor
+    queries: Tensor
+    background: Tensor
+
+    def context_images(self, world: PosedWorld) -> Tensor:
+        """[scenes, contexts, 3, size, size]."""
+        n = self.contexts.shape[1]
+        images = world.images(self.contexts.flatten(), self.background.repeat_interleave(n))
+        return images.view(-1, n, *images.shape[1:])
+
+    @property
+    def query_background(self) -> Tensor:
+        """[scenes * queries]."""
+        return self.background.repeat_interleave(self.queries.shape[1])
+
+
+def draw_scenes(world: PosedWorld, n_scenes: int, n_contexts: int, n_queries: int, generator: torch.Generator) -> Draw:
+    """Draw scenes, and from each contexts and queries that are different pictures: no query is ever a context.
+
+    Raises:
+        Prior3dError: no scene has as many pictures.
+    """
+    enough = [scene for scene in world.scenes if len(scene) >= n_contexts + n_queries]
+    if not enough:
+        most = max((len(scene) for scene in world.scenes), default=0)
+        raise Prior3dError(
+            f"training pictures: {n_contexts} contexts and {n_queries} queries are drawn from a scene, but the largest "
+            f"has {most} pictures; give scenes of more pictures, or lower contexts or queries"
+        )
+    contexts, queries = [], []
+    for number in torch.randint(len(enough), (n_scenes,), generator=generator).tolist():
+        scene = enough[number]
+        order = scene[torch.randperm(len(scene), generator=generator)]
+        contexts.append(order[:n_contexts])
+        queries.append(order[n_contexts : n_contexts + n_queries])
+    background = torch.randint(len(BACKGROUNDS), (n_scenes,), generator=generator)
+    return Draw(torch.stack(contexts), torch.stack(queries), background)

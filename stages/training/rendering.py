@@ -1,0 +1,65 @@
+"""What the stages that render worlds share: arrays on disk, filled chunk by chunk by several processes.
+
+Whole chunks survive a kill: each leaves a mark, and the next run renders only what has none.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.training.common import report
+
+Arrays = dict[str, tuple[tuple[int, ...], str]]  # name to the shape of one object's rows, and the element type
+Draw = Callable[[int], dict[str, NDArray]]  # an object's number to its rows of every array
+
+
+def render_split(folder: Path, split: str, objects: int, chunk: int, arrays: Arrays, draw: Draw, workers: int) -> None:
+    """Fill `{split}.{name}.npy` with the rows of every object, in its order; an object has arrays[name][0][0] rows.
+
+    Args:
+        folder: where the arrays and the marks `{split}.chunks/` lie.
+        split: the first part of their names.
+        objects: how many, a multiple of `chunk`.
+        chunk: objects between two marks.
+        arrays: what is stored.
+        draw: renders one object; it is sent to other processes, so it is a module's function or a partial of one.
+        workers: processes.
+    """
+    marks = folder / f"{split}.chunks"
+    marks.mkdir(parents=True, exist_ok=True)
+    for name, (shape, dtype) in arrays.items():
+        path = folder / f"{split}.{name}.npy"
+        if not path.exists():
+            whole = (objects * shape[0], *shape[1:])
+            np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=whole).flush()
+    left = [first for first in range(0, objects, chunk) if not (marks / str(first)).exists()]
+    start = time.monotonic()
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(_fill, folder, split, first, chunk, draw) for first in left]
+        for done, job in enumerate(jobs):
+            rows = job.result()
+            rate = (done + 1) * rows / (time.monotonic() - start)
+            report(step=left[done] + chunk, total=objects, text=f"{split}: {rate:.0f} images/s")
+
+
+def _fill(folder: Path, split: str, first: int, chunk: int, draw: Draw) -> int:
+    """Render one chunk and mark it; the number of rows of one of its arrays."""
+    import torch
+
+    torch.set_num_threads(1)  # the workers fill the cores; two threads each took seven times as long on a busy machine
+    files: dict[str, np.memmap] = {}
+    rows = 0
+    for index in range(first, first + chunk):
+        for name, values in draw(index).items():
+            if name not in files:
+                files[name] = np.lib.format.open_memmap(folder / f"{split}.{name}.npy", mode="r+")
+            files[name][index * len(values) : (index + 1) * len(values)] = values
+            rows = chunk * len(values)
+    for file in files.values():
+        file.flush()
+    (folder / f"{split}.chunks" / str(first)).touch()
+    return rows
