@@ -6,8 +6,8 @@ object; image i shows object i // views_per_object. Whole chunks survive a kill:
 """
 
 import json
-import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from prior3d.cameras import orbit_cameras
 from prior3d.toyworld.captions import sample_views
 from prior3d.toyworld.objects import Split, sample_object
 from prior3d.toyworld.renders import render, toy_orbit
-from stages.training.common import read_params, report
+from stages.training.chunks import create_arrays, render_chunks
+from stages.training.common import read_params
 
 CHUNK = 200  # objects a worker renders between two marks on disk
 
@@ -38,36 +39,24 @@ def main() -> None:
     params = read_params("render_world", Params)
     folder = Path("data/world")
     folder.mkdir(parents=True, exist_ok=True)
-    start, done_images = time.monotonic(), 0
+    splits: dict[Split, int] = {"held-out": params.held_out_objects, "train": params.train_objects}
     with ProcessPoolExecutor(params.workers) as pool:
-        splits: dict[Split, int] = {"held-out": params.held_out_objects, "train": params.train_objects}
         for split, objects in splits.items():
-            _create(folder, split, objects, params)
-            marks = folder / f"{split}.chunks"
-            marks.mkdir(exist_ok=True)
-            left = [first for first in range(0, objects, CHUNK) if not (marks / str(first)).exists()]
-            for first in (
-                pool.map(_render_chunk, *zip(*[(folder, split, f, params) for f in left], strict=True)) if left else []
-            ):
-                done_images += CHUNK * params.views_per_object
-                rate = done_images / (time.monotonic() - start)
-                report(step=first + CHUNK, total=objects, text=f"{split}: {rate:.0f} images/s")
+            n = objects * params.views_per_object
+            create_arrays(
+                folder, split, {"rgba": ((n, params.size, params.size, 4), "uint8"), "views": ((n, 2), "float32")}
+            )
+            chunk = partial(render_chunk, folder, split, params, CHUNK)
+            render_chunks(pool, folder, split, objects, CHUNK, chunk, params.views_per_object)
             captions = [sample_object(params.seed, i, split).caption for i in range(objects)]
             (folder / f"{split}.captions.json").write_text(json.dumps(captions))
 
 
-def _create(folder: Path, split: Split, objects: int, params: Params) -> None:
-    n = objects * params.views_per_object
-    for name, shape, dtype in (("rgba", (n, params.size, params.size, 4), "uint8"), ("views", (n, 2), "float32")):
-        path = folder / f"{split}.{name}.npy"
-        if not path.exists():
-            np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
-
-
-def _render_chunk(folder: Path, split: Split, first: int, params: Params) -> int:
+def render_chunk(folder: Path, split: Split, params: Params, chunk: int, first: int) -> None:
+    """Write the renders of objects `first` to `first + chunk` into the arrays."""
     rgba = np.lib.format.open_memmap(folder / f"{split}.rgba.npy", mode="r+")
     views = np.lib.format.open_memmap(folder / f"{split}.views.npy", mode="r+")
-    for index in range(first, first + CHUNK):
+    for index in range(first, first + chunk):
         rng = np.random.default_rng([params.seed, 2 if split == "train" else 3, index])
         azimuth_deg, elevation_deg = sample_views(rng, params.views_per_object)
         cameras = orbit_cameras(toy_orbit(azimuth_deg, elevation_deg), params.size, params.size)
@@ -78,8 +67,6 @@ def _render_chunk(folder: Path, split: Split, first: int, params: Params) -> int
         views[here] = np.stack([azimuth_deg, elevation_deg], axis=1)
     rgba.flush()
     views.flush()
-    (folder / f"{split}.chunks" / str(first)).touch()
-    return first
 
 
 if __name__ == "__main__":

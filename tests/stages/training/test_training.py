@@ -148,25 +148,34 @@ def test_whitening_changes_latents_and_keeps_reconstructions():
     assert spread.max() < 0.01
 
 
-def test_rendering_the_world_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_rendering_the_world_goes_on_where_it_was(tmp_path):
     pytest.importorskip("open3d")
     from stages.training import render_world
+    from stages.training.chunks import create_arrays
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(render_world, "CHUNK", 2)
-    params = render_world.Params.model_construct(
-        seed=0, train_objects=4, held_out_objects=2, views_per_object=2, size=16, workers=1
-    )
-    folder = tmp_path / "world"
-    folder.mkdir()
-    render_world._create(folder, "train", 4, params)
-    (folder / "train.chunks").mkdir()
-    render_world._render_chunk(folder, "train", 2, params)
+    params = render_world.Params.model_construct(seed=0, views_per_object=2, size=16)
+    folder, arrays = tmp_path, {"rgba": ((8, 16, 16, 4), "uint8"), "views": ((8, 2), "float32")}
+    create_arrays(folder, "train", arrays)
+    render_world.render_chunk(folder, "train", params, 2, 2)
     rgba = np.load(folder / "train.rgba.npy")
     assert not rgba[:4].any() and rgba[4:].any(axis=(1, 2, 3)).all()
-    render_world._create(folder, "train", 4, params)
+    create_arrays(folder, "train", arrays)
     assert np.array_equal(np.load(folder / "train.rgba.npy"), rgba), "what was rendered must not be lost"
-    render_world._render_chunk(folder, "train", 0, params)
+    render_world.render_chunk(folder, "train", params, 2, 0)
     (folder / "train.captions.json").write_text('["one", "two", "three", "four"]')
     world = World(folder, "train")
     assert len(world) == 8 and world.caption(5) == "three" and np.array_equal(world.rgba[4:], rgba[4:])
+
+
+def test_chunks_that_bear_a_mark_are_not_rendered_again(tmp_path, capsys):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from stages.training.chunks import render_chunks
+
+    done = []
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as pool:
+            (tmp_path / "train.chunks").mkdir(exist_ok=True)
+            (tmp_path / "train.chunks" / "2").touch()
+            render_chunks(pool, tmp_path, "train", 6, 2, done.append, 3)
+    assert done == [0, 4] and '"step": 6, "total": 6' in capsys.readouterr().out
