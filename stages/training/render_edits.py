@@ -54,6 +54,14 @@ def main() -> None:
             )
 
 
+def render_here(folder: Path, split: Split, edits: int, params: Params) -> None:
+    """Render a split with this process alone."""
+    n = edits * params.views_per_edit * 2
+    create_arrays(folder, split, {"rgba": ((n, params.size, params.size, 4), "uint8"), "views": ((n, 2), "float32")})
+    render_chunk(folder, split, params, edits, 0)
+    (folder / f"{split}.edits.json").write_text(json.dumps([record(params.seed, i, split) for i in range(edits)]))
+
+
 def record(seed: int, index: int, split: Split) -> dict[str, str]:
     """What is said of an edit."""
     edit = sample_edit(seed, index, split)

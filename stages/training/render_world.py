@@ -52,6 +52,15 @@ def main() -> None:
             (folder / f"{split}.captions.json").write_text(json.dumps(captions))
 
 
+def render_here(folder: Path, split: Split, objects: int, params: Params) -> None:
+    """Render a split with this process alone."""
+    n = objects * params.views_per_object
+    create_arrays(folder, split, {"rgba": ((n, params.size, params.size, 4), "uint8"), "views": ((n, 2), "float32")})
+    render_chunk(folder, split, params, objects, 0)
+    captions = [sample_object(params.seed, i, split).caption for i in range(objects)]
+    (folder / f"{split}.captions.json").write_text(json.dumps(captions))
+
+
 def render_chunk(folder: Path, split: Split, params: Params, chunk: int, first: int) -> None:
     """Write the renders of objects `first` to `first + chunk` into the arrays."""
     rgba = np.lib.format.open_memmap(folder / f"{split}.rgba.npy", mode="r+")
