@@ -171,9 +171,10 @@ def _texts(known: Known, args: argparse.Namespace) -> list[str]:
     }.get(known.role)
     if needed is None:
         raise Prior3dError(f"prior {known.name} is a {known.role}, which samples nothing")
-    for name in ("prompt", "instruction", "image", "mask"):
-        if name in needed and not getattr(args, name):
+    for name in needed:
+        if not getattr(args, name):
             raise Prior3dError(f"--{name} is missing: prior {known.name} ({known.role}) takes --{', --'.join(needed)}")
+    for name in ("prompt", "instruction", "image", "mask"):
         if name not in needed and getattr(args, name):
             raise Prior3dError(f"--{name} means nothing to prior {known.name} ({known.role}); leave it out")
     option = needed[0]

@@ -107,10 +107,11 @@ def half_masked(world: World, n: int, seed: int) -> tuple[Tensor, Tensor, list[s
     return images, masks, captions, camera_embedding(views[:, 0], views[:, 1]), alpha[:, None]
 
 
-def demonstration(prior: InpaintingPrior, world: World, n: int = 10, seed: int = 1) -> Tensor:
+def demonstration(prior: InpaintingPrior, world: World, n: int = 10, n_steps: int = 20, seed: int = 1) -> Tensor:
     """A picture [3, 3 h, n w]: half-masked objects, what the prior makes of them, what they were."""
     images, masks, captions, camera, _ = half_masked(world, n, seed)
-    filled = prior.inpaint(images, masks, captions, camera, generator=torch.Generator().manual_seed(seed)).cpu()
+    generator = torch.Generator().manual_seed(seed)
+    filled = prior.inpaint(images, masks, captions, camera, generator=generator, n_steps=n_steps).cpu()
     rows = (torch.where(masks > 0, 0.5, images), filled, images)
     return torch.cat([torch.cat(list(row), dim=-1) for row in rows], dim=-2)
 

@@ -120,11 +120,13 @@ def held_out_edits(
     return before, after, instructions, camera_embedding(views[:, 0], views[:, 1]), alpha
 
 
-def demonstration(prior: InstructPrior, edits: Edits, n: int = 10, seed: int = 1) -> Tensor:
+def demonstration(prior: InstructPrior, edits: Edits, n: int = 10, n_steps: int = 20, seed: int = 1) -> Tensor:
     """A picture [3, 3 h, n w]: held-out objects, what the prior makes of them, the exact edits."""
     before, after, instructions, camera, _ = held_out_edits(edits, n, seed, ("colour", "pattern", "category"))
     generator = torch.Generator().manual_seed(seed)
-    edited = prior.edit(before, before, instructions, camera, generator=generator, guidance_scale=3.0).cpu()
+    edited = prior.edit(
+        before, before, instructions, camera, generator=generator, guidance_scale=3.0, n_steps=n_steps
+    ).cpu()
     return torch.cat([torch.cat(list(row), dim=-1) for row in (before, edited, after)], dim=-2)
 
 
