@@ -51,7 +51,7 @@ def _load(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> 
     from transformers import CLIPTextModel, CLIPTokenizer
 
     check_prior_folder(folder, role)
-    networks = {}
+    networks: dict[str, Any] = {}
     for name, network_class in (
         ("unet", UNet2DConditionModel),
         ("vae", AutoencoderKL),
@@ -66,8 +66,7 @@ def _load(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> 
         raise Prior3dError(
             f"prior {folder}: cannot read tokenizer/: {_one_line(error)}; restore that folder"
         ) from error
-    text_configuration: Any = networks["text_encoder"].config
-    n_embedded = text_configuration.vocab_size
+    n_embedded = networks["text_encoder"].config.vocab_size
     if len(tokenizer) > n_embedded:
         raise Prior3dError(
             f"prior {folder}: tokenizer/ has {len(tokenizer)} words, but text_encoder/ knows {n_embedded}; "

@@ -25,14 +25,18 @@ SAME = 1.5 / 255  # colours that differ by no more are the same pixel, but for r
 def held_out_world(n_objects: int) -> World:
     """The first held-out objects of the toy world, one view each, rendered now."""
     with tempfile.TemporaryDirectory() as folder:
-        render_world.render_here(Path(folder), "held-out", n_objects, render_world.Params(views_per_object=1))
+        render_world.render_here(
+            Path(folder), "held-out", n_objects, render_world.Params.model_validate({"views_per_object": 1})
+        )
         return World(Path(folder), "held-out")
 
 
 def held_out_edit_renders(n_edits: int) -> Edits:
     """The first held-out edits of the toy world, one view each, rendered now."""
     with tempfile.TemporaryDirectory() as folder:
-        render_edits.render_here(Path(folder), "held-out", n_edits, render_edits.Params(views_per_edit=1))
+        render_edits.render_here(
+            Path(folder), "held-out", n_edits, render_edits.Params.model_validate({"views_per_edit": 1})
+        )
         return Edits(Path(folder), "held-out")
 
 

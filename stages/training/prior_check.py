@@ -40,7 +40,7 @@ def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:
         return {"r_precision": prior.r_precision(images, torch.arange(n), world.captions)}
     from stages.training import prior_card
 
-    params = prior_card.Params(images=n)
+    params = prior_card.Params.model_validate({"images": n})
     scores = prior_card.denoising_scores(prior, world, params)
     return scores | {"vae_psnr_db": prior_card.reconstruction_psnr(prior, world, params)}
 
