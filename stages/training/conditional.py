@@ -23,6 +23,7 @@ from stages.training.text_to_image import samples_seen
 
 TOY = Path("data/priors/toy")
 SECONDS_BETWEEN_GRIDS = 180.0
+LARGEST_SHARE_OF_GRIDS = 0.03  # of the time; on a busy machine a grid takes minutes
 
 
 class ConditionalParams(BaseModel, extra="forbid"):
@@ -114,7 +115,8 @@ def run(
     """
     from prior3d.images import write_png
 
-    start, drawn, mean = time.monotonic(), time.monotonic(), 0.0
+    start, mean, interval = time.monotonic(), 0.0, SECONDS_BETWEEN_GRIDS
+    drawn = start
     for step in trainer.steps():
         loss = loss_of(trainer.generator)
         trainer.update(loss)
@@ -122,10 +124,11 @@ def run(
         if step % 20 == 0:
             rate = (step + 1 - trainer.first) * params.batch / (time.monotonic() - start)
             report(step=step, total=params.steps, loss=round(mean, 4), text=f"{rate:.0f} samples/s")
-        if time.monotonic() - drawn > SECONDS_BETWEEN_GRIDS or step == params.steps - 1:
-            picture = grid().permute(1, 2, 0).cpu().numpy()
-            write_png(trainer.path.with_name("samples.png"), picture)
+        if time.monotonic() - drawn > interval or step == params.steps - 1:
+            began = time.monotonic()
+            write_png(trainer.path.with_name("samples.png"), grid().permute(1, 2, 0).cpu().numpy())
             drawn = time.monotonic()
+            interval = max(SECONDS_BETWEEN_GRIDS, (drawn - began) / LARGEST_SHARE_OF_GRIDS)
     return max(trainer.first, trainer.step + 1)
 
 
