@@ -23,6 +23,7 @@ look at things
   open RUN            its report in the browser
   methods             all methods
   stage NAME          what a stage takes, makes and can be told
+  priors ls           all priors; also: priors check NAME, train NAME, sample NAME --prompt ...
 keep things working
   doctor              device, versions, priors, and what to do about what is missing
   accept RUN          keep a run's outputs and record the code as it is now

@@ -13,6 +13,7 @@ PLACES = {
     "methods": "flows.command_show:list_methods",
     "stage": "flows.command_show:stage",
     "accept": "flows.command_show:accept",
+    "priors": "flows.command_priors:priors",
     "server": "flows.command_show:server",
     "doctor": "flows.doctor:doctor",
 }

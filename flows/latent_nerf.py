@@ -20,7 +20,13 @@ METHOD = Method(
     summary="a textured 3D object from a sentence, by score distillation in a prior's latent space",
     inputs=(
         Input("prompt", "text", "what to make, e.g. 'a red mushroom with white dots'"),
-        Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
+        Input(
+            "prior",
+            "prior",
+            "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION",
+            default="toy",
+            role="text_to_image",
+        ),
     ),
     stages=(
         Stage("coarse_nerf", {"prompt": "prompt", "prior": "prior"}, gpu=True),

@@ -112,7 +112,7 @@ def _inputs(
         if declared.kind == "text":
             given[declared.name] = f"{check_text(option, value, declared.longest)}\n".encode()
         elif declared.kind == "prior":
-            priors.append(choose_prior(value, project))
+            priors.append(choose_prior(value, project, declared.role))
             given[declared.name] = priors[-1].as_input()
         elif value:
             given[declared.name] = _path(option, declared, value)

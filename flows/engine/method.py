@@ -19,6 +19,7 @@ class Input:
         default: used when it is not given; `None` makes it required.
         longest: most characters of a text.
         suffixes: file name endings that a `file` may have.
+        role: of a prior: what it has to serve as, e.g. `inpainting` (see `prior3d.priors.roles`).
     """
 
     name: str
@@ -27,6 +28,7 @@ class Input:
     default: str | None = None
     longest: int = 1000
     suffixes: tuple[str, ...] = ()
+    role: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from flows.engine.project import Project
 from prior3d.errors import Prior3dError
+from prior3d.priors.roles import check_channels
 from stages.job import write_whole
 from stages.locations import embedded_names, embedded_prior
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
+FETCHED = ("*.json", "*.txt", "*.model", "*.safetensors")  # never a pickle
 READ = (".safetensors", ".json", ".txt", ".model")
 WITHOUT_WEIGHTS = frozenset({"tokenizer", "tokenizer_2", "scheduler"})
 SETTINGS = {"scheduler": "scheduler_config.json"}  # of the others: config.json
@@ -43,12 +45,24 @@ class PriorChoice:
         return (json.dumps({"name": self.name, "digest": self.digest}, indent=2) + "\n").encode()
 
 
-def choose_prior(text: str, project: Project) -> PriorChoice:
+def choose_prior(text: str, project: Project, role: str | None = None) -> PriorChoice:
     """Find a prior by the name of an embedded one, a folder, or a pinned hub id.
 
+    Args:
+        text: what a person calls it.
+        project: whose own priors are looked through too.
+        role: what it has to serve as (`prior3d.priors.roles`); None: anything.
+
     Raises:
-        Prior3dError: not there, not whole, or not pinned.
+        Prior3dError: not there, not whole, not pinned, or of another role.
     """
+    choice = _found(text, project)
+    if role is not None:
+        check_channels(choice.folder, role)
+    return choice
+
+
+def _found(text: str, project: Project) -> PriorChoice:
     folder = Path(text).expanduser()
     if folder.is_dir() and (folder / "model_index.json").exists():
         return _checked(folder.resolve().name, folder.resolve(), project, embedded=False)
@@ -80,16 +94,23 @@ def _unknown(text: str, folder: Path) -> str:
 def _from_hub(repository: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted, local_files_only=offline))
+        return Path(
+            snapshot_download(repository, revision=revision, allow_patterns=list(FETCHED), local_files_only=offline)
+        )
     except Exception as error:  # the hub's client raises many kinds, from network libraries too
         raise Prior3dError(
             f"prior {repository}@{revision}: not in the local hub cache and could not be fetched "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); "
-            "go online once, or give a folder with --prior PATH"
+            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); where there is a network, run: "
+            f"{download_command(repository, revision)}"
         ) from None
+
+
+def download_command(repository: str, revision: str) -> str:
+    """The command that puts a pinned prior into the hub's cache, for a machine that has a network."""
+    wanted = " ".join(f"--include '{pattern}'" for pattern in FETCHED)
+    return f"hf download {repository} --revision {revision} {wanted}"
 
 
 def _checked(name: str, folder: Path, project: Project, embedded: bool) -> PriorChoice:

@@ -1,4 +1,4 @@
-"""Open a text-to-image prior: any diffusers StableDiffusionPipeline folder, from local safetensors files only."""
+"""Open a prior: any folder of a Stable-Diffusion-shaped diffusers pipeline, from local safetensors files only."""
 
 import contextlib
 import json
@@ -10,11 +10,13 @@ from typing import Any
 import torch
 
 from prior3d.errors import Prior3dError
+from prior3d.priors.inpainting import InpaintingPrior
+from prior3d.priors.instruct import InstructPrior
+from prior3d.priors.roles import EXTRA_INPUT_CHANNELS, check_channels, read_json
 from prior3d.priors.text_to_image import TextToImagePrior
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
-EXTRA_INPUT_CHANNELS = {"text_to_image": 0, "inpainting": 5, "instruct": 4}  # beyond the latent's own channels
 PICKLE_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 LARGEST_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 
@@ -30,32 +32,47 @@ def load_text_to_image(folder: Path, device: torch.device, dtype: torch.dtype = 
     Raises:
         Prior3dError: as `check_prior_folder`, and if a weight is missing, misshapen, superfluous or not finite.
     """
+    return _load(Path(folder), "text_to_image", device, dtype)
+
+
+def load_inpainting(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> InpaintingPrior:
+    """Load a frozen inpainting prior: a StableDiffusionInpaintPipeline folder. All else as `load_text_to_image`."""
+    return InpaintingPrior(_load(Path(folder), "inpainting", device, dtype))
+
+
+def load_instruct(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> InstructPrior:
+    """Load a frozen InstructPix2Pix prior: that pipeline's folder. All else as `load_text_to_image`."""
+    return InstructPrior(_load(Path(folder), "instruct", device, dtype))
+
+
+def _load(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> TextToImagePrior:
+    """The networks of a folder of that role, checked and frozen; convolutions lie channels-last, which is faster."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    folder = Path(folder)
-    check_prior_folder(folder, "text_to_image")
-    networks = {}
+    check_prior_folder(folder, role)
+    networks: dict[str, Any] = {}
     for name, network_class in (
         ("unet", UNet2DConditionModel),
         ("vae", AutoencoderKL),
         ("text_encoder", CLIPTextModel),
     ):
-        networks[name] = _load_network(network_class, folder / name, name, dtype).to(device)
+        networks[name] = load_network(network_class, folder / name, name, dtype).to(device)
+    for name in ("unet", "vae"):
+        networks[name] = networks[name].to(memory_format=torch.channels_last)
     try:
         tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise Prior3dError(
             f"prior {folder}: cannot read tokenizer/: {_one_line(error)}; restore that folder"
         ) from error
-    text_configuration: Any = networks["text_encoder"].config
-    n_embedded = text_configuration.vocab_size
+    n_embedded = networks["text_encoder"].config.vocab_size
     if len(tokenizer) > n_embedded:
         raise Prior3dError(
             f"prior {folder}: tokenizer/ has {len(tokenizer)} words, but text_encoder/ knows {n_embedded}; "
             "they are from different models"
         )
-    scheduler = DDIMScheduler.from_config(_read_json(folder / "scheduler" / "scheduler_config.json"))
+    scheduler = DDIMScheduler.from_config(read_json(folder / "scheduler" / "scheduler_config.json"))
     return TextToImagePrior(**networks, tokenizer=tokenizer, scheduler=scheduler)
 
 
@@ -78,7 +95,7 @@ def check_prior_folder(folder: Path, role: str) -> None:
         )
     if not (folder / "model_index.json").is_file():
         raise Prior3dError(f"prior {folder}: it has no model_index.json, so it is not a diffusers pipeline folder")
-    _read_json(folder / "model_index.json")
+    read_json(folder / "model_index.json")
     missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
     if missing:
         raise Prior3dError(f"prior {folder}: it lacks {', '.join(m + '/' for m in missing)}; complete the folder")
@@ -92,7 +109,7 @@ def check_prior_folder(folder: Path, role: str) -> None:
     for name in WEIGHT_STEMS:
         for file in weight_files(folder / name, name)[0]:
             check_safetensors(file)
-    _check_channels(folder, role)
+    check_channels(folder, role)
 
 
 def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
@@ -106,7 +123,7 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
         if (single := folder / f"{stem}{infix}.safetensors").is_file():
             return [single], variant
         if (index := folder / f"{stem}.safetensors.index{infix}.json").is_file():
-            return [folder / name for name in sorted(set(_read_json(index)["weight_map"].values()))], variant
+            return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))], variant
     pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLE_SUFFIXES)
     if pickles:
         raise Prior3dError(
@@ -144,27 +161,7 @@ def check_safetensors(file: Path) -> None:
         )
 
 
-def _check_channels(folder: Path, role: str) -> None:
-    """Hold the UNet's input against the role, and its cross-attention against the text encoder."""
-    unet, vae, text = (_read_json(folder / name / "config.json") for name in ("unet", "vae", "text_encoder"))
-    latent_channels = vae.get("latent_channels", 4)
-    found, expected = unet.get("in_channels", 4), latent_channels + EXTRA_INPUT_CHANNELS[role]
-    if found != expected:
-        names = {latent_channels + extra: name for name, extra in EXTRA_INPUT_CHANNELS.items()}
-        raise Prior3dError(
-            f"prior {folder}: its UNet takes {found} channels ({names.get(found, 'no known role')}), but {role} needs "
-            f"{expected}; give a prior made for {role}"
-        )
-    width = unet.get("cross_attention_dim")
-    text_width = text.get("hidden_size", text.get("text_config", {}).get("hidden_size"))
-    if width != text_width:
-        raise Prior3dError(
-            f"prior {folder}: the UNet attends to {width}-wide text, but text_encoder/ makes {text_width}-wide text; "
-            "the two are from different models (or it is a pipeline with several text encoders, which is not supported)"
-        )
-
-
-def _load_network(network_class: Any, folder: Path, component: str, dtype: torch.dtype) -> torch.nn.Module:
+def load_network(network_class: Any, folder: Path, component: str, dtype: torch.dtype) -> torch.nn.Module:
     """Load, freeze and check one network; diffusers would fill missing weights with random ones, we refuse."""
     _, variant = weight_files(folder, component)
     options = {"dtype": dtype} if component == "text_encoder" else {"torch_dtype": dtype}
@@ -208,19 +205,6 @@ def without_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object, with an error that names the file."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Prior3dError(f"prior file {file}: cannot be read ({error.strerror}); complete the folder") from error
-    except ValueError as error:
-        raise Prior3dError(f"prior file {file}: not JSON ({_one_line(error)}); fetch it again") from error
-    if not isinstance(content, dict):
-        raise Prior3dError(f"prior file {file}: a JSON object is needed, found {type(content).__name__}")
-    return content
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 Latents are always at the *scaled* level, as the UNet sees them; images are RGB in [0, 1]; all is float32 outside.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,6 +69,10 @@ class TextToImagePrior:
         """Drop the text encoder's memory; prompts embedded so far stay available."""
         self.text_encoder = None
 
+    def forget_texts(self) -> None:
+        """Drop the prompts embedded so far, for a text encoder that is being trained."""
+        self._embeddings.clear()
+
     def unknown_words(self, prompt: str) -> list[str]:
         """Words that a small word-level vocabulary does not hold, in order; always empty for a byte-pair vocabulary."""
         if len(self.tokenizer) >= WORD_LEVEL_VOCABULARY:
@@ -100,6 +105,7 @@ class TextToImagePrior:
         null_text: Tensor,
         guidance_scale: float,
         camera_embedding: Tensor | None = None,
+        condition: Tensor | None = None,
     ) -> Tensor:
         """Predict the noise with classifier-free guidance, eps_u + s (eps_c - eps_u), in one batched call.
 
@@ -110,28 +116,45 @@ class TextToImagePrior:
             null_text: [views or 1, tokens, width], what guidance moves away from.
             guidance_scale: s; 1 means no guidance (and half the work).
             camera_embedding: [views, CAMERA_DIM], given to both halves; None: "no camera". Only if the prior takes it.
+            condition: [views, further channels, h, w] that the UNet of another role sees behind `noisy`, given to both.
 
         Returns:
             [views, channels, h, w] noise; v-predictions are converted. No gradient passes.
         """
         n_views = len(noisy)
+        text, null_text = (t.expand(n_views, -1, -1) for t in (text, null_text))
+        seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
+        if guidance_scale == 1:
+            return self.as_noise(noisy, self.network(seen, timesteps, text, camera_embedding), timesteps)
+        without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), camera_embedding).chunk(2)
+        return self.as_noise(noisy, without + guidance_scale * (with_text - without), timesteps)
+
+    @torch.no_grad()
+    def network(self, seen: Tensor, timesteps: Tensor, text: Tensor, camera_embedding: Tensor | None = None) -> Tensor:
+        """Call the UNet once, without guidance: what it says, float32, epsilon or v.
+
+        Args:
+            seen: [views or all, channels in, h, w]; repeated, with timesteps and cameras, until there is one a text.
+            timesteps: [views].
+            text: [all, tokens, width]; their number is a multiple of the views.
+            camera_embedding: [views, CAMERA_DIM] or None.
+        """
+        n_views, n = len(timesteps), len(text)
         labels = self._class_labels(n_views, camera_embedding)
-        text, null_text = (t.expand(n_views, -1, -1).to(self.dtype) for t in (text, null_text))
-        guided = guidance_scale != 1
-        repeat = 2 if guided else 1
-        output = self.unet(
-            noisy.to(self.dtype).repeat(repeat, 1, 1, 1),
-            timesteps.repeat(repeat),
-            encoder_hidden_states=torch.cat([null_text, text]) if guided else text,
-            class_labels=None if labels is None else labels.repeat(repeat, 1),
+        output: Tensor = self.unet(
+            seen.to(self.dtype).repeat(n // len(seen), 1, 1, 1),
+            timesteps.repeat(n // n_views),
+            encoder_hidden_states=text.to(self.dtype),
+            class_labels=None if labels is None else labels.repeat(n // n_views, 1),
             return_dict=False,
-        )[0].float()
-        if guided:
-            without, with_text = output.chunk(2)
-            output = without + guidance_scale * (with_text - without)
-        return (
-            output if self.prediction_type == "epsilon" else noise_from_velocity(noisy, output, self._alphas(timesteps))
-        )
+        )[0]
+        return output.float()
+
+    def as_noise(self, noisy: Tensor, output: Tensor, timesteps: Tensor) -> Tensor:
+        """What the UNet said of `noisy`, as noise."""
+        if self.prediction_type == "epsilon":
+            return output
+        return noise_from_velocity(noisy, output, self._alphas(timesteps))
 
     def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Diffuse latents forward: sqrt(alpha_bar) z + sqrt(1 - alpha_bar) noise, with [views] timesteps."""
@@ -147,6 +170,7 @@ class TextToImagePrior:
         null_text: Tensor,
         guidance_scale: float,
         camera_embedding: Tensor | None = None,
+        condition: Tensor | None = None,
     ) -> Tensor:
         """Run deterministic DDIM (Song et al. 2021, eq. 12 with sigma 0) down a list of timesteps to clean latents.
 
@@ -157,18 +181,13 @@ class TextToImagePrior:
             null_text: [views or 1, tokens, width].
             guidance_scale: 1 means none.
             camera_embedding: [views, CAMERA_DIM] or None.
+            condition: [views, further channels, h, w] or None.
         """
-        latents = noisy
-        for step, timestep in enumerate(timesteps):
-            at = torch.full((len(latents),), timestep, device=self.device)
-            noise = self.predict(latents, at, text, null_text, guidance_scale, camera_embedding)
-            alpha = self.alphas_cumprod[timestep]
-            clean = (latents - (1 - alpha).sqrt() * noise) / alpha.sqrt()
-            if step + 1 == len(timesteps):
-                return clean
-            next_alpha = self.alphas_cumprod[timesteps[step + 1]]
-            latents = next_alpha.sqrt() * clean + (1 - next_alpha).sqrt() * noise
-        raise Prior3dError("denoise: the list of timesteps is empty; give at least one")
+
+        def predict(latents: Tensor, at: Tensor) -> Tensor:
+            return self.predict(latents, at, text, null_text, guidance_scale, camera_embedding, condition)
+
+        return ddim(noisy, timesteps, self.alphas_cumprod, predict)
 
     @torch.no_grad()
     def sample(
@@ -207,6 +226,29 @@ class TextToImagePrior:
         """One prompt padded or cut to the text encoder's length."""
         length = self.text_encoder.config.max_position_embeddings
         return self.tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+
+
+def ddim(
+    noisy: Tensor, timesteps: list[int], alphas_cumprod: Tensor, predict: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Deterministic DDIM (Song et al. 2021, eq. 12 with sigma 0): noisy latents to clean ones.
+
+    Args:
+        noisy: [views, channels, h, w], at the noise level of `timesteps[0]`.
+        timesteps: falling; the last prediction is of the clean latents.
+        alphas_cumprod: [n_timesteps].
+        predict: latents and timesteps [views] to noise.
+    """
+    latents = noisy
+    for step, timestep in enumerate(timesteps):
+        noise = predict(latents, torch.full((len(latents),), timestep, device=latents.device))
+        alpha = alphas_cumprod[timestep]
+        clean = (latents - (1 - alpha).sqrt() * noise) / alpha.sqrt()
+        if step + 1 == len(timesteps):
+            return clean
+        next_alpha = alphas_cumprod[timesteps[step + 1]]
+        latents = next_alpha.sqrt() * clean + (1 - next_alpha).sqrt() * noise
+    raise Prior3dError("denoise: the list of timesteps is empty; give at least one")
 
 
 def noise_from_velocity(noisy: Tensor, velocity: Tensor, alphas: Tensor) -> Tensor:

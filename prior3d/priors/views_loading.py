@@ -30,9 +30,9 @@ def load_views(folder: Path, device: torch.device, dtype: torch.dtype = torch.fl
 
     folder = Path(folder)
     check_views_folder(folder)
-    unet = loading._load_network(UNet2DModel, folder / "unet", "unet", dtype).to(device)
-    vae = loading._load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
-    scheduler = DDIMScheduler.from_config(loading._read_json(folder / "scheduler" / "scheduler_config.json"))
+    unet = loading.load_network(UNet2DModel, folder / "unet", "unet", dtype).to(device)
+    vae = loading.load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
+    scheduler = DDIMScheduler.from_config(loading.read_json(folder / "scheduler" / "scheduler_config.json"))
     return ViewsPrior(unet=unet, epipolar=load_epipolar(folder / "epipolar").to(device), vae=vae, scheduler=scheduler)
 
 
@@ -47,7 +47,7 @@ def check_views_folder(folder: Path) -> None:
         raise Prior3dError(f"prior {folder}: no such folder; give a views prior's folder")
     if not (folder / "model_index.json").is_file():
         raise Prior3dError(f"prior {folder}: it has no model_index.json, so it is not a views prior")
-    kind = loading._read_json(folder / "model_index.json").get("_class_name")
+    kind = loading.read_json(folder / "model_index.json").get("_class_name")
     if kind != "ViewsPrior":
         raise Prior3dError(f"prior {folder}: it is a {kind}, not a views prior; give one made for the role views")
     missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
@@ -58,7 +58,7 @@ def check_views_folder(folder: Path) -> None:
             loading.check_safetensors(file)
     _epipolar_weights(folder / "epipolar")
     config = epipolar_config(folder / "epipolar")
-    unet, vae = (loading._read_json(folder / name / "config.json") for name in ("unet", "vae"))
+    unet, vae = (loading.read_json(folder / name / "config.json") for name in ("unet", "vae"))
     found = (unet.get("in_channels"), unet.get("sample_size"))
     expected = (2 * vae.get("latent_channels", 4) + config.features, config.rays)  # noisy, features, regression
     if found != expected:
@@ -114,7 +114,7 @@ def epipolar_config(folder: Path) -> EpipolarConfig:
     Raises:
         Prior3dError: it is missing, not JSON, or lacks a size or has one too many.
     """
-    content = loading._read_json(folder / "config.json")
+    content = loading.read_json(folder / "config.json")
     names = {field.name for field in fields(EpipolarConfig)}
     if content.keys() != names:
         raise Prior3dError(

@@ -7,15 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 import yaml
+from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import Tensor, nn
+
+from prior3d.toyworld.palette import PATTERNS
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -31,6 +35,15 @@ def report(**fields: Any) -> None:
     """Print one progress line, as every stage does."""
     sys.stdout.write("@@" + json.dumps(fields) + "\n")
     sys.stdout.flush()
+
+
+class Renders(Protocol):
+    """Rendered images: `rgba` [n, size, size, 4] uint8, premultiplied, and `views` [n, 2] in degrees."""
+
+    rgba: NDArray[np.uint8]
+    views: NDArray[np.float32]
+
+    def __len__(self) -> int: ...
 
 
 class World:
@@ -53,6 +66,38 @@ class World:
     def caption(self, image: int) -> str:
         """The caption of image `image`."""
         return self.captions[image // (len(self.rgba) // len(self.captions))]
+
+    @cached_property
+    def patterned(self) -> Tensor:
+        """[m] places of the images whose captions end in a pattern's name."""
+        return torch.tensor([i for i in range(len(self)) if self.caption(i).endswith(PATTERNS)], dtype=torch.long)
+
+
+class Edits:
+    """The rendered edits of one split, in memory.
+
+    Attributes:
+        rgba: [n, size, size, 4] uint8, premultiplied; an image before an edit, then the same after it.
+        views: [n, 2] azimuth and elevation in degrees.
+        records: one an edit, with its kind, its instruction and the captions before and after.
+    """
+
+    def __init__(self, folder: Path, split: str):
+        self.rgba = np.load(folder / f"{split}.rgba.npy")
+        self.views = np.load(folder / f"{split}.views.npy")
+        self.records: list[dict[str, str]] = json.loads((folder / f"{split}.edits.json").read_text())
+
+    def __len__(self) -> int:
+        return len(self.rgba)
+
+    @property
+    def n_pairs(self) -> int:
+        """How many pairs there are; pair i is of images 2 i and 2 i + 1."""
+        return len(self.rgba) // 2
+
+    def record(self, pair: int) -> dict[str, str]:
+        """What is said of a pair."""
+        return self.records[pair // (self.n_pairs // len(self.records))]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

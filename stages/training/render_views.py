@@ -5,16 +5,13 @@ Output `data/views/`: `{train,held-out}.rgba.npy` [n, 64, 64, 4] uint8 with prem
 object; image i shows object i // views of an object. It is the layout of `data/world` with more views of each object.
 """
 
-import json
-from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from prior3d.toyworld.objects import Split, sample_object
+from prior3d.toyworld.objects import Split
 from stages.training.common import read_params
-from stages.training.render_world import draw_object
-from stages.training.rendering import Arrays, render_split
+from stages.training.render_world import ViewParams, render_objects
 
 OUT = Path("data/views")
 CHUNK = 20  # objects a worker renders between two marks on disk
@@ -40,12 +37,9 @@ def main() -> None:
         "train": (params.train_objects, params.train_views),
     }
     for split, (objects, views) in splits.items():
-        arrays: Arrays = {"rgba": ((views, params.size, params.size, 4), "uint8"), "views": ((views, 2), "float32")}
         rng_key = 4 if split == "train" else 5  # the world's renders of the same objects have other cameras
-        draw = partial(draw_object, seed=params.seed, split=split, rng_key=rng_key, n_views=views, size=params.size)
-        render_split(OUT, split, objects, CHUNK, arrays, draw, params.workers)
-        captions = [sample_object(params.seed, i, split).caption for i in range(objects)]
-        (OUT / f"{split}.captions.json").write_text(json.dumps(captions))
+        how = ViewParams(seed=params.seed, views_per_object=views, size=params.size, workers=params.workers)
+        render_objects(OUT, split, objects, how, rng_key, CHUNK)
 
 
 if __name__ == "__main__":

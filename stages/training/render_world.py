@@ -23,29 +23,40 @@ from stages.training.rendering import Arrays, render_split
 CHUNK = 200  # objects a worker renders between two marks on disk
 
 
-class Params(BaseModel, extra="forbid"):
-    """The world's size."""
+class ViewParams(BaseModel, extra="forbid"):
+    """How objects are rendered."""
 
     seed: int = 0
-    train_objects: int = Field(24_000, ge=CHUNK, multiple_of=CHUNK)
-    held_out_objects: int = Field(800, ge=CHUNK, multiple_of=CHUNK)
     views_per_object: int = Field(3, ge=1)
     size: int = Field(64, ge=16)
-    workers: int = Field(2, ge=1)
+    workers: int = Field(2, ge=0, description="processes; 0 renders in this one")
+
+
+class Params(ViewParams):
+    """The world's size."""
+
+    train_objects: int = Field(24_000, ge=CHUNK, multiple_of=CHUNK)
+    held_out_objects: int = Field(800, ge=CHUNK, multiple_of=CHUNK)
 
 
 def main() -> None:
     """Render what is not on disk yet."""
     params = read_params("render_world", Params)
-    folder, n_views = Path("data/world"), params.views_per_object
-    arrays: Arrays = {"rgba": ((n_views, params.size, params.size, 4), "uint8"), "views": ((n_views, 2), "float32")}
     splits: dict[Split, int] = {"held-out": params.held_out_objects, "train": params.train_objects}
     for split, objects in splits.items():
-        rng_key = 2 if split == "train" else 3
-        draw = partial(draw_object, seed=params.seed, split=split, rng_key=rng_key, n_views=n_views, size=params.size)
-        render_split(folder, split, objects, CHUNK, arrays, draw, params.workers)
-        captions = [sample_object(params.seed, i, split).caption for i in range(objects)]
-        (folder / f"{split}.captions.json").write_text(json.dumps(captions))
+        render_objects(Path("data/world"), split, objects, params, rng_key=2 if split == "train" else 3)
+
+
+def render_objects(
+    folder: Path, split: Split, objects: int, params: ViewParams, rng_key: int, chunk: int = CHUNK
+) -> None:
+    """Render the first objects of a split and write their captions; whole chunks that are on disk stay."""
+    n, size = params.views_per_object, params.size
+    arrays: Arrays = {"rgba": ((n, size, size, 4), "uint8"), "views": ((n, 2), "float32")}
+    draw = partial(draw_object, seed=params.seed, split=split, rng_key=rng_key, n_views=n, size=size)
+    render_split(folder, split, objects, chunk, arrays, draw, params.workers)
+    captions = [sample_object(params.seed, i, split).caption for i in range(objects)]
+    (folder / f"{split}.captions.json").write_text(json.dumps(captions))
 
 
 def draw_object(index: int, *, seed: int, split: Split, rng_key: int, n_views: int, size: int) -> dict[str, NDArray]:

@@ -3,9 +3,11 @@
 Whole chunks survive a kill: each leaves a mark, and the next run renders only what has none.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ def render_split(folder: Path, split: str, objects: int, chunk: int, arrays: Arr
         chunk: objects between two marks.
         arrays: what is stored.
         draw: renders one object; it is sent to other processes, so it is a module's function or a partial of one.
-        workers: processes.
+        workers: processes; 0 renders in this one.
     """
     marks = folder / f"{split}.chunks"
     marks.mkdir(parents=True, exist_ok=True)
@@ -38,19 +40,22 @@ def render_split(folder: Path, split: str, objects: int, chunk: int, arrays: Arr
             np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=whole).flush()
     left = [first for first in range(0, objects, chunk) if not (marks / str(first)).exists()]
     start = time.monotonic()
-    with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_fill, folder, split, first, chunk, draw) for first in left]
-        for done, job in enumerate(jobs):
-            rows = job.result()
+    fill = partial(_fill, folder, split, chunk, draw)
+    with ProcessPoolExecutor(workers, initializer=_one_thread) if workers else contextlib.nullcontext() as pool:
+        for done, rows in enumerate(pool.map(fill, left) if pool else map(fill, left)):
             rate = (done + 1) * rows / (time.monotonic() - start)
             report(step=left[done] + chunk, total=objects, text=f"{split}: {rate:.0f} images/s")
 
 
-def _fill(folder: Path, split: str, first: int, chunk: int, draw: Draw) -> int:
-    """Render one chunk and mark it; the number of rows of one of its arrays."""
+def _one_thread() -> None:
+    """The workers fill the cores: with two threads each they took seven times as long on a busy machine."""
     import torch
 
-    torch.set_num_threads(1)  # the workers fill the cores; two threads each took seven times as long on a busy machine
+    torch.set_num_threads(1)
+
+
+def _fill(folder: Path, split: str, chunk: int, draw: Draw, first: int) -> int:
+    """Render one chunk and mark it; the number of rows of one of its arrays."""
     files: dict[str, np.memmap] = {}
     rows = 0
     for index in range(first, first + chunk):

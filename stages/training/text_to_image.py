@@ -21,9 +21,9 @@ from torch import Tensor
 from prior3d.cameras import view_words
 from prior3d.priors.camera_embedding import CAMERA_DIM, camera_embedding
 from prior3d.toyworld.captions import full_caption
-from prior3d.toyworld.palette import BACKGROUNDS, PATTERNS
+from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
-from stages.training.common import Trainer, World, composite, load_weights, read_params, report
+from stages.training.common import Renders, Trainer, World, composite, load_weights, read_params, report
 from stages.training.tokenizer import build_tokenizer
 
 OUT, WORK = Path("data/priors/toy"), Path(".work/training/text_to_image")
@@ -50,19 +50,14 @@ class Params(BaseModel, extra="forbid"):
 
 
 class Latents:
-    """Latents of every image over every background, encoded when first asked for and then kept in memory.
+    """Latents of every image over every background, encoded when first asked for and then kept in memory."""
 
-    Attributes:
-        patterned: [m] places of the images whose captions end in a pattern's name.
-    """
-
-    def __init__(self, vae: Any, world: World, device: str):
+    def __init__(self, vae: Any, world: Renders, device: str):
         self.vae, self.world, self.device = vae, world, device
         side = world.rgba.shape[1] // 4
         self.store = np.zeros((len(world), len(BACKGROUNDS), 4, side, side), np.float16)
         self.known = np.zeros((len(world), len(BACKGROUNDS)), bool)
         self.colours = torch.tensor(list(BACKGROUNDS.values()))
-        self.patterned = torch.tensor([i for i in range(len(world)) if world.caption(i).endswith(PATTERNS)])
 
     @torch.no_grad()
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
@@ -126,32 +121,53 @@ def build(params: Params, tokenizer: Any) -> tuple[Any, Any, Any]:
 
 
 def draw_batch(
-    latents: Latents, params: Params, n: int, generator: torch.Generator
+    latents: Latents, world: World, params: Params, n: int, generator: torch.Generator
 ) -> tuple[Tensor, list[str], Tensor]:
     """A training batch: latents [n, 4, 16, 16], captions [n], camera embeddings [n, CAMERA_DIM]."""
-    world = latents.world
     image = torch.randint(len(world), (n,), generator=generator)
     if params.patterned_share > 0:
-        patterned = latents.patterned[torch.randint(len(latents.patterned), (n,), generator=generator)]
+        patterned = world.patterned[torch.randint(len(world.patterned), (n,), generator=generator)]
         image = torch.where(torch.rand(n, generator=generator) < params.patterned_share, patterned, image)
     background = torch.randint(len(BACKGROUNDS), (n,), generator=generator)
-    views = torch.from_numpy(np.array(world.views[image.numpy()]))
-    keep = torch.rand(n, 4, generator=generator) >= torch.tensor(
-        [params.drop_caption, params.drop_camera, params.drop_view_word, params.drop_background]
-    )
-    names, captions, words = list(BACKGROUNDS), [], view_words(toy_orbit(views[:, 0], views[:, 1]))
-    for i in range(n):
-        view = words[i] if keep[i, 2] else None
-        named = names[int(background[i])] if keep[i, 3] else None
-        captions.append(full_caption(world.caption(int(image[i])), view, named) if keep[i, 0] else "")
-    camera = camera_embedding(views[:, 0], views[:, 1]) * keep[:, 1:2]
+    drops = (params.drop_caption, params.drop_camera, params.drop_view_word, params.drop_background)
+    captions, camera = draw_conditions(world, image, background, drops, generator)
     return latents[image, background], captions, camera
 
 
+def draw_conditions(
+    world: World,
+    image: Tensor,
+    background: Tensor,
+    drops: tuple[float, float, float, float],
+    generator: torch.Generator,
+) -> tuple[list[str], Tensor]:
+    """What is said of images [n] over backgrounds [n]: captions and camera embeddings [n, CAMERA_DIM].
+
+    Whole captions, cameras, view words and backgrounds are left out with the probabilities `drops`.
+    """
+    views = torch.from_numpy(np.array(world.views[image.numpy()]))
+    keep = torch.rand(len(image), 4, generator=generator) >= torch.tensor(drops)
+    names, captions, words = list(BACKGROUNDS), [], view_words(toy_orbit(views[:, 0], views[:, 1]))
+    for i in range(len(image)):
+        view = words[i] if keep[i, 2] else None
+        named = names[int(background[i])] if keep[i, 3] else None
+        captions.append(full_caption(world.caption(int(image[i])), view, named) if keep[i, 0] else "")
+    return captions, camera_embedding(views[:, 0], views[:, 1]) * keep[:, 1:2]
+
+
 def v_loss(
-    unet: Any, text: Tensor, latents: Tensor, camera: Tensor, alphas: Tensor, generator: torch.Generator
+    unet: Any,
+    text: Tensor,
+    latents: Tensor,
+    camera: Tensor,
+    alphas: Tensor,
+    generator: torch.Generator,
+    condition: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error of the predicted velocity v = √ᾱ ε - √(1-ᾱ) x (Salimans and Ho 2022)."""
+    """Mean squared error of the predicted velocity v = √ᾱ ε - √(1-ᾱ) x (Salimans and Ho 2022).
+
+    A `condition` [n, further channels, 16, 16] is seen behind the noisy latents.
+    """
     n = len(latents)
     # one timestep from each of n equal strata: the same expectation as independent draws, with less variance
     t = ((torch.arange(n) + torch.rand(n, generator=generator)) / n * TRAIN_TIMESTEPS).long()
@@ -160,7 +176,10 @@ def v_loss(
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
     device = text.device
-    predicted = unet(noisy.to(device), t.to(device), text, class_labels=camera.to(device)).sample
+    seen = noisy.to(device)
+    if condition is not None:
+        seen = torch.cat([seen, condition.to(device)], dim=1)
+    predicted = unet(seen, t.to(device), text, class_labels=camera.to(device)).sample
     return F.mse_loss(predicted, target.to(device))
 
 
@@ -192,7 +211,8 @@ def train(rank: int, params: Params) -> None:
         .to(params.device, memory_format=torch.channels_last)
         .eval()
     )
-    latents = Latents(vae, World(Path("data/world"), "train"), params.device)
+    world = World(Path("data/world"), "train")
+    latents = Latents(vae, world, params.device)
     trainer = Trainer(
         WORK,
         models,
@@ -205,7 +225,7 @@ def train(rank: int, params: Params) -> None:
     start, mean, share = time.monotonic(), 0.0, params.batch // params.workers
     for step in trainer.steps():
         generator = torch.Generator().manual_seed(hash((params.seed, step, rank)) % 2**62)
-        batch, captions, camera = draw_batch(latents, params, share, generator)
+        batch, captions, camera = draw_batch(latents, world, params, share, generator)
         text = text_encoder(tokenize(tokenizer, captions).to(params.device)).last_hidden_state
         loss = v_loss(unet, text, batch, camera, scheduler.alphas_cumprod, generator)
         trainer.update(loss)

@@ -9,7 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prior3d.errors import Prior3dError
-from prior3d.priors.loading import check_prior_folder, check_safetensors, load_text_to_image
+from prior3d.priors.loading import (
+    check_prior_folder,
+    check_safetensors,
+    load_inpainting,
+    load_instruct,
+    load_text_to_image,
+)
 from tests.tiny_prior import write_tiny_prior
 
 CPU = torch.device("cpu")
@@ -148,3 +154,20 @@ def test_tokenizer_of_another_model(folder):
     (folder / "tokenizer" / "tokenizer.json").write_text(json.dumps(words))
     with pytest.raises(Prior3dError, match="tokenizer/ has 90 words, but text_encoder/ knows 89"):
         load_text_to_image(folder, CPU)
+
+
+@pytest.mark.parametrize(("role", "channels"), [("inpainting", 9), ("instruct", 8)])
+def test_conditional_priors_load_and_refuse_each_others_folders(role, channels, tmp_path, intact):
+    loaders = {"inpainting": load_inpainting, "instruct": load_instruct}
+    written = write_tiny_prior(tmp_path / "p", in_channels=channels, prediction_type="v_prediction")
+    prior = loaders.pop(role)(written, CPU, torch.bfloat16)
+    assert prior.diffusion.dtype == torch.bfloat16 and prior.diffusion.unet.config.in_channels == channels
+    assert prior.diffusion.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    other = loaders.popitem()[1]
+    for folder, load in ((written, other), (written, load_text_to_image), (intact, other)):
+        with pytest.raises(Prior3dError, match=r"channels \(\w+\), but \w+ needs"):
+            load(folder, CPU)
+    weights = written / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    with pytest.raises(Prior3dError, match="pickle files"):
+        {"inpainting": load_inpainting, "instruct": load_instruct}[role](written, CPU)

@@ -1,0 +1,260 @@
+"""`prior3d priors ls | check NAME | train NAME | sample NAME`: the priors that are at hand."""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from flows.engine.declaration import read_yaml
+from flows.engine.priors import choose_prior
+from flows.engine.project import Project, find_project
+from flows.request import Parser, check_text
+from prior3d.errors import Prior3dError
+from prior3d.priors.roles import role_of
+from stages.locations import embedded_folders
+
+ACTIONS = ("ls", "check", "train", "sample")
+LONGEST_TEXT = 1000
+STEPS = 25
+
+
+@dataclass(frozen=True)
+class Known:
+    """A prior on this machine: its name, folder and role (`unknown` if it is none that this version knows)."""
+
+    name: str
+    folder: Path
+    role: str
+
+
+def priors(words: list[str]) -> int:
+    """`prior3d priors ACTION ...`."""
+    action = words[0] if words else "ls"
+    if action in ("-h", "--help"):
+        return _print(f"usage: prior3d priors {{{','.join(ACTIONS)}}} ...\n\n{__doc__}")
+    if action not in ACTIONS:
+        near = get_close_matches(action, ACTIONS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(ACTIONS)}"
+        raise Prior3dError(f"prior3d priors {action!r}: there is no such action; {hint}")
+    return {"ls": list_priors, "check": check, "train": train, "sample": sample}[action](words[1:])
+
+
+def known_priors() -> list[Known]:
+    """Embedded priors and those of the project that the current folder is in."""
+    bases = list(embedded_folders())
+    with contextlib.suppress(Prior3dError):  # outside a project only the embedded ones are known
+        bases.append(find_project(Path.cwd()).root / "data" / "priors")
+    folders = {f.resolve() for base in bases if base.is_dir() for f in base.iterdir() if f.is_dir()}
+    return [Known(f.name, f, _role(f)) for f in sorted(folders) if _is_prior(f)]
+
+
+def list_priors(words: list[str]) -> int:
+    """`prior3d priors ls`."""
+    Parser(prog="prior3d priors ls", description="All priors at hand.").parse_args(words)
+    rows = [["prior", "role", "size", "trained on", "folder"]]
+    for known in known_priors():
+        size = sum(f.stat().st_size for f in known.folder.rglob("*") if f.is_file()) / 1e6
+        rows.append([known.name, known.role, f"{size:.1f} MB", _trained_on(known.folder), str(known.folder)])
+    return _print(_table(rows) if len(rows) > 1 else "no priors here; in a checkout: dvc repro")
+
+
+def check(words: list[str]) -> int:
+    """`prior3d priors check NAME`."""
+    parser = Parser(prog="prior3d priors check", description="Look a prior over, and score it where scores apply.")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--images", type=int, default=48, help="held-out renders to score on, a multiple of 16")
+    args = parser.parse_args(words)
+    if args.images < 16 or args.images % 16:
+        raise Prior3dError(f"--images {args.images}: use a multiple of 16, at least 16")
+    known = find(args.name)
+    prior = _load(known, "cpu")
+    _print(f"{known.name}: {known.role}, {known.folder}\nfiles whole, weights complete and finite")
+    from stages.training.prior_check import is_toy, toy_scores, verdict
+
+    of_toys = is_toy(getattr(prior, "diffusion", prior)) if known.role != "scorer" else known.name.startswith("toy")
+    if not of_toys:
+        return _print("not a prior of the toy world, so the toy world's scores do not apply")
+    scores = toy_scores(known.role, prior, args.images)
+    rows = [[f"  {name}", f"{value:.4g}"] for name, value in scores.items()]
+    return _print(f"{_table(rows)}\n{verdict(known.role, scores)}")
+
+
+def train(words: list[str]) -> int:
+    """`prior3d priors train NAME`: the stages of the pipeline that make it, and what those need."""
+    parser = Parser(prog="prior3d priors train", description="Run the pipeline's stages that make a prior.")
+    parser.add_argument("name", metavar="NAME")
+    name = parser.parse_args(words).name
+    project = find_project(Path.cwd())
+    stages = making(project, name)
+    line = [sys.executable, "-m", "dvc", "repro", *stages]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    code = subprocess.run(line, cwd=project.root, env={**os.environ, "PATH": path}).returncode
+    if code:
+        raise Prior3dError(f"training of {name} ended with {code}; to go on where it was: prior3d priors train {name}")
+    return 0
+
+
+def making(project: Project, name: str) -> list[str]:
+    """The pipeline's stages whose outputs lie in `data/priors/NAME`.
+
+    Raises:
+        Prior3dError: the project has no such pipeline.
+    """
+    found: dict[str, list[str]] = {}
+    for stage, described in (read_yaml(project.root / "dvc.yaml").get("stages") or {}).items():
+        for out in described.get("outs") or []:
+            parts = Path(out if isinstance(out, str) else next(iter(out))).parts
+            if parts[:2] == ("data", "priors") and len(parts) > 2:
+                found.setdefault(parts[2], []).append(stage)
+    if name in found:
+        return list(dict.fromkeys(found[name]))
+    if not found:
+        raise Prior3dError(
+            f"{project.root / 'dvc.yaml'} trains no priors: training needs a checkout of prior3d, with its pipeline"
+        )
+    near = get_close_matches(name, found, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"it makes {', '.join(found)}"
+    raise Prior3dError(f"{project.root / 'dvc.yaml'} makes no prior {name!r}; {hint}")
+
+
+def sample(words: list[str]) -> int:
+    """`prior3d priors sample NAME ...`."""
+    parser = Parser(prog="prior3d priors sample", description="Draw a grid of samples into a PNG file.")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--prompt", action="append", default=[], help="what to show; may be given several times")
+    parser.add_argument("--instruction", action="append", default=[], help="what an instruct prior is to change")
+    parser.add_argument("--image", type=Path, help="picture to fill or to edit")
+    parser.add_argument("--mask", type=Path, help="picture that is white where --image is to be filled")
+    parser.add_argument("--guidance-scale", type=float, default=4.0)
+    parser.add_argument("--image-guidance-scale", type=float, default=1.5, help="of an instruct prior")
+    parser.add_argument("--steps", type=int, default=STEPS, help="network calls a sample")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, help="default: samples-NAME.png")
+    args = parser.parse_args(words)
+    known = find(args.name)
+    texts = _texts(known, args)
+    prior = _load(known, args.device)
+    _warn_of_unknown_words(getattr(prior, "diffusion", prior), texts)
+    from prior3d.images import write_png
+    from stages.prior_samples import picture_of
+
+    out = args.out or Path(f"samples-{known.name.replace('/', '-')}.png")
+    write_png(out, picture_of(_grid(known, prior, texts, args)))
+    return _print(str(out))
+
+
+def find(text: str) -> Known:
+    """A prior by name, folder or pinned hub id (raises Prior3dError)."""
+    for known in known_priors():
+        if known.name == text:
+            return known
+    folder = Path(text).expanduser()
+    if folder.is_dir() and _role(folder) == "scorer":
+        return Known(folder.resolve().name, folder.resolve(), "scorer")
+    chosen = choose_prior(text, find_project(Path.cwd()))
+    return Known(chosen.name, chosen.folder, role_of(chosen.folder))
+
+
+def _texts(known: Known, args: argparse.Namespace) -> list[str]:
+    """The texts that the role takes (raises Prior3dError if something that it needs is not given)."""
+    needed = {
+        "text_to_image": ("prompt",),
+        "inpainting": ("prompt", "image", "mask"),
+        "instruct": ("instruction", "image"),
+    }.get(known.role)
+    if needed is None:
+        raise Prior3dError(f"prior {known.name} is a {known.role}, which samples nothing")
+    for name in needed:
+        if not getattr(args, name):
+            raise Prior3dError(f"--{name} is missing: prior {known.name} ({known.role}) takes --{', --'.join(needed)}")
+    for name in ("prompt", "instruction", "image", "mask"):
+        if name not in needed and getattr(args, name):
+            raise Prior3dError(f"--{name} means nothing to prior {known.name} ({known.role}); leave it out")
+    option = needed[0]
+    return [check_text(f"--{option}", text, LONGEST_TEXT) for text in getattr(args, option)]
+
+
+def _grid(known: Known, prior: Any, texts: list[str], args: argparse.Namespace) -> Any:
+    from stages.prior_samples import inpainting_grid, instruct_grid, text_to_image_grid
+
+    if known.role == "text_to_image":
+        return text_to_image_grid(prior, texts, args.guidance_scale, args.steps, args.seed)
+    image = _picture("--image", args.image, prior.diffusion.image_size)
+    if known.role == "instruct":
+        scales = args.guidance_scale, args.image_guidance_scale
+        return instruct_grid(prior, image, texts, *scales, args.steps, args.seed)
+    mask = _picture("--mask", args.mask, prior.diffusion.image_size).mean(0, keepdim=True)
+    return inpainting_grid(prior, image, mask, texts, args.guidance_scale, args.steps, args.seed)
+
+
+def _picture(option: str, path: Path, size: int) -> Any:
+    """A picture file as a tensor [3, size, size]."""
+    import torch
+
+    from prior3d.images import from_bytes, resized
+
+    if not path.is_file():
+        raise Prior3dError(f"{option} {str(path)!r}: there is no such file")
+    try:
+        picture = from_bytes(path.read_bytes())
+    except Prior3dError as error:
+        raise Prior3dError(f"{option} {str(path)!r}: {error}") from None
+    return torch.from_numpy(resized(picture, size, size)).permute(2, 0, 1)
+
+
+def _load(known: Known, device: str) -> Any:
+    from prior3d.devices import choose_device
+    from prior3d.priors import loading, scorer
+
+    loaders: dict[str, Any] = {
+        "text_to_image": loading.load_text_to_image,
+        "inpainting": loading.load_inpainting,
+        "instruct": loading.load_instruct,
+        "scorer": scorer.load_scorer,
+    }
+    if known.role not in loaders:
+        raise Prior3dError(f"prior {known.name}: {known.folder} is of no role that this version can load")
+    return loaders[known.role](known.folder, choose_device(device))
+
+
+def _warn_of_unknown_words(diffusion: Any, texts: list[str]) -> None:
+    unknown = list(dict.fromkeys(word for text in texts for word in diffusion.unknown_words(text)))
+    if unknown:
+        sys.stderr.write(f"warning: this prior does not know: {', '.join(unknown)}\n")
+
+
+def _role(folder: Path) -> str:
+    try:
+        return role_of(folder)
+    except Prior3dError:
+        return "unknown"
+
+
+def _is_prior(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file() or _role(folder) != "unknown"
+
+
+def _trained_on(folder: Path) -> str:
+    try:
+        facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        return f"{int(facts['samples']) + int(facts.get('samples_before', 0)):,} samples"
+    except (OSError, ValueError, KeyError):
+        return "not said"
+
+
+def _table(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+    return 0

@@ -1,0 +1,113 @@
+"""A frozen instruct prior (InstructPix2Pix, Brooks et al. 2023): an image and an instruction in, the edited image out.
+
+Its UNet takes eight channels: noisy latents, and the mode of the original image's latents without the scaling factor.
+"""
+
+import torch
+from torch import Tensor
+
+from prior3d.priors.text_to_image import TextToImagePrior, ddim, falling_timesteps
+
+
+class InstructPrior:
+    """The networks of a StableDiffusionInstructPix2PixPipeline folder.
+
+    Attributes:
+        diffusion: its networks, with `encode`, `decode`, `embed`, `unknown_words`, `free_text_encoder`, `image_size`.
+    """
+
+    def __init__(self, diffusion: TextToImagePrior):
+        """Take networks whose UNet has the latents' channels twice."""
+        self.diffusion = diffusion
+
+    @torch.no_grad()
+    def condition(self, original_images: Tensor) -> Tensor:
+        """What the UNet sees behind the noisy latents: [views, channels, h, w] of images [views, 3, height, width]."""
+        return self.diffusion.encode(original_images) / self.diffusion.scaling_factor
+
+    @torch.no_grad()
+    def predict(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        text: Tensor,
+        null_text: Tensor,
+        condition: Tensor,
+        guidance_scale: float,
+        image_guidance_scale: float,
+        camera: Tensor | None = None,
+    ) -> Tensor:
+        """Predict the noise with guidance on image and text, in one batched call (Brooks et al. 2023, eq. 3).
+
+        e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)), where no image is a condition of zeros.
+
+        Args:
+            noisy: [views, channels, h, w] noised scaled latents.
+            timesteps: [views].
+            text: [views or 1, tokens, width] embedded instructions.
+            null_text: [views or 1, tokens, width].
+            condition: [views, channels, h, w] of `condition`.
+            guidance_scale: s_T.
+            image_guidance_scale: s_I.
+            camera: [views, CAMERA_DIM] or None, given to all three.
+        """
+        text, null_text = (t.expand(len(noisy), -1, -1) for t in (text, null_text))
+        conditions = torch.cat([condition, condition, torch.zeros_like(condition)])
+        seen = torch.cat([noisy.repeat(3, 1, 1, 1), conditions], dim=1)
+        output = self.diffusion.network(seen, timesteps, torch.cat([text, null_text, null_text]), camera)
+        both, image, neither = output.chunk(3)
+        guided = neither + image_guidance_scale * (image - neither) + guidance_scale * (both - image)
+        return self.diffusion.as_noise(noisy, guided, timesteps)
+
+    @torch.no_grad()
+    def edit(
+        self,
+        images_now: Tensor,
+        original_images: Tensor,
+        instructions: list[str],
+        camera: Tensor | None = None,
+        *,
+        image_guidance_scale: float = 1.5,
+        guidance_scale: float = 7.5,
+        t_start: int | None = None,
+        n_steps: int = 20,
+        generator: torch.Generator,
+        negative_prompt: str = "",
+    ) -> Tensor:
+        """Edit images: noise what they show now, and denoise it towards the original as the instruction says.
+
+        Args:
+            images_now: [views, 3, image_size, image_size] in [0, 1], where denoising begins (Haque et al. 2023: renders
+                of the scene that is being edited).
+            original_images: the same shape, what the instruction speaks of.
+            instructions: one a view, or one for all.
+            camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only if the prior takes it.
+            image_guidance_scale: how much the original is held to.
+            guidance_scale: how much the instruction is followed.
+            t_start: timestep of the first noise; the less, the more of `images_now` stays. None: the highest.
+            n_steps: network calls; their timesteps are evenly spaced from `t_start` down.
+            generator: draws the noise.
+            negative_prompt: what text guidance moves away from.
+
+        Returns:
+            [views, 3, image_size, image_size] in [0, 1]. No gradient passes.
+
+        Raises:
+            Prior3dError: `n_steps` do not fit below `t_start`.
+        """
+        diffusion = self.diffusion
+        timesteps = falling_timesteps(diffusion.n_timesteps - 1 if t_start is None else t_start, n_steps)
+        latents = diffusion.encode(images_now.to(diffusion.device))
+        condition = self.condition(original_images.to(diffusion.device))
+        noise = torch.randn(latents.shape, generator=generator, device=generator.device).to(diffusion.device)
+        at = torch.full((len(latents),), timesteps[0], device=diffusion.device)
+        text, null_text = diffusion.embed(instructions), diffusion.embed([negative_prompt])
+
+        def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
+            return self.predict(
+                noisy, timesteps, text, null_text, condition, guidance_scale, image_guidance_scale, camera
+            )
+
+        return diffusion.decode(
+            ddim(diffusion.add_noise(latents, noise, at), timesteps, diffusion.alphas_cumprod, predict)
+        )

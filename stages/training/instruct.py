@@ -1,0 +1,134 @@
+"""Train the instruct prior: the text-to-image model that also sees an image, and is told in words what to change.
+
+Instructions have words that no caption has, so the tokenizer grows and the text encoder is trained along. Instruction,
+image, or both are left out now and then, for guidance on either (Brooks et al. 2023, section 3.2.1).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from prior3d.priors.camera_embedding import camera_embedding
+from prior3d.priors.instruct import InstructPrior
+from prior3d.toyworld.edits import INSTRUCTION_WORDS
+from prior3d.toyworld.palette import BACKGROUNDS
+from stages.training.common import Edits, Trainer, composite, read_params
+from stages.training.conditional import (
+    TOY,
+    ConditionalParams,
+    copy_parts,
+    frozen_prior,
+    open_text_encoder,
+    open_unet,
+    prepare,
+    run,
+    samples_before,
+    save,
+)
+from stages.training.text_to_image import Latents, tokenize, v_loss
+from stages.training.tokenizer import with_words
+
+OUT, WORK = Path("data/priors/toy-instruct"), Path(".work/training/instruct")
+CHANNELS = 8
+
+
+class Params(ConditionalParams):
+    """How the instruct prior is trained."""
+
+    drop_instruction: float = Field(0.05, ge=0, le=0.3, description="alone")
+    drop_image: float = Field(0.05, ge=0, le=0.3, description="alone")
+    drop_both: float = Field(0.05, ge=0, le=0.3)
+
+
+def main() -> None:
+    """Train and save."""
+    train(read_params("instruct", Params))
+
+
+def train(params: Params) -> None:
+    """Train with these parameters in the current folder's `data`."""
+    from transformers import CLIPTokenizer
+
+    prepare(params)
+    copy_parts(OUT, ("vae", "scheduler"), WORK / "checkpoint.pt")
+    begin = OUT if params.warm_start else TOY
+    tokenizer = with_words(CLIPTokenizer.from_pretrained(begin / "tokenizer"), list(INSTRUCTION_WORDS))
+    text_encoder = open_text_encoder(begin / "text_encoder", len(tokenizer)).to(params.device)
+    unet = open_unet(begin / "unet", CHANNELS).to(params.device)
+    before = samples_before(OUT, params)
+    models = {"unet": unet, "text_encoder": text_encoder}
+    trainer = Trainer(WORK, models, params.learning_rate, params.steps, params.seed, samples_before=before)
+    averaged = trainer.averaged("unet"), trainer.averaged("text_encoder")
+    prior = InstructPrior(frozen_prior(OUT, *averaged, tokenizer, params.device))
+    edits, held_out = (Edits(Path("data/edits"), split) for split in ("train", "held-out"))
+    latents = Latents(prior.diffusion.vae, edits, params.device)
+    alphas = prior.diffusion.alphas_cumprod.cpu()
+
+    def loss_of(generator: torch.Generator) -> Tensor:
+        batch, instructions, camera, condition = draw_batch(latents, edits, params, generator)
+        text = text_encoder(tokenize(tokenizer, instructions).to(params.device)).last_hidden_state
+        return v_loss(unet, text, batch, camera, alphas, generator, condition)
+
+    def grid() -> Tensor:
+        prior.diffusion.forget_texts()  # their embeddings change while the text encoder learns
+        return demonstration(prior, held_out)
+
+    steps = run(trainer, params, loss_of, grid)
+    save(trainer, OUT, "StableDiffusionInstructPix2PixPipeline", steps, params)
+    tokenizer.save_pretrained(OUT / "tokenizer")
+
+
+def draw_batch(
+    latents: Latents, edits: Edits, params: Params, generator: torch.Generator
+) -> tuple[Tensor, list[str], Tensor, Tensor]:
+    """A training batch: latents after [n, 4, 16, 16], instructions [n], cameras [n, CAMERA_DIM], latents before."""
+    pair = torch.randint(edits.n_pairs, (params.batch,), generator=generator)
+    background = torch.randint(len(BACKGROUNDS), (params.batch,), generator=generator)
+    drawn, camera_drawn = torch.rand(2, params.batch, generator=generator)
+    without_text = (drawn < params.drop_instruction + params.drop_both).tolist()
+    without_image = (drawn >= params.drop_instruction) & (
+        drawn < params.drop_instruction + params.drop_both + params.drop_image
+    )
+    instructions = ["" if without_text[i] else edits.record(int(p))["instruction"] for i, p in enumerate(pair)]
+    views = torch.from_numpy(np.array(edits.views[2 * pair.numpy()]))
+    camera = camera_embedding(views[:, 0], views[:, 1]) * (camera_drawn >= params.drop_camera)[:, None]
+    condition = latents[2 * pair, background] * ~without_image[:, None, None, None]
+    return latents[2 * pair + 1, background], instructions, camera, condition
+
+
+def held_out_edits(
+    edits: Edits, n: int, seed: int, kinds: tuple[str, ...]
+) -> tuple[Tensor, Tensor, list[str], Tensor, Tensor]:
+    """Pairs of these kinds of edits, spread over all there are.
+
+    Returns:
+        (before [n, 3, h, w], after [n, 3, h, w], instructions [n], cameras [n, CAMERA_DIM], alpha [n, 2, h, w]).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    fitting = torch.tensor([i for i in range(edits.n_pairs) if edits.record(i)["kind"] in kinds])
+    pair = fitting[torch.arange(n) * len(fitting) // n]
+    colours = torch.tensor(list(BACKGROUNDS.values()))
+    chosen = colours[torch.randint(len(BACKGROUNDS), (n,), generator=generator)]
+    rgba = [torch.from_numpy(edits.rgba[2 * pair.numpy() + i]) for i in (0, 1)]
+    before, after = (composite(images, chosen) for images in rgba)
+    views = torch.from_numpy(edits.views[2 * pair.numpy()])
+    instructions = [edits.record(int(p))["instruction"] for p in pair]
+    alpha = torch.stack([images[..., 3].float() / 255 for images in rgba], dim=1)
+    return before, after, instructions, camera_embedding(views[:, 0], views[:, 1]), alpha
+
+
+def demonstration(prior: InstructPrior, edits: Edits, n: int = 10, n_steps: int = 20, seed: int = 1) -> Tensor:
+    """A picture [3, 3 h, n w]: held-out objects, what the prior makes of them, the exact edits."""
+    before, after, instructions, camera, _ = held_out_edits(edits, n, seed, ("colour", "pattern", "category"))
+    generator = torch.Generator().manual_seed(seed)
+    edited = prior.edit(
+        before, before, instructions, camera, generator=generator, guidance_scale=3.0, n_steps=n_steps
+    ).cpu()
+    return torch.cat([torch.cat(list(row), dim=-1) for row in (before, edited, after)], dim=-2)
+
+
+if __name__ == "__main__":
+    main()

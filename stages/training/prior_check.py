@@ -1,0 +1,67 @@
+"""Score a prior of the toy world on held-out objects that are rendered now, and say what it is good for."""
+
+from typing import Any
+
+import torch
+
+from prior3d.priors.text_to_image import WORD_LEVEL_VOCABULARY, TextToImagePrior
+from prior3d.toyworld.palette import BACKGROUNDS
+from stages.training.common import composite
+from stages.training.conditional_scores import (
+    held_out_edit_renders,
+    held_out_world,
+    inpainting_scores,
+    instruct_scores,
+)
+
+TOY_IMAGE_SIZE = 64
+
+
+def is_toy(diffusion: TextToImagePrior) -> bool:
+    """Whether networks are of the toy world: its image size, and a vocabulary that knows only its words."""
+    return diffusion.image_size == TOY_IMAGE_SIZE and len(diffusion.tokenizer) < WORD_LEVEL_VOCABULARY
+
+
+def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:
+    """The scores that fit a role, on the first `n` held-out objects or edits.
+
+    Args:
+        role: of `prior3d.priors.roles`, or `scorer`.
+        prior: as its loader gives it.
+        n: a multiple of 16.
+    """
+    if role == "instruct":
+        return instruct_scores(prior, held_out_edit_renders(2 * n), n)
+    world = held_out_world(n)
+    if role == "inpainting":
+        return inpainting_scores(prior, world, n)
+    if role == "scorer":
+        images = composite(torch.from_numpy(world.rgba), torch.tensor(BACKGROUNDS["white"]).expand(n, 3))
+        return {"r_precision": prior.r_precision(images, torch.arange(n), world.captions)}
+    from stages.training import prior_card
+    from stages.training.text_to_image_scores import autoencoder_scores, held_out
+
+    params = prior_card.Params.model_validate({"images": n})
+    scores = prior_card.denoising_scores(prior, world, params)
+    return scores | autoencoder_scores(prior, held_out(world, n // 2))
+
+
+def verdict(role: str, scores: dict[str, float]) -> str:
+    """One sentence: what a prior with these scores is good for."""
+    if role == "inpainting":
+        return _said(scores["hole_psnr_db"] >= 20, "fills holes in pictures of toy objects")
+    if role == "instruct":
+        better = scores["edit_psnr_db"] - scores["nothing_done_psnr_db"]
+        if better <= 0:
+            return "its edits are farther from the exact ones than the pictures it was given: not good for editing"
+        return _said(scores["edit_psnr_db"] >= 23, "edits pictures of toy objects as it is told")
+    if role == "scorer":
+        return _said(scores["r_precision"] >= 0.97, "tells which caption a picture of a toy object belongs to")
+    with_camera, opposite = scores["v_error_right_camera"], scores["v_error_opposite_camera"]
+    told = "and tells views apart" if with_camera < opposite else "but does not tell a view from the opposite one"
+    reads = scores["v_error_no_camera"] < scores["v_error_no_caption"]
+    return f"{_said(reads, 'makes toy objects from words')}, {told}"
+
+
+def _said(reached: bool, what: str) -> str:
+    return f"{what}, as well as this project asks" if reached else f"{what}, but less well than this project asks"

@@ -1,0 +1,135 @@
+"""`prior3d priors`: what is listed, refused, trained and drawn."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from fake_priors import write_prior
+
+from flows import command_priors
+from flows.cli import main
+from flows.engine.priors import choose_prior, download_command
+from flows.engine.project import Project
+from prior3d.errors import Prior3dError
+from prior3d.images import from_bytes, write_png
+from tests.tiny_prior import write_tiny_prior
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "data" / "priors").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path)
+
+
+def said(capsys, *words):
+    capsys.readouterr()  # what was written before
+    code = main(["priors", *words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_ls_tells_roles_and_what_they_saw(project, capsys):
+    own = write_prior(project.root / "data/priors/mine")
+    (own / "training.json").write_text(json.dumps({"samples": 1000, "samples_before": 234}))
+    (own / "unet" / "config.json").write_text(json.dumps({"in_channels": 9}))
+    (project.root / "data/priors/not-a-prior").mkdir()
+    code, out, _ = said(capsys, "ls")
+    row = next(line for line in out.splitlines() if line.startswith("mine "))
+    assert code == 0 and "inpainting" in row and "1,234 samples" in row and "not-a-prior" not in out
+    assert any(line.split()[:2] == ["toy", "text_to_image"] for line in out.splitlines())
+
+
+def test_mistakes_are_answered_in_one_line(project, capsys, tmp_path):
+    write_tiny_prior(project.root / "data/priors/editor", in_channels=8)
+    cases = {
+        ("lss",): "there is no such action; did you mean 'ls'?",
+        ("check", "nowhere"): "is neither an embedded prior, nor a folder",
+        ("check", "toy", "--images", "5"): "use a multiple of 16",
+        ("sample", "editor", "--prompt", "x"): "--instruction is missing: prior editor (instruct) takes",
+        ("sample", "editor", "--instruction", "make it red"): "--image is missing",
+        ("sample", "toy", "--prompt", "x", "--mask", "m.png"): "--mask means nothing to prior toy (text_to_image)",
+        ("sample", "toy", "--prompt", " "): "--prompt is empty",
+        ("sample", "editor", "--instruction", "red", "--image", "gone.png"): "there is no such file",
+        ("train", "toy"): "trains no priors: training needs a checkout of prior3d",
+    }
+    (project.root / "dvc.yaml").write_text("stages: {}\n")
+    for words, message in cases.items():
+        code, _, err = said(capsys, *words)
+        # only the last line counts: a prior that is opened may warn first
+        assert code == 2 and message in err.splitlines()[-1], (words, err)
+
+
+def test_check_of_another_worlds_prior_says_that_toy_scores_do_not_apply(project, capsys):
+    folder = write_tiny_prior(project.root / "other", in_channels=9)
+    code, out, _ = said(capsys, "check", str(folder))
+    assert code == 0 and out.startswith("other: inpainting, ")
+    assert "files whole, weights complete and finite" in out and "scores do not apply" in out
+
+
+def test_samples_are_a_grid_and_unknown_words_are_named(project, capsys):
+    write_tiny_prior(project.root / "data/priors/tiny", camera=True)
+    words = ("sample", "tiny", "--prompt", "a red zeppelin", "--prompt", "a cube", "--steps", "2", "--device", "cpu")
+    code, out, err = said(capsys, *words, "--out", "grid.png")
+    assert (code, out) == (0, "grid.png\n") and err == "warning: this prior does not know: zeppelin\n"
+    assert from_bytes((project.root / "grid.png").read_bytes()).shape == (2 * 32, 6 * 32, 3)
+
+
+@pytest.mark.parametrize(("channels", "words"), [(9, ("--prompt", "a red ball")), (8, ("--instruction", "a red"))])
+def test_samples_of_conditional_priors_begin_with_the_picture(project, capsys, channels, words):
+    write_tiny_prior(project.root / "data/priors/tiny", in_channels=channels)
+    picture = np.zeros((32, 32, 3), np.float32)
+    picture[:16] = 1
+    write_png(project.root / "image.png", picture)
+    write_png(project.root / "mask.png", 1 - picture)
+    mask = ("--mask", "mask.png") if channels == 9 else ()
+    code, out, _ = said(
+        capsys, "sample", "tiny", *words, "--image", "image.png", *mask, "--steps", "2", "--device", "cpu"
+    )
+    assert (code, out) == (0, "samples-tiny.png\n")
+    grid = from_bytes((project.root / "samples-tiny.png").read_bytes())
+    assert grid.shape == (32, 5 * 32, 3) and (grid[:14, :32] > 0.98).all()
+    lower = grid[18:, :32].mean()
+    assert lower == pytest.approx(0.5, abs=0.01) if channels == 9 else lower < 0.02
+    if channels == 9:
+        assert (grid[:14, 32:] > 0.98).all(), "known pixels stay"
+
+
+def test_train_runs_the_stages_whose_outputs_are_the_priors(project, monkeypatch):
+    (project.root / "dvc.yaml").write_text(
+        "stages:\n  one: {outs: [data/priors/toy/unet: {cache: false}, data/priors/toy/vae]}\n"
+        "  two: {outs: [data/world]}\n  three: {outs: [data/priors/toy/README.md]}\n"
+        "  four: {outs: [data/priors/toy-instruct/unet]}\n"
+    )
+    assert command_priors.making(project, "toy") == ["one", "three"]
+    with pytest.raises(Prior3dError, match="makes no prior 'toy-instrukt'; did you mean 'toy-instruct'"):
+        command_priors.making(project, "toy-instrukt")
+    called = []
+
+    class Failed:
+        returncode = 255
+
+    monkeypatch.setattr(command_priors.subprocess, "run", lambda line, **_: called.append(line) or Failed)
+    with pytest.raises(Prior3dError, match="ended with 255; to go on where it was: prior3d priors train toy-instruct"):
+        command_priors.train(["toy-instruct"])
+    assert called[0][1:] == ["-m", "dvc", "repro", "four"]
+
+
+def test_a_role_is_asked_for(project):
+    write_tiny_prior(project.root / "data/priors/nine", in_channels=9)
+    assert choose_prior("nine", project).name == choose_prior("nine", project, "inpainting").name == "nine"
+    with pytest.raises(Prior3dError, match=r"takes 9 channels \(inpainting\), but text_to_image needs 4"):
+        choose_prior("nine", project, "text_to_image")
+
+
+def test_a_pinned_prior_that_is_not_here_names_the_command_that_fetches_it(project, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    command = download_command("nobody/nothing", "abc123")
+    assert command.startswith("hf download nobody/nothing --revision abc123 --include '*.json'")
+    with pytest.raises(Prior3dError) as refused:
+        choose_prior("nobody/nothing@abc123", project)
+    assert command in str(refused.value) and "\n" not in str(refused.value)
