@@ -77,7 +77,8 @@ def check(words: list[str]) -> int:
     _print(f"{known.name}: {known.role}, {known.folder}\nfiles whole, weights complete and finite")
     from stages.training.prior_check import is_toy, toy_scores, verdict
 
-    of_toys = is_toy(getattr(prior, "diffusion", prior)) if known.role != "scorer" else known.name.startswith("toy")
+    without_words = known.role in ("scorer", "views")
+    of_toys = known.name.startswith("toy") if without_words else is_toy(getattr(prior, "diffusion", prior))
     if not of_toys:
         return _print("not a prior of the toy world, so the toy world's scores do not apply")
     scores = toy_scores(known.role, prior, args.images)
@@ -170,7 +171,8 @@ def _texts(known: Known, args: argparse.Namespace) -> list[str]:
         "instruct": ("instruction", "image"),
     }.get(known.role)
     if needed is None:
-        raise Prior3dError(f"prior {known.name} is a {known.role}, which samples nothing")
+        what = "draws views of posed pictures only" if known.role == "views" else "draws nothing"
+        raise Prior3dError(f"prior {known.name} ({known.role}) {what}, so there is no sample from words")
     for name in needed:
         if not getattr(args, name):
             raise Prior3dError(f"--{name} is missing: prior {known.name} ({known.role}) takes --{', --'.join(needed)}")
@@ -211,12 +213,13 @@ def _picture(option: str, path: Path, size: int) -> Any:
 
 def _load(known: Known, device: str) -> Any:
     from prior3d.devices import choose_device
-    from prior3d.priors import loading, scorer
+    from prior3d.priors import loading, scorer, views_loading
 
     loaders: dict[str, Any] = {
         "text_to_image": loading.load_text_to_image,
         "inpainting": loading.load_inpainting,
         "instruct": loading.load_instruct,
+        "views": views_loading.load_views,
         "scorer": scorer.load_scorer,
     }
     if known.role not in loaders:

@@ -7,10 +7,11 @@ from typing import Any
 from prior3d.errors import Prior3dError
 
 EXTRA_INPUT_CHANNELS = {"text_to_image": 0, "inpainting": 5, "instruct": 4}  # beyond the latent's own channels
+VIEWS_CLASS = "ViewsPrior"
 
 
 def role_of(folder: Path) -> str:
-    """The role of a prior's folder: one of `EXTRA_INPUT_CHANNELS`, or `scorer` for a CLIPModel folder.
+    """The role of a prior's folder: one of `EXTRA_INPUT_CHANNELS`, `views`, or `scorer` for a CLIPModel folder.
 
     Raises:
         Prior3dError: no prior, or none of a known role.
@@ -19,6 +20,8 @@ def role_of(folder: Path) -> str:
         if (folder / "config.json").is_file() and read_json(folder / "config.json").get("model_type") == "clip":
             return "scorer"
         raise Prior3dError(f"prior {folder}: neither a diffusers pipeline (model_index.json) nor a CLIPModel folder")
+    if is_views(folder):
+        return "views"
     unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
     extra = unet.get("in_channels", 4) - vae.get("latent_channels", 4)
     for role, channels in EXTRA_INPUT_CHANNELS.items():
@@ -30,6 +33,11 @@ def role_of(folder: Path) -> str:
     )
 
 
+def is_views(folder: Path) -> bool:
+    """Whether the folder's index calls it a views prior (raises Prior3dError if there is no index)."""
+    return read_json(folder / "model_index.json").get("_class_name") == VIEWS_CLASS
+
+
 def check_channels(folder: Path, role: str) -> None:
     """Hold the UNet's input against the role, and its cross-attention against the text encoder.
 
@@ -38,6 +46,10 @@ def check_channels(folder: Path, role: str) -> None:
     """
     if role not in EXTRA_INPUT_CHANNELS:
         raise Prior3dError(f"prior role {role!r} is unknown; it is one of {', '.join(EXTRA_INPUT_CHANNELS)}")
+    if is_views(folder):
+        raise Prior3dError(
+            f"prior {folder}: it makes views of posed pictures, but {role} is needed; give another prior"
+        )
     unet, vae, text = (read_json(folder / name / "config.json") for name in ("unet", "vae", "text_encoder"))
     latent_channels = vae.get("latent_channels", 4)
     found, expected = unet.get("in_channels", 4), latent_channels + EXTRA_INPUT_CHANNELS[role]

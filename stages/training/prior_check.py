@@ -1,10 +1,13 @@
 """Score a prior of the toy world on held-out objects that are rendered now, and say what it is good for."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from prior3d.priors.text_to_image import WORD_LEVEL_VOCABULARY, TextToImagePrior
+from prior3d.priors.views import ViewsPrior
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.training.common import composite
 from stages.training.conditional_scores import (
@@ -13,6 +16,9 @@ from stages.training.conditional_scores import (
     inpainting_scores,
     instruct_scores,
 )
+from stages.training.posed import toy_views
+from stages.training.render_world import ViewParams, render_objects
+from stages.training.view_scores import MOST_INPUTS, novel_view_scores, trials
 
 TOY_IMAGE_SIZE = 64
 
@@ -26,12 +32,14 @@ def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:
     """The scores that fit a role, on the first `n` held-out objects or edits.
 
     Args:
-        role: of `prior3d.priors.roles`, or `scorer`.
+        role: as `prior3d.priors.roles.role_of` tells it.
         prior: as its loader gives it.
         n: a multiple of 16.
     """
     if role == "instruct":
         return instruct_scores(prior, held_out_edit_renders(2 * n), n)
+    if role == "views":
+        return views_scores(prior, n)
     world = held_out_world(n)
     if role == "inpainting":
         return inpainting_scores(prior, world, n)
@@ -46,6 +54,16 @@ def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:
     return scores | autoencoder_scores(prior, held_out(world, n // 2))
 
 
+def views_scores(prior: ViewsPrior, n: int, n_inputs: int = 3) -> dict[str, float]:
+    """Novel views of three inputs: `n` of them, eight of an object, of objects that are rendered now."""
+    objects = n // 8
+    with tempfile.TemporaryDirectory() as folder:
+        how = ViewParams.model_validate({"views_per_object": MOST_INPUTS + 8, "workers": 0})
+        render_objects(Path(folder), "held-out", objects, how, rng_key=5, chunk=objects)
+        world = toy_views(Path(folder), "held-out")
+    return novel_view_scores(prior, world, trials(world, objects, 8, seed=0), n_inputs, n_steps=20, seed=0)
+
+
 def verdict(role: str, scores: dict[str, float]) -> str:
     """One sentence: what a prior with these scores is good for."""
     if role == "inpainting":
@@ -55,6 +73,8 @@ def verdict(role: str, scores: dict[str, float]) -> str:
         if better <= 0:
             return "its edits are farther from the exact ones than the pictures it was given: not good for editing"
         return _said(scores["edit_psnr_db"] >= 23, "edits pictures of toy objects as it is told")
+    if role == "views":
+        return _said(scores["sample_psnr_db_3"] >= 23, "shows other views of toy objects in three posed pictures")
     if role == "scorer":
         return _said(scores["r_precision"] >= 0.97, "tells which caption a picture of a toy object belongs to")
     with_camera, opposite = scores["v_error_right_camera"], scores["v_error_opposite_camera"]

@@ -14,6 +14,7 @@ from flows.engine.project import Project
 from prior3d.errors import Prior3dError
 from prior3d.images import from_bytes, write_png
 from tests.tiny_prior import write_tiny_prior
+from tests.tiny_views import write_tiny_views
 
 
 @pytest.fixture
@@ -133,3 +134,13 @@ def test_a_pinned_prior_that_is_not_here_names_the_command_that_fetches_it(proje
     with pytest.raises(Prior3dError) as refused:
         choose_prior("nobody/nothing@abc123", project)
     assert command in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_views_prior_is_listed_checked_and_samples_nothing_from_words(project, capsys):
+    write_tiny_views(project.root / "data/priors/looker")
+    _, out, _ = said(capsys, "ls")
+    assert any(line.split()[:2] == ["looker", "views"] for line in out.splitlines())
+    code, out, _ = said(capsys, "check", "looker")
+    assert code == 0 and "files whole, weights complete and finite" in out and "scores do not apply" in out
+    code, _, err = said(capsys, "sample", "looker", "--prompt", "a red ball")
+    assert code == 2 and "draws views of posed pictures only" in err

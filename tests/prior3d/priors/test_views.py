@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
 from prior3d.errors import Prior3dError
 from prior3d.priors.loading import load_text_to_image
+from prior3d.priors.roles import check_channels, role_of
 from prior3d.priors.views_loading import load_epipolar, load_views, save_epipolar
 from tests.tiny_prior import write_tiny_prior
 from tests.tiny_views import TINY, tiny_transformer, write_tiny_views
@@ -199,3 +200,9 @@ def test_parts_that_do_not_belong_together(folder):
     config.write_text("{")
     with pytest.raises(Prior3dError, match="config.json: not JSON"):
         load_views(folder, CPU)
+
+
+def test_its_role_is_told_and_it_serves_no_other(folder):
+    assert role_of(folder) == "views"
+    with pytest.raises(Prior3dError, match="makes views of posed pictures, but text_to_image is needed"):
+        check_channels(folder, "text_to_image")
