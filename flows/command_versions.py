@@ -26,19 +26,20 @@ def log(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="everything that was recorded, oldest first")
     args = parser.parse_args(words)
     run = Run(find_project(Path.cwd()), args.run).require()
-    versions = list(records(run))
+    files = run.versions()
     if args.json:
-        return _print(json.dumps([{"version": n, **(asdict(r) if r else {})} for n, _, r in versions], indent=1))
-    if not versions:
+        return _print(json.dumps([{"version": n, **(asdict(r) if r else {})} for n, _, r in records(files)], indent=1))
+    if not files:
         return _print(f"run {run.name} has no version yet; see: prior3d plan {run.name}")
-    lines = [f"{run.name}: {len(versions)} version{'s' * (len(versions) != 1)}"]
+    lines = [f"{run.name}: {len(files)} version{'s' * (len(files) != 1)}"]
     now = (run.folder / "dvc.lock").read_bytes() if (run.folder / "dvc.lock").is_file() else b""
-    befores = [None, *(r for _, _, r in versions)]
-    newest_first = list(zip(versions, befores, strict=False))[::-1]
-    for (number, file, record), before in newest_first[: None if args.all else SHOWN]:
+    shown = len(files) if args.all else SHOWN
+    versions = list(records(files[-shown - 1 :]))  # and the one before them, to compare with
+    pairs = list(zip(versions, [None, *(r for _, _, r in versions)], strict=False))
+    for (number, file, record), before in pairs[::-1][:shown]:
         lines += log_lines(number, file, record, before, file.stat().st_size == len(now) and file.read_bytes() == now)
-    if len(versions) > SHOWN and not args.all:
-        lines.append(f"and {len(versions) - SHOWN} older ones: prior3d log {run.name} --all")
+    if len(files) > shown:
+        lines.append(f"and {len(files) - shown} older ones: prior3d log {run.name} --all")
     return _print("\n".join(lines))
 
 

@@ -137,7 +137,7 @@ class Version:
         if missing:
             raise Prior3dError(
                 f"{self.label}: its files were collected: {len(missing)} are no longer in DVC's cache, {missing[0]} "
-                "first; fetch them with `dvc fetch` if a remote has them, or give the run command of that version again"
+                "first; `dvc fetch --all-commits` if a remote has them, or give the run command of that version again"
             )
 
 
@@ -176,9 +176,9 @@ def numbered_version(run: Run, lock_file: Path) -> Version:
     return Version(run, f"{run.name}@{number}", text, lock, number, read_record(lock_file.with_suffix(".json")))
 
 
-def records(run: Run) -> Iterator[tuple[int, Path, Record | None]]:
-    """All versions of a run, oldest first, without reading their locks."""
-    for file in run.versions():
+def records(files: list[Path]) -> Iterator[tuple[int, Path, Record | None]]:
+    """Number, lock file and record of versions, without reading their locks."""
+    for file in files:
         yield int(file.stem), file, read_record(file.with_suffix(".json"))
 
 

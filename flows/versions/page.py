@@ -24,8 +24,7 @@ def page_of(versions: list[Version]) -> str:
     title = _title(versions)
     several = len(versions) > 1
     sections = [
-        _viewers(versions),
-        _turntables(versions),
+        f'<div class="{"" if several else "pair"}">{_viewers(versions)}{_turntables(versions)}</div>',
         _changes(versions) if several else "",
         _section("Measurements", tables.measurements(versions)),
         _section("Cost", tables.cost(versions)),
