@@ -135,6 +135,8 @@ def _forget_results(project: Project) -> None:
         files = objects.files(outs)
         if files is None or not files or not all(objects.has(md5) for md5 in files.values()):
             entry.unlink(missing_ok=True)
+            if not any(entry.parent.iterdir()):
+                entry.parent.rmdir()  # DVC expects an entry in every folder of these
 
 
 def _amount(count: int, size: int) -> str:

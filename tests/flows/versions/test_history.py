@@ -80,6 +80,7 @@ def test_log(fake):
     assert [v["version"] for v in values] == [1, 2, 3] and values[1]["changes"] == ["counting.steps: 3 -> 2"]
 
 
+@pytest.mark.slow
 def test_versions_of_old_have_no_record(fake):
     fake.run()
     fake.run("--set", "counting.steps=2")
@@ -104,6 +105,7 @@ def test_diff(fake):
     assert values["stages"]["joining"]["files"] == {"joining/metrics.json": "same", "joining/text.txt": "changed"}
 
 
+@pytest.mark.slow
 def test_diff_of_two_runs_and_of_git_revisions(fake):
     git(fake, "init", "-q")
     fake.run()
@@ -137,6 +139,7 @@ def test_wrong_names(fake):
     assert fake.cli("log", "demo")[0] == 0
 
 
+@pytest.mark.slow
 def test_runs_of_different_methods_are_not_compared_line_by_line(fake, monkeypatch):
     from dataclasses import replace
 

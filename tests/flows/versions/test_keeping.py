@@ -5,6 +5,7 @@ import json
 import subprocess
 import zipfile
 
+import pytest
 import yaml
 
 
@@ -42,6 +43,7 @@ def test_restore_puts_back_what_was_edited(fake):
     assert len(list((fake.folder() / "history").glob("*.lock"))) == 1
 
 
+@pytest.mark.slow
 def test_restore_of_old_code_says_that_the_code_has_changed(fake):
     fake.run()
     fake.edit("shouting.py", "text.upper()", "text.title()")
@@ -51,6 +53,7 @@ def test_restore_of_old_code_says_that_the_code_has_changed(fake):
     assert "code changed" in fake.cli("plan", "demo")[1]
 
 
+@pytest.mark.slow
 def test_damaged_and_collected_objects_are_refused_before_anything_changes(fake):
     from flows.engine.project import Project
     from flows.versions.history import find_version
@@ -98,6 +101,7 @@ def test_gc_removes_what_a_deleted_run_left(fake, monkeypatch):
     assert fake.outcomes(out)["counting"] == "Completed"
 
 
+@pytest.mark.slow
 def test_gc_keeps_the_newest_versions_only_when_asked(fake):
     for steps in (2, 3, 4):
         fake.run("--set", f"counting.steps={steps}")
@@ -109,6 +113,7 @@ def test_gc_keeps_the_newest_versions_only_when_asked(fake):
     assert code == 2 and "--keep" in err
 
 
+@pytest.mark.slow
 def test_gc_keeps_what_git_commits_need(fake):
     import shutil
 
@@ -128,6 +133,7 @@ def test_gc_keeps_what_git_commits_need(fake):
     assert "removed" in fake.cli("gc", "--yes", "--forget-commits")[1]
 
 
+@pytest.mark.slow
 def test_gc_refuses_a_cache_that_others_share(fake, tmp_path):
     (fake.project / ".dvc" / "config").write_text(f"[cache]\n    dir = {tmp_path / 'shared'}\n")
     fake.run()
@@ -136,6 +142,7 @@ def test_gc_refuses_a_cache_that_others_share(fake, tmp_path):
     assert "= counting  same to the byte" in fake.cli("diff", "demo@1", "demo")[1]
 
 
+@pytest.mark.slow
 def test_the_cache_is_where_dvc_has_it(fake, tmp_path):
     from flows.engine.dvc_store import DvcStore
     from flows.versions.objects import Objects
