@@ -1,5 +1,6 @@
 """The commands about versions: log, diff, restore, export, gc."""
 
+import argparse
 import json
 import sys
 from dataclasses import asdict
@@ -113,7 +114,7 @@ def _confirmed() -> bool:
 
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of versions; use at least 1")
     return int(text)
 
 
