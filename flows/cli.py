@@ -20,10 +20,16 @@ make things
 look at things
   ls                  all runs of this project
   status RUN          a run's stages, measurements and versions
-  open RUN            its report in the browser
+  open RUN            its page in the browser
+  compare A B ...     runs or versions on one page       gallery   all runs on one page
   methods             all methods
   stage NAME          what a stage takes, makes and can be told
   priors ls           all priors; also: priors check NAME, train NAME, sample NAME --prompt ...
+versions: RUN, RUN@3, RUN@<git revision>
+  log RUN             when, why, what changed, what it took
+  diff A B            parameters, code, measurements and files that differ
+  restore RUN@N       bring a version back       export RUN --to FOLDER|ZIP
+  gc                  remove what no version needs
 keep things working
   doctor              device, versions, priors, and what to do about what is missing
   accept RUN          keep a run's outputs and record the code as it is now

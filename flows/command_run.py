@@ -58,8 +58,7 @@ def run(words: list[str]) -> int:
 
 def _ending(run: Run, version: str | None, idle: bool) -> str:
     what = "nothing to do, all is as it was made" if idle else "done" + (f", version {int(version)}" if version else "")
-    opens = (run.folder / "evaluation" / "report.html").is_file()
-    return f"{what}; next: prior3d {'open' if opens else 'status'} {run.name}"
+    return f"{what}; next: prior3d open {run.name}"
 
 
 def plan(words: list[str]) -> int:

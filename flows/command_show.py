@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import webbrowser
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -72,18 +71,6 @@ def status(words: list[str]) -> int:
     if resumable:
         lines.append(f"interrupted, with a checkpoint: {', '.join(resumable)}")
     return _print("\n".join([*lines, f"versions: {len(run.versions())}"]))
-
-
-def open_report(words: list[str]) -> int:
-    """`prior3d open RUN`."""
-    name = _arguments("open", words, "Open a run's report in the browser.", "run").run
-    run = Run(find_project(Path.cwd()), name).require()
-    report = run.folder / "evaluation" / "report.html"
-    if not report.is_file():
-        raise Prior3dError(f"run {run.name} has no report yet ({report}); see what is missing: prior3d plan {run.name}")
-    _print(str(report))
-    webbrowser.open(report.as_uri())
-    return 0
 
 
 def list_methods(words: list[str]) -> int:

@@ -155,6 +155,8 @@ def _produce(module: ModuleType, job: Job, params: BaseModel) -> None:
         target.replace(old)
     job.out.replace(target)
     write_whole(job.run_folder / f"{job.name}.cost.json", json.dumps(_cost(job), indent=2) + "\n")
+    (job.run_folder / "losses").mkdir(exist_ok=True)
+    write_whole(job.run_folder / "losses" / f"{job.name}.json", json.dumps(job.losses.points()) + "\n")
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from prior3d.errors import Prior3dError
+from stages.curves import LossCurve
 from stages.locations import embedded_prior
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Job:
     work: Path
     settings: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    losses: LossCurve = field(default_factory=LossCurve)
     stopping: bool = False
     _device: "torch.device | None" = None
     _started: float = field(default_factory=time.monotonic)
@@ -54,7 +56,9 @@ class Job:
 
     def __post_init__(self) -> None:
         if (self.work / "elapsed.json").is_file():
-            self._seconds_before = float(json.loads((self.work / "elapsed.json").read_text())["seconds"])
+            elapsed = json.loads((self.work / "elapsed.json").read_text())
+            self._seconds_before = float(elapsed["seconds"])
+            self.losses = LossCurve.from_state(elapsed["losses"]) if "losses" in elapsed else LossCurve()
 
     @property
     def out(self) -> Path:
@@ -95,6 +99,8 @@ class Job:
         self, step: int, total: int, *, loss: float | None = None, preview: Path | None = None, text: str = ""
     ) -> None:
         """Print one progress line, at most four a second; the last step and previews are always printed."""
+        if loss is not None:
+            self.losses.take(int(step), int(total), float(loss))
         now = time.monotonic()
         if now - self._last_progress < PROGRESS_EVERY_S and step < total and preview is None:
             return
@@ -122,7 +128,8 @@ class Job:
         due = self.stopping or now - self._last_checkpoint >= CHECKPOINT_EVERY_S
         if due:
             self._last_checkpoint = now
-            write_whole(self.work / "elapsed.json", json.dumps({"seconds": self.seconds()}))
+            elapsed = {"seconds": self.seconds(), "losses": self.losses.state()}
+            write_whole(self.work / "elapsed.json", json.dumps(elapsed))
         return due
 
     def seconds(self) -> float:

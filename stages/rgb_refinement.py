@@ -79,7 +79,7 @@ class Params(GuidedParams):
     )
     entropy_weight: float = Field(0.02, ge=0, description="weight of the rays' opacity entropy in bits")
     distortion_weight: float = Field(
-        0.1, ge=0, description="weight of the distortion, which gathers a ray's weight in one place"
+        2.0, ge=0, description="weight of the distortion, which gathers a ray's weight in one place"
     )
     sparsity_weight: float = Field(0.0, ge=0, description="weight of the mean opacity")
     smoothness_weight: float = Field(1.0, ge=0, description="weight of the field's total variation (surface, colours)")

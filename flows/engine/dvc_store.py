@@ -90,6 +90,17 @@ class DvcStore:
         with self._repo() as repo:
             repo.commit(f"{dvc_file}:{stage}", force=True)
 
+    def checkout(self, dvc_file: str, stages: list[str]) -> None:
+        """Put the outputs that the lock names in place of those that are there."""
+        with self._repo() as repo:
+            repo.checkout(targets=[f"{dvc_file}:{stage}" for stage in stages], force=True)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold DVC's lock: nothing is committed meanwhile."""
+        with self._repo():
+            yield
+
 
 def _differences(entries: list[Any], folder: Path) -> dict[str, str]:
     found = {}

@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 
 PROJECT = ("prior3d", "stages", "flows")
-PLUMBING = frozenset({"stages.entry", "stages.job", "stages.locations"})  # how a stage is run, not what it computes
+PLUMBING = frozenset(  # how a stage is run, not what it computes
+    {"stages.entry", "stages.job", "stages.locations", "stages.curves"}
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,45 @@ def fingerprint(module: str, roots: tuple[str, ...] = PROJECT) -> str:
     for name in sorted(reached(module, roots)):
         together.update(f"{name} {_source(name).digest}\n".encode())
     return together.hexdigest()[:16]
+
+
+def functions(module: str, roots: tuple[str, ...] = PROJECT) -> dict[str, dict[str, str]]:
+    """What a stage's code consists of: module -> function, method or `(top level)` -> digest of its code."""
+    found = {}
+    for name in sorted(reached(module, roots)):
+        path = _file(name)
+        if path is not None:
+            status = path.stat()
+            found[name] = _functions(path, status.st_mtime_ns, status.st_size)
+    return found
+
+
+@cache
+def _functions(path: Path, mtime_ns: int, size: int) -> dict[str, str]:
+    return dict(_digests(ast.parse(path.read_bytes(), filename=str(path))))
+
+
+def _digests(tree: ast.Module) -> Iterable[tuple[str, str]]:
+    """Digests of the functions and methods of a module; what is left of it is its top level."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    rest: list[ast.stmt] = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            inner = [n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+            yield from ((f"{node.name}.{n.name}", _digest(n)) for n in inner)
+            node.body = [n for n in node.body if n not in inner]
+            yield node.name, _digest(node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, _digest(node)
+        else:
+            rest.append(node)
+    yield "(top level)", _digest(ast.Module(rest, []))
+
+
+def _digest(node: ast.AST) -> str:
+    return hashlib.sha256(ast.dump(node).encode()).hexdigest()[:12]
 
 
 def reached(module: str, roots: tuple[str, ...] = PROJECT) -> set[str]:

@@ -20,14 +20,16 @@ class Result:
 
 def read_results(folder: Path, stage: str) -> list[Result]:
     """A stage's metrics, then what it took: seconds and peak memory; empty if it was never made."""
-    metrics = _read(folder / stage / "metrics.json")
+    metrics = read_metrics(folder, stage)
     cost = _read(folder / f"{stage}.cost.json")
-    found = [
-        Result(name, float(m["value"]), str(m.get("unit", "")), int(m.get("n", 1)))
-        for name, m in metrics.items()
-        if isinstance(m, dict) and "value" in m
-    ]
+    found = [Result(name, float(m["value"]), str(m.get("unit", "")), int(m.get("n", 1))) for name, m in metrics.items()]
     return found + [Result(name, float(value), UNITS.get(name, ""), 1) for name, value in cost.items()]
+
+
+def read_metrics(folder: Path, stage: str) -> dict[str, dict[str, Any]]:
+    """A stage's metrics as it wrote them: name -> {value, unit, n, higher_is_better}."""
+    metrics = _read(folder / stage / "metrics.json")
+    return {name: m for name, m in metrics.items() if isinstance(m, dict) and "value" in m}
 
 
 def _read(path: Path) -> dict[str, Any]:

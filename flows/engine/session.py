@@ -17,6 +17,7 @@ from flows.engine.execution import Executor, Interrupted
 from flows.engine.fingerprint import libraries
 from flows.engine.method import Stage
 from flows.engine.plan import Plan, make_plan
+from flows.engine.record import remember
 from flows.engine.run import Run
 from flows.engine.worker import Outcome, Worker
 from prior3d.errors import Prior3dError
@@ -92,7 +93,8 @@ def carry_out(
                 worker = Worker(run, declaration, store, executor, events, options.restore)
                 report.outcomes = _make(worker, stages, plan, options.plain, warn)
         if (run.folder / "dvc.lock").is_file():
-            report.version = run.remember()
+            reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
+            report.version = remember(run, declaration, "run", reasons, report.outcomes)
     return report
 
 
@@ -207,5 +209,6 @@ def accept(run: Run, declaration: Declaration) -> list[str]:
         for name in changed:
             store.commit(run.dvc_file, name)
             run.forget_checkpoints(name)
-        run.remember()
+        reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
+        remember(run, declaration, "accept", reasons, {})
     return changed

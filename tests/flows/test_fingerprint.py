@@ -71,3 +71,16 @@ def test_plumbing_is_not_in_it():
 def test_unknown_module():
     with pytest.raises(ModuleNotFoundError, match="no source file of module stages.nothing"):
         f.fingerprint("stages.nothing")
+
+
+def test_functions_are_told_apart(package):
+    (package / "b.py").write_text(
+        "X = 1\n\n\ndef f():\n    return 1\n\n\nclass C:\n    Y = 2\n\n    def m(self):\n        return 3\n"
+    )
+    before = f.functions("pkg.a")
+    assert list(before["pkg.b"]) == ["f", "C.m", "C", "(top level)"] and "pkg.late" in before
+    change(package / "b.py", "return 3", '"""Three."""\n        return 3  # a remark')
+    assert f.functions("pkg.a") == before
+    change(package / "b.py", "return 3  #", "return 33  #")
+    after = f.functions("pkg.a")
+    assert {n for n in before["pkg.b"] if before["pkg.b"][n] != after["pkg.b"][n]} == {"C.m"}

@@ -14,7 +14,7 @@ def test_cold_then_cached(fake):
     code, out, err = fake.run()
     assert code == 0 and "nothing to do" in out
     assert all(f"{s}" in out and "unchanged" in out for s in ALL)
-    assert [p.name for p in sorted((fake.folder() / "history").iterdir())] == ["0001.lock"]
+    assert [p.name for p in sorted((fake.folder() / "history").iterdir())] == ["0001.json", "0001.lock", "code"]
     assert not (fake.folder() / ".work" / "counting").exists()
 
 
@@ -41,7 +41,7 @@ def test_changed_parameter_reruns_that_stage_and_those_behind_it(fake):
     code, out, _ = fake.run()  # back to the old value: from the cache, though this run holds another result now
     assert fake.outcomes(out) == {"counting": "Cached", "shouting": "Restored", "joining": "Restored"}
     assert fake.text("shouting").strip().endswith("!") and not fake.text("shouting").strip().endswith("!!")
-    assert len(list((fake.folder() / "history").iterdir())) == 3
+    assert len(list((fake.folder() / "history").glob("*.lock"))) == 3
 
 
 def test_the_same_work_under_another_name_is_restored(fake):
@@ -131,8 +131,6 @@ def test_looking_at_runs(fake):
     assert "demo  counting-method  3/3     1         one two" in fake.cli("ls")[1]
     out = fake.cli("status", "demo")[1]
     assert "drawn" in out and "peak_memory_mb" in out and out.count("unchanged") == 3
-    code, _, err = fake.cli("open", "demo")
-    assert code == 2 and "has no report yet" in err
     assert "exclamation_marks = 1 (at least 0, at most 9)" in fake.cli("run", "counting-method", "--help")[1]
     assert "steps = 3 steps (at least 1, at most 10000)" in fake.cli("stage", "counting")[1]
 

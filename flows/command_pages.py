@@ -1,0 +1,74 @@
+"""The commands that make pages: open, compare, gallery."""
+
+import sys
+import webbrowser
+from pathlib import Path
+
+from flows.engine.project import Project, find_project
+from flows.request import Parser
+from prior3d.errors import Prior3dError
+from stages.job import write_whole
+
+A_VERSION = "a run (mug), a version of it (mug@3), or as it was in a git revision (mug@v1.0)"
+
+
+def open_run(words: list[str]) -> int:
+    """`prior3d open RUN`."""
+    from flows.versions.history import find_version
+    from flows.versions.page import page_of
+
+    parser = Parser(prog="prior3d open", description="Make the page of a run, and open it in the browser.")
+    parser.add_argument("version", metavar="RUN", help=A_VERSION)
+    parser.add_argument("--to", type=Path, metavar="FILE", help="where to write the page, instead of under .prior3d")
+    parser.add_argument("--no-browser", action="store_true", help="only write it")
+    args = parser.parse_args(words)
+    project = find_project(Path.cwd())
+    version = find_version(project, args.version)
+    return _finish(project, page_of([version]), f"run-{args.version}", args.to, not args.no_browser)
+
+
+def compare(words: list[str]) -> int:
+    """`prior3d compare A B ...`."""
+    from flows.versions.history import find_version
+    from flows.versions.page import MOST_VERSIONS, page_of
+
+    parser = Parser(prog="prior3d compare", description="Two to six runs or versions side by side on one page.")
+    parser.add_argument("versions", metavar="A B", nargs="+", help=A_VERSION)
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="where to write the page, instead of under .prior3d")
+    args = parser.parse_args(words)
+    if not 2 <= len(args.versions) <= MOST_VERSIONS:
+        raise Prior3dError(
+            f"prior3d compare takes 2 to {MOST_VERSIONS} runs or versions, found {len(args.versions)}; "
+            "one alone: prior3d open RUN; all runs: prior3d gallery"
+        )
+    project = find_project(Path.cwd())
+    versions = [find_version(project, text) for text in args.versions]
+    return _finish(project, page_of(versions), f"compare-{'-'.join(args.versions)}", args.to, args.open)
+
+
+def gallery(words: list[str]) -> int:
+    """`prior3d gallery`."""
+    from flows.versions.gallery import gallery_of
+
+    parser = Parser(prog="prior3d gallery", description="All runs on one page, to sort and filter.")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="where to write the page, instead of under .prior3d")
+    args = parser.parse_args(words)
+    project = find_project(Path.cwd())
+    page, _, problems = gallery_of(project)
+    for problem in problems:
+        sys.stderr.write(f"warning: left out: {problem}\n")
+    return _finish(project, page, "gallery", args.to, args.open)
+
+
+def _finish(project: Project, page: str, name: str, to: Path | None, in_browser: bool) -> int:
+    safe = "".join(c if c.isalnum() or c in "-_.@" else "-" for c in name)[:120]
+    path = (to.expanduser() if to else project.state / "pages" / f"{safe}.html").absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, page)
+    sys.stdout.write(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)\n")
+    sys.stdout.flush()
+    if in_browser:
+        webbrowser.open(path.as_uri())
+    return 0

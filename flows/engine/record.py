@@ -1,0 +1,231 @@
+"""What is remembered of a version beside its lock: when, why, what changed, what it took, where it came from.
+
+`history/0003.lock` alone can bring a version back. Beside it, for people and comparisons, `history/0003.json`;
+`history/code/DIGEST.json` lists the functions behind a stage's code digest. Versions without them are read as well.
+"""
+
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from flows.engine.declaration import Declaration, read_yaml
+from flows.engine.fingerprint import functions
+from flows.engine.results import read_metrics
+from flows.engine.run import Run, read_lock
+from stages.job import write_whole
+
+ABSENT = "(none)"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One version of a run.
+
+    Attributes:
+        when: UTC, ISO 8601, to the second.
+        how: `run`, `accept`, or `restore of 2`.
+        reasons: stage -> why it was made, as the plan said.
+        outcomes: stage -> Completed, Restored or Cached.
+        changes: against the version before; nothing for the first.
+        seconds: working time of the stages that were computed for it.
+        metrics: stage -> name -> {value, unit, n, higher_is_better}.
+        cost: stage -> seconds, peak_memory_mb, peak_gpu_memory_mb.
+        inputs: method input -> file, and text, or name and digest.
+        stages: stage -> module and wiring.
+        git: revision of the project, and whether tracked files differed from it; empty without git.
+        packages: the project's direct dependencies and their versions.
+    """
+
+    when: str
+    how: str
+    method: str
+    preset: str
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    outcomes: dict[str, str] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    metrics: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    cost: dict[str, dict[str, float]] = field(default_factory=dict)
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stages: dict[str, dict[str, str]] = field(default_factory=dict)
+    device: str = ""
+    git: dict[str, Any] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
+
+
+def remember(
+    run: Run, declaration: Declaration, how: str, reasons: dict[str, list[str]], outcomes: Mapping[str, str]
+) -> str | None:
+    """Add the present state to the run's versions, with its record, if it is a new one; returns its number."""
+    before = run.versions()
+    number = run.remember()
+    if number is None:
+        return None
+    old = read_lock(before[-1]) if before else {}
+    new = run.locked()
+    record = describe(run, old, new, how, reasons, dict(outcomes))
+    for stage in declaration.method.stages:
+        digest = locked_code(new, stage.name)
+        listed = code_file(run, digest)
+        if digest == declaration.code[stage.name] and not listed.is_file():
+            listed.parent.mkdir(exist_ok=True)
+            write_whole(listed, json.dumps(functions(stage.module), indent=0))
+    write_whole(run.folder / "history" / f"{number}.json", json.dumps(asdict(record), indent=1) + "\n")
+    return number
+
+
+def describe(
+    run: Run,
+    old: dict[str, Any],
+    new: dict[str, Any],
+    how: str,
+    reasons: dict[str, list[str]],
+    outcomes: dict[str, str],
+) -> Record:
+    """The record of a run as it lies on the disk.
+
+    Args:
+        run: it is held.
+        old: the lock of the version before; empty for none.
+        new: its lock.
+        how: what made it.
+        reasons: by stage.
+        outcomes: by stage; a stage that an earlier, interrupted command made counts as Completed.
+    """
+    described = read_yaml(run.folder / "method.yaml")
+    for stage, entry in new.items():
+        if old.get(stage, {}).get("outs") != entry.get("outs") and outcomes.get(stage, "Cached") == "Cached":
+            outcomes[stage] = "Completed" if how == "run" else outcomes.get(stage, "Cached")
+    cost = {stage: _numbers(run.folder / f"{stage}.cost.json") for stage in new}
+    return Record(
+        when=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        how=how,
+        method=str(described.get("method")),
+        preset=str(described.get("preset", "")),
+        reasons={k: list(v) for k, v in reasons.items() if v},
+        outcomes=outcomes,
+        changes=lock_changes(old, new) if old else [],
+        seconds=round(sum(cost[s].get("seconds", 0.0) for s in new if outcomes.get(s) == "Completed"), 2),
+        metrics={stage: read_metrics(run.folder, stage) for stage in new},
+        cost=cost,
+        inputs=described.get("inputs") or {},
+        stages=described.get("stages") or {},
+        device=str(run.settings().get("device", "")),
+        git=git_state(run.project.root),
+        packages=package_versions(),
+        machine=f"Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+    )
+
+
+def code_file(run: Run, digest: str) -> Path:
+    """Where the functions behind a stage's code digest are listed."""
+    return run.folder / "history" / "code" / f"{digest}.json"
+
+
+def read_record(path: Path) -> Record | None:
+    """A version's record; None without one that can be read."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Record(**{f.name: values[f.name] for f in fields(Record) if f.name in values})
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def locked_code(lock: dict[str, Any], stage: str) -> str:
+    """The code digest that a lock has of a stage."""
+    entry = (lock.get(stage) or {}).get("params") or {}
+    return str((entry.get("code.yaml") or {}).get(stage, ""))
+
+
+def locked_params(lock: dict[str, Any], stage: str) -> dict[str, Any]:
+    """The parameters that a lock has of a stage."""
+    entry = (lock.get(stage) or {}).get("params") or {}
+    return dict((entry.get("params.yaml") or {}).get(stage) or {})
+
+
+def lock_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What a person would say has changed between two locks: parameters, code, inputs, stages."""
+    lines = []
+    for stage in [*new, *(s for s in old if s not in new)]:
+        if stage not in old or stage not in new:
+            lines.append(f"{stage}: {'new' if stage in new else 'gone'}")
+            continue
+        for name, before, after in parameter_changes(locked_params(old, stage), locked_params(new, stage)):
+            lines.append(f"{stage}.{name}: {before} -> {after}")
+        if locked_code(old, stage) != locked_code(new, stage):
+            lines.append(f"{stage}: code")
+    return lines + [f"input {path}" for path in changed_inputs(old, new)]
+
+
+def changed_inputs(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The files that came from outside and differ between two locks."""
+    before, after = _outside(old), _outside(new)
+    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+
+
+def _outside(lock: dict[str, Any]) -> dict[str, Any]:
+    deps = (d for entry in lock.values() for d in entry.get("deps") or [])
+    return {d["path"]: d.get("md5") for d in deps if d["path"] not in lock}
+
+
+def parameter_changes(old: Any, new: Any, where: str = "") -> list[tuple[str, Any, Any]]:
+    """Every parameter that differs: (dotted name, old value, new value)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*new, *(k for k in old if k not in new)]
+        return [
+            found
+            for key in keys
+            for found in parameter_changes(
+                old.get(key, ABSENT), new.get(key, ABSENT), f"{where}.{key}" if where else str(key)
+            )
+        ]
+    return [] if old == new else [(where, old, new)]
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """The revision that is checked out in a project, and whether tracked files differ from it; empty without git."""
+    revision = _git(root, "rev-parse", "HEAD")
+    if revision is None:
+        return {}
+    return {
+        "revision": revision.strip(),
+        "dirty": bool((_git(root, "status", "--porcelain", "--untracked-files=no") or "").strip()),
+    }
+
+
+def _git(root: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout
+
+
+def package_versions() -> dict[str, str]:
+    """The version of prior3d and of each package that it names as a dependency."""
+    try:
+        required = metadata.requires("prior3d") or []
+    except metadata.PackageNotFoundError:  # run from a bare checkout
+        return {}
+    found = {}
+    for name in ["prior3d", *(re.split(r"[^\w.-]", r)[0] for r in required if "extra" not in r)]:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # of another platform
+    return found
+
+
+def _numbers(path: Path) -> dict[str, float]:
+    try:
+        return {k: float(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}

@@ -1,0 +1,1 @@
+"""Versions of runs: told apart, compared, brought back, carried away, thrown out, shown on a page."""

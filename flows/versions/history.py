@@ -1,0 +1,254 @@
+"""Which version of a run a person means: `mug`, `mug@3`, `mug@<git revision>`; and all that is known of it."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.engine import yaml_text
+from flows.engine.declaration import read_yaml
+from flows.engine.project import Project
+from flows.engine.record import Record, code_file, locked_code, locked_params, read_record
+from flows.engine.run import Run
+from flows.versions.objects import Objects
+from prior3d.errors import Prior3dError
+
+REVISION = re.compile(r"^[\w][\w./~^-]*$")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One state of a run.
+
+    Attributes:
+        run: the run.
+        label: as a person would write it: `mug`, `mug@3`, `mug@v1.0`.
+        text: its `dvc.lock`.
+        lock: the stages in it.
+        number: among the run's versions; None if it is not one of them (a run that was interrupted, another branch).
+        record: what was written down beside the lock; None for versions of old.
+    """
+
+    run: Run
+    label: str
+    text: str
+    lock: dict[str, Any]
+    number: int | None
+    record: Record | None
+
+    @cached_property
+    def objects(self) -> Objects:
+        """The cache that its files lie in."""
+        return Objects(self.run.project.root)
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """Method, preset, inputs and stages: of its record, else of the run as it is now."""
+        if self.record is not None and self.record.stages:
+            r = self.record
+            return {"method": r.method, "preset": r.preset, "inputs": r.inputs, "stages": r.stages}
+        return read_yaml(self.run.folder / "method.yaml")
+
+    @property
+    def method(self) -> str:
+        """The name of its method."""
+        return str(self.described.get("method"))
+
+    @cached_property
+    def is_present(self) -> bool:
+        """Whether the run's folder holds this version now."""
+        return self.run.locked() == self.lock
+
+    @property
+    def prompt(self) -> str:
+        """The first text that it was given; empty without one."""
+        return next((i["text"] for i in (self.described.get("inputs") or {}).values() if "text" in i), "")
+
+    def params(self) -> dict[str, dict[str, Any]]:
+        """Stage -> parameter -> value."""
+        return {stage: locked_params(self.lock, stage) for stage in self.lock}
+
+    def seeds(self) -> dict[str, Any]:
+        """Stage -> seed, of those that have one."""
+        return {stage: p["seed"] for stage, p in self.params().items() if "seed" in p}
+
+    def code(self, stage: str) -> str:
+        """The digest of a stage's code."""
+        return locked_code(self.lock, stage)
+
+    def functions(self, stage: str) -> dict[str, str] | None:
+        """The functions behind the digest: `module.function` -> digest; None if they were not written down."""
+        try:
+            modules = json.loads(code_file(self.run, self.code(stage)).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return {f"{m}: {name}": digest for m, names in modules.items() for name, digest in names.items()}
+
+    def files(self, stage: str) -> dict[str, str] | None:
+        """The files of a stage's outputs: path in the run's folder -> md5; None if their list was collected."""
+        return self.objects.files((self.lock.get(stage) or {}).get("outs") or [])
+
+    def place(self, stage: str, path: str) -> Path | None:
+        """Where a file of a stage's outputs can be read: in the cache, or in the run's folder while it holds this."""
+        md5 = (self.files(stage) or {}).get(path)
+        if md5 is not None and self.objects.has(md5):
+            return self.objects.path(md5)
+        here = self.run.folder / path
+        return here if self.is_present and here.is_file() else None
+
+    def read(self, stage: str, path: str) -> bytes | None:
+        """The content of a file of a stage's outputs; None if it has no such file, or it was collected."""
+        place = self.place(stage, path)
+        return place.read_bytes() if place is not None else None
+
+    def metrics(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Stage -> measure -> {value, unit, n, higher_is_better}."""
+        if self.record is not None and self.record.metrics:
+            return self.record.metrics
+        return {s: _mapping(self.read(s, f"{s}/metrics.json")) for s in self.lock}
+
+    def cost(self) -> dict[str, dict[str, float]]:
+        """Stage -> seconds, peak_memory_mb."""
+        if self.record is not None and self.record.cost:
+            return self.record.cost
+        return {s: _mapping(self.read(s, f"{s}.cost.json")) for s in self.lock}
+
+    def collected(self) -> list[str]:
+        """The files of it that are no longer in the cache."""
+        missing = []
+        for stage, entry in self.lock.items():
+            files = self.files(stage)
+            if files is None:
+                missing += [o["path"] for o in entry.get("outs") or [] if not self.objects.has(str(o.get("md5")))]
+            else:
+                missing += [path for path, md5 in files.items() if not self.objects.has(md5)]
+        return missing
+
+    def require_files(self) -> None:
+        """Check that all its files are in the cache (raises Prior3dError that says how many were collected)."""
+        missing = self.collected()
+        if missing:
+            raise Prior3dError(
+                f"{self.label}: its files were collected: {len(missing)} are no longer in DVC's cache, {missing[0]} "
+                "first; `dvc fetch --all-commits` if a remote has them, or give the run command of that version again"
+            )
+
+
+def _mapping(content: bytes | None) -> dict[str, Any]:
+    try:
+        values = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def find_version(project: Project, text: str) -> Version:
+    """The version that `run`, `run@3` or `run@<git revision>` names.
+
+    Raises:
+        Prior3dError: there is no such run or version, or its lock is damaged; names what there is.
+    """
+    name, at, which = text.partition("@")
+    run = Run(project, name).require()
+    versions = run.versions()
+    if not at:
+        return _present(run, versions)
+    if which.isdigit() and (len(which) < 7 or _numbered(versions, int(which))):
+        found = _numbered(versions, int(which))
+        if found is None:
+            raise Prior3dError(f"run {name} has no version {which}; {_there_are(run, versions)}")
+        return numbered_version(run, found)
+    return _of_revision(run, which, versions)
+
+
+def numbered_version(run: Run, lock_file: Path) -> Version:
+    """The version of a file in `history/` (raises Prior3dError if it is damaged)."""
+    number = int(lock_file.stem)
+    text = lock_file.read_text(encoding="utf-8", errors="replace")
+    lock = parse_lock(text, lock_file, run)
+    return Version(run, f"{run.name}@{number}", text, lock, number, read_record(lock_file.with_suffix(".json")))
+
+
+def records(files: list[Path]) -> Iterator[tuple[int, Path, Record | None]]:
+    """Number, lock file and record of versions, without reading their locks."""
+    for file in files:
+        yield int(file.stem), file, read_record(file.with_suffix(".json"))
+
+
+def parse_lock(text: str, where: Path | str, run: Run) -> dict[str, Any]:
+    """The stages of a lock (raises Prior3dError if it is damaged)."""
+    try:
+        stages = yaml_text.load(text)["stages"]
+        if not all(isinstance(entry, dict) for entry in stages.values()):
+            raise TypeError
+        return dict(stages)
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError):
+        raise Prior3dError(
+            f"run {run.name}: {where} is damaged: it is not a DVC lock; bring it back from git or a copy, or delete it "
+            "(the other versions are not touched)"
+        ) from None
+
+
+def _present(run: Run, versions: list[Path]) -> Version:
+    lock_file = run.folder / "dvc.lock"
+    if not lock_file.is_file():
+        raise Prior3dError(f"run {run.name} has made nothing yet; see: prior3d plan {run.name}")
+    text = lock_file.read_text(encoding="utf-8", errors="replace")
+    lock = parse_lock(text, lock_file, run)
+    same = _same_text(text, versions[::-1])
+    record = read_record(same.with_suffix(".json")) if same else None
+    return Version(run, run.name, text, lock, int(same.stem) if same else None, record)
+
+
+def _of_revision(run: Run, revision: str, versions: list[Path]) -> Version:
+    place = f"data/runs/{run.name}/dvc.lock"
+    text = git_file(run.project.root, revision, place) if REVISION.match(revision) else None
+    if text is None:
+        near = get_close_matches(revision, git_names(run.project.root), n=1, cutoff=0.5)
+        hint = f"did you mean {run.name}@{near[0]}? " if near else ""
+        raise Prior3dError(
+            f"{run.name}@{revision}: neither a version nor a git revision that holds {place}; "
+            f"{hint}{_there_are(run, versions)}"
+        )
+    lock = parse_lock(text, f"{place} of {revision}", run)
+    same = _same_text(text, versions[::-1])
+    record = read_record(same.with_suffix(".json")) if same else None
+    return Version(run, f"{run.name}@{revision}", text, lock, int(same.stem) if same else None, record)
+
+
+def _same_text(text: str, files: list[Path]) -> Path | None:
+    size = len(text.encode())
+    return next((f for f in files if f.stat().st_size == size and f.read_text(encoding="utf-8") == text), None)
+
+
+def _numbered(versions: list[Path], number: int) -> Path | None:
+    return next((f for f in versions if int(f.stem) == number), None)
+
+
+def _there_are(run: Run, versions: list[Path]) -> str:
+    numbers = [int(f.stem) for f in versions]
+    if not numbers:
+        return f"it has none yet; see: prior3d plan {run.name}"
+    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"its versions: {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"its one version: {numbers[0]}"
+    return f"its versions: {', '.join(map(str, numbers))}"
+
+
+def git_file(root: Path, revision: str, path: str) -> str | None:
+    """A file of the project at a git revision; None without it."""
+    done = subprocess.run(["git", "-C", str(root), "show", f"{revision}:./{path}"], capture_output=True, check=False)
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+def git_names(root: Path) -> list[str]:
+    """Names of branches and tags."""
+    words = ["git", "-C", str(root), "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout.split()

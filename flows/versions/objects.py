@@ -1,0 +1,72 @@
+"""Files of any version, read out of DVC's cache by their md5, without importing DVC (which takes a second)."""
+
+import configparser
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+DIRECTORY = ".dir"
+
+
+@dataclass(frozen=True)
+class Objects:
+    """DVC's cache of objects of one project."""
+
+    root: Path
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the objects lie: `.dvc/cache`, unless DVC's configuration says otherwise."""
+        own = self.root / ".dvc"
+        place = own / "cache"
+        for base, file in ((None, _user_config()), (own, own / "config"), (own, own / "config.local")):
+            found = _cache_dir(file)
+            if found:
+                place = Path(found).expanduser()
+                place = place if place.is_absolute() or base is None else base / place
+        return Path(os.path.normpath(place)) / "files" / "md5"
+
+    def path(self, md5: str) -> Path:
+        """Where an object lies if it is there."""
+        return self.folder / md5[:2] / md5[2:]
+
+    def listing(self, md5: str) -> dict[str, str] | None:
+        """The files of a folder (`md5` ends in `.dir`): relative path -> md5; None if it is not in the cache."""
+        try:
+            entries = json.loads(self.path(md5).read_text(encoding="utf-8"))
+            return {e["relpath"]: e["md5"] for e in entries}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def files(self, outs: list[dict[str, Any]]) -> dict[str, str] | None:
+        """Every file of a stage's outputs, by its path in the run's folder; None if a folder's list is gone."""
+        found = {}
+        for out in outs:
+            if not str(out.get("md5", "")).endswith(DIRECTORY):
+                found[out["path"]] = str(out.get("md5", ""))
+                continue
+            listed = self.listing(out["md5"])
+            if listed is None:
+                return None
+            found |= {f"{out['path']}/{name}": md5 for name, md5 in listed.items()}
+        return found
+
+    def has(self, md5: str) -> bool:
+        """Whether an object is in the cache."""
+        return self.path(md5).is_file()
+
+
+def _user_config() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "dvc" / "config"
+
+
+def _cache_dir(file: Path) -> str:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(file, encoding="utf-8")
+    except configparser.Error:
+        return ""  # DVC itself will complain about it
+    return parser.get("cache", "dir", fallback="").strip("\"'")

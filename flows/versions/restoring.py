@@ -1,0 +1,103 @@
+"""Bringing an earlier version back into a run's folder: artifacts to the byte, and what it was asked to be."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flows.engine.declaration import Declaration, read_declaration
+from flows.engine.dvc_store import DvcStore
+from flows.engine.project import Project
+from flows.engine.record import remember
+from flows.engine.run import Run
+from flows.methods import METHODS
+from flows.versions.history import Version, find_version
+from prior3d.errors import Prior3dError
+from stages.job import write_whole
+
+
+def restore_version(project: Project, text: str, warn: Callable[[str], None]) -> str:
+    """Make a run's folder what it was in a version, which becomes its newest one.
+
+    Args:
+        project: the project.
+        text: `run@3` or `run@<git revision>`; `run` alone puts back what was edited or deleted since.
+        warn: receives what could not be put back.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        Prior3dError: there is no such version, or its files were collected or are damaged.
+    """
+    version = find_version(project, text)
+    version.require_files()
+    _check_objects(version)
+    run, store = version.run, DvcStore(project.root)
+    with run.held():
+        _keep_present(run)
+        declaration = _declaration(version)
+        declaration.write(run.folder)
+        write_whole(run.folder / "dvc.lock", version.text)
+        stages = [s.name for s in declaration.method.stages if s.name in version.lock]
+        store.checkout(run.dvc_file, stages)
+        for stage in version.lock.keys() - set(stages):
+            warn(f"{version.label}: stage {stage} is no longer one of {declaration.method.name} and was left out")
+        _warn_of_inputs(version, store, stages, warn)
+        how = f"restore of {version.number or text.partition('@')[2]}"
+        number = remember(run, declaration, how, {}, dict.fromkeys(version.lock, "Restored"))
+    files = sum(len(version.files(s) or {}) for s in stages)
+    made = f" (now version {int(number)})" if number else ""
+    return f"run {run.name} is as it was in {version.label}{made}: {files} files; next: prior3d open {run.name}"
+
+
+def _check_objects(version: Version) -> None:
+    """Compare every object with its name (raises Prior3dError)."""
+    for stage in version.lock:
+        for path, md5 in (version.files(stage) or {}).items():
+            with version.objects.path(md5).open("rb") as stream:
+                found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if found != md5:
+                raise Prior3dError(
+                    f"{version.label}: {path} is damaged in DVC's cache ({version.objects.path(md5)} has md5 {found}); "
+                    "delete that file, and fetch it again with `dvc fetch` or make it anew"
+                )
+
+
+def _keep_present(run: Run) -> None:
+    """What the run's folder holds now becomes a version, if it is none: it can be brought back too."""
+    if run.locked():
+        remember(run, read_declaration(run.folder, METHODS), "run", {}, {})
+
+
+def _declaration(version: Version) -> Declaration:
+    """What the version was asked to be, with the code that it was made by."""
+    described = version.described
+    if version.method not in METHODS:
+        raise Prior3dError(f"{version.label}: its method {version.method!r} is not one of {', '.join(METHODS)}")
+    method = METHODS[version.method]
+    inputs = {n: _input(version.run.folder, entry) for n, entry in (described.get("inputs") or {}).items()}
+    now = read_declaration(version.run.folder, METHODS)
+    params = {s.name: version.params().get(s.name) or now.params.get(s.name, {}) for s in method.stages}
+    code = {s.name: version.code(s.name) or now.code[s.name] for s in method.stages}
+    return Declaration(method, inputs, params, code, str(described.get("preset", "")))
+
+
+def _input(folder: Path, entry: dict[str, Any]) -> bytes | Path:
+    """An input's content as it is written by a run: small ones out of the record, files and folders as they are."""
+    if "text" in entry:
+        return f"{entry['text']}\n".encode()
+    if "digest" in entry:
+        values = {k: v for k, v in entry.items() if k not in ("file", "sha256")}
+        return (json.dumps(values, indent=2) + "\n").encode()
+    return folder / entry["file"]
+
+
+def _warn_of_inputs(version: Version, store: DvcStore, stages: list[str], warn: Callable[[str], None]) -> None:
+    states = store.file_states(version.run.dvc_file, stages)
+    for path in sorted({p for s in states.values() for p in s.inputs if p not in version.lock}):
+        warn(
+            f"{version.label}: {path} is not what it was then, and was not kept; the artifacts are, "
+            "but the next run will take the present one"
+        )

@@ -1,0 +1,31 @@
+"""Makes a box that can be looked at: a GLB, a preview, pictures all round."""
+
+from pydantic import Field
+
+from fake_stages.common import TextArtifact
+from stages.entry import Job, StageParams
+
+
+class Params(StageParams):
+    red: int = Field(200, ge=0, le=255, description="how red")
+
+
+INPUTS = {"text": TextArtifact}
+OUTPUT = None
+
+
+def run(job: Job, params: Params) -> None:
+    import trimesh
+    from PIL import Image
+
+    box = trimesh.creation.box((1, 1.4, 0.8))
+    box.visual.face_colors = [params.red, 40, 40, 255]
+    box.export(job.out / "mesh.glb")
+    (job.out / "frames").mkdir()
+    for view in range(4):
+        Image.new("RGB", (32, 32), (params.red, 60 * view, 0)).save(job.out / "frames" / f"mesh_{view:03d}.png")
+    Image.new("RGB", (64, 32), (params.red, 0, 0)).save(job.out / "preview.png")
+    for step in range(5):
+        job.progress(step + 1, 5, loss=params.red / (step + 1))
+    job.metric("redness", params.red, higher_is_better=True)
+    job.metric("faces", len(box.faces), "faces")

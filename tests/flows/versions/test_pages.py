@@ -1,0 +1,165 @@
+"""The pages: what is in them, and how they behave in a browser."""
+
+import re
+
+import pytest
+
+from flows.engine.method import Input, Method, Stage
+from tests.browser import CHROMIUM, chromium
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+LARGEST_MB = 10
+
+
+@pytest.fixture
+def boxes(fake, monkeypatch):
+    """A project with three versions of boxes in two runs."""
+    from flows import methods
+
+    stages = (
+        Stage("counting", {"prompt": "prompt", "prior": "prior"}, module="fake_stages.counting"),
+        Stage("picturing", {"text": "counting"}, module="fake_stages.picturing"),
+    )
+    inputs = (Input("prompt", "text", "what"), Input("prior", "prior", "a prior", default="toy"))
+    monkeypatch.setitem(methods.METHODS, "boxes", Method("boxes", "boxes", inputs, stages))
+
+    def make(name, prompt, red):
+        code, _, err = fake.cli("run", "boxes", "--prompt", prompt, "--name", name, "--prior", str(fake.prior),
+                                "--preset", "toy", "--set", f"picturing.red={red}")  # fmt: skip
+        assert code == 0, err
+
+    fake.make = make
+    make("one", "a <b>bold</b> box", 200)
+    make("one", "a <b>bold</b> box", 90)
+    return fake
+
+
+def written(out):
+    from pathlib import Path
+
+    return Path(out.split("  (")[0])
+
+
+def test_the_page_of_a_run_needs_nothing_else(boxes, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    code, out, err = boxes.cli("open", "one")
+    page = written(out)
+    text = page.read_text()
+    assert (code, err) == (0, "") and opened == [page.as_uri()]
+    assert page.stat().st_size < LARGEST_MB / 2 * 1e6
+    assert not re.search(r'<(script|img|link|video)[^>]+(src|href)="(?!data:)', text)
+    assert "default-src &#x27;none&#x27;" in text or "default-src 'none'" in text
+    assert "a &lt;b&gt;bold&lt;/b&gt; box" in text and "<b>bold" not in text  # what people type is no HTML
+    assert "model/gltf-binary" in text and "redness" in text and 'class="curve c0"' in text and 'class="node' in text
+
+
+def test_a_comparison_says_what_differs(boxes):
+    code, out, _ = boxes.cli("compare", "one@1", "one@2", "--to", str(boxes.project / "page.html"))
+    text = (boxes.project / "page.html").read_text()
+    assert code == 0 and out.startswith(str(boxes.project / "page.html"))
+    assert "picturing: red" in text and "same to the byte" in text and '<b class="best">200</b>' in text
+    assert text.count("data:model/gltf-binary") == 2
+
+
+def test_a_page_can_be_made_of_what_is_left(boxes):
+    """Pictures of collected versions are missing; the rest of the page is there."""
+    boxes.make("two", "another box", 10)
+    boxes.cli("gc", "--yes", "--keep", "1")
+    code, out, err = boxes.cli("compare", "one@1", "two")
+    assert (code, err) == (0, "")
+    assert "no mesh" in written(out).read_text()
+
+
+def test_wrong_ways_to_ask(boxes):
+    def refused(said, *words):
+        code, _, err = boxes.cli(*words)
+        assert code == 2 and said in err and len(err.splitlines()) == 1, err
+
+    refused("takes 2 to 6 runs or versions, found 1", "compare", "one")
+    refused("takes 2 to 6 runs or versions, found 7", "compare", *["one"] * 7)
+    refused("there is no run 'onn'", "open", "onn")
+    refused("run one has no version 9; its versions: 1 to 2", "compare", "one@9", "one")
+
+
+def test_the_gallery_leaves_damaged_runs_out(boxes):
+    boxes.make("two", "another box", 10)
+    (boxes.folder("two") / "dvc.lock").write_text("[")
+    code, out, err = boxes.cli("gallery")
+    assert code == 0 and err.startswith("warning: left out: run two:") and len(err.splitlines()) == 1
+    text = written(out).read_text()
+    assert text.count("<article") == 1 and "data:image/webp" in text
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_the_comparison_in_a_browser(boxes, tmp_path):
+    page = tmp_path / "page.html"
+    boxes.cli("compare", "one@1", "one@2", "--to", str(page))
+    with chromium() as browser:
+        browser.look(1280, 900)
+        browser.open(page)
+        background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+        browser.wait("[...document.querySelectorAll('model-viewer')].every((v) => v.loaded)", 240)
+        seen = browser.evaluate(
+            """Promise.all([...document.querySelectorAll('model-viewer')].map(async (v) => {
+              const image = new Image(); image.src = v.toDataURL(); await image.decode();
+              const c = document.createElement('canvas'); c.width = image.width; c.height = image.height;
+              const g = c.getContext('2d'); g.drawImage(image, 0, 0);
+              const d = g.getImageData(0, 0, c.width, c.height).data;
+              let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 200;
+              return n / (c.width * c.height); }))"""
+        )
+        assert len(seen) == 2 and all(0.05 < share < 0.9 for share in seen)  # an object, and something round it
+        check_slider(browser)
+        check_synchronised(browser)
+        browser.press("t")
+        assert browser.evaluate("getComputedStyle(document.body).backgroundColor") != background
+        browser.press("t")
+        browser.look(1280, 900, dark=True)
+        browser.evaluate("delete document.documentElement.dataset.theme")
+        assert browser.evaluate("getComputedStyle(document.body).backgroundColor") != background
+        browser.look(390, 844, phone=True)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+        assert (browser.errors, browser.fetched) == ([], [])
+
+
+def check_slider(browser):
+    pictures = "[...document.querySelectorAll('img.turning')].map((i) => i.src)"
+    first = browser.evaluate(pictures)
+    for _ in range(9):
+        browser.press("ArrowRight")
+    assert browser.evaluate("document.getElementById('angle').textContent") == "90°"
+    turned = browser.evaluate(pictures)
+    assert len(first) == 2 and all(a != b for a, b in zip(first, turned, strict=True))
+
+
+def check_synchronised(browser):
+    browser.evaluate("document.querySelector('model-viewer').scrollIntoView({block: 'center', behavior: 'instant'})")
+    box = browser.evaluate("(({x, y, width, height}) => [x, y, width, height])"
+                           "(document.querySelector('model-viewer').getBoundingClientRect())")  # fmt: skip
+    centre = (box[0] + box[2] / 2, box[1] + box[3] / 2)
+    orbits = "[...document.querySelectorAll('model-viewer')].map((v) => v.getCameraOrbit().theta)"
+    before = browser.evaluate(orbits)
+    browser.drag(centre, (centre[0] + box[2] / 4, centre[1]))
+    browser.wait(f"Math.abs({orbits}[0] - {before[0]}) > 0.1", 120)
+    browser.wait(f"{orbits}.every((t) => Math.abs(t - {orbits}[0]) < 0.02)", 120)
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_the_gallery_in_a_browser(boxes, tmp_path):
+    boxes.make("two", "another box", 10)
+    boxes.cli("gallery", "--to", str(tmp_path / "gallery.html"))
+    names = "[...document.querySelectorAll('.gallery article:not([hidden]) h2')].map((h) => h.textContent)"
+    with chromium() as browser:
+        browser.look(1280, 900)
+        assert browser.open(tmp_path / "gallery.html") < 10
+        assert browser.evaluate(names) == ["two@1", "one@2"]  # newest first
+        browser.evaluate("by.value = 'redness|down'; by.dispatchEvent(new Event('change'))")
+        assert browser.evaluate(names) == ["one@2", "two@1"]
+        browser.press("/")
+        browser.call("Input.insertText", text="another")
+        assert browser.evaluate(names) == ["two@1"]
+        assert browser.evaluate("document.getElementById('count').textContent") == "1 of 2"
+        assert (browser.errors, browser.fetched) == ([], [])
