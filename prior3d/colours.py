@@ -24,6 +24,21 @@ def paper_latent_to_rgb() -> tuple[Tensor, Tensor]:
     return torch.tensor(PAPER_MATRIX) / 2, torch.full((3,), 0.5)
 
 
+def paper_red_latent(channels: int, ridge: float = 1e-2) -> Tensor:
+    """The latent [channels] that the published map shows as red (1, 0, 0), by its ridge pseudo-inverse.
+
+    Raises:
+        Prior3dError: the prior has another number of latent channels than the map.
+    """
+    matrix = torch.tensor(PAPER_MATRIX)
+    if channels != len(matrix):
+        raise Prior3dError(
+            f"latent_paint.start: red is for {len(matrix)} latent channels, this prior has {channels}; set it to grey"
+        )
+    red = torch.tensor([1.0, -1.0, -1.0])  # in the map's own [-1, 1]
+    return matrix @ torch.linalg.solve(matrix.T @ matrix + ridge * torch.eye(3), red)
+
+
 def fit_latent_to_rgb(latents: Tensor, images: Tensor, ridge: float = 1e-3) -> tuple[Tensor, Tensor]:
     """Fit the map of a given prior by least squares on decoded latents.
 
