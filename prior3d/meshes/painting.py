@@ -170,7 +170,8 @@ def weighted_huber(found: Tensor, wanted: Tensor, weights: Tensor, delta: float 
 def texel_variation(texture: Tensor) -> Tensor:
     """Mean difference of neighbouring texels of [height, width, channels], smooth near 0 (Charbonnier)."""
     across, down = texture[:, 1:] - texture[:, :-1], texture[1:] - texture[:-1]
-    return sum((((d**2).sum(-1) + 1e-6).sqrt() - 1e-3).mean() for d in (across, down)) / 2
+    first, second = ((((d**2).sum(-1) + 1e-6).sqrt() - 1e-3).mean() for d in (across, down))
+    return (first + second) / 2
 
 
 def finished_texture(mesh: UvMesh, texture: Tensor, seen: Tensor) -> tuple[np.ndarray, float]:
