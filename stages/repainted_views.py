@@ -53,29 +53,45 @@ class RepaintedViews:
         """Of some views, drawn at random; at evenly spread steps all views are made anew before."""
         import torch
 
-        from prior3d.meshes.painting import texel_variation, weighted_huber
+        from prior3d.meshes.painting import texel_variation
 
         p = self.params
         for turn, noise_level in enumerate(p.noise_levels):
             if step == turn * p.steps // len(p.noise_levels):
                 self.make_views(noise_level, from_latents=turn == 0)
         drawn = torch.randperm(p.n_views, generator=self.seeds.generator("views"))[: p.views_per_step]
-        parts = [
-            weighted_huber(
-                self.seen[view].colours(self.texture),
-                self.targets.of(view),
-                self.seen[view].weights.sum(1) * self.seen[view].facing ** p.squareness,
-            )
-            for view in drawn.tolist()
-        ]
         return {
-            "colour": torch.stack(parts).mean(),
+            "colour": torch.stack([self.difference(view) for view in drawn.tolist()]).mean(),
             "smoothness": p.smoothness_weight * texel_variation(self.texture),
         }
+
+    def difference(self, view: int) -> "Tensor":
+        """Between a view as it is and as it should be, where it is to be trusted."""
+        from prior3d.meshes.painting import weighted_huber
+
+        wanted, _ = self.targets.of(view)
+        return weighted_huber(self.seen[view].colours(self.texture), wanted, self.weights(view))
+
+    def weights(self, view: int) -> "Tensor":
+        """Of a view's pixels that show the mesh [n]: where it is looked at squarely and the prior drew something.
+
+        Where the prior left the background, its object is slimmer than the mesh, and says nothing about its colour.
+        """
+        seen = self.seen[view]
+        return seen.weights.sum(1) * seen.facing**self.params.squareness * self.targets.of(view)[1]
+
+    def seen_texels(self, least: float = 0.1) -> "Tensor":
+        """Texels that some view was trusted about: [resolution, resolution] bool."""
+        from prior3d.meshes.painting import texel_evidence
+
+        weights = [self.weights(view) for view in range(self.params.n_views)]
+        return texel_evidence(self.seen, weights, self.params.resolution) > least
 
     def make_views(self, noise_level: float, *, from_latents: bool, at_once: int = 8) -> None:
         """Render all views, take them to the noise level and back, and put them in the place of the old ones."""
         import torch
+
+        from prior3d.colours import difference_mask
 
         with torch.no_grad():
             for first in range(0, self.orbit.views, at_once):
@@ -84,11 +100,14 @@ class RepaintedViews:
                 orbit = self.orbit[slice(first, first + at_once)]
                 n_steps = self.params.denoising_steps
                 remade = self.views.remade(latents, orbit, self.place, noise_level, n_steps, self.seeds)
-                for view, image in zip(places, self.prior.decode(remade), strict=True):
+                images = self.prior.decode(remade)
+                drawn = difference_mask(images, self.level)
+                for view, image, mask in zip(places, images, drawn, strict=True):
                     seen = self.seen[view]
                     covered = seen.weights.sum(1, keepdim=True)
                     pixels = image.movedim(0, -1).reshape(-1, 3)[seen.pixels]
-                    self.targets.put(view, torch.minimum((pixels - (1 - covered) * self.level).clamp_min(0), covered))
+                    colours = torch.minimum((pixels - (1 - covered) * self.level).clamp_min(0), covered)
+                    self.targets.put(view, colours, mask.flatten()[seen.pixels])
 
     def rendered_latents(self, view: int, from_latents: bool) -> "Tensor":
         """A view as the texture shows it now, over the chosen background: [1, channels, h, w]."""

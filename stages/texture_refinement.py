@@ -5,7 +5,8 @@ By `mode`:
 - `consistency`: the texture is fitted to views that the prior makes from it. They are rendered over the flat background
   that the object stands out from, noised, and denoised with their camera and text (SDEdit, Meng et al. 2022); then they
   are made anew from what was fitted (the dataset update of Instruct-NeRF2NeRF, Haque et al. 2023). The mesh is known,
-  so its pixels are too, and a view counts where it looks at the surface squarely.
+  so its pixels are too, and a view counts where it looks at the surface squarely and shows something there. What no
+  view tells takes the colour of the nearest surface that one does.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +16,7 @@ from pydantic import Field
 from prior3d.errors import Prior3dError
 from stages import artifacts, mesh_artifacts
 from stages.entry import Job, main
-from stages.guided_views import PAPER_VIEWS, GuidedParams, GuidedViews, Preview, ring_of, write_row
+from stages.guided_views import PAPER_VIEWS, GuidedParams, GuidedViews, Preview, ring_of, spiral, write_row
 from stages.repainted_views import RepaintedViews
 
 if TYPE_CHECKING:
@@ -108,11 +109,11 @@ def run(job: Job, params: Params) -> None:
     texture = Texture(start(latents, surface, views, params))
     modules: dict[str, torch.nn.Module] = {"texture": texture}
     if params.mode == "sds":
-        losses = sds_losses(surface, texture.values, views, seeds, params)
+        losses, known = sds_losses(surface, texture.values, views, seeds, params), lambda: seen_texels(surface, params)
     else:
         repainted = RepaintedViews(surface, latents, texture.values, views, seeds, params)
         modules["targets"] = repainted.targets
-        losses = repainted.losses
+        losses, known = repainted.losses, repainted.seen_texels
 
     def pictures() -> "Tensor":
         cameras = ring_of(params, 8, prior.image_size).to(job.device)
@@ -139,7 +140,7 @@ def run(job: Job, params: Params) -> None:
         learning_rate_factor=lambda progress: late_decay(progress, params.decay_from, params.decay_to),
     )
     if finished:
-        painted, seen_share = finished_texture(mesh, texture.values.detach(), seen_texels(surface, params))
+        painted, seen_share = finished_texture(mesh, texture.values.detach(), known())
         artifacts.TexturedMesh.save_painted(job.out, mesh, painted)
         job.metric("surface_seen", seen_share, "of texels", n=params.resolution**2, higher_is_better=True)
         job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
@@ -168,18 +169,14 @@ def start(latents: "Tensor", surface: "Surface", views: GuidedViews, params: Par
 
 def seen_texels(surface: "Surface", params: Params) -> "Tensor":
     """Which texels some view from all round shows: [resolution, resolution] bool."""
-    import torch
-
     from prior3d.cameras import orbit_cameras
-    from stages.guided_views import spiral
+    from prior3d.meshes.painting import texel_evidence
 
-    cameras = orbit_cameras(spiral(params, max(params.n_views, 24)), 128, 128).to(surface.device)
-    seen = torch.zeros(params.resolution**2, device=surface.device)
-    for view in range(cameras.views):
-        found = surface.footprints(cameras[view], params.resolution, params.supersampling)
-        good = found.facing > 0.2
-        seen.scatter_reduce_(0, found.rows[good].flatten(), found.weights[good].flatten(), "amax")
-    return (seen > 0).view(params.resolution, params.resolution)
+    cameras = orbit_cameras(spiral(params, params.n_views), 128, 128).to(surface.device)
+    found = [
+        surface.footprints(cameras[view], params.resolution, params.supersampling) for view in range(cameras.views)
+    ]
+    return texel_evidence(found, [seen.facing for seen in found], params.resolution) > 0.2
 
 
 def sds_losses(

@@ -142,23 +142,48 @@ def _texels(uv: Tensor, resolution: int, nearest: bool) -> tuple[Tensor, Tensor]
 
 
 class Targets(nn.Module):
-    """What the mesh's pixels should be in each view, premultiplied; a module, so that checkpoints hold it."""
+    """What the mesh's pixels should be in each view; a module, so that checkpoints hold it.
+
+    Attributes:
+        colours: [pixels of all views, 3], premultiplied by the coverage.
+        trust: [pixels of all views] in [0, 1], how far the view is believed there.
+    """
 
     colours: Tensor
+    trust: Tensor
 
     def __init__(self, counts: list[int], device: torch.device | str):
         """Begin black, with so many pixels in each view."""
         super().__init__()
         self.counts = counts
         self.register_buffer("colours", torch.zeros(sum(counts), 3, device=device))
+        self.register_buffer("trust", torch.zeros(sum(counts), device=device))
 
-    def of(self, view: int) -> Tensor:
-        """[pixels of the view, 3]."""
-        return self.colours.split(self.counts)[view]
+    def of(self, view: int) -> tuple[Tensor, Tensor]:
+        """Colours [pixels of the view, 3] and trust [pixels of the view]."""
+        return self.colours.split(self.counts)[view], self.trust.split(self.counts)[view]
 
-    def put(self, view: int, colours: Tensor) -> None:
+    def put(self, view: int, colours: Tensor, trust: Tensor) -> None:
         """Replace a view's."""
-        self.of(view).copy_(colours)
+        for held, new in zip(self.of(view), (colours, trust), strict=True):
+            held.copy_(new)
+
+
+def texel_evidence(footprints: list[Footprints], weights: list[Tensor], resolution: int, reach: int = 5) -> Tensor:
+    """The greatest weight with which any view's pixel shows each texel or one near it: [resolution, resolution].
+
+    Args:
+        footprints: of the views.
+        weights: of each view's pixels that show the mesh, [n] each.
+        resolution: side of the texture in texels.
+        reach: side of the square that counts as near, odd; rays do not meet every texel.
+    """
+    evidence = torch.zeros(resolution**2, device=weights[0].device)
+    for seen, weight in zip(footprints, weights, strict=True):
+        shown = (seen.weights > 0) * weight[:, None]
+        evidence.scatter_reduce_(0, seen.rows.flatten(), shown.flatten(), "amax")
+    whole = evidence.view(1, 1, resolution, resolution)
+    return functional.max_pool2d(whole, reach, stride=1, padding=reach // 2)[0, 0]
 
 
 def weighted_huber(found: Tensor, wanted: Tensor, weights: Tensor, delta: float = 0.1) -> Tensor:

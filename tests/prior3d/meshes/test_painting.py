@@ -7,7 +7,7 @@ import trimesh
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.meshes.mesh import Mesh
-from prior3d.meshes.painting import Surface, Targets, finished_texture, texel_variation, weighted_huber
+from prior3d.meshes.painting import Surface, Targets, finished_texture, texel_evidence, texel_variation, weighted_huber
 from prior3d.meshes.placement import Placement
 from prior3d.meshes.raster import Caster, render_mesh
 from prior3d.meshes.reading import GivenMesh
@@ -133,9 +133,19 @@ def test_losses_by_hand():
 
 def test_targets_are_kept_by_view_and_by_checkpoints():
     targets = Targets([2, 3], "cpu")
-    targets.put(1, torch.ones(3, 3))
-    assert targets.of(0).sum() == 0 and targets.of(1).sum() == 9
-    assert targets.state_dict()["colours"].shape == (5, 3)
+    targets.put(1, torch.ones(3, 3), torch.full((3,), 0.5))
+    assert targets.of(0)[0].sum() == 0 and targets.of(1)[0].sum() == 9 and targets.of(1)[1].sum() == 1.5
+    assert {name: tuple(t.shape) for name, t in targets.state_dict().items()} == {"colours": (5, 3), "trust": (5,)}
+
+
+def test_evidence_is_the_greatest_weight_near_a_texel():
+    seen = Surface(SQUARE, "cpu").footprints(orbit_cameras(ring(1, 0.0), 16, 16), 32, 1)
+    weights = [torch.full((len(seen.pixels),), w) for w in (0.25, 0.75)]
+    assert (texel_evidence([seen, seen], weights, 32) == 0.75).all()
+    one = torch.zeros(len(seen.pixels))
+    one[0] = 1.0  # the pixel at the top left
+    found = texel_evidence([seen], [one], 32)
+    assert found[:5, :5].max() == 1 and found[10:].max() == 0
 
 
 def test_the_finished_texture_fills_what_was_not_seen_from_near_by_and_grows_over_seams(chequered):
