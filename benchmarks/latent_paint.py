@@ -75,9 +75,10 @@ def main() -> None:
         slug = toy.caption.replace(" ", "-")
         file = bare / f"{slug}.ply"
         trimesh.Trimesh(toy.vertices, toy.faces, process=False).export(file)
-        seconds = make("latent-paint", f"paint-{slug}", ["--prompt", toy.caption, "--mesh", str(file.resolve()), *words],
-                       args.project)  # fmt: skip
-        made = render_mesh(load_painted(runs / f"paint-{slug}" / "texture_refinement"), cameras, background=grey[0]).rgb
+        given = ["--prompt", toy.caption, "--mesh", str(file.resolve()), *words]
+        seconds = make("latent-paint", f"paint-{slug}", given, args.project)
+        painted = load_painted(runs / f"paint-{slug}" / "texture_refinement")
+        made = render_mesh(painted, cameras, background=grey[0]).rgb
         true = render(toy, cameras)
         there = true.mask > 0.99
         row = {
@@ -93,9 +94,8 @@ def main() -> None:
         print(f"{toy.caption:40}{seconds:8.0f}{row['colour_error']:13.3f}{row['colour_error_of_grey']:9.3f}"
               f"{row['similarity']:11.3f}{row['similarity_true']:7.3f}{ratio:7.2f}", flush=True)  # fmt: skip
     mean = {key: np.mean([row[key] for row in rows]) for key in rows[0] if key != "caption"}
-    print(
-        f"mean: {mean['seconds']:.0f} s, colour error {mean['colour_error']:.3f} of {mean['colour_error_of_grey']:.3f}"
-    )
+    print(f"mean: {mean['seconds']:.0f} s")
+    print(f"colour error {mean['colour_error']:.3f}, of grey {mean['colour_error_of_grey']:.3f}")
     if scorer:
         print(f"similarity over that of true renders: {mean['similarity'] / mean['similarity_true']:.1%}")
     if args.out:
