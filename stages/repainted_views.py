@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING
 
 from stages.guided_views import GuidedViews, spiral
 
+# Twice this is how far a pixel must be from the background to be believed: soft edges of the prior's object are not.
+BACKGROUND_TOLERANCE = 0.15
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -101,7 +104,7 @@ class RepaintedViews:
                 n_steps = self.params.denoising_steps
                 remade = self.views.remade(latents, orbit, self.place, noise_level, n_steps, self.seeds)
                 images = self.prior.decode(remade)
-                drawn = difference_mask(images, self.level)
+                drawn = difference_mask(images, self.level, BACKGROUND_TOLERANCE)
                 for view, image, mask in zip(places, images, drawn, strict=True):
                     seen = self.seen[view]
                     covered = seen.weights.sum(1, keepdim=True)

@@ -1,6 +1,7 @@
 """A person's mesh files: reading, repairing, placing, UVs, and writing back without touching the geometry."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,3 +253,15 @@ def test_damaged_placements_are_said(tmp_path):
     (tmp_path / "placement.json").write_text(json.dumps({"scale": 1}))
     with pytest.raises(Prior3dError, match=r"placement.json: damaged"):
         load_uv_mesh(tmp_path)
+
+
+SHAPES = Path(__file__).resolve().parents[4] / "shared" / "data" / "shapes"
+
+
+@pytest.mark.skipif(not (SHAPES / "teddy.obj").is_file(), reason="the paper's shapes are not here")
+@pytest.mark.parametrize(("name", "n_vertices", "fault"), [("teddy", 2892, "it has no UVs"), ("animal", 1536, None)])
+def test_the_papers_own_shapes(name, n_vertices, fault):
+    mesh, notes = usable(read_mesh(SHAPES / f"{name}.obj"))
+    assert len(mesh.vertices) == n_vertices and notes == []
+    assert open_edge_fraction(mesh.vertices, mesh.faces) == 0
+    assert fault_of_uv(mesh) == fault
