@@ -259,9 +259,11 @@ SHAPES = Path(__file__).resolve().parents[4] / "shared" / "data" / "shapes"
 
 
 @pytest.mark.skipif(not (SHAPES / "teddy.obj").is_file(), reason="the paper's shapes are not here")
-@pytest.mark.parametrize(("name", "n_vertices", "fault"), [("teddy", 2892, "it has no UVs"), ("animal", 1536, None)])
+@pytest.mark.parametrize(
+    ("name", "n_vertices", "fault"), [("teddy", 2892, "it has no UVs"), ("animal", 1536, "outside the picture")]
+)
 def test_the_papers_own_shapes(name, n_vertices, fault):
     mesh, notes = usable(read_mesh(SHAPES / f"{name}.obj"))
     assert len(mesh.vertices) == n_vertices and notes == []
     assert open_edge_fraction(mesh.vertices, mesh.faces) == 0
-    assert fault_of_uv(mesh) == fault
+    assert fault in fault_of_uv(mesh)
