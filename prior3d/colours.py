@@ -144,9 +144,9 @@ def solid(masks: Tensor, opacity: Tensor, smallest_fraction: float = 0.02) -> Te
     return torch.stack(cleaned).to(masks)
 
 
-def most_distinct_background(colours: Tensor, levels: list[float]) -> int:
-    """Which grey level is farthest from colours [n, 3], by the difference that nine pixels in ten exceed."""
+def most_distinct_background(colours: Tensor, levels: list[float], but: float = 0.1) -> int:
+    """Which grey level is farthest from colours [n, 3], by the difference that all but a share `but` of them exceed."""
     if len(colours) == 0:
         return 0
-    differences = [(colours - level).abs().amax(-1).quantile(0.1) for level in levels]
+    differences = [(colours - level).abs().amax(-1).quantile(but) for level in levels]
     return int(torch.stack(differences).argmax())

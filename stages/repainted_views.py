@@ -48,7 +48,7 @@ class RepaintedViews:
         levels = list(NAMED_BACKGROUNDS.values())
         with torch.no_grad():
             colours = torch.cat([seen.colours(texture)[seen.weights.sum(1) > 0.99] for seen in self.seen])
-        self.place = most_distinct_background(colours, levels)
+        self.place = most_distinct_background(colours, levels, but=0.02)
         self.level = levels[self.place]
         self.latents_behind = encoded_backgrounds(self.prior)[self.place]
 
