@@ -134,6 +134,8 @@ def check_text(option: str, text: str, longest: int) -> str:
 
 def _path(option: str, declared: Input, value: str) -> Path:
     path = Path(value).expanduser().resolve()
+    if declared.kind == "file" and path.is_dir():
+        raise Prior3dError(f"{option} {value!r}: it is a folder; give a file")
     if not (path.is_dir() if declared.kind == "folder" else path.is_file()):
         raise Prior3dError(f"{option} {value!r}: there is no such {declared.kind}")
     if declared.suffixes and path.suffix.lower() not in declared.suffixes:

@@ -24,6 +24,21 @@ def paper_latent_to_rgb() -> tuple[Tensor, Tensor]:
     return torch.tensor(PAPER_MATRIX) / 2, torch.full((3,), 0.5)
 
 
+def paper_red_latent(channels: int, ridge: float = 1e-2) -> Tensor:
+    """The latent [channels] that the published map shows as red (1, 0, 0), by its ridge pseudo-inverse.
+
+    Raises:
+        Prior3dError: the prior has another number of latent channels than the map.
+    """
+    matrix = torch.tensor(PAPER_MATRIX)
+    if channels != len(matrix):
+        raise Prior3dError(
+            f"latent_paint.start: red is for {len(matrix)} latent channels, this prior has {channels}; set it to grey"
+        )
+    red = torch.tensor([1.0, -1.0, -1.0])  # in the map's own [-1, 1]
+    return matrix @ torch.linalg.solve(matrix.T @ matrix + ridge * torch.eye(3), red)
+
+
 def fit_latent_to_rgb(latents: Tensor, images: Tensor, ridge: float = 1e-3) -> tuple[Tensor, Tensor]:
     """Fit the map of a given prior by least squares on decoded latents.
 
@@ -129,9 +144,9 @@ def solid(masks: Tensor, opacity: Tensor, smallest_fraction: float = 0.02) -> Te
     return torch.stack(cleaned).to(masks)
 
 
-def most_distinct_background(colours: Tensor, levels: list[float]) -> int:
-    """Which grey level is farthest from colours [n, 3], by the difference that nine pixels in ten exceed."""
+def most_distinct_background(colours: Tensor, levels: list[float], but: float = 0.1) -> int:
+    """Which grey level is farthest from colours [n, 3], by the difference that all but a share `but` of them exceed."""
     if len(colours) == 0:
         return 0
-    differences = [(colours - level).abs().amax(-1).quantile(0.1) for level in levels]
+    differences = [(colours - level).abs().amax(-1).quantile(but) for level in levels]
     return int(torch.stack(differences).argmax())

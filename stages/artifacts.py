@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prior3d.fields import Field as RadianceField
     from prior3d.meshes.mesh import Mesh as Triangles
     from prior3d.meshes.mesh import TexturedMesh as TexturedTriangles
+    from prior3d.meshes.uv import UvMesh as UvTriangles
 
 MAX_PROMPT_CHARACTERS = 1000
 
@@ -97,7 +98,10 @@ class Mesh:
 
 
 class TexturedMesh:
-    """The result: `mesh.glb` (texture inside), and `mesh.obj`, `mesh.mtl`, `mesh.png`."""
+    """The result: `mesh.glb` (texture inside), and `mesh.obj`, `mesh.mtl`, `mesh.png`.
+
+    A person's painted mesh lies in its own coordinates, with a `placement.json` beside it.
+    """
 
     @staticmethod
     def save(folder: Path, mesh: "TexturedTriangles") -> None:
@@ -108,15 +112,26 @@ class TexturedMesh:
         save_obj(folder, mesh)
 
     @staticmethod
-    def load(folder: Path) -> "TexturedTriangles":
-        """Read the GLB; a Prior3dError says what is wrong with it."""
-        from prior3d.meshes.files import load_glb
+    def save_painted(folder: Path, mesh: "UvTriangles", texture: Any) -> None:
+        """Write a person's mesh both ways with a texture [height, width, 3], its geometry unchanged."""
+        from prior3d.meshes.painted_files import save_painted
 
+        save_painted(folder, mesh, texture)
+
+    @staticmethod
+    def load(folder: Path) -> "TexturedTriangles":
+        """Read the mesh in world coordinates; a Prior3dError says what is wrong with it."""
+        from prior3d.meshes.files import check_glb, load_glb
+        from prior3d.meshes.painted_files import load_painted
+
+        if (folder / "placement.json").is_file():
+            check_glb(folder / "mesh.glb")
+            return load_painted(folder)
         return load_glb(folder / "mesh.glb")
 
     @staticmethod
     def validate(folder: Path) -> None:
-        """Load the GLB: faces, texture and UVs are there; the OBJ's files are there and not empty."""
+        """Load the mesh: faces, texture and UVs are there; the GLB and the OBJ's files are there and not empty."""
         TexturedMesh.load(folder)
         for name in ("mesh.obj", "mesh.mtl", "mesh.png"):
             _read(folder / name)

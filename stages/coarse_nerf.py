@@ -2,14 +2,15 @@
 
 Metzer et al. 2023, section 3.1: the field renders latents directly, at the size at which the prior denoises, so neither
 encoder nor decoder takes part. Each step renders views, noises them, asks the prior which noise it sees, and moves the
-field by w(t) (eps_hat - eps). Two terms keep it an object: entropy (rays are empty or solid) and sparsity.
+field by w(t) (eps_hat - eps). Two terms keep it an object: entropy (rays are empty or solid) and sparsity. With a rough
+shape (section 3.3, Sketch-Shape) a third draws its occupancy towards the shape's.
 """
 
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from stages import artifacts
+from stages import artifacts, mesh_artifacts
 from stages.entry import Job, main
 from stages.guided_views import (
     PAPER_VIEWS,
@@ -66,6 +67,16 @@ class Params(GuidedParams):
     regulariser_ramp: Range = Field(
         (0.1, 0.5), description="when both begin to rise and are at full weight", json_schema_extra={"unit": "of steps"}
     )
+    shape_weight: float = Field(
+        20.0, ge=0, description="weight of the difference to the rough shape, where one is given (mean over samples)"
+    )
+    proximal_surface: float = Field(
+        0.1,
+        ge=0,
+        le=2,
+        description="how far from the shape's surface it begins to bind; 0: everywhere alike",
+        json_schema_extra={"unit": "world units"},
+    )
 
 
 # The paper's entropy weight of 5e-4 stood beside a *summed* SDS of 4 x 64 x 64 elements, and was in effect multiplied
@@ -87,9 +98,13 @@ PRESETS = {
         "entropy_weight": 0.002,
         "sparsity_weight": 0.0,
         "regulariser_ramp": (0.0, 0.0),
+        # 5e-6, summed over the samples, times 65,536 / 16,384 as above, for 64 x 64 rays of 512 samples
+        "shape_weight": 40.0,
+        "proximal_surface": 0.3,
     },
 }
-INPUTS = {"prompt": artifacts.Prompt, "prior": artifacts.Prior}
+INPUTS = {"prompt": artifacts.Prompt, "prior": artifacts.Prior, "shape": mesh_artifacts.ShapeGuide}
+OPTIONAL_INPUTS = frozenset({"shape"})
 OUTPUT = artifacts.Field
 
 
@@ -104,8 +119,9 @@ def run(job: Job, params: Params) -> None:
     from prior3d.losses import opacity_entropy_bits, opacity_sparsity, ramp
     from prior3d.optimisation import optimise
     from prior3d.priors.loading import load_text_to_image
-    from prior3d.rendering import over, rays, render
+    from prior3d.rendering import over, rays, render, sample_points
     from prior3d.seeds import Seeds
+    from prior3d.shape_guide import shape_loss
 
     prior = load_text_to_image(job.prior(), job.device)
     views = GuidedViews(prior, job.prompt, params, named_backgrounds=params.background == "named")
@@ -118,6 +134,7 @@ def run(job: Job, params: Params) -> None:
         modules["background"] = LearnedBackground(prior.latent_channels, seeds.generator("background")).to(job.device)
         groups.append({"params": list(modules["background"].parameters()), "lr": params.learning_rate})
     backgrounds = encoded_backgrounds(prior)
+    guide = mesh_artifacts.ShapeGuide.load(job.inputs["shape"], job.device) if "shape" in job.inputs else None
     preview = Preview(job, lambda: decoded_views(field, prior, params, backgrounds[0], every=2))
 
     def losses(step: int) -> "dict[str, Tensor]":
@@ -134,11 +151,15 @@ def run(job: Job, params: Params) -> None:
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(job.device)
         regularisers = ramp(progress, *params.regulariser_ramp)
         preview.perhaps(step, params.steps)
-        return {
+        terms = {
             "sds": sds_loss(latents, prior, drawn.guidance, timesteps.to(job.device), noise, params.weighting),
             "entropy": params.entropy_weight * regularisers * opacity_entropy_bits(rendering.opacity),
             "sparsity": params.sparsity_weight * regularisers * opacity_sparsity(rendering.opacity),
         }
+        if guide is not None:
+            points, density = sample_points(cameras, rendering), rendering.density.flatten()
+            terms["shape"] = params.shape_weight * shape_loss(density, points, guide, params.proximal_surface)
+        return terms
 
     optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
     finished = optimise(

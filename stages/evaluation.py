@@ -1,4 +1,4 @@
-"""Pictures and numbers of a result: the textured mesh beside the field it came from, all round, on one page."""
+"""Pictures and numbers of a result, all round, on one page: the textured mesh, beside the field it came from if any."""
 
 import os
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import Field
 
-from stages import artifacts
+from stages import artifacts, mesh_artifacts
 from stages.entry import Job, StageParams, main
 from stages.texture_baking import rgb_field
 
@@ -45,8 +45,13 @@ class Params(StageParams):
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"size": 256, "n_samples": 192, "video_frames": 100, "video_size": 512}}
-INPUTS = {"mesh": artifacts.TexturedMesh, "field": artifacts.Field, "prompt": artifacts.Prompt}
-OPTIONAL_INPUTS = frozenset({"prompt"})
+INPUTS = {
+    "mesh": artifacts.TexturedMesh,
+    "field": artifacts.Field,
+    "prompt": artifacts.Prompt,
+    "shape": mesh_artifacts.ShapeGuide,
+}
+OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape"})
 OUTPUT = artifacts.Renders
 
 
@@ -55,15 +60,21 @@ def run(job: Job, params: Params) -> None:
     from prior3d.images import write_png
     from prior3d.meshes.raster import render_mesh
 
-    field, mesh = rgb_field(job), artifacts.TexturedMesh.load(job.inputs["mesh"])
+    mesh = artifacts.TexturedMesh.load(job.inputs["mesh"])
     total = params.n_azimuths + params.video_frames
     cameras = turntable(params, params.n_azimuths, params.size)
-    field_rgb, field_mask = field_pictures(job, params, field, cameras, total)
     drawn = render_mesh(mesh, cameras, background=params.background)
-    sheets(job, field_rgb, drawn)
+    if "field" in job.inputs:
+        field_rgb, field_mask = field_pictures(job, params, rgb_field(job), cameras, total)
+        sheets(job, drawn, field_rgb)
+        measure_against_field(job, mesh, cameras, field_rgb, field_mask, drawn)
+    else:
+        sheets(job, drawn)
+    if "shape" in job.inputs:
+        measure_against_shape(job, mesh)
     (job.out / "rig.json").write_text(rig(cameras))
     write_video(job, params, mesh, total)
-    measure(job, mesh, cameras, field_rgb, field_mask, drawn)
+    measure(job, mesh)
     write_png(job.out / "preview.png", drawn.rgb[0])
     write_page(job)
     job.progress(total, total, preview=job.out / "turntable.png", text="report.html")
@@ -93,18 +104,19 @@ def field_pictures(job: Job, params: Params, field, cameras: "Cameras", total: i
     return np.stack(pictures), np.stack(masks)
 
 
-def sheets(job: Job, field_rgb: "np.ndarray", drawn: "Pictures") -> None:
-    """`turntable.png` (field above, mesh below), `mesh_turntable.png` (colours above, normals below), and `frames/`."""
+def sheets(job: Job, drawn: "Pictures", field_rgb: "np.ndarray | None" = None) -> None:
+    """`turntable.png` (field, if any, above mesh), `mesh_turntable.png` (colours above normals), and `frames/`."""
     from prior3d.images import contact_sheet, write_png
 
     mask = drawn.mask[..., None]
     normals = list((drawn.normal * 0.5 + 0.5) * mask + (1 - mask))
-    write_png(job.out / "turntable.png", contact_sheet([list(field_rgb), list(drawn.rgb)]))
+    pictures = {"mesh": drawn.rgb} if field_rgb is None else {"field": field_rgb, "mesh": drawn.rgb}
+    write_png(job.out / "turntable.png", contact_sheet([list(views) for views in pictures.values()]))
     write_png(job.out / "mesh_turntable.png", contact_sheet([list(drawn.rgb), normals]))
     (job.out / "frames").mkdir()
-    for view, (seen, mesh) in enumerate(zip(field_rgb, drawn.rgb, strict=True)):
-        write_png(job.out / "frames" / f"field_{view:03d}.png", seen)
-        write_png(job.out / "frames" / f"mesh_{view:03d}.png", mesh)
+    for name, views in pictures.items():
+        for view, picture in enumerate(views):
+            write_png(job.out / "frames" / f"{name}_{view:03d}.png", picture)
 
 
 def rig(cameras: "Cameras") -> str:
@@ -133,7 +145,7 @@ def write_video(job: Job, params: Params, mesh: "TexturedMesh", total: int) -> N
     encode(job.out / "turntable.mp4", frames(), (params.video_size, params.video_size), frames_per_second=18)
 
 
-def measure(
+def measure_against_field(
     job: Job,
     mesh: "TexturedMesh",
     cameras: "Cameras",
@@ -141,9 +153,8 @@ def measure(
     field_mask: "np.ndarray",
     drawn: "Pictures",
 ) -> None:
-    """Record how well the mesh shows the field, and what the mesh is made of."""
+    """Record how well the mesh shows the field, and how well the field's pictures agree."""
     from prior3d.meshes.consistency import photo_inconsistency
-    from prior3d.meshes.mesh import measure as measure_mesh
     from prior3d.metrics import mask_iou, psnr_db
 
     views = cameras.views
@@ -151,6 +162,21 @@ def measure(
     job.metric("mesh_mask_iou", mask_iou(field_mask, drawn.mask), "", n=views, higher_is_better=True)
     deviation, n_points = photo_inconsistency(mesh, cameras, field_rgb)
     job.metric("photo_inconsistency", deviation, "of colour range", n=n_points, higher_is_better=False)
+
+
+def measure_against_shape(job: Job, mesh: "TexturedMesh") -> None:
+    """Record how much of the rough shape's volume the mesh has."""
+    from prior3d.shape_guide import volume_iou
+
+    guide = mesh_artifacts.ShapeGuide.load(job.inputs["shape"])
+    iou = volume_iou(mesh, guide)
+    job.metric("shape_iou", iou, "", n=guide.grid[..., 0].numel(), higher_is_better=True)
+
+
+def measure(job: Job, mesh: "TexturedMesh") -> None:
+    """Record what the mesh is made of."""
+    from prior3d.meshes.mesh import measure as measure_mesh
+
     quality = measure_mesh(mesh)
     job.metric("faces", quality.faces, "faces")
     job.metric("parts", quality.components, "parts", higher_is_better=False)
@@ -175,6 +201,7 @@ def write_page(job: Job) -> None:
         folder=job.out,
         metrics=metrics | {job.name: job.metrics},
         parameters=parameters,
+        with_field="field" in job.inputs,
         # The page will lie in RUN/NAME/, one level under the run's folder.
         mesh_link=os.path.relpath(job.inputs["mesh"], job.run_folder / job.name),
     )

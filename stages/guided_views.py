@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from prior3d.cameras import Orbit, OrbitRange
+    from prior3d.cameras import Cameras, Orbit, OrbitRange
     from prior3d.distillation import Guidance
     from prior3d.fields import Field as RadianceField
     from prior3d.priors.text_to_image import TextToImagePrior
@@ -172,9 +172,51 @@ class GuidedViews:
 
         return self.params.timestep_min, annealed(self.params.timestep_max, self.params.timestep_max_end, progress)
 
+    def remade(
+        self, latents: "Tensor", orbit: "Orbit", place: int, noise_level: float, n_steps: int, seeds: "Seeds"
+    ) -> "Tensor":
+        """SDEdit (Meng et al. 2022): latents noised to a level and denoised with the views' cameras and texts.
+
+        Args:
+            latents: [views, channels, h, w].
+            orbit: the views.
+            place: the background behind all of them, in `background_names`.
+            noise_level: in [0, 1); at 0 the latents come back as they are.
+            n_steps: DDIM steps.
+            seeds: the generator "noise" is drawn from.
+        """
+        import torch
+
+        from prior3d.priors.text_to_image import falling_timesteps
+
+        first = min(round(noise_level * self.prior.n_timesteps), self.prior.n_timesteps - 1)
+        if first == 0:
+            return latents
+        guidance = self.guidance(orbit, [place] * orbit.views)
+        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(latents)
+        timesteps = falling_timesteps(first, min(n_steps, first))
+        noisy = self.prior.add_noise(latents, noise, torch.full((len(latents),), first, device=latents.device))
+        return self.prior.denoise(noisy, timesteps, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
+
     def _text(self, view_word: str, background: str) -> str:
         """The caption as the toy prior was taught it: `a red mug, front view, white background`."""
         return ", ".join(part for part in (self.prompt, view_word, background and f"{background} background") if part)
+
+
+def spiral(params: GuidedParams, n_views: int) -> "Orbit":
+    """Cameras that cover the ranges evenly: azimuths by the golden ratio, elevations rising, the rest in the middle."""
+    import torch
+
+    from prior3d.cameras import Orbit
+
+    evenly = (torch.arange(n_views) + 0.5) / n_views
+    golden = torch.arange(n_views) * ((5**0.5 - 1) / 2) % 1.0
+    azimuth_deg, elevation_deg = (
+        low + (high - low) * place
+        for (low, high), place in ((params.azimuth_deg, golden), (params.elevation_deg, evenly))
+    )
+    radius, fov_deg = (torch.full((n_views,), sum(pair) / 2) for pair in (params.radius, params.fov_deg))
+    return Orbit(azimuth_deg, elevation_deg, radius, fov_deg)
 
 
 def ring_views(
@@ -184,14 +226,19 @@ def ring_views(
 
     The background is [channels]; without one features are premultiplied.
     """
-    from prior3d.cameras import orbit_cameras, ring
     from prior3d.rendering import render_without_gradient
 
-    elevation_deg, radius, fov_deg = (sum(pair) / 2 for pair in (params.elevation_deg, params.radius, params.fov_deg))
-    cameras = orbit_cameras(ring(8, elevation_deg, radius, fov_deg), size, size)
-    device = next(field.parameters()).device
-    features, opacity, _ = render_without_gradient(field, cameras.to(device), n_samples, background)
+    cameras = ring_of(params, 8, size).to(next(field.parameters()).device)
+    features, opacity, _ = render_without_gradient(field, cameras, n_samples, background)
     return features, opacity
+
+
+def ring_of(params: GuidedParams, n_views: int, size: int) -> "Cameras":
+    """Cameras of size^2 pixels from all round, at the middle of the ranges."""
+    from prior3d.cameras import orbit_cameras, ring
+
+    elevation_deg, radius, fov_deg = (sum(pair) / 2 for pair in (params.elevation_deg, params.radius, params.fov_deg))
+    return orbit_cameras(ring(n_views, elevation_deg, radius, fov_deg), size, size)
 
 
 def check_object(job: Job, opacity: "Tensor", *, against_empty: str, against_full: str) -> None:

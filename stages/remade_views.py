@@ -7,7 +7,7 @@ Instruct-NeRF2NeRF, Haque et al. 2023). As the background is known, each view al
 
 from typing import TYPE_CHECKING
 
-from stages.guided_views import GuidedViews, ring_views
+from stages.guided_views import GuidedViews, ring_views, spiral
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class RemadeViews:
         self.latent_field, self.field, self.views, self.seeds, self.params = latent_field, field, views, seeds, params
         self.regularisers = regularisers
         self.prior = views.prior
-        self.orbit = spiral(params)
+        self.orbit = spiral(params, params.n_views)
         size = self.prior.image_size
         self.targets = MaskedViews(orbit_cameras(self.orbit, size, size).to(self.prior.device))
         colours, opacity = ring_views(field, params, params.n_samples, self.prior.latent_size)
@@ -79,7 +79,10 @@ class RemadeViews:
             for first in range(0, self.orbit.views, at_once):
                 orbit = self.orbit[slice(first, first + at_once)]
                 latents = self.rendered_latents(orbit, from_latents)
-                made.append(self.prior.decode(self.remade(latents, orbit, noise_level)))
+                remade = self.views.remade(
+                    latents, orbit, self.place, noise_level, self.params.denoising_steps, self.seeds
+                )
+                made.append(self.prior.decode(remade))
                 known.append(self.opacity(orbit, from_latents))
             images = torch.cat(made)
             self.targets.put(images, solid(difference_mask(images, self.level), torch.cat(known)), self.level)
@@ -112,35 +115,3 @@ class RemadeViews:
         field = self.latent_field if from_latents else self.field
         _, opacity, _ = render_without_gradient(field, cameras, self.params.n_samples)
         return functional.interpolate(opacity[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
-
-    def remade(self, latents: "Tensor", orbit: "Orbit", noise_level: float) -> "Tensor":
-        """SDEdit: latents noised to a level and denoised with the views' cameras and texts."""
-        import torch
-
-        from prior3d.priors.text_to_image import falling_timesteps
-
-        first = min(round(noise_level * self.prior.n_timesteps), self.prior.n_timesteps - 1)
-        if first == 0:
-            return latents
-        guidance = self.views.guidance(orbit, [self.place] * orbit.views)
-        noise = torch.randn(latents.shape, generator=self.seeds.generator("noise")).to(latents)
-        timesteps = falling_timesteps(first, min(self.params.denoising_steps, first))
-        noisy = self.prior.add_noise(latents, noise, torch.full((len(latents),), first, device=latents.device))
-        return self.prior.denoise(noisy, timesteps, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
-
-
-def spiral(params: "Params") -> "Orbit":
-    """Cameras that cover the ranges evenly: azimuths by the golden ratio, elevations rising, the rest in the middle."""
-    import torch
-
-    from prior3d.cameras import Orbit
-
-    n_views = params.n_views
-    evenly = (torch.arange(n_views) + 0.5) / n_views
-    golden = torch.arange(n_views) * ((5**0.5 - 1) / 2) % 1.0
-    azimuth_deg, elevation_deg = (
-        low + (high - low) * place
-        for (low, high), place in ((params.azimuth_deg, golden), (params.elevation_deg, evenly))
-    )
-    radius, fov_deg = (torch.full((n_views,), sum(pair) / 2) for pair in (params.radius, params.fov_deg))
-    return Orbit(azimuth_deg, elevation_deg, radius, fov_deg)

@@ -5,6 +5,7 @@ import html
 from pathlib import Path
 from typing import Any
 
+FIELD_AND_MESH = "Above: the field, volume-rendered. Below: the textured mesh, same cameras."
 SPELLING = {"psnr": "PSNR", "iou": "IoU", "glb": "GLB", "rgb": "RGB", "nerf": "NeRF", "uv": "UV"}
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --soft: #6b7280; --line: #e5e7eb; --paper: #fff;
@@ -55,6 +56,7 @@ def page(
     metrics: dict[str, dict[str, dict[str, Any]]],
     parameters: dict[str, dict[str, Any]],
     mesh_link: str,
+    with_field: bool = True,
 ) -> str:
     """The whole page.
 
@@ -63,6 +65,7 @@ def page(
         folder: holds turntable.png, mesh_turntable.png and turntable.mp4, which go into the page.
         metrics: stage to name to {value, unit, n, higher_is_better}; the last stage's are shown large.
         parameters: stage to name to value.
+        with_field: turntable.png shows a field above the mesh; without one it repeats what mesh_turntable.png shows.
         mesh_link: from the page to the folder of mesh.glb and mesh.obj.
     """
     title = html.escape(prompt)
@@ -78,7 +81,7 @@ def page(
 <p class="links"><a href="{link}/mesh.glb">mesh.glb</a><a href="{link}/mesh.obj">mesh.obj</a></p>
 </div></section>
 <h2>All round</h2>
-{_figure(folder / "turntable.png", "Above: the field, volume-rendered. Below: the textured mesh, same cameras.")}
+{_figure(folder / "turntable.png", FIELD_AND_MESH) if with_field else ""}
 {_figure(folder / "mesh_turntable.png", "Above: the textured mesh. Below: its normals.")}
 <h2>Measurements</h2><div class="scroll"><table><thead><tr><th>stage</th><th>measure</th><th class="number">value</th>
 <th>unit</th><th class="number">over</th><th>better</th></tr></thead><tbody>{_rows(metrics)}</tbody></table></div>

@@ -5,6 +5,7 @@ The RGB field starts as the latent one through the linear latent-to-RGB map (Met
 - `sds`, the paper's: score distillation again, of RGB renders through the prior's encoder.
 - `consistency`: the field is fitted to views and masks that the prior made from it (see remade_views), which turns fog
   into surface.
+With a rough shape (Sketch-Shape) the field is held to it here too, at points all over the volume.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from prior3d.errors import Prior3dError
-from stages import artifacts
+from stages import artifacts, mesh_artifacts
 from stages.entry import Job, main
 from stages.guided_views import (
     PAPER_VIEWS,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from prior3d.priors.text_to_image import TextToImagePrior
     from prior3d.rendering import Rendering
     from prior3d.seeds import Seeds
+    from prior3d.shape_guide import ShapeGuide
 
 N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points a step, and how far their neighbours are in world units
 AGAINST_EMPTY = "lower rgb_refinement.noise_levels or rgb_refinement.sparsity_weight, or look at coarse_nerf's preview"
@@ -88,6 +90,16 @@ class Params(GuidedParams):
         description="when the three before that begin to rise and are at full weight",
         json_schema_extra={"unit": "of steps"},
     )
+    shape_weight: float = Field(
+        5.0, ge=0, description="weight of the difference to the rough shape, where one is given (mean over points)"
+    )
+    proximal_surface: float = Field(
+        0.1,
+        ge=0,
+        le=2,
+        description="how far from the shape's surface it begins to bind; 0: everywhere alike",
+        json_schema_extra={"unit": "world units"},
+    )
 
 
 PRESETS = {
@@ -107,9 +119,17 @@ PRESETS = {
         "distortion_weight": 0.0,
         "smoothness_weight": 0.0,
         "regulariser_ramp": (0.0, 0.0),
+        "shape_weight": 40.0,  # as in coarse_nerf
+        "proximal_surface": 0.3,
     },
 }
-INPUTS = {"field": artifacts.Field, "prompt": artifacts.Prompt, "prior": artifacts.Prior}
+INPUTS = {
+    "field": artifacts.Field,
+    "prompt": artifacts.Prompt,
+    "prior": artifacts.Prior,
+    "shape": mesh_artifacts.ShapeGuide,
+}
+OPTIONAL_INPUTS = frozenset({"shape"})
 OUTPUT = artifacts.Field
 
 
@@ -128,10 +148,12 @@ def run(job: Job, params: Params) -> None:
     latent_field = artifacts.Field.load(job.inputs["field"]).to(job.device).requires_grad_(False)
     field = start(latent_field, prior, params)
     modules: dict[str, torch.nn.Module] = {"field": field}
+    guide = mesh_artifacts.ShapeGuide.load(job.inputs["shape"], job.device) if "shape" in job.inputs else None
+    terms = regularisers(field, seeds, params, guide)
     if params.mode == "sds":
-        losses = sds_losses(field, views, seeds, params)
+        losses = sds_losses(field, views, seeds, params, terms)
     else:
-        remade = RemadeViews(latent_field, field, views, seeds, params, regularisers(field, seeds, params))
+        remade = RemadeViews(latent_field, field, views, seeds, params, terms)
         modules["targets"] = remade.targets
         losses = remade.losses
 
@@ -188,7 +210,11 @@ def start(latent_field: "RadianceField", prior: "TextToImagePrior", params: Para
 
 
 def sds_losses(
-    field: "RadianceField", views: GuidedViews, seeds: "Seeds", params: Params
+    field: "RadianceField",
+    views: GuidedViews,
+    seeds: "Seeds",
+    params: Params,
+    regularisers: "Callable[[Rendering, float], dict[str, Tensor]]",
 ) -> "Callable[[int], dict[str, Tensor]]":
     """Score distillation of RGB renders, enlarged to the prior's size and encoded with gradient."""
     import torch
@@ -216,18 +242,19 @@ def sds_losses(
         timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
         sds = sds_loss(latents, prior, drawn.guidance, timesteps.to(prior.device), noise, params.weighting)
-        return {"sds": sds} | regularisers(field, seeds, params)(rendering, progress)
+        return {"sds": sds} | regularisers(rendering, progress)
 
     return losses
 
 
 def regularisers(
-    field: "RadianceField", seeds: "Seeds", params: Params
+    field: "RadianceField", seeds: "Seeds", params: Params, guide: "ShapeGuide | None" = None
 ) -> "Callable[[Rendering, float], dict[str, Tensor]]":
     """The terms that make fog a surface, as a function of a rendering and of the fraction of steps done."""
     import torch
 
     from prior3d.losses import distortion, opacity_entropy_bits, opacity_sparsity, ramp, total_variation
+    from prior3d.shape_guide import shape_loss
 
     def neighbours() -> "tuple[Tensor, Tensor]":
         generator, bound = seeds.generator("neighbours"), field.config.bound
@@ -238,13 +265,18 @@ def regularisers(
 
     def terms(rendering: "Rendering", progress: float) -> "dict[str, Tensor]":
         strength = ramp(progress, *params.regulariser_ramp)
+        points, offsets = neighbours()
         spread = distortion(*(part.flatten(0, -2) for part in (rendering.weights, rendering.starts, rendering.ends)))
-        return {
+        found = {
             "entropy": strength * params.entropy_weight * opacity_entropy_bits(rendering.opacity),
             "distortion": strength * params.distortion_weight * spread,
-            "smoothness": params.smoothness_weight * total_variation(field, *neighbours(), NEIGHBOUR_DISTANCE),
+            "smoothness": params.smoothness_weight * total_variation(field, points, offsets, NEIGHBOUR_DISTANCE),
             "sparsity": strength * params.sparsity_weight * opacity_sparsity(rendering.opacity),
         }
+        if guide is not None:
+            shape = shape_loss(field.density(points), points, guide, params.proximal_surface)
+            found["shape"] = params.shape_weight * shape
+        return found
 
     return terms
 

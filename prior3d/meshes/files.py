@@ -39,6 +39,17 @@ def load_ply(path: Path) -> Mesh:
 
 def save_glb(path: Path, mesh: TexturedMesh) -> None:
     """Write one binary glTF: positions, normals, UVs, a rough PBR material, the texture as an embedded PNG."""
+    normals = vertex_normals(mesh.vertices, mesh.faces)[:, TO_FILE]
+    path.write_bytes(glb_bytes(mesh.vertices[:, TO_FILE], normals, mesh))
+
+
+def glb_bytes(
+    vertices: np.ndarray, normals: np.ndarray, mesh: TexturedMesh, transform: np.ndarray | None = None
+) -> bytes:
+    """A binary glTF of a mesh's faces, UVs and texture on vertices and normals [n, 3] in the file's coordinates.
+
+    A `transform` [4, 4] goes to the node, and leaves the numbers of the vertices alone.
+    """
     import trimesh
     from PIL import Image
 
@@ -50,15 +61,15 @@ def save_glb(path: Path, mesh: TexturedMesh) -> None:
         roughnessFactor=1.0,
     )
     shape = trimesh.Trimesh(
-        mesh.vertices[:, TO_FILE],
+        vertices,
         mesh.faces,
-        vertex_normals=vertex_normals(mesh.vertices, mesh.faces)[:, TO_FILE],
+        vertex_normals=normals,
         visual=trimesh.visual.TextureVisuals(uv=mesh.uv, material=material),
         process=False,
     )
     scene = trimesh.Scene()
-    scene.add_geometry(shape, node_name="object", geom_name="object")
-    path.write_bytes(trimesh.exchange.gltf.export_glb(scene, include_normals=True))
+    scene.add_geometry(shape, node_name="object", geom_name="object", transform=transform)
+    return trimesh.exchange.gltf.export_glb(scene, include_normals=True)
 
 
 def load_glb(path: Path) -> TexturedMesh:

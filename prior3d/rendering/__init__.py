@@ -1,7 +1,15 @@
 """Rays and differentiable volume rendering."""
 
 from prior3d.rendering.rays import near_far, project, rays, sample_distances
-from prior3d.rendering.volume import Rendering, composite, over, render, render_rays, render_without_gradient
+from prior3d.rendering.volume import (
+    Rendering,
+    composite,
+    over,
+    render,
+    render_rays,
+    render_without_gradient,
+    sample_points,
+)
 
 __all__ = [
     "Rendering",
@@ -14,4 +22,5 @@ __all__ = [
     "render_rays",
     "render_without_gradient",
     "sample_distances",
+    "sample_points",
 ]

@@ -164,6 +164,13 @@ def render_without_gradient(
     return features, opacity, torch.cat([piece.depth for piece in found]).view(leading)
 
 
+def sample_points(cameras: Cameras, rendering: Rendering) -> Tensor:
+    """Where the samples of a rendering of all pixels lie: [views * height * width * samples, 3] world."""
+    origins, directions = rays(cameras)
+    middles = (rendering.starts + rendering.ends) / 2
+    return (origins[..., None, :] + directions[..., None, :] * middles[..., None]).view(-1, 3)
+
+
 def over(rendering: Rendering, background: Tensor) -> Rendering:
     """Put a rendering that was made without a background over one of shape [..., channels]."""
     return replace(rendering, features=rendering.features + background * (1 - rendering.opacity)[..., None])

@@ -1,0 +1,47 @@
+"""Sketch-Shape: a textured 3D object from a sentence and a rough shape.
+
+    shape --> [ shape_guide ]  placed in the world; inside and distance on a grid
+                     |
+    prompt --> [ coarse_nerf ]  Latent-NeRF's field, drawn towards the shape but free near its surface
+                     |
+               [ rgb_refinement ]  the same field in colour, still drawn towards the shape
+                     |
+               [ mesh_extraction ]  the field's surface as triangles
+                     |
+               [ texture_baking ]  the field's colours in the mesh's texture atlas
+                     |
+               [ evaluation ]  turntables, measurements, how much of the shape was kept
+
+Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and Textures, CVPR 2023, figure 4.
+"""
+
+from flows.engine.method import Input, Method, Stage
+
+METHOD = Method(
+    name="sketch-shape",
+    summary="a textured 3D object from a sentence and a rough shape that it follows",
+    inputs=(
+        Input("prompt", "text", "what to make, e.g. 'a brown teddy bear'"),
+        Input("shape", "file", "rough shape: OBJ, PLY, STL or GLB", suffixes=(".obj", ".ply", ".stl", ".glb")),
+        Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
+    ),
+    stages=(
+        Stage("shape_guide", {"shape": "shape"}),
+        Stage("coarse_nerf", {"prompt": "prompt", "prior": "prior", "shape": "shape_guide"}, gpu=True),
+        Stage(
+            "rgb_refinement",
+            {"field": "coarse_nerf", "prompt": "prompt", "prior": "prior", "shape": "shape_guide"},
+            gpu=True,
+        ),
+        Stage("mesh_extraction", {"field": "rgb_refinement"}, gpu=True),
+        Stage("texture_baking", {"mesh": "mesh_extraction", "field": "rgb_refinement"}, gpu=True),
+        Stage(
+            "evaluation",
+            {"mesh": "texture_baking", "field": "rgb_refinement", "prompt": "prompt", "shape": "shape_guide"},
+            gpu=True,
+        ),
+    ),
+    # Views that are re-made from much noise take a form of their own.
+    presets={"toy": {"rgb_refinement": {"noise_levels": (0.4, 0.3, 0.2)}}},
+    example='prior3d run sketch-shape --prompt "a brown teddy bear" --shape teddy.obj --name teddy',
+)

@@ -1,0 +1,68 @@
+"""A person's mesh with UVs, and with a texture, as files in which its numbers are those of the file it came from.
+
+OBJ holds every vertex once and in order, to the last digit. GLB, whose format wants a vertex for each UV, holds the
+same numbers (as float32), doubled at seams; a z-up mesh is stood up by its node, not by its numbers.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from prior3d.errors import Prior3dError
+from prior3d.images import from_bytes, write_png
+from prior3d.meshes.files import glb_bytes
+from prior3d.meshes.mesh import TexturedMesh, vertex_normals
+from prior3d.meshes.placement import Placement
+from prior3d.meshes.reading import read_mesh
+from prior3d.meshes.uv import UvMesh
+
+
+def save_uv_mesh(folder: Path, mesh: UvMesh, material: str = "") -> None:
+    """Write `mesh.obj`, with numbers that read back to the bit, and `placement.json`."""
+    lines = [f"mtllib {material}.mtl"] if material else []
+    lines += ["o object", *(f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist())]
+    lines += [f"vt {u!r} {v!r}" for u, v in mesh.uv.tolist()]
+    lines += [*(["usemtl object"] if material else []), "s 1"]
+    corners = np.stack([mesh.faces, mesh.uv_faces], -1) + 1
+    lines += [f"f {a}/{d} {b}/{e} {c}/{f}" for (a, d), (b, e), (c, f) in corners.tolist()]
+    (folder / "mesh.obj").write_text("\n".join(lines) + "\n")
+    (folder / "placement.json").write_text(json.dumps(asdict(mesh.placement), indent=2) + "\n")
+
+
+def load_uv_mesh(folder: Path) -> UvMesh:
+    """Read what `save_uv_mesh` wrote (raises Prior3dError if it is not whole)."""
+    mesh = read_mesh(folder / "mesh.obj")
+    try:
+        found = json.loads((folder / "placement.json").read_text())
+        rotation = tuple(tuple(row) for row in found["rotation"])
+        placement = Placement(rotation, tuple(found["centre"]), found["scale"], found["lift"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Prior3dError(f"{folder / 'placement.json'}: damaged ({error}). Run mesh_preparation again.") from error
+    if mesh.uv is None or mesh.uv_faces is None:
+        raise Prior3dError(f"{folder / 'mesh.obj'}: it has no UVs. Run mesh_preparation again.")
+    return UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.uv_faces, placement)
+
+
+def save_painted(folder: Path, mesh: UvMesh, texture: np.ndarray) -> None:
+    """Write the mesh with a texture [height, width, 3]: GLB, and OBJ + MTL + PNG."""
+    save_uv_mesh(folder, mesh, material="mesh")
+    (folder / "mesh.mtl").write_text("newmtl object\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd mesh.png\n")
+    write_png(folder / "mesh.png", texture)
+    split = mesh.split(mesh.vertices, texture)
+    up = int(np.abs(mesh.placement.rotation[2]).argmax())
+    stand = np.eye(4)
+    if up == 2:  # (x, y, z) of a z-up file is (x, z, -y) of glTF's y-up scene
+        stand[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+    # Normals are found in the world, whose units are known, and turned back.
+    normals = vertex_normals(mesh.split(mesh.placed(), texture).vertices, split.faces) @ mesh.placement.rotation
+    content = glb_bytes(split.vertices, normals, split, stand)
+    (folder / "mesh.glb").write_bytes(content)
+
+
+def load_painted(folder: Path) -> TexturedMesh:
+    """Read what `save_painted` wrote, in world coordinates."""
+    mesh = load_uv_mesh(folder)
+    texture = from_bytes((folder / "mesh.png").read_bytes())
+    return mesh.split(mesh.placed(), texture)

@@ -1,0 +1,72 @@
+"""Where a person's mesh stands in the world: which way is up, its centre and its size, and the way back."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from prior3d.errors import Prior3dError
+
+Axis = Literal["auto", "x", "-x", "y", "-y", "z", "-z"]
+Centre = Literal["vertices", "box"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A similarity from a file's coordinates to the world's.
+
+    Attributes:
+        rotation: 3 rows of 3, the world's axes (front, left, up) in the file's coordinates; all 0, 1 or -1.
+        centre: of the mesh in the file's coordinates.
+        scale: world units a file unit.
+        lift: world units added to z at last.
+    """
+
+    rotation: tuple[tuple[float, ...], ...]
+    centre: tuple[float, ...]
+    scale: float
+    lift: float = 0.0
+
+    def to_world(self, vertices: np.ndarray) -> np.ndarray:
+        """Vertices [n, 3] of the file in world units."""
+        placed = (vertices - np.array(self.centre)) @ np.array(self.rotation).T * self.scale
+        return placed + np.array([0, 0, self.lift])
+
+
+def place(
+    vertices: np.ndarray, up: str, front: str, radius: float, centre: Centre = "vertices", lift: float = 0.0
+) -> Placement:
+    """Put a mesh about the origin, z up and front along +x, its farthest vertex `radius` away.
+
+    The centre is the mean of the vertices (Latent-NeRF), or the middle of the box about them (the toy world's rule).
+
+    Raises:
+        Prior3dError: up and front lie along the same axis.
+    """
+    up_axis, front_axis = axis_vector(up), axis_vector(front)
+    if (up_axis * front_axis).any():
+        raise Prior3dError(f"mesh: up is {up} and front is {front}; give two different axes")
+    rotation = np.stack([front_axis, np.cross(up_axis, front_axis), up_axis])
+    middle = vertices.mean(0) if centre == "vertices" else (vertices.max(0) + vertices.min(0)) / 2
+    farthest = float(np.linalg.norm(vertices - middle, axis=-1).max())
+    return Placement(tuple(tuple(row) for row in rotation.tolist()), tuple(middle.tolist()), radius / farthest, lift)
+
+
+def usual_axes(suffix: str, up: Axis, front: Axis) -> tuple[str, str]:
+    """Up and front where they are not given.
+
+    OBJ and GLB are y up with the front along +z (glTF says so, OBJ by habit); PLY and STL are z up with the front along
+    +x (scans and CAD, and this project's own PLY).
+    """
+    y_up = suffix.lower() in (".obj", ".glb")
+    chosen = up if up != "auto" else ("y" if y_up else "z")
+    if front != "auto":
+        return chosen, front
+    return chosen, {"y": "z", "z": "x", "x": "y"}[chosen.removeprefix("-")]
+
+
+def axis_vector(name: str) -> np.ndarray:
+    """The unit vector of `x`, `-y` ..."""
+    vector = np.zeros(3)
+    vector["xyz".index(name[-1])] = -1.0 if name.startswith("-") else 1.0
+    return vector

@@ -1,0 +1,127 @@
+"""What can be put right about a person's mesh, with a sentence for each repair, and what is left to be said of it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from prior3d.errors import Prior3dError
+from prior3d.meshes.reading import GivenMesh
+
+LARGEST_SIZE, SMALLEST_SIZE = 1e3, 1e-3  # file units; beyond them the units are worth a word
+
+
+def usable(mesh: GivenMesh, max_faces: int = 1_000_000, decimated_faces: int = 100_000) -> tuple[GivenMesh, list[str]]:
+    """Leave out what has no surface, and decimate what is huge; a mesh that is fine is returned as it is.
+
+    Args:
+        mesh: as read.
+        max_faces: a mesh with more is decimated.
+        decimated_faces: to this many.
+
+    Returns:
+        the mesh, and a sentence for everything that was changed or is unusual.
+
+    Raises:
+        Prior3dError: nothing with a surface is left.
+    """
+    notes: list[str] = []
+    given = len(mesh.faces)
+    finite = np.isfinite(mesh.vertices).all(-1)
+    if not finite.all():
+        faces_there = finite[mesh.faces].all(-1)
+        notes.append(
+            f"{int((~finite).sum())} vertices are not finite: {int((~faces_there).sum())} faces that use them left out"
+        )
+        mesh = _without(mesh, faces_there, finite)
+    size = extent(mesh.vertices) if len(mesh.faces) else 0.0
+    areas = _areas(mesh.vertices, mesh.faces)
+    solid = areas > 1e-14 * size**2
+    if not solid.any():
+        raise Prior3dError(f"mesh: none of its {given} faces has an area; export it again")
+    if not solid.all():
+        notes.append(f"{int((~solid).sum())} faces have no area: left out")
+        mesh = _without(mesh, solid, np.ones(len(mesh.vertices), bool))
+    if len(mesh.faces) > max_faces:
+        notes.append(f"{len(mesh.faces):,} faces are more than {max_faces:,}: decimated to {decimated_faces:,}")
+        mesh = _decimated(mesh, decimated_faces)
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        notes.append(f"it is {size:.3g} units across: scaled to fit, whatever the units")
+    non_manifold = int((edge_counts(mesh.faces) > 2).sum())
+    if non_manifold:
+        notes.append(f"{non_manifold} edges have more than two faces (not manifold): left as they are")
+    return mesh, notes
+
+
+def extent(vertices: np.ndarray) -> float:
+    """The longest side of the box about vertices [n, 3]."""
+    return float((vertices.max(0) - vertices.min(0)).max())
+
+
+def edge_counts(faces: np.ndarray) -> np.ndarray:
+    """How many faces have each edge: [edges]; 1 is an open edge, 2 is as it should be."""
+    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    return np.unique(edges[:, 0] * (edges.max() + 1) + edges[:, 1], return_counts=True)[1]
+
+
+def open_edge_fraction(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Share of the edges that only one face has: 0 for a closed mesh; vertices in one place are one."""
+    _, same = np.unique(vertices, axis=0, return_inverse=True)
+    return float((edge_counts(same.reshape(-1)[faces]) == 1).mean())
+
+
+def oriented(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Merge vertices in one place and turn faces so that every part agrees and looks outward.
+
+    Returns:
+        vertices, faces, and how many faces were turned.
+    """
+    import trimesh
+
+    places, same = np.unique(vertices, axis=0, return_inverse=True)
+    before = same.reshape(-1)[faces]
+    shape = trimesh.Trimesh(places, before.copy(), process=False)
+    trimesh.repair.fix_winding(shape)
+    after = np.array(shape.faces, dtype=np.int64)
+    part = trimesh.graph.connected_component_labels(shape.face_adjacency, node_count=len(after))
+    normals, middles = _normals(places, after), places[after].mean(1)
+    counts = np.bincount(part)
+    centres = np.stack([np.bincount(part, middles[:, i]) / counts for i in range(3)], -1)
+    # Six times the volume about the part's own centre: it says inside out also of a part that is not closed.
+    volumes = np.bincount(part, ((middles - centres[part]) * normals).sum(-1))
+    inverted = (volumes < 0)[part]
+    after[inverted] = after[inverted, ::-1]
+    return places, after, int((_areas_along(places, before, after) < 0).sum())
+
+
+def _areas_along(vertices: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return (_normals(vertices, first) * _normals(vertices, second)).sum(-1)
+
+
+def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Face normals [faces, 3] of twice the faces' areas."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return np.cross(b - a, c - a)
+
+
+def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(_normals(vertices, faces), axis=-1) / 2
+
+
+def _without(mesh: GivenMesh, faces_kept: np.ndarray, vertices_kept: np.ndarray) -> GivenMesh:
+    """Fewer faces, and fewer vertices that none of them uses."""
+    row = np.cumsum(vertices_kept) - 1
+    uv_faces = None if mesh.uv_faces is None else mesh.uv_faces[faces_kept]
+    return replace(mesh, vertices=mesh.vertices[vertices_kept], faces=row[mesh.faces[faces_kept]], uv_faces=uv_faces)
+
+
+def _decimated(mesh: GivenMesh, n_faces: int) -> GivenMesh:
+    """Fewer faces by quadric errors; UVs are lost."""
+    import open3d
+
+    shape = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(mesh.vertices), open3d.utility.Vector3iVector(mesh.faces.astype(np.int32))
+    )
+    shape = shape.simplify_quadric_decimation(target_number_of_triangles=n_faces)
+    shape.remove_degenerate_triangles()
+    shape.remove_unreferenced_vertices()
+    return GivenMesh(np.asarray(shape.vertices), np.asarray(shape.triangles).astype(np.int64))

@@ -1,0 +1,119 @@
+"""UVs of a person's mesh: kept when they are good, made anew by xatlas otherwise; the geometry stays as it is."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prior3d.errors import Prior3dError
+from prior3d.meshes.atlas import unwrap
+from prior3d.meshes.mesh import Mesh, TexturedMesh
+from prior3d.meshes.placement import Placement
+from prior3d.meshes.reading import GivenMesh
+
+OVERLAP, WITHOUT_AREA, LEAST_USE = 0.02, 0.01, 0.05  # shares at which UVs are no longer good
+
+
+@dataclass(frozen=True)
+class UvMesh:
+    """A mesh in its file's coordinates with UVs of its own, and where it stands in the world.
+
+    Attributes:
+        vertices: [vertices, 3] float64, as in the file, in its order.
+        faces: [faces, 3] int64.
+        uv: [places, 2] in [0, 1], v upwards.
+        uv_faces: [faces, 3] rows of `uv` for the corners of `faces`.
+        placement: file to world.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    uv_faces: np.ndarray
+    placement: Placement
+
+    def placed(self) -> np.ndarray:
+        """Vertices in world units."""
+        return self.placement.to_world(self.vertices)
+
+    def split(self, vertices: np.ndarray, texture: np.ndarray) -> TexturedMesh:
+        """With a vertex for each pair of vertex and UV, as GLB wants it, in the order of the vertices.
+
+        Args:
+            vertices: `self.vertices` or `self.placed()`.
+            texture: [height, width, 3] in [0, 1].
+        """
+        pairs = np.stack([self.faces, self.uv_faces], -1).reshape(-1, 2)
+        unique, rows = np.unique(pairs, axis=0, return_inverse=True)
+        faces = rows.reshape(-1, 3).astype(np.int64)
+        return TexturedMesh(vertices[unique[:, 0]], faces, self.uv[unique[:, 1]], texture)
+
+
+def fault_of_uv(mesh: GivenMesh, resolution: int = 512) -> str | None:
+    """Why a mesh's UVs cannot carry a texture of its own; None if they can."""
+    if mesh.uv is None or mesh.uv_faces is None:
+        return "it has no UVs"
+    corners = mesh.uv[mesh.uv_faces]
+    if not np.isfinite(corners).all():
+        return "some UVs are not finite"
+    if corners.min() < -1e-3 or corners.max() > 1 + 1e-3:
+        return f"its UVs reach from {corners.min():.2f} to {corners.max():.2f}, outside the picture"
+    surface, flat = _areas(mesh.vertices[mesh.faces]), _areas(corners)
+    lost = surface[flat < 1e-9].sum() / surface.sum()
+    if lost > WITHOUT_AREA:
+        return f"{lost:.0%} of its surface has UVs without an area"
+    hits = _coverings(corners, resolution)
+    used = (hits > 0).mean()
+    if used < LEAST_USE:
+        return f"its UVs use {used:.1%} of the picture"
+    overlapping = (hits > 1).sum() / (hits > 0).sum()
+    if overlapping > OVERLAP:
+        return f"{overlapping:.0%} of its UVs overlap"
+    return None
+
+
+def with_uv(
+    mesh: GivenMesh, placement: Placement, resolution: int, keep: bool = True
+) -> tuple[UvMesh, str | None, int]:
+    """Give a mesh UVs.
+
+    Args:
+        mesh: usable.
+        placement: file to world.
+        resolution: of the texture that charts are packed for, in texels.
+        keep: keep its own UVs if they are good.
+
+    Returns:
+        the mesh, why its own UVs were not kept (None if they were), and the number of charts (0 if kept).
+    """
+    fault = fault_of_uv(mesh) if keep else "new UVs were asked for"
+    if fault is None and mesh.uv is not None and mesh.uv_faces is not None:
+        return UvMesh(mesh.vertices, mesh.faces, mesh.uv.clip(0, 1), mesh.uv_faces, placement), None, 0
+    placed = placement.to_world(mesh.vertices)
+    atlas = unwrap(Mesh(placed, mesh.faces), resolution)
+    if not np.array_equal(atlas.vertices[atlas.faces], placed[mesh.faces]):
+        raise Prior3dError("mesh: xatlas changed its triangles; give it UVs in another program, or repair it there")
+    return UvMesh(mesh.vertices, mesh.faces, atlas.uv, atlas.faces, placement), fault, atlas.charts
+
+
+def _areas(corners: np.ndarray) -> np.ndarray:
+    """Areas [faces] of triangles [faces, 3, 2 or 3]."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    squared = (a * a).sum(-1) * (b * b).sum(-1) - (a * b).sum(-1) ** 2
+    return np.sqrt(np.maximum(squared, 0)) / 2
+
+
+def _coverings(corners: np.ndarray, resolution: int) -> np.ndarray:
+    """How many triangles [faces, 3, 2] in the unit square cover each texel's centre: [resolution, resolution]."""
+    from open3d.core import Tensor
+    from open3d.t.geometry import RaycastingScene
+
+    # Each at a height of its own: hits at one distance would be counted as one.
+    height = np.broadcast_to((np.arange(len(corners)) / len(corners))[:, None, None], (len(corners), 3, 1))
+    flat = np.concatenate([corners, height], -1).reshape(-1, 3).astype(np.float32)
+    scene = RaycastingScene()
+    faces = np.arange(len(flat), dtype=np.uint32).reshape(-1, 3)
+    scene.add_triangles(Tensor.from_numpy(flat), Tensor.from_numpy(faces))
+    centres = (np.arange(resolution, dtype=np.float32) + 0.5) / resolution
+    u, v = np.meshgrid(centres, centres)
+    down = np.stack([u, v, 2 * np.ones_like(u), 0 * u, 0 * u, -np.ones_like(u)], -1)
+    return scene.count_intersections(Tensor.from_numpy(np.ascontiguousarray(down.astype(np.float32)))).numpy()
