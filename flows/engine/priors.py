@@ -187,7 +187,7 @@ def content_digest(folder: Path, cache_file: Path) -> str:
     known = _read_cache(cache_file)
     together = hashlib.sha256()
     changed = False
-    for file in sorted(p for p in folder.rglob("*") if p.suffix in READ and p.is_file()):
+    for file in sorted(p for p in folder.rglob("*") if p.suffix in READ and p.is_file() and not _said_of(folder, p)):
         status = file.stat()
         key = f"{file}|{status.st_size}|{status.st_mtime_ns}"
         if key not in known:
@@ -199,6 +199,12 @@ def content_digest(folder: Path, cache_file: Path) -> str:
         cache_file.parent.mkdir(exist_ok=True)
         write_whole(cache_file, json.dumps(known, indent=0))
     return together.hexdigest()[:32]
+
+
+def _said_of(folder: Path, file: Path) -> bool:
+    """Whether a file tells of a pipeline (its training, its scores) and is no part of it: nothing is stale for that."""
+    index = folder / "model_index.json"
+    return file.parent == folder and file != index and index.is_file()
 
 
 def _read_cache(file: Path) -> dict[str, str]:

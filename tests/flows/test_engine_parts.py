@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from fake_priors import write_prior
 
 from flows.engine.events import Event
 from flows.engine.execution import Call, Executor, StageFailed
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Input, Method, Stage
+from flows.engine.priors import content_digest
 from flows.engine.run import slug
 from flows.engine.server import Server, users_server
 from flows.progress import PlainDisplay, StageState, duration
@@ -173,3 +175,13 @@ def test_run_with_a_prefect_server(fake, monkeypatch):
         assert json.loads(answer.stdout) == {**states, "demo": "Completed", "killed": "Crashed"}
     finally:
         assert stop_local_server(project)
+
+
+def test_what_is_said_of_a_prior_is_no_part_of_it(tmp_path):
+    folder, cache = write_prior(tmp_path / "prior"), tmp_path / "state" / "digests.json"
+    before = content_digest(folder, cache)
+    (folder / "scores.json").write_text("{}")
+    (folder / "training.json").write_text('{"samples": 1}')
+    assert content_digest(folder, cache) == before
+    (folder / "scheduler" / "scheduler_config.json").write_text('{"prediction_type": "sample"}')
+    assert content_digest(folder, cache) != before
