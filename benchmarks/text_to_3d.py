@@ -103,7 +103,8 @@ def main() -> None:
         made = hits(scorer, render_mesh(load_glb(mesh), rig, background=grey[0]).rgb, place, captions)
         true = hits(scorer, render(real[prompt], rig).over(grey), place, captions)
         rows.append({"prompt": prompt, "seconds": seconds, "mesh": made, "real": true})
-        print(f"{prompt:36}{seconds or 0:9.1f}{sum(made):7d}{sum(true):7d}", flush=True)
+        told = "" if seconds is None else f"{seconds:.1f}"
+        print(f"{prompt:36}{told:>9}{sum(made):7d}{sum(true):7d}", flush=True)
     mesh_share, real_share = (float(np.mean([row[key] for row in rows])) for key in ("mesh", "real"))
     print(f"R-Precision {mesh_share:.1%}, of real renders {real_share:.1%}, ratio {mesh_share / real_share:.2f}")
     if args.out:

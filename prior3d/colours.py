@@ -33,7 +33,7 @@ def paper_red_latent(channels: int, ridge: float = 1e-2) -> Tensor:
     matrix = torch.tensor(PAPER_MATRIX)
     if channels != len(matrix):
         raise Prior3dError(
-            f"latent_paint.start: red is for {len(matrix)} latent channels, this prior has {channels}; set it to grey"
+            f"the published map's red has {len(matrix)} latent channels, this prior has {channels}; start from grey"
         )
     red = torch.tensor([1.0, -1.0, -1.0])  # in the map's own [-1, 1]
     return matrix @ torch.linalg.solve(matrix.T @ matrix + ridge * torch.eye(3), red)

@@ -9,6 +9,7 @@ from prior3d.colours import (
     fit_latent_to_rgb,
     most_distinct_background,
     paper_latent_to_rgb,
+    paper_red_latent,
     rgb_field,
     solid,
 )
@@ -125,3 +126,8 @@ def test_learned_background_depends_on_direction_only_and_can_learn():
     assert values.shape == (2, 5, 4) and not torch.allclose(values[0], values[1])
     values.sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+def test_the_papers_red_has_four_channels():
+    with pytest.raises(Prior3dError, match="has 4 latent channels, this prior has 16; start from grey"):
+        paper_red_latent(16)
