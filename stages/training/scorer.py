@@ -3,7 +3,8 @@
 Images over random named backgrounds are told from each other by their captions, which name neither view nor
 background. Two images with the same caption are no negatives of each other. A linear head on the same image tower names
 the view; it is trained along, on kinds that have a front, because a second network would cost a second pass over the
-same pictures, and the caption's loss alone would teach the tower to forget the view.
+same pictures, and the caption's loss alone would teach the tower to forget the view. A second head, which is not kept,
+names what the caption says, fact by fact: that teaches the tower shapes sooner than contrast alone does.
 """
 
 import copy
@@ -23,6 +24,7 @@ from prior3d.priors.scorer import CLIP_DEVIATION, CLIP_MEAN, VIEW_HEAD, VIEW_WOR
 from prior3d.toyworld.objects import kind_of_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
+from stages.training.caption_facts import SIZES, facts_loss
 from stages.training.common import Trainer, World, composite, load_weights, read_params, report
 from stages.training.tokenizer import build_tokenizer
 
@@ -42,6 +44,7 @@ class Params(BaseModel, extra="forbid"):
     text_layers: int = Field(2, ge=1)
     patch: int = Field(8, ge=1, description="side of a patch in pixels")
     view_weight: float = Field(0.3, ge=0, description="weight of the view classifier's loss")
+    facts_weight: float = Field(1.0, ge=0, description="weight of naming kind, colours and pattern")
     blurred_share: float = Field(
         0.3, ge=0, le=1, description="images seen at half resolution, as renders of fields are"
     )
@@ -103,7 +106,7 @@ def train(params: Params) -> None:
 
 
 def build(params: Params, tokenizer: Any, image_size: int) -> dict[str, nn.Module]:
-    """The CLIPModel and its view head, untrained."""
+    """The CLIPModel, its view head, and a head for the caption's facts, untrained."""
     from transformers import CLIPConfig, CLIPModel
 
     shape = {
@@ -129,15 +132,18 @@ def build(params: Params, tokenizer: Any, image_size: int) -> dict[str, nn.Modul
             "patch_size": params.patch,
         },
     )
-    return {"clip": CLIPModel(config), "view_head": nn.Linear(params.width, len(VIEW_WORDS))}
+    heads = {"view_head": nn.Linear(params.width, len(VIEW_WORDS)), "facts_head": nn.Linear(params.width, sum(SIZES))}
+    return {"clip": CLIPModel(config), **heads}
 
 
 def draw_batch(world: World, params: Params, generator: torch.Generator) -> Batch:
-    """Random renders over random named backgrounds, some of them blurred or noisy."""
+    """Random renders over random named backgrounds, half of them mirrored, some of them blurred or noisy."""
     n = params.batch
     index = torch.randint(len(world), (n,), generator=generator)
     colours = torch.tensor(list(BACKGROUNDS.values()))[torch.randint(len(BACKGROUNDS), (n,), generator=generator)]
     images = composite(torch.from_numpy(world.rgba[index.numpy()]), colours)
+    mirrored = torch.rand(n, generator=generator) < 0.5  # no caption and no view word tells left from right
+    images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
     captions = [world.caption(i) for i in index.tolist()]
     views = torch.from_numpy(np.array(world.views[index.numpy()]))
     words = view_words(toy_orbit(views[:, 0], views[:, 1]))
@@ -171,6 +177,7 @@ def pair_loss(models: dict[str, Any], tokenizer: Any, batch: Batch, params: Para
     wrong_view = functional.cross_entropy(models["view_head"](seen), views, reduction="none")
     fronted = batch.fronted.to(params.device).float()
     loss = loss + params.view_weight * (wrong_view * fronted).sum() / fronted.sum().clamp(min=1)
+    loss = loss + params.facts_weight * facts_loss(models["facts_head"](seen), batch.captions)
     nearest = logits.detach().argmax(dim=1).tolist()
     right = [batch.captions[i] == batch.captions[j] for i, j in enumerate(nearest)]
     return loss, sum(right) / len(right)
