@@ -70,8 +70,8 @@ def main() -> None:
     (bare / ".gitignore").write_text("*\n")
     print(f"{'caption':40}{'seconds':>8}{'colour error':>13}{'of grey':>9}{'similarity':>11}{'true':>7}{'ratio':>7}")
     rows = []
-    for category in CATEGORIES[: args.objects]:
-        toy = sample_object(WORLD_SEED, 0, "held-out", category)
+    for index, category in enumerate(CATEGORIES[: args.objects]):  # another one each: colours depend on it
+        toy = sample_object(WORLD_SEED, index, "held-out", category)
         slug = toy.caption.replace(" ", "-")
         file = bare / f"{slug}.ply"
         trimesh.Trimesh(toy.vertices, toy.faces, process=False).export(file)

@@ -71,8 +71,8 @@ def objects(args: argparse.Namespace) -> list[tuple[str, Path]]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
     made = []
-    for category in CATEGORIES[: args.objects]:
-        toy = sample_object(WORLD_SEED, 0, "held-out", category)
+    for index, category in enumerate(CATEGORIES[: args.objects]):  # another one each: colours depend on it
+        toy = sample_object(WORLD_SEED, index, "held-out", category)
         file = folder / f"{category.replace(' ', '-')}.ply"
         sketch(toy).export(file)
         made.append((toy.caption, file))
