@@ -1,6 +1,6 @@
 """Does a result follow its sketch? `python benchmarks/sketch_shape.py [--objects N] [words for prior3d run ...]`.
 
-Held-out toy objects become sketches: each part is replaced by the box about it, or by an ellipsoid where it is round.
+Held-out toy objects become sketches: each body of their parts becomes a box, or an ellipsoid where it is round.
 `sketch-shape` makes an object of each sketch and the object's caption, and `latent-nerf` one of the caption alone. Told
 are the volume IoU of both with the sketch, and, where the toy scorer is there, in how many of four views it finds the
 caption among 200. With `--shape FILE --prompt TEXT` one sketch of a person is taken instead of toy objects.
@@ -30,19 +30,19 @@ CATEGORIES = ("mushroom", "snowman", "rocket", "teddy bear", "house", "chair", "
 
 
 def sketch(toy: ToyObject) -> trimesh.Trimesh:
-    """Boxes and ellipsoids in place of the parts; an ellipsoid where it is closer to the part's volume."""
+    """Boxes and ellipsoids in place of the parts' bodies; an ellipsoid where it is closer to the body's volume."""
     pieces = []
     for part in toy.parts:
-        low, high = part.solid.vertices.min(0), part.solid.vertices.max(0)
-        size, middle = np.maximum(high - low, 0.06), (low + high) / 2
-        volume = abs(trimesh.Trimesh(part.solid.vertices, part.solid.faces).volume)
-        share = volume / size.prod()
-        piece = trimesh.creation.box(size)
-        if abs(share - np.pi / 6) < abs(share - 1):
-            piece = trimesh.creation.icosphere(2, 0.5)
-            piece.apply_scale(size)
-        piece.apply_translation(middle)
-        pieces.append(piece)
+        for body in trimesh.Trimesh(part.solid.vertices, part.solid.faces).split(only_watertight=False):
+            low, high = body.bounds
+            size, middle = np.maximum(high - low, 0.06), (low + high) / 2
+            share = abs(body.volume) / size.prod()
+            piece = trimesh.creation.box(size)
+            if abs(share - np.pi / 6) < abs(share - 1):
+                piece = trimesh.creation.icosphere(2, 0.5)
+                piece.apply_scale(size)
+            piece.apply_translation(middle)
+            pieces.append(piece)
     return trimesh.util.concatenate(pieces)
 
 
