@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,9 @@ def test_run_with_a_prefect_server(fake, monkeypatch):
         while not server.healthy():
             assert time.monotonic() < until
             time.sleep(0.5)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(server.url.removesuffix("api") + "ui-settings", timeout=60) as answer:
+            assert json.load(answer)["api_url"] == server.url  # its pages ask this server
         env = {**os.environ, "PYTHONPATH": f"{ROOT}:{fake.code}"}
         to_server = {**env, "PREFECT_API_URL": server.url, "NO_PROXY": "127.0.0.1"}
         killed = (  # what kill -9 leaves on the server
