@@ -5,18 +5,15 @@ Prefect caches nothing here (DVC does) and limits no time (it cannot stop a proc
 
 import base64
 import contextlib
+import contextvars
+import io
 import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, tags, task
-from prefect.artifacts import (
-    create_image_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -27,8 +24,7 @@ from flows.engine.events import Event
 from flows.engine.method import Stage
 from flows.engine.worker import Outcome, Worker
 
-ARTIFACT_EVERY_S, PICTURE_EVERY_S = 2.0, 10.0
-LARGEST_PICTURE = 1_000_000  # bytes: it is kept in the server's database
+ARTIFACT_EVERY_S, PICTURE_EVERY_S = 2.0, 15.0
 
 
 def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Outcome]"]) -> dict[str, Outcome]:
@@ -89,13 +85,14 @@ def _task(worker: Worker, stage: Stage, early: dict[str, "Future[Outcome]"]) -> 
 
 
 class _Artifacts:
-    """Shows one stage on the server: its progress every two seconds, its previews every ten, its metrics at the end."""
+    """Shows one stage on the server: its progress every two seconds, some previews, its metrics."""
 
     def __init__(self, folder: Path, stage: str) -> None:
         self.folder, self.stage, self.what = folder, stage, f"{stage} of run {folder.name}"
         self.key = "".join(c if c.isalnum() else "-" for c in f"{folder.name}-{stage}".lower())
         self.artifact: Any = create_progress_artifact(0.0, key=self.key, description=self.what)
         self.last, self.last_picture = time.monotonic(), -PICTURE_EVERY_S
+        self.context = contextvars.copy_context()  # events come from other threads, which know of no task
 
     def __call__(self, event: Event) -> None:
         """Take an event of any stage; only the progress of this one is shown."""
@@ -115,15 +112,23 @@ class _Artifacts:
         update_progress_artifact(self.artifact, 100.0)
         self._show(self.folder / self.stage / "preview.png", f"{self.what}, done")
         if summary:
-            create_markdown_artifact(summary, key=f"{self.key}-metrics")
+            create_markdown_artifact(summary, key=f"{self.key}-metrics", description=f"metrics of {self.what}")
 
     def _show(self, picture: Path, description: str) -> None:
-        """Put a PNG on the server, inside a URL; one of a key after the other makes a history."""
+        """Put a picture on the server, which shows all that were of this key."""
         with contextlib.suppress(Exception):  # the server may have gone, or the picture; the stage goes on
-            content = picture.read_bytes()
-            if len(content) <= LARGEST_PICTURE:
-                url = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-                create_image_artifact(url, key=f"{self.key}-preview", description=description)
+            # In Markdown: under an image artifact the server's page writes out its whole address.
+            text = f"![{self.stage}]({_small(picture)})"
+            self.context.run(create_markdown_artifact, text, key=f"{self.key}-preview", description=description)
+
+
+def _small(picture: Path) -> str:
+    """A picture as a data: URL of some ten kilobytes: it is kept in the server's database."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.open(picture).convert("RGB").save(stream, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def _summary(worker: Worker, stage: Stage) -> str:
