@@ -94,8 +94,9 @@ class Page:
 
     def press(self, key: str, text: str = "") -> None:
         """Press and let go of a key."""
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+        code = {"Enter": 13, "Escape": 27, "Tab": 9}.get(key, 0)
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the left button at one place and let go of it at another."""

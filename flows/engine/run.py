@@ -152,6 +152,9 @@ def all_runs(project: Project) -> list[Run]:
 
 def check_name(name: str) -> None:
     """Refuse names that are no plain folder names (raises Prior3dError)."""
+    before, at, _ = name.partition("@")
+    if at and NAME.match(before):
+        raise Prior3dError(f"run name {name!r}: '@' stands before a version; here the run alone is named: {before}")
     if not NAME.match(name) or ".." in name:
         raise Prior3dError(
             f"run name {name!r}: use 1 to 80 letters, digits, '.', '_' or '-', "

@@ -124,7 +124,7 @@ def _viewers(versions: list[Version]) -> str:
         md5 = (version.files(mesh[0]) or {})[mesh[1]]
         viewer = (
             f'<model-viewer data-model="{md5}" alt="{_e(version.label)} in 3D" camera-controls disable-pan '
-            'interaction-prompt="none" touch-action="pan-y" camera-orbit="30deg 75deg 3.4m" field-of-view="40deg" '
+            'interaction-prompt="none" touch-action="pan-y" camera-orbit="30deg 75deg 4.1m" field-of-view="40deg" '
             'min-camera-orbit="auto auto 1.4m" max-camera-orbit="auto auto 8m" camera-target="0m 0m 0m" '
             'shadow-intensity="0" loading="eager" tone-mapping="neutral"></model-viewer>'
         )

@@ -49,7 +49,8 @@ def test_stages_parameters_metrics_and_plots(committed):
     metrics = json.loads(dvc(folder, "metrics", "diff", "one", "two", "--json"))
     measured = metrics["data/runs/demo/counting/metrics.json"]
     assert measured["drawn.value"] == {"old": 3.0, "new": 2.0, "diff": -1.0}
-    assert any(path.endswith("counting.cost.json") for path in metrics)
+    shown = json.loads(dvc(folder, "metrics", "show", "--json"))[""]["data"]
+    assert shown["data/runs/demo/counting.cost.json"]["data"]["peak_memory_mb"] > 1
     plots = json.loads(dvc(folder, "plots", "diff", "one", "two", "--json", "--split"))["data"]
     (name,) = [n for n in plots if "losses/counting.json" in n]
     points = plots[name][0]["anchor_definitions"]["<DVC_METRIC_DATA>"]
