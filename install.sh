@@ -1,12 +1,22 @@
 #!/usr/bin/env bash
 # Make .venv with prior3d and the pinned versions of everything under it; a second call changes nothing.
-#   bash install.sh          to use it        bash install.sh --dev    to test and develop it too
-# Root is needed for one step only: Open3D wants four system libraries. As root on Debian or Ubuntu they are installed
-# here; otherwise the command to type is printed.
+#   bash install.sh            to use it
+#   bash install.sh --dev      to test and develop it too
+#   bash install.sh --dev --browser    with Chromium, which the tests of pages look with
+# Root is needed for two steps only: Open3D wants four system libraries (libusb-1.0-0 libgl1 libegl1 libgomp1), the
+# tests of pages the Debian package chromium. As root on Debian or Ubuntu they are installed here; otherwise the command
+# to type is printed. Without the libraries nothing works; without Chromium those tests are skipped, and say so.
 set -euo pipefail
 cd "$(dirname "$0")"
 extras=""
-[ "${1:-}" = "--dev" ] && extras="[dev]"
+browser=""
+for option in "$@"; do
+  case "$option" in
+    --dev) extras="[dev,watch]" ;;
+    --browser) browser=yes ;;
+    *) echo "install.sh: there is no option $option; there are --dev and --browser" >&2; exit 2 ;;
+  esac
+done
 
 libraries="libusb-1.0-0 libgl1 libegl1 libgomp1"
 missing=""
@@ -20,6 +30,16 @@ if [ -n "$missing" ]; then
   else
     echo "system libraries are missing; type: sudo apt-get install -y$missing" >&2
     exit 1
+  fi
+fi
+
+if [ -n "$browser" ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing chromium"
+    { apt-get update -q && apt-get install -y -q chromium; } >/dev/null 2>&1 ||
+      echo "chromium could not be installed: the tests of pages will be skipped" >&2
+  else
+    echo "chromium is missing: the tests of pages will be skipped; to have them: sudo apt-get install -y chromium" >&2
   fi
 fi
 

@@ -65,6 +65,8 @@ def gallery(words: list[str]) -> int:
 def _finish(project: Project, page: str, name: str, to: Path | None, in_browser: bool) -> int:
     safe = "".join(c if c.isalnum() or c in "-_.@" else "-" for c in name)[:120]
     path = (to.expanduser() if to else project.state / "pages" / f"{safe}.html").absolute()
+    if path.is_dir():
+        raise Prior3dError(f"--to {path}: it is a folder; name a file in it, e.g. {path / f'{safe}.html'}")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page)
     sys.stdout.write(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)\n")

@@ -9,7 +9,7 @@ from typing import Any
 from flows.engine.declaration import read_declaration, read_yaml
 from flows.engine.project import find_project, init_project
 from flows.engine.results import read_results
-from flows.engine.run import Run, all_runs
+from flows.engine.run import Run
 from flows.methods import METHODS
 from flows.request import Parser
 from prior3d.errors import Prior3dError
@@ -32,15 +32,16 @@ def init(words: list[str]) -> int:
 
 def list_runs(words: list[str]) -> int:
     """`prior3d ls`."""
+    from flows.versions.summaries import summaries
+
     _arguments("ls", words, "All runs of this project.")
     project = find_project(Path.cwd())
     rows = [["run", "method", "stages", "versions", "asked"]]
-    for run in all_runs(project):
-        described, locked = read_yaml(run.folder / "method.yaml"), run.locked()
-        stages = described.get("stages") or {}
-        asked = next((i["text"] for i in (described.get("inputs") or {}).values() if "text" in i), "")
-        count = f"{len(set(stages) & set(locked))}/{len(stages)}"
-        rows.append([run.name, str(described.get("method")), count, str(len(run.versions())), asked[:60]])
+    for s in summaries(project):
+        if s.problem:
+            sys.stderr.write(f"warning: left out: {s.problem}\n")
+            continue
+        rows.append([s.name, s.method, f"{s.n_made}/{s.n_stages}", str(s.n_versions), s.prompt[:60]])
     if len(rows) == 1:
         return _print(f"no runs yet; the first: {next(iter(METHODS.values())).example}")
     return _print(_table(rows))
@@ -60,7 +61,7 @@ def status(words: list[str]) -> int:
     described = read_yaml(run.folder / "method.yaml")
     lines = [f"run {run.name}: {declaration.method.name}, preset {declaration.preset}, {run.folder}"]
     for key, value in (described.get("inputs") or {}).items():
-        lines.append(f"  {key}: {value.get('text') or value.get('name') or value['file']}")
+        lines.append(f"  {key}: {value.get('text') or value.get('name') or value.get('given') or value['file']}")
     lines += ["stages:", plan_text(plan), "measured:"]
     rows: list[list[str]] = []
     for stage in declaration.method.stages:

@@ -12,6 +12,7 @@ PLACES = {
     "open": "flows.command_pages:open_run",
     "compare": "flows.command_pages:compare",
     "gallery": "flows.command_pages:gallery",
+    "watch": "flows.command_watch:watch",
     "log": "flows.command_versions:log",
     "diff": "flows.command_versions:diff",
     "restore": "flows.command_versions:restore",

@@ -5,6 +5,7 @@ generator, the step. On the CPU a run that was killed and resumed is therefore b
 """
 
 from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -89,12 +90,14 @@ def late_decay(progress: float, begin: float, final: float) -> float:
 def save(
     path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, seeds: Seeds, n_steps_done: int
 ) -> None:
-    """Write a checkpoint, atomically."""
+    """Write a checkpoint, atomically; a module's `config` goes with it, so that others can build the module anew."""
     tensors = {f"module/{name}/{key}": value for name, m in modules.items() for key, value in m.state_dict().items()}
     for index, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
     tensors |= {f"generator/{key}": value for key, value in seeds.state().items()}
-    checkpoints.save(path, tensors, {"n_steps_done": n_steps_done})
+    configs: dict[str, Any] = {name: getattr(module, "config", None) for name, module in modules.items()}
+    described = {n: asdict(c) for n, c in configs.items() if is_dataclass(c) and not isinstance(c, type)}
+    checkpoints.save(path, tensors, {"n_steps_done": n_steps_done, "configs": described})
 
 
 def restore(path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, seeds: Seeds) -> int:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,13 @@ class Page:
 
     def open(self, file: Path) -> float:
         """Load a page from the disk; returns the seconds until its load event."""
+        return self.visit(file.absolute().as_uri())
+
+    def visit(self, url: str) -> float:
+        """Load a page; returns the seconds until its load event."""
         started = time.monotonic()
-        self.call("Page.navigate", url=file.absolute().as_uri())
-        self.wait("document.readyState === 'complete'")
+        self.call("Page.navigate", url=url)
+        self.wait(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url)})")
         return time.monotonic() - started
 
     def evaluate(self, expression: str) -> Any:
@@ -75,6 +79,13 @@ class Page:
             assert time.monotonic() < until, f"never true in {seconds} s: {expression}"
             time.sleep(0.05)
 
+    def until(self, holds: Callable[[], bool], seconds: float = WAIT_S) -> None:
+        """Wait until a question about the page is answered with yes."""
+        until = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < until, f"never true in {seconds} s"
+            time.sleep(0.2)
+
     def look(self, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
         """Be a screen of this size, and a person who likes it dark or not."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
@@ -83,8 +94,9 @@ class Page:
 
     def press(self, key: str, text: str = "") -> None:
         """Press and let go of a key."""
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text)
-        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+        code = {"Enter": 13, "Escape": 27, "Tab": 9}.get(key, 0)
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the left button at one place and let go of it at another."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Declaration:
         params: stage -> parameter -> value.
         code: stage -> digest of its code.
         preset: which presets the parameters started from.
+        given: method input -> what its file or folder was called before it was copied; the name it has without one.
     """
 
     method: Method
@@ -33,6 +34,7 @@ class Declaration:
     params: dict[str, dict[str, Any]]
     code: dict[str, str]
     preset: str
+    given: dict[str, str] = field(default_factory=dict)
 
     def input_path(self, name: str) -> str:
         """Where a method input lies in the run's folder, relative to it."""
@@ -113,6 +115,8 @@ class Declaration:
             text = content.decode()
             described |= json.loads(text) if described["file"].endswith(".json") else {"text": text.strip()}
             described["sha256"] = hashlib.sha256(content).hexdigest()
+        else:
+            described["given"] = self.given.get(name, content.name)
         return described
 
     def write(self, folder: Path) -> None:
@@ -144,12 +148,18 @@ def read_declaration(folder: Path, methods: dict[str, Method]) -> Declaration:
     if name not in methods:
         raise Prior3dError(f"run {folder.name}: its method {name!r} is not one of {', '.join(methods)}")
     method, inputs = methods[name], {}
-    for key, value in (described.get("inputs") or {}).items():
+    entries = described.get("inputs") or {}
+    for key, value in entries.items():
         path = folder / value["file"]
         if not path.exists():
             raise Prior3dError(f"run {folder.name}: its input {value['file']} is gone; give the run command again")
         inputs[key] = path.read_bytes() if "sha256" in value else path
-    return Declaration(method, inputs, params, code_digests(method), described.get("preset", ""))
+    return Declaration(method, inputs, params, code_digests(method), described.get("preset", ""), given_names(entries))
+
+
+def given_names(entries: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What files and folders were called, out of the inputs in a run's `method.yaml`."""
+    return {name: str(entry["given"]) for name, entry in entries.items() if "given" in entry}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class DvcStore:
     def file_states(self, dvc_file: str, stages: list[str]) -> dict[str, FileState]:
         """Compare the files of stages with the lock. Parameters and code are compared by the plan."""
         with self._repo() as repo:
-            return {name: self._state(repo.stage.load_one(dvc_file, name)) for name in stages}
+            found = {stage.name: stage for stage in repo.stage.load_file(dvc_file)}  # one by one they are parsed anew
+            return {name: self._state(found[name]) for name in stages}
 
     def _state(self, stage: Any) -> FileState:
         folder = Path(stage.wdir)

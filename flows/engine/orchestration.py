@@ -1,11 +1,15 @@
-"""A run as a Prefect flow: retries, state names, progress artifacts. The only file that imports prefect.
+"""A run as a Prefect flow: retries, state names, artifacts. The only file that imports prefect.
 
 Prefect caches nothing here (DVC does) and limits no time (it cannot stop a process: the executor does).
 """
 
+import base64
 import contextlib
+import contextvars
+import io
 import time
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, tags, task
@@ -20,7 +24,7 @@ from flows.engine.events import Event
 from flows.engine.method import Stage
 from flows.engine.worker import Outcome, Worker
 
-ARTIFACT_EVERY_S = 2.0
+ARTIFACT_EVERY_S, PICTURE_EVERY_S = 2.0, 15.0
 
 
 def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Outcome]"]) -> dict[str, Outcome]:
@@ -59,7 +63,7 @@ def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Ou
 
 def _task(worker: Worker, stage: Stage, early: dict[str, "Future[Outcome]"]) -> Any:
     def make() -> Any:
-        shown = _ProgressArtifact(worker.run.name, stage.name)
+        shown = _Artifacts(worker.run.folder, stage.name)
         worker.events.listen(shown)
         try:
             started = early.pop(stage.name, None)
@@ -80,19 +84,23 @@ def _task(worker: Worker, stage: Stage, early: dict[str, "Future[Outcome]"]) -> 
     )(make)
 
 
-class _ProgressArtifact:
-    """Shows one stage's progress on the server, at most every two seconds."""
+class _Artifacts:
+    """Shows one stage on the server: its progress every two seconds, some previews, its metrics."""
 
-    def __init__(self, run: str, stage: str) -> None:
-        self.stage = stage
-        self.key = "".join(c if c.isalnum() else "-" for c in f"{run}-{stage}".lower())
-        self.artifact: Any = create_progress_artifact(0.0, key=self.key, description=f"{stage} of run {run}")
-        self.last = time.monotonic()
+    def __init__(self, folder: Path, stage: str) -> None:
+        self.folder, self.stage, self.what = folder, stage, f"{stage} of run {folder.name}"
+        self.key = "".join(c if c.isalnum() else "-" for c in f"{folder.name}-{stage}".lower())
+        self.artifact: Any = create_progress_artifact(0.0, key=self.key, description=self.what)
+        self.last, self.last_picture = time.monotonic(), -PICTURE_EVERY_S
+        self.context = contextvars.copy_context()  # events come from other threads, which know of no task
 
     def __call__(self, event: Event) -> None:
         """Take an event of any stage; only the progress of this one is shown."""
         if event.stage != self.stage or event.kind != "progress" or not event.data.get("total"):
             return
+        if "preview" in event.data and time.monotonic() - self.last_picture >= PICTURE_EVERY_S:
+            self.last_picture = time.monotonic()
+            self._show(self.folder / event.data["preview"], f"{self.what}, step {event.data['step']:,}")
         if time.monotonic() - self.last < ARTIFACT_EVERY_S:
             return
         self.last = time.monotonic()
@@ -102,8 +110,25 @@ class _ProgressArtifact:
     def end(self, summary: str) -> None:
         """The stage is done."""
         update_progress_artifact(self.artifact, 100.0)
+        self._show(self.folder / self.stage / "preview.png", f"{self.what}, done")
         if summary:
-            create_markdown_artifact(summary, key=f"{self.key}-metrics")
+            create_markdown_artifact(summary, key=f"{self.key}-metrics", description=f"metrics of {self.what}")
+
+    def _show(self, picture: Path, description: str) -> None:
+        """Put a picture on the server, which shows all that were of this key."""
+        with contextlib.suppress(Exception):  # the server may have gone, or the picture; the stage goes on
+            # In Markdown: under an image artifact the server's page writes out its whole address.
+            text = f"![{self.stage}]({_small(picture)})"
+            self.context.run(create_markdown_artifact, text, key=f"{self.key}-preview", description=description)
+
+
+def _small(picture: Path) -> str:
+    """A picture as a data: URL of some ten kilobytes: it is kept in the server's database."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.open(picture).convert("RGB").save(stream, "WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 def _summary(worker: Worker, stage: Stage) -> str:

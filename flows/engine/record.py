@@ -37,7 +37,7 @@ class Record:
         seconds: working time of the stages that were computed for it.
         metrics: stage -> name -> {value, unit, n, higher_is_better}.
         cost: stage -> seconds, peak_memory_mb, peak_gpu_memory_mb.
-        inputs: method input -> file, and text, or name and digest.
+        inputs: method input -> file, and text, or name and digest, or what a file was called (`given`).
         stages: stage -> module and wiring.
         git: revision of the project, and whether tracked files differed from it; empty without git.
         packages: the project's direct dependencies and their versions.

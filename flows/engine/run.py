@@ -5,9 +5,10 @@ import fcntl
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -57,12 +58,10 @@ class Run:
         (self.folder / ".work").mkdir(parents=True, exist_ok=True)
         try:
             with (self.folder / ".work" / "run.lock").open("w") as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not _lock(stream):
                     raise Prior3dError(
                         f"run {self.name}: another prior3d process works on it; wait for it, or choose another --name"
-                    ) from None
+                    )
                 self.heal()
                 yield
         finally:
@@ -123,6 +122,17 @@ class Run:
         shutil.rmtree(self.folder / ".work" / stage, ignore_errors=True)
 
 
+def _lock(stream: IO[str]) -> bool:
+    """Lock a file for this process alone, if no other has; `prior3d watch` looks for an instant, so try twice."""
+    for pause_s in (0.05, 0.0):
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(pause_s)
+    return False
+
+
 def read_lock(path: Path) -> dict[str, Any]:
     """The stages of a `dvc.lock`; empty without one (raises yaml.YAMLError if it is broken)."""
     if not path.is_file():
@@ -142,6 +152,9 @@ def all_runs(project: Project) -> list[Run]:
 
 def check_name(name: str) -> None:
     """Refuse names that are no plain folder names (raises Prior3dError)."""
+    before, at, _ = name.partition("@")
+    if at and NAME.match(before):
+        raise Prior3dError(f"run name {name!r}: '@' stands before a version; here the run alone is named: {before}")
     if not NAME.match(name) or ".." in name:
         raise Prior3dError(
             f"run name {name!r}: use 1 to 80 letters, digits, '.', '_' or '-', "

@@ -120,17 +120,18 @@ def _start(home: Path) -> Server:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    own = {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_LOGGING_LEVEL": "WARNING"}  # its pages would ask port 4200
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, **_settings(home), "PREFECT_LOGGING_LEVEL": "WARNING"},
+            env={**os.environ, **_settings(home), **own},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
             cwd=home,
         )
-    url = f"http://127.0.0.1:{port}/api"
     write_whole(home / "server.json", json.dumps({"pid": process.pid, "url": url, "started": time.time()}))
     return Server(url, own=True)
 

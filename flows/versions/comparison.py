@@ -159,7 +159,7 @@ def _cost(old: dict[str, float], new: dict[str, float]) -> list[Measure]:
 def _inputs(old: Version, new: Version) -> list[tuple[str, str, str]]:
     """Inputs whose content differs: (name, old, new)."""
     paths = changed_inputs(old.lock, new.lock)
-    before, after = old.described.get("inputs") or {}, new.described.get("inputs") or {}
+    before, after = old.inputs, new.inputs
     named = {e["file"]: n for n, e in (before | after).items()}
     found = []
     for path in paths:
@@ -171,14 +171,15 @@ def _inputs(old: Version, new: Version) -> list[tuple[str, str, str]]:
 
 
 def input_text(entry: dict[str, Any] | None) -> str:
-    """An input for people: its text, a prior's name and digest, or the file it lies in."""
+    """An input for people: its text, a prior's name and digest, or what a file or folder is called and its digest."""
     if entry is None:
         return "(none)"
     if "text" in entry:
         return str(entry["text"])
     if "digest" in entry:
         return f"{entry.get('name')} ({entry['digest'][:8]})"
-    return str(entry.get("file"))
+    called = str(entry.get("given") or entry.get("file"))
+    return f"{called} ({entry['md5'][:8]})" if "md5" in entry else called
 
 
 def _provenance(old: Version, new: Version) -> list[tuple[str, str, str]]:

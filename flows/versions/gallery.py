@@ -4,15 +4,12 @@ import html
 from typing import Any
 
 from flows.engine.project import Project
-from flows.engine.run import all_runs
-from flows.versions.history import Version, find_version
 from flows.versions.page import document
 from flows.versions.pictures import thumbnail
+from flows.versions.summaries import Summary, summaries
 from flows.versions.tables import words
-from flows.versions.text import local_time, number_text, unit_of
+from flows.versions.text import local_time
 from prior3d.errors import Prior3dError
-
-SHOWN_MEASURES = 4
 
 
 def gallery_of(project: Project) -> tuple[str, int, list[str]]:
@@ -21,57 +18,38 @@ def gallery_of(project: Project) -> tuple[str, int, list[str]]:
     Raises:
         Prior3dError: no run has made anything yet.
     """
-    versions, problems = [], []
-    for run in all_runs(project):
-        try:
-            versions.append(find_version(project, run.name))
-        except Prior3dError as error:
-            problems.append(str(error))
-    if not versions:
+    found = summaries(project)
+    runs = [s for s in found if s.n_made and not s.problem]
+    if not runs:
         raise Prior3dError(f"no run in {project.runs} has made anything yet; see: prior3d methods")
-    entries = [_entry(v) for v in versions]
-    cards = "".join(_card(i, v, e) for i, (v, e) in enumerate(zip(versions, entries, strict=True)))
+    entries = [{"text": f"{s.name} {s.prompt} {s.method}".lower(), "values": s.values} for s in runs]
+    cards = "".join(_card(project, index, s) for index, s in enumerate(runs))
     body = f"""<header><p class="eyebrow">prior3d &middot; {html.escape(project.root.name)}</p>
 <button id="theme" title="light or dark (t)" aria-label="light or dark">&#9680;</button></header><h1>Gallery</h1>
 <div class="filters"><input id="find" type="search" placeholder="find (/)" aria-label="find">
-<select id="method" aria-label="method"><option value="">all methods</option>{_methods(versions)}</select>
+<select id="method" aria-label="method"><option value="">all methods</option>{_methods(runs)}</select>
 <select id="by" aria-label="sort">{_orders(entries)}</select><output id="count"></output></div>
 <div class="gallery">{cards}</div>"""
-    return document("gallery", body, {"runs": entries}, script="gallery.js", viewer=False), len(versions), problems
+    page = document("gallery", body, {"runs": entries}, script="gallery.js", viewer=False)
+    return page, len(runs), [s.problem for s in found if s.problem]
 
 
-def _entry(version: Version) -> dict[str, Any]:
-    """What the page's script sorts and filters by."""
-    values: dict[str, Any] = {"name": version.run.name, "prompt": version.prompt}
-    if version.record:
-        values["when"] = version.record.when
-    values["seconds"] = round(sum(c.get("seconds", 0.0) for c in version.cost().values()), 2)
-    for measures in version.metrics().values():
-        values |= {name: m["value"] for name, m in measures.items() if m.get("higher_is_better") is not None}
-    return {"text": f"{version.run.name} {version.prompt} {version.method}".lower(), "values": values}
-
-
-def _card(index: int, version: Version, entry: dict[str, Any]) -> str:
-    picture = thumbnail(version)
+def _card(project: Project, index: int, s: Summary) -> str:
+    picture = thumbnail(project, s.name, s.picture) if s.picture else None
     shown = f'<img src="{picture}" alt="" loading="lazy">' if picture else '<div class="empty">no picture</div>'
-    rows = [("working time", f"{number_text(entry['values']['seconds'])} s")]
-    for stage in reversed(version.lock):
-        for name, m in version.metrics().get(stage, {}).items():
-            if m.get("higher_is_better") is not None and m.get("unit") != "yes/no" and len(rows) <= SHOWN_MEASURES:
-                rows.append((words(name), number_text(m["value"]) + unit_of(name, m)))
-    facts = "".join(f"<dt>{n}</dt><dd>{html.escape(v)}</dd>" for n, v in rows)
-    when = f" &middot; {local_time(version.record.when)}" if version.record else ""
-    number = f"@{version.number}" if version.number else ""
+    facts = "".join(f"<dt>{n}</dt><dd>{html.escape(v)}</dd>" for n, v in s.facts)
+    when = f" &middot; {local_time(s.values['when'])}" if "when" in s.values else ""
+    number = f"@{s.number}" if s.number else ""
     return (
-        f'<article data-run="{index}" data-method="{html.escape(version.method, quote=True)}">{shown}'
-        f'<div class="about"><h2>{html.escape(version.run.name)}{number}</h2>'
-        f"<p>{html.escape(version.prompt or '-')}<br>{html.escape(version.method)}{when}</p>"
+        f'<article data-run="{index}" data-method="{html.escape(s.method, quote=True)}">{shown}'
+        f'<div class="about"><h2>{html.escape(s.name)}{number}</h2>'
+        f"<p>{html.escape(s.prompt or '-')}<br>{html.escape(s.method)}{when}</p>"
         f"<dl>{facts}</dl></div></article>"
     )
 
 
-def _methods(versions: list[Version]) -> str:
-    names = sorted({v.method for v in versions})
+def _methods(runs: list[Summary]) -> str:
+    names = sorted({s.method for s in runs})
     return "".join(f"<option>{html.escape(n)}</option>" for n in names)
 
 

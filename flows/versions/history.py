@@ -64,12 +64,24 @@ class Version:
     @cached_property
     def is_present(self) -> bool:
         """Whether the run's folder holds this version now."""
-        return self.run.locked() == self.lock
+        lock_file = self.run.folder / "dvc.lock"
+        same = lock_file.is_file() and lock_file.read_text(encoding="utf-8", errors="replace") == self.text
+        return same or self.run.locked() == self.lock
+
+    @cached_property
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """Method input -> file, and text, or name and digest, or what a file was called and its md5 in the lock."""
+        digests = {d["path"]: d.get("md5") for e in self.lock.values() for d in e.get("deps") or []}
+        found = {}
+        for name, entry in (self.described.get("inputs") or {}).items():
+            md5 = None if "sha256" in entry else digests.get(entry["file"])
+            found[name] = entry if md5 is None else {**entry, "md5": str(md5).partition(".")[0]}
+        return found
 
     @property
     def prompt(self) -> str:
-        """The first text that it was given; empty without one."""
-        return next((i["text"] for i in (self.described.get("inputs") or {}).values() if "text" in i), "")
+        """What it was asked for in words: the first text, else what its files are called; empty without either."""
+        return asked(self.inputs)
 
     def params(self) -> dict[str, dict[str, Any]]:
         """Stage -> parameter -> value."""
@@ -139,6 +151,13 @@ class Version:
                 f"{self.label}: its files were collected: {len(missing)} are no longer in DVC's cache, {missing[0]} "
                 "first; `dvc fetch --all-commits` if a remote has them, or give the run command of that version again"
             )
+
+
+def asked(inputs: dict[str, dict[str, Any]]) -> str:
+    """The first text among the inputs of a run; else what its files and folders are called."""
+    texts = [entry["text"] for entry in inputs.values() if "text" in entry]
+    files = [str(entry.get("given") or Path(entry["file"]).name) for entry in inputs.values() if "sha256" not in entry]
+    return texts[0] if texts else ", ".join(files)
 
 
 def _mapping(content: bytes | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from importlib import resources
 from flows.versions import tables
 from flows.versions.drawings import curves, graph, losses
 from flows.versions.history import Version
-from flows.versions.pictures import Picture, data_url, previews, turntables
+from flows.versions.pictures import Picture, as_webp, data_url, input_pictures, previews, turntables
 from flows.versions.text import local_time, number_text
 
 # Nothing may be fetched from anywhere: what the page shows is inside it, or not there.
@@ -17,6 +17,7 @@ POLICY = (
 )
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MOST_VERSIONS = 6
+GIVEN_WIDTH = 480
 
 
 def page_of(versions: list[Version]) -> str:
@@ -25,6 +26,7 @@ def page_of(versions: list[Version]) -> str:
     several = len(versions) > 1
     sections = [
         f'<div class="{"" if several else "pair"}">{_viewers(versions)}{_turntables(versions)}</div>',
+        _given(versions),
         _changes(versions) if several else "",
         _section("Measurements", tables.measurements(versions)),
         _section("Cost", tables.cost(versions)),
@@ -122,7 +124,7 @@ def _viewers(versions: list[Version]) -> str:
         md5 = (version.files(mesh[0]) or {})[mesh[1]]
         viewer = (
             f'<model-viewer data-model="{md5}" alt="{_e(version.label)} in 3D" camera-controls disable-pan '
-            'interaction-prompt="none" touch-action="pan-y" camera-orbit="30deg 75deg 3.4m" field-of-view="40deg" '
+            'interaction-prompt="none" touch-action="pan-y" camera-orbit="30deg 75deg 4.1m" field-of-view="40deg" '
             'min-camera-orbit="auto auto 1.4m" max-camera-orbit="auto auto 8m" camera-target="0m 0m 0m" '
             'shadow-intensity="0" loading="eager" tone-mapping="neutral"></model-viewer>'
         )
@@ -164,6 +166,21 @@ def _turntables(versions: list[Version]) -> str:
     )
     tools = f'<div class="tools">{choice if len(names) > 1 else ""}{slider}</div>'
     return _section("All round", f'{tools}<div class="side n{len(versions)}">{pictures}</div>')
+
+
+def _given(versions: list[Version]) -> str:
+    """The pictures that a person gave; nothing if there are none."""
+    rows = []
+    for name in dict.fromkeys(n for v in versions for n in v.inputs):
+        shown = [input_pictures(v, name) if name in v.inputs else [] for v in versions]
+        if any(shown):
+            urls = [[Picture(p.name, as_webp(p.read_bytes(), GIVEN_WIDTH)) for p in places] for places in shown]
+            figures = "".join(
+                _figure(i, versions, f'<div class="given">{"".join(_picture(name, p) for p in pictures)}</div>')
+                for i, pictures in enumerate(urls)
+            )
+            rows.append(f'<h3>{tables.words(name)}</h3><div class="side wide n{len(versions)}">{figures}</div>')
+    return _section("What it was given", "".join(rows)) if rows else ""
 
 
 def _changes(versions: list[Version]) -> str:

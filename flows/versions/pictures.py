@@ -3,14 +3,20 @@
 import base64
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+from flows.engine.project import Project
 from flows.versions.history import Version
+from stages.job import write_whole
 
 FRAME = re.compile(r"frames/(?P<series>\w+?)_(?P<number>\d+)\.png$")
 LARGEST, QUALITY = 1600, 88
 VIDEO_WIDTH = 320
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+THUMBNAIL_WIDTH = 320
 SHOWN_FIRST = ("preview.png", "turntable.png", "mesh_turntable.png")
 
 
@@ -31,13 +37,61 @@ def previews(version: Version, stage: str, most: int = 4) -> list[Picture]:
     return [Picture(name, as_webp(content)) for name, content in found if content]
 
 
-def thumbnail(version: Version, width: int = 320) -> str | None:
-    """One small picture of the last stage that has one."""
+def thumbnail_source(version: Version) -> Iterator[tuple[str, Path]]:
+    """Pictures that could stand for a version, best first: a key that is never another's, and where it lies.
+
+    The last stage's preview; without any preview its first picture; without that a picture that it was given.
+    """
+    found = []
     for stage in reversed(version.lock):
-        content = version.read(stage, f"{stage}/preview.png")
-        if content:
-            return as_webp(content, width)
-    return None
+        files = {p: md5 for p, md5 in (version.files(stage) or {}).items() if Path(p).suffix in PICTURES}
+        found += [(p != f"{stage}/preview.png", stage, p, files[p]) for p in sorted(files, key=_first_level)]
+    for _, stage, path, md5 in sorted(found, key=lambda entry: entry[0]):
+        place = version.place(stage, path)
+        if place is not None:
+            yield md5, place
+    for name, entry in version.inputs.items():
+        for index, place in enumerate(input_pictures(version, name)):
+            yield f"{entry.get('md5', version.run.name)}-{index}", place
+
+
+def _first_level(path: str) -> tuple[int, str]:
+    return path.count("/"), path
+
+
+def thumbnail(project: Project, name: str, key: str) -> str | None:
+    """The small picture of a run's present version, kept under `.prior3d/thumbnails`; None if it is gone.
+
+    Args:
+        project: the project.
+        name: the run's.
+        key: of `thumbnail_source`.
+    """
+    from flows.versions.history import find_version
+
+    kept = project.state / "thumbnails" / key
+    if kept.is_file():
+        return kept.read_text(encoding="utf-8")
+    place = next((p for k, p in thumbnail_source(find_version(project, name)) if k == key), None)
+    if place is None:
+        return None
+    url = as_webp(place.read_bytes(), THUMBNAIL_WIDTH)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(kept, url)
+    return url
+
+
+def input_pictures(version: Version, name: str, most: int = 8) -> list[Path]:
+    """The picture that an input is, or some of a folder's; none for a version whose inputs were replaced since."""
+    path = version.run.folder / version.inputs[name]["file"]
+    if "sha256" in version.inputs[name] or not version.is_present:
+        return []
+    if path.is_file():
+        return [path] if path.suffix.lower() in PICTURES else []
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+    photographs = [p for p in found if "images" in p.relative_to(path).parts] or found  # not their masks and depths
+    step = max(1, -(-len(photographs) // most))
+    return photographs[::step]
 
 
 def turntables(version: Version) -> dict[str, list[str]]:
@@ -61,9 +115,9 @@ def turntables(version: Version) -> dict[str, list[str]]:
 @cache
 def as_webp(content: bytes, largest: int = LARGEST) -> str:
     """A picture as a data: URL of a WebP that is at most so wide."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    opened = Image.open(io.BytesIO(content))
+    opened = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
     picture = opened.convert("RGBA" if "A" in opened.mode else "RGB")
     picture.thumbnail((largest, largest))
     stream = io.BytesIO()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flows.engine.declaration import Declaration, read_declaration
+from flows.engine.declaration import Declaration, given_names, read_declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.project import Project
 from flows.engine.record import remember
@@ -77,11 +77,12 @@ def _declaration(version: Version) -> Declaration:
     if version.method not in METHODS:
         raise Prior3dError(f"{version.label}: its method {version.method!r} is not one of {', '.join(METHODS)}")
     method = METHODS[version.method]
-    inputs = {n: _input(version.run.folder, entry) for n, entry in (described.get("inputs") or {}).items()}
+    entries = described.get("inputs") or {}
+    inputs = {n: _input(version.run.folder, entry) for n, entry in entries.items()}
     now = read_declaration(version.run.folder, METHODS)
     params = {s.name: version.params().get(s.name) or now.params.get(s.name, {}) for s in method.stages}
     code = {s.name: version.code(s.name) or now.code[s.name] for s in method.stages}
-    return Declaration(method, inputs, params, code, str(described.get("preset", "")))
+    return Declaration(method, inputs, params, code, str(described.get("preset", "")), given_names(entries))
 
 
 def _input(folder: Path, entry: dict[str, Any]) -> bytes | Path:

@@ -14,8 +14,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def differences(versions: list[Version]) -> str:
     """Inputs and parameters that are not the same in all, then stage by stage: code, and files to the byte."""
     rows = []
-    for name in dict.fromkeys(n for v in versions for n in v.described.get("inputs") or {}):
-        shown = [input_text((v.described.get("inputs") or {}).get(name)) for v in versions]
+    for name in dict.fromkeys(n for v in versions for n in v.inputs):
+        shown = [input_text(v.inputs.get(name)) for v in versions]
         if len(set(shown)) > 1:
             rows.append([f"input {words(name)}", *(_e(s) for s in shown)])
     for stage, name, values in varying_parameters(versions):
@@ -130,8 +130,8 @@ def cost(versions: list[Version]) -> str:
 def provenance(versions: list[Version]) -> str:
     """Priors, seeds, code and artifacts by digest; git revision, machine and packages as they were recorded."""
     rows = []
-    for name in dict.fromkeys(n for v in versions for n in v.described.get("inputs") or {}):
-        entries = [(v.described.get("inputs") or {}).get(name) for v in versions]
+    for name in dict.fromkeys(n for v in versions for n in v.inputs):
+        entries = [v.inputs.get(name) for v in versions]
         shown = [
             _e(input_text(e)) + (f"<br><code>{_e(e['digest'])}</code>" if e and "digest" in e else "") for e in entries
         ]

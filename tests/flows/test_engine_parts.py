@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,9 @@ def test_run_with_a_prefect_server(fake, monkeypatch):
         while not server.healthy():
             assert time.monotonic() < until
             time.sleep(0.5)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(server.url.removesuffix("api") + "ui-settings", timeout=60) as answer:
+            assert json.load(answer)["api_url"] == server.url  # its pages ask this server
         env = {**os.environ, "PYTHONPATH": f"{ROOT}:{fake.code}"}
         to_server = {**env, "PREFECT_API_URL": server.url, "NO_PROXY": "127.0.0.1"}
         killed = (  # what kill -9 leaves on the server
@@ -185,3 +189,34 @@ def test_what_is_said_of_a_prior_is_no_part_of_it(tmp_path):
     assert content_digest(folder, cache) == before
     (folder / "scheduler" / "scheduler_config.json").write_text('{"prediction_type": "sample"}')
     assert content_digest(folder, cache) != before
+
+
+@pytest.mark.slow
+def test_previews_become_artifacts(tmp_path, monkeypatch):
+    """The first preview at once, others not more often than every fifteen seconds, the finished one at the end."""
+    from PIL import Image
+
+    from flows.engine import orchestration
+    from flows.engine.events import Event
+
+    made = []
+    monkeypatch.setattr(orchestration, "create_progress_artifact", lambda *_, **__: "id")
+    monkeypatch.setattr(orchestration, "update_progress_artifact", lambda *_: None)
+    monkeypatch.setattr(orchestration, "create_markdown_artifact", lambda text, **about: made.append((text, about)))
+    folder = tmp_path / "A run"
+    (folder / "stage_one").mkdir(parents=True)
+    for name, red in (("p.png", 200), ("stage_one/preview.png", 20)):
+        Image.new("RGB", (64, 32), (red, 0, 0)).save(folder / name)
+    shown = orchestration._Artifacts(folder, "stage_one")
+    for step in (1, 2):
+        shown(Event("stage_one", "progress", {"step": step, "total": 9, "preview": "p.png"}))
+    shown(Event("another", "progress", {"step": 1, "total": 9, "preview": "p.png"}))
+    shown(Event("stage_one", "progress", {"step": 3, "total": 9, "preview": "gone.png"}))
+    shown.end("| metric |")
+    assert [about["key"] for _, about in made] == ["a-run-stage-one-preview"] * 2 + ["a-run-stage-one-metrics"]
+    assert [about["description"] for _, about in made[:2]] == [
+        "stage_one of run A run, step 1",
+        "stage_one of run A run, done",
+    ]
+    assert made[0][0].startswith("![stage_one](data:image/webp;base64,") and len(made[0][0]) < 1000
+    assert made[0][0] != made[1][0] and made[2][0] == "| metric |"

@@ -1,7 +1,7 @@
 "use strict";
 // Viewers that move together, turntables on one slider, pictures that grow.
 const viewers = [...document.querySelectorAll("model-viewer")];
-const START = { orbit: "30deg 75deg 3.4m", fieldOfView: "40deg" };
+const START = { orbit: "30deg 75deg 4.1m", fieldOfView: "40deg" };
 for (const viewer of viewers) {
   viewer.addEventListener("camera-change", (event) => {
     if (event.detail.source === "user-interaction") follow(viewer);

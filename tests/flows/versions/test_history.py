@@ -130,6 +130,8 @@ def test_wrong_names(fake):
     refused("there is no run 'demi' in", "log", "demi")
     refused("did you mean 'demo'?", "diff", "demi@1", "demo")
     refused("run demo has no version 7; its one version: 1", "diff", "demo@7", "demo")
+    for command in ("log", "status", "plan", "accept", "watch"):
+        refused("'@' stands before a version; here the run alone is named: demo", command, "demo@1")
     refused("demo@HEAD: neither a version nor a git revision that holds data/runs/demo/dvc.lock", "diff", "demo@HEAD",
             "demo")  # fmt: skip
     refused("demo@--exec=x: neither a version", "diff", "demo@--exec=x", "demo")

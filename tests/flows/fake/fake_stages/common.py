@@ -17,3 +17,9 @@ class TextArtifact:
 
 def decorate(text: str) -> str:
     return f"<{text}>"
+
+
+class Anything:
+    @staticmethod
+    def validate(path):
+        """It may be any file or folder."""

@@ -1,0 +1,132 @@
+"""What `ls` and the gallery say of each run, kept in `.prior3d/summaries.json` for as long as the run's files stay as
+they are: a thousand runs are then listed without reading a thousand locks.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.engine.declaration import read_yaml
+from flows.engine.project import Project
+from flows.engine.run import Run, all_runs
+from flows.versions.history import Version, asked, find_version
+from flows.versions.pictures import thumbnail_source
+from flows.versions.tables import words
+from flows.versions.text import number_text, unit_of
+from prior3d.errors import Prior3dError
+from stages.job import write_whole
+
+FORMAT = 1  # raise it when a summary is made in another way
+SHOWN_MEASURES = 4
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run as it is now.
+
+    Attributes:
+        name: the run.
+        method: its method.
+        prompt: what it was asked for, or what its files are called.
+        n_stages: how many its method has.
+        n_made: how many of them have a result.
+        n_versions: how many versions it has.
+        number: which of them it is now; None for none.
+        values: what one can sort by: name, prompt, when, seconds, measures with a better direction.
+        facts: (name, value) pairs for a card, in HTML.
+        picture: a key of the picture that stands for it; empty without one.
+        problem: why the rest is not known; empty if all is well.
+    """
+
+    name: str
+    method: str = ""
+    prompt: str = ""
+    n_stages: int = 0
+    n_made: int = 0
+    n_versions: int = 0
+    number: int | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    facts: list[list[str]] = field(default_factory=list)
+    picture: str = ""
+    problem: str = ""
+
+
+def summaries(project: Project) -> list[Summary]:
+    """A summary of every run, by name."""
+    place = project.state / "summaries.json"
+    before = _kept(place)
+    now: dict[str, dict[str, Any]] = {}
+    for run in all_runs(project):
+        seen, known = _signature(run), before.get(run.name)
+        if known is None or known["seen"] != seen:
+            known = {"seen": seen, "summary": asdict(summarise(run))}
+        now[run.name] = known
+    if now != before:
+        place.parent.mkdir(exist_ok=True)
+        write_whole(place, json.dumps({"format": FORMAT, "runs": now}))
+    return [Summary(**entry["summary"]) for entry in now.values()]
+
+
+def summarise(run: Run) -> Summary:
+    """The summary of a run, read from its files; one of a damaged run says what is wrong with it."""
+    try:
+        described = read_yaml(run.folder / "method.yaml")
+        stages, n_versions = described.get("stages") or {}, len(run.versions())
+        about = (run.name, str(described.get("method")), asked(described.get("inputs") or {}), len(stages))
+        if not (run.folder / "dvc.lock").is_file():
+            return Summary(*about, n_versions=n_versions)
+        version = find_version(run.project, run.name)
+        return Summary(
+            *about,
+            n_made=len(set(stages) & set(version.lock)),
+            n_versions=n_versions,
+            number=version.number,
+            values=_values(version),
+            facts=_facts(version),
+            picture=next((key for key, _ in thumbnail_source(version)), ""),
+        )
+    except Prior3dError as error:
+        return Summary(run.name, problem=str(error))
+
+
+def _values(version: Version) -> dict[str, Any]:
+    values: dict[str, Any] = {"name": version.run.name, "prompt": version.prompt}
+    if version.record:
+        values["when"] = version.record.when
+    values["seconds"] = round(sum(c.get("seconds", 0.0) for c in version.cost().values()), 2)
+    for measures in version.metrics().values():
+        values |= {name: m["value"] for name, m in measures.items() if m.get("higher_is_better") is not None}
+    return values
+
+
+def _facts(version: Version) -> list[list[str]]:
+    """Working time, and the measures of the last stages that have a better direction."""
+    seconds = sum(c.get("seconds", 0.0) for c in version.cost().values())
+    facts = [["working time", f"{number_text(round(seconds, 2))} s"]]
+    for stage in reversed(version.lock):
+        for name, m in version.metrics().get(stage, {}).items():
+            if m.get("higher_is_better") is not None and m.get("unit") != "yes/no" and len(facts) <= SHOWN_MEASURES:
+                facts.append([words(name), number_text(m["value"]) + unit_of(name, m)])
+    return facts
+
+
+def _signature(run: Run) -> list[list[int]]:
+    """What changes whenever anything does that a summary is made of."""
+    return [_stat(run.folder / name) for name in ("dvc.lock", "method.yaml", "history")]
+
+
+def _stat(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_ino, status.st_mtime_ns, status.st_size]
+
+
+def _kept(place: Path) -> dict[str, dict[str, Any]]:
+    try:
+        values = json.loads(place.read_text(encoding="utf-8"))
+        return dict(values["runs"]) if values["format"] == FORMAT else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # it can be made again at any time

@@ -1,0 +1,1 @@
+"""A run while it trains: what it has come to, and a view of it in the browser."""

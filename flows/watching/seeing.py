@@ -1,0 +1,124 @@
+"""What is seen of a run that trains: its newest field, in colours as soon as they can be known."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.engine.run import Run
+from prior3d.errors import Prior3dError
+from stages.job import Job
+from stages.live_field import Kind, LatentColours, fitted_colours, paper_colours, picture, read_field
+from stages.locations import embedded_names
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from prior3d.cameras import Cameras
+    from prior3d.fields import Field as RadianceField
+    from prior3d.priors.text_to_image import TextToImagePrior
+
+
+@dataclass
+class Seen:
+    """The newest field of a run.
+
+    Attributes:
+        run: the run.
+        field: None before there is one.
+        colours: of a latent field.
+        version: grows whenever the field is another one.
+        problem: why there is nothing to see, or no colours.
+    """
+
+    run: Run
+    field: "RadianceField | None" = None
+    colours: LatentColours | None = None
+    version: int = 0
+    problem: str = ""
+    _read: tuple[Path, int] | None = None
+    _prior: "TextToImagePrior | None" = None
+
+    def look(self, place: Path | None) -> None:
+        """Read a field if it is newer than the one at hand; a damaged or vanished one leaves that as it is."""
+        stamp = _stamp(place)
+        if place is None or stamp is None or stamp == self._read:
+            return
+        try:
+            found = read_field(place)
+        except Prior3dError as error:  # a stage that ends takes its checkpoint away
+            self.problem = "" if _stamp(place) is None else str(error)
+            return
+        self._read = stamp
+        if found is None:
+            self.problem = "this stage trains no field: see its preview"
+            return
+        self.field, self.version, self.problem = found, self.version + 1, ""
+        if found.config.head == "latent":
+            try:
+                self.colours = self._colours(found)
+            except Prior3dError as error:
+                self.problem = str(error)
+
+    def _colours(self, found: "RadianceField") -> LatentColours:
+        """Fitted to the prior's decoder; the published map where decoding on the processor would take minutes."""
+        prior = self.run.folder / "inputs" / "prior.json"
+        job = Job("watch", self.run.folder, {"prior": prior}, self.run.folder / ".work", self.run.settings())
+        if not prior.is_file() or job.prior().name not in embedded_names():
+            return paper_colours(found.config.channels)
+        if self._prior is None:
+            import torch
+
+            from prior3d.priors.loading import load_text_to_image
+
+            self._prior = load_text_to_image(job.prior(), torch.device("cpu"))
+        return fitted_colours(found, self._prior)
+
+    def picture(self, cameras: "Cameras", kind: Kind) -> "np.ndarray":
+        """What one camera sees, [height, width, 3] in [0, 1]; white before there is a field."""
+        import numpy as np
+
+        if self.field is None:
+            return np.ones((cameras.height, cameras.width, 3), dtype=np.float32)
+        return picture(self.field, cameras, kind, self.colours)
+
+
+def _stamp(place: Path | None) -> tuple[Path, int] | None:
+    if place is None:
+        return None
+    file = place / "field.safetensors" if place.is_dir() else place
+    try:
+        return place, file.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def camera_of(
+    position: "np.ndarray", wxyz: "np.ndarray", fov_rad: float, aspect: float, height: int, turned: bool = True
+) -> "Cameras":
+    """A viewer's camera as ours.
+
+    Args:
+        position: [3] in the world, z up.
+        wxyz: [4] unit quaternion of the rotation from the camera's axes to the world's.
+        fov_rad: vertical field of view.
+        aspect: width over height.
+        height: of the picture, in pixels.
+        turned: the camera's axes are OpenCV's (x right, y down, looking along +z); else they are ours.
+    """
+    import torch
+
+    from prior3d.cameras import Cameras, opencv_to_opengl
+
+    w, x, y, z = (float(v) for v in wxyz)
+    rotation = torch.tensor(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    c2w = torch.eye(4)[None]
+    c2w[0, :3, :3], c2w[0, :3, 3] = rotation, torch.as_tensor(position, dtype=torch.float32)
+    c2w = opencv_to_opengl(c2w) if turned else c2w
+    width = max(1, round(height * aspect))
+    return Cameras(c2w, torch.rad2deg(torch.tensor([fov_rad], dtype=torch.float32)), height, width)

@@ -1,0 +1,99 @@
+"""What a run that is going on has come to, read from the files that its stages keep anyway."""
+
+import fcntl
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.engine.run import Run
+from stages.curves import LossCurve
+
+
+@dataclass(frozen=True)
+class State:
+    """A run at one moment.
+
+    Attributes:
+        stage: the stage that is being made; empty before the first begins.
+        step: steps that it has taken, to its last checkpoint.
+        total: steps in all; 0 while unknown.
+        seconds: its working time.
+        losses: (step, loss) so far.
+        field: the newest field: a stage's checkpoint, or the folder of a finished stage; None before there is one.
+        field_stage: the stage that the field is of.
+        preview: the newest picture that a stage has written; None without one.
+    """
+
+    stage: str = ""
+    step: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    field: Path | None = None
+    field_stage: str = ""
+    preview: Path | None = None
+
+
+def is_running(run: Run) -> bool:
+    """Whether a process holds the run."""
+    try:
+        with (run.folder / ".work" / "run.lock").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def look(run: Run, stages: list[str]) -> State:
+    """The present state of a run.
+
+    Args:
+        run: the run.
+        stages: of its method, in their order.
+    """
+    work = _newest(run.folder / ".work", stages)
+    made = [s for s in stages if (run.folder / s / "field.safetensors").is_file()]
+    if work is None:
+        return State(field=run.folder / made[-1] if made else None, field_stage=made[-1] if made else "")
+    stage, folder = work
+    seconds, curve = _elapsed(folder / "elapsed.json")
+    before = [s for s in made if stages.index(s) < stages.index(stage)]
+    checkpoint, preview = folder / "checkpoint.safetensors", folder / "preview.png"
+    of = stage if checkpoint.is_file() else before[-1] if before else ""
+    return State(
+        stage=stage,
+        step=curve.last,
+        total=curve.total,
+        seconds=seconds,
+        losses=[(point["step"], point["loss"]) for point in curve.points()],
+        field=checkpoint if of == stage else run.folder / of if of else None,
+        field_stage=of,
+        preview=preview if preview.is_file() else None,
+    )
+
+
+def _newest(work: Path, stages: list[str]) -> tuple[str, Path] | None:
+    """The stage whose folder of checkpoints was written to last, and that folder."""
+    found = []
+    for stage in stages:
+        for folder in (work / stage).glob("*/"):
+            times = [_modified(p) for p in (folder, folder / "elapsed.json", work / stage / "lock")]
+            found.append((max(times), stage, folder))
+    return max(found)[1:] if found else None
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # just finished, and removed
+        return 0.0
+
+
+def _elapsed(path: Path) -> tuple[float, LossCurve]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return float(values["seconds"]), LossCurve.from_state(values["losses"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0, LossCurve()  # no checkpoint yet

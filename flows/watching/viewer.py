@@ -1,0 +1,131 @@
+"""The view in the browser, on this machine only: viser shows it and hands back the camera."""
+
+import contextlib
+import io
+import time
+from typing import TYPE_CHECKING, Any
+
+from flows.progress import duration
+from flows.watching.seeing import Seen, camera_of
+from flows.watching.state import State
+
+if TYPE_CHECKING:
+    import viser
+
+RADIUS, FOV_DEG = 3.6, 40.0
+VIEWS = {"front": (1.0, 0.0, 0.15), "side": (0.0, 1.0, 0.15), "back": (-1.0, 0.0, 0.15), "top": (0.02, 0.0, 1.0)}
+SETTLED_S = 0.4  # a camera that has not moved for so long gets the full resolution
+
+
+class Viewer:
+    """A page with the object, the camera's buttons, the stage, its loss and its newest preview.
+
+    Attributes:
+        url: where it is.
+    """
+
+    def __init__(self, name: str, port: int) -> None:
+        """Serve it on a port, or on the next one that is free."""
+        import numpy as np
+        import viser
+
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints a table of its own
+            self._server = viser.ViserServer(host="127.0.0.1", port=port, label=f"prior3d watch {name}", verbose=False)
+        self.url = f"http://127.0.0.1:{self._server.get_port()}"
+        gui = self._server.gui
+        gui.configure_theme(show_share_button=False, show_logo=False, control_layout="fixed")
+        self._server.scene.set_up_direction("+z")
+        self._server.initial_camera.position = tuple(RADIUS * np.array((0.95, 0.2, 0.25)))
+        self._server.initial_camera.look_at = (0.0, 0.0, 0.0)
+        self._server.initial_camera.fov = np.deg2rad(FOV_DEG)
+        self._text = gui.add_markdown(f"**{name}**")
+        self._bar = gui.add_progress_bar(0.0)
+        nothing = (np.array([0.0, 1.0]), np.array([0.0, 0.0]))
+        line = (viser.uplot.Series(label="step"), viser.uplot.Series(label="loss", stroke="#2563eb", width=2))
+        scales = {"x": viser.uplot.Scale(time=False)}
+        self._curve = gui.add_uplot(nothing, line, scales=scales, title="loss", aspect=1.8, visible=False)
+        with gui.add_folder("view"):
+            self._kind = gui.add_dropdown("show", ("colours", "depth"))
+            self._height = gui.add_slider("pixels", min=32, max=320, step=16, initial_value=128)
+            buttons = gui.add_button_group("look from", tuple(VIEWS))
+        self._preview = gui.add_image(np.ones((1, 2, 3), np.uint8), label="the stage's preview", visible=False)
+        buttons.on_click(lambda event: _look_from(event.client, str(event.target.value)))
+        self._drawn: dict[int, tuple[Any, ...]] = {}
+        self._name, self._shown = name, State()
+
+    def tell(self, state: State, seen: Seen, ending: str = "") -> None:
+        """Show a run's state in the panel."""
+        import numpy as np
+
+        self._text.content = status_text(self._name, state, seen.problem, ending)
+        self._bar.value = 100.0 * state.step / state.total if state.total else 0.0
+        if state.losses != self._shown.losses:
+            self._curve.visible = len(state.losses) > 1
+            if self._curve.visible:
+                self._curve.data = tuple(np.array(state.losses, dtype=float).T)
+        picture = _pixels(state)
+        if picture is not None:
+            self._preview.image, self._preview.visible = picture, True
+        self._shown = state
+
+    def draw(self, seen: Seen) -> bool:
+        """Render for every browser whose camera, or whose field, has changed; whether anything was drawn."""
+        any_drawn = False
+        clients = self._server.get_clients()
+        self._drawn = {number: drawn for number, drawn in self._drawn.items() if number in clients}
+        for number, client in clients.items():
+            height = int(self._height.value)
+            moving = time.time() - client.camera.update_timestamp < SETTLED_S
+            height = max(32, height // 2) if moving else height
+            wanted = (client.camera.update_timestamp, seen.version, self._kind.value, height)
+            if self._drawn.get(number) != wanted:
+                self._drawn[number], any_drawn = wanted, True
+                client.scene.set_background_image(self._render(client, seen, height), format="jpeg", jpeg_quality=90)
+        return any_drawn
+
+    def _render(self, client: "viser.ClientHandle", seen: Seen, height: int) -> Any:
+        from prior3d.images import to_uint8
+
+        camera = client.camera
+        cameras = camera_of(camera.position, camera.wxyz, camera.fov, camera.aspect, height)
+        return to_uint8(seen.picture(cameras, self._kind.value))
+
+    def close(self) -> None:
+        """End it."""
+        self._server.flush()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self._server.stop()
+
+
+def status_text(name: str, state: State, problem: str, ending: str) -> str:
+    """What the panel says, in Markdown."""
+    lines = [f"**{name}**: {ending or state.stage or 'waiting for the first stage'}"]
+    if state.total:
+        loss = f", loss {state.losses[-1][1]:.4g}" if state.losses else ""
+        lines.append(f"step {state.step:,} of {state.total:,}{loss}, {duration(state.seconds)}")
+    if state.field_stage and state.field_stage != state.stage:
+        lines.append(f"seen: the field of {state.field_stage}")
+    return "  \n".join(lines + ([f"_{problem}_"] if problem else []))
+
+
+def _pixels(state: State) -> Any:
+    """The newest preview as an array; None without one."""
+    import numpy as np
+    from PIL import Image
+
+    if state.preview is None:
+        return None
+    try:
+        return np.asarray(Image.open(state.preview).convert("RGB"))
+    except OSError:  # the stage has just ended
+        return None
+
+
+def _look_from(client: "viser.ClientHandle | None", view: str) -> None:
+    import numpy as np
+
+    if client is not None:
+        direction = np.array(VIEWS[view])
+        with client.atomic():
+            client.camera.position = RADIUS * direction / np.linalg.norm(direction)
+            client.camera.look_at = np.zeros(3)

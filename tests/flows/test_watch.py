@@ -1,0 +1,227 @@
+"""`prior3d watch`: what it reads of a run that goes on, what it draws, what it says when it cannot."""
+
+import contextlib
+import fcntl
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flows.engine.project import init_project
+from flows.engine.run import Run
+from flows.watching.seeing import Seen, camera_of
+from flows.watching.state import State, is_running, look
+from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring, to_colmap
+from prior3d.fields import DenseGrids, Field, FieldConfig
+from prior3d.optimisation import save
+from prior3d.seeds import Seeds
+from stages.live_field import LatentColours, picture, read_field
+from tests.browser import CHROMIUM, chromium
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ["coarse_nerf", "rgb_refinement"]
+needs_viser = pytest.mark.skipif(
+    importlib.util.find_spec("viser") is None, reason='needs viser: pip install "viser>=1.1,<2"'
+)
+
+
+def red_field(**changes):
+    """A red ball: the blob that fields start as, with a colour."""
+    values = {"encoding": DenseGrids((3, 5)), "head": "rgb", "channels": 3, "blob_density": 8.0, "blob_radius": 0.35}
+    field = Field(FieldConfig(**(values | changes)), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        field.encoding.grids[0][..., 1:] += torch.tensor([4.0, -4.0, -4.0, 0.0, 0.0])[: field.config.channels]
+    return field
+
+
+def checkpoint(run, field, stage="rgb_refinement", step=7):
+    """What a stage leaves while it trains."""
+    work = run.folder / ".work" / stage / "0123456789abcdef"
+    work.mkdir(parents=True, exist_ok=True)
+    optimiser = torch.optim.Adam(field.parameters())
+    save(work / "checkpoint.safetensors", {"field": field}, optimiser, Seeds(0), step)
+    losses = {"total": 20, "last": step, "sums": [[i, 1 / (i + 1), 1] for i in range(step)]}
+    (work / "elapsed.json").write_text(json.dumps({"seconds": 65.0, "losses": losses}))
+    return work
+
+
+@contextlib.contextmanager
+def held(run):
+    with (run.folder / ".work" / "run.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def run(tmp_path):
+    project, _ = init_project(tmp_path / "project")
+    run = Run(project, "ball")
+    (run.folder / ".work").mkdir(parents=True)
+    stages = {name: {"module": f"stages.{name}"} for name in STAGES}
+    (run.folder / "method.yaml").write_text(json.dumps({"method": "latent-nerf", "inputs": {}, "stages": stages}))
+    return run
+
+
+def test_a_run_goes_on_while_a_process_holds_it(run):
+    assert not is_running(run)
+    with held(run):
+        assert is_running(run)
+    assert not is_running(run)
+    with run.held():  # the look of a moment ago is no obstacle
+        assert is_running(run)
+
+
+def test_state_is_read_from_what_stages_keep(run):
+    assert look(run, STAGES) == State()
+    work = checkpoint(run, red_field(), "coarse_nerf")
+    state = look(run, STAGES)
+    assert (state.stage, state.step, state.total, state.seconds) == ("coarse_nerf", 7, 20, 65.0)
+    assert state.losses[1] == (2, 0.5) and len(state.losses) == 7
+    assert (state.field, state.field_stage) == (work / "checkpoint.safetensors", "coarse_nerf")
+    # the next stage begins: it has no checkpoint yet, so the finished one's field is seen
+    (run.folder / ".work" / "coarse_nerf").rename(run.folder / "gone")
+    (run.folder / "coarse_nerf").mkdir()
+    (run.folder / "coarse_nerf" / "field.safetensors").touch()
+    (run.folder / ".work" / "rgb_refinement" / "aa").mkdir(parents=True)
+    (run.folder / ".work" / "rgb_refinement" / "aa" / "preview.png").touch()
+    state = look(run, STAGES)
+    assert (state.stage, state.total, state.losses) == ("rgb_refinement", 0, [])
+    assert (state.field, state.field_stage) == (run.folder / "coarse_nerf", "coarse_nerf")
+    assert state.preview is not None and state.preview.name == "preview.png"
+
+
+def test_a_checkpoint_is_read_as_the_field_it_is(run):
+    field = red_field()
+    place = checkpoint(run, field) / "checkpoint.safetensors"
+    found = read_field(place)
+    points = torch.rand(50, 3) - 0.5
+    assert found.config == field.config
+    assert all(torch.equal(a, b) for a, b in zip(found(points), field(points), strict=True))
+    assert read_field(place.with_name("none.safetensors")) is None
+    save(place, {"texture": torch.nn.Linear(2, 2)}, torch.optim.Adam(field.parameters()), Seeds(0), 1)
+    assert read_field(place) is None
+
+
+def test_a_field_is_drawn_in_its_colours():
+    camera = orbit_cameras(ring(1), 24, 32)
+    seen = picture(red_field(), camera)
+    assert seen.shape == (24, 32, 3) and seen[0, 0] == pytest.approx([1, 1, 1], abs=0.02)
+    assert seen[12, 16, 0] > 0.9 and seen[12, 16, 1] < 0.2
+    latent = red_field(head="latent", channels=4)
+    colours = LatentColours(torch.zeros(4, 3), torch.tensor([0.0, 0.0, 1.0]))
+    assert picture(latent, camera, "colours", colours)[12, 16] == pytest.approx([0, 0, 1], abs=0.1)
+    depth = picture(latent, camera, "colours")  # no colours are known
+    assert depth[12, 16, 0] < depth[12, 11, 0] and np.ptp(depth[12, 16]) < 1e-5
+
+
+def test_a_viewers_camera_is_ours():
+    cameras = orbit_cameras(ring(3, elevation_deg=30), 24, 32)
+    quaternions, _ = to_colmap(cameras.c2w)  # of world-to-camera
+    for c2w, (w, x, y, z) in zip(cameras.c2w, quaternions.tolist(), strict=True):
+        found = camera_of(c2w[:3, 3].numpy(), np.array([w, -x, -y, -z]), np.deg2rad(40), 32 / 24, 24)
+        assert torch.allclose(found.c2w[0], c2w, atol=1e-5) and (found.height, found.width) == (24, 32)
+        assert found.fov_deg.item() == pytest.approx(40, abs=1e-4)
+    assert torch.allclose(opengl_to_opencv(cameras.c2w)[:, :3, 3], cameras.positions)
+
+
+def test_what_is_seen_follows_the_files(run):
+    seen = Seen(run)
+    camera = orbit_cameras(ring(1), 16, 16)
+    assert (seen.picture(camera, "colours") == 1).all()
+    place = checkpoint(run, red_field()) / "checkpoint.safetensors"
+    seen.look(place)
+    seen.look(place)
+    assert (seen.version, seen.problem) == (1, "") and seen.picture(camera, "colours")[8, 8, 1] < 0.2
+    place.write_bytes(b"half")
+    seen.look(place)
+    assert seen.version == 1 and "not a whole checkpoint" in seen.problem
+    place.unlink()
+    seen.look(place)
+    assert seen.version == 1 and seen.picture(camera, "colours")[8, 8, 1] < 0.2
+    checkpoint(run, red_field(head="latent", channels=5))
+    seen.look(place)
+    assert seen.version == 2 and "no colours are known for latents of 5 channels" in seen.problem
+
+
+def test_wrong_ways_to_ask(run, monkeypatch, capfd):
+    from flows.cli import main
+
+    monkeypatch.chdir(run.project.root)
+
+    def refused(said, *words):
+        code = main(["watch", *words])
+        err = capfd.readouterr().err
+        assert code == 2 and said in err and len(err.splitlines()) == 1, err
+
+    refused("there is no run 'bal' in", "bal")
+    refused("--port 99999: use 1 to 65535", "ball", "--port", "99999")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    refused(f'prior3d watch needs viser; type: {sys.executable} -m pip install "viser>=1.1,<2"', "ball")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    refused("nothing works on run ball now; what it has made: prior3d open ball", "ball")
+
+
+@contextlib.contextmanager
+def watching(run):
+    """The command as a process; yields it and its address."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    words = [sys.executable, "-m", "flows.cli", "watch", run.name, "--port", "8190"]
+    process = subprocess.Popen(words, cwd=run.project.root, env=env, text=True, stdout=subprocess.PIPE)
+    try:
+        yield process, process.stdout.readline().split("  (")[0].rpartition(" ")[2]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@needs_viser
+def test_it_is_served_on_this_machine_only_and_ends_with_the_run(run):
+    checkpoint(run, red_field())
+    with held(run), watching(run) as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        assert opener.open(url, timeout=30).status == 200
+        listening = subprocess.run(["ss", "-ltn"], capture_output=True, text=True).stdout if has("ss") else url
+        assert f"0.0.0.0:{url.rpartition(':')[2]}" not in listening
+        (run.folder / ".work" / "run.lock").unlink()  # as when the folder's holder is gone
+        assert process.wait(60) == 0
+        assert "run ball has ended; next: prior3d open ball" in process.stdout.read()
+
+
+def has(command):
+    import shutil
+
+    return shutil.which(command) is not None
+
+
+@pytest.mark.slow
+@needs_viser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+def test_it_is_seen_in_a_browser(run, tmp_path):
+    from PIL import Image
+
+    checkpoint(run, red_field())
+    with held(run), watching(run) as (_, url), chromium() as browser:
+        browser.look(1000, 700)
+        browser.visit(url)
+        browser.wait("document.body.innerText.includes('step 7 of 20')", 60)
+
+        def redness():
+            browser.screenshot(tmp_path / "shot.png")
+            pixels = np.asarray(Image.open(tmp_path / "shot.png").convert("RGB"), dtype=int)[:, :600]
+            return ((pixels[..., 0] > 200) & (pixels[..., 1] < 90)).mean()
+
+        browser.until(lambda: redness() > 0.05, 60)
+        assert "rgb_refinement" in browser.evaluate("document.body.innerText")
+        checkpoint(run, red_field(blob_density=-40.0), step=9)  # it has become empty
+        browser.until(lambda: redness() < 0.001, 60)
+        assert "step 9 of 20" in browser.evaluate("document.body.innerText")
+        assert all(u.startswith((url, "ws" + url[4:])) for u in browser.fetched)
