@@ -158,6 +158,18 @@ class Renders:
                 raise Prior3dError(f"{folder / name}: its content is not {Path(name).suffix}. {_AGAIN}")
 
 
+class PathPictures:
+    """A scene along its capture's path: `path.mp4`, and `path.png`, a sheet of some of its frames."""
+
+    @staticmethod
+    def validate(folder: Path) -> None:
+        """Both are there and are what their names say."""
+        for name, offset, expected in (("path.mp4", 4, b"ftyp"), ("path.png", 0, b"\x89PNG")):
+            content = _read(folder / name)
+            if content[offset : offset + len(expected)] != expected:
+                raise Prior3dError(f"{folder / name}: its content is not {Path(name).suffix}. {_AGAIN}")
+
+
 class Metrics:
     """`metrics.json`: name to {value, unit, n, higher_is_better}."""
 

@@ -97,7 +97,7 @@ def run(job: Job, params: Params) -> None:
     from prior3d.priors.loading import load_instruct
     from prior3d.scenes.edited import EditedViews
     from prior3d.seeds import Seeds
-    from stages.scene_fit import split
+    from stages.scene_fit import scene_field, split
 
     check_together(params)
     prior = load_instruct(job.prior(), job.device)
@@ -138,18 +138,6 @@ def check_together(params: Params) -> None:
             "dataset_update.perceptual_weight: LPIPS needs weights, and none are shipped; "
             "set perceptual_weights to a safetensors file of VGG16 and LPIPS, or perceptual_weight to 0"
         )
-
-
-def scene_field(job: Job) -> "SceneField":
-    """The input field, which must be of a captured scene."""
-    from prior3d.fields.scene_field import SceneField
-
-    field = artifacts.Field.load(job.inputs["field"], job.device)
-    if not isinstance(field, SceneField):
-        raise Prior3dError(
-            f"{job.name}: the input field is no captured scene's; give the output of scene_fit as --field"
-        )
-    return field
 
 
 def write(job: Job, field: "SceneField", edited: "EditedViews") -> None:

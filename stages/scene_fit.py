@@ -263,5 +263,17 @@ def compared(views: "PosedViews", field: "SceneField", view: int, segments: int,
     return seen[0].clamp(0, 1).cpu().numpy(), own.movedim(0, -1).numpy()
 
 
+def scene_field(job: Job, name: str = "field") -> "SceneField":
+    """An input field, which must be of a captured scene."""
+    from prior3d.fields.scene_field import SceneField
+
+    field = artifacts.Field.load(job.inputs[name], job.device)
+    if not isinstance(field, SceneField):
+        raise Prior3dError(
+            f"{job.name}: the input field is no captured scene's; give the output of scene_fit as --{name}"
+        )
+    return field
+
+
 if __name__ == "__main__":
     main("stages.scene_fit")
