@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prior3d.errors import Prior3dError
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from prior3d.fields import Field as RadianceField
+    from prior3d.fields.scene_field import SceneField
     from prior3d.meshes.mesh import Mesh as Triangles
     from prior3d.meshes.mesh import TexturedMesh as TexturedTriangles
     from prior3d.meshes.uv import UvMesh as UvTriangles
@@ -22,7 +23,7 @@ class Field:
     """A radiance field: `field.json` says what it is made of, `field.safetensors` holds its tensors."""
 
     @staticmethod
-    def save(folder: Path, field: "RadianceField") -> None:
+    def save(folder: Path, field: "RadianceField | SceneField") -> None:
         """Write a field.
 
         Raises:
@@ -55,8 +56,12 @@ class Field:
 
         described = _read(folder / "field.json")
         try:
+            tensors = load(_read(folder / "field.safetensors"))
+            if _parse(folder / "field.json").get("kind") == "scene":
+                # It answers to all that meshes, textures and pictures ask of a field of colours.
+                return cast("RadianceField", _scene_field(described, tensors).to(device))
             field = RadianceField(TypeAdapter(FieldConfig).validate_json(described))
-            field.load_state_dict(load(_read(folder / "field.safetensors")))
+            field.load_state_dict(tensors)
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
@@ -153,6 +158,18 @@ class Renders:
                 raise Prior3dError(f"{folder / name}: its content is not {Path(name).suffix}. {_AGAIN}")
 
 
+class PathPictures:
+    """A scene along its capture's path: `path.mp4`, and `path.png`, a sheet of some of its frames."""
+
+    @staticmethod
+    def validate(folder: Path) -> None:
+        """Both are there and are what their names say."""
+        for name, offset, expected in (("path.mp4", 4, b"ftyp"), ("path.png", 0, b"\x89PNG")):
+            content = _read(folder / name)
+            if content[offset : offset + len(expected)] != expected:
+                raise Prior3dError(f"{folder / name}: its content is not {Path(name).suffix}. {_AGAIN}")
+
+
 class Metrics:
     """`metrics.json`: name to {value, unit, n, higher_is_better}."""
 
@@ -230,7 +247,20 @@ def _parse(path: Path) -> dict[str, Any]:
     return found
 
 
-def _check_finite(folder: Path, field: "RadianceField") -> None:
+def _scene_field(described: bytes, tensors: "dict[str, torch.Tensor]") -> "SceneField":
+    """The field of a captured scene."""
+    from pydantic import TypeAdapter
+
+    from prior3d.fields.scene_field import SceneField, SceneFieldConfig
+
+    if "rows" not in tensors:
+        raise RuntimeError("it holds no rows")
+    field = SceneField(TypeAdapter(SceneFieldConfig).validate_json(described), tensors["rows"])
+    field.load_state_dict(tensors)
+    return field
+
+
+def _check_finite(folder: Path, field: "RadianceField | SceneField") -> None:
     for name, tensor in field.state_dict().items():
         if not tensor.isfinite().all():
             raise Prior3dError(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,8 @@ def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(source, temporary)
+        for folder in (temporary, *(p for p in temporary.rglob("*") if p.is_dir())):
+            folder.chmod(folder.stat().st_mode | stat.S_IRWXU)  # the source may be one that nobody can write to
         shutil.rmtree(target, ignore_errors=True)
     else:
         if target.is_file() and target.read_bytes() == source.read_bytes():

@@ -6,6 +6,7 @@ Its UNet takes eight channels: noisy latents, and the mode of the original image
 import torch
 from torch import Tensor
 
+from prior3d.errors import Prior3dError
 from prior3d.priors.text_to_image import TextToImagePrior, ddim, falling_timesteps
 
 
@@ -71,14 +72,15 @@ class InstructPrior:
         guidance_scale: float = 7.5,
         t_start: int | None = None,
         n_steps: int = 20,
+        timesteps: list[int] | None = None,
         generator: torch.Generator,
         negative_prompt: str = "",
     ) -> Tensor:
         """Edit images: noise what they show now, and denoise it towards the original as the instruction says.
 
         Args:
-            images_now: [views, 3, image_size, image_size] in [0, 1], where denoising begins (Haque et al. 2023: renders
-                of the scene that is being edited).
+            images_now: [views, 3, height, width] in [0, 1], where denoising begins (Haque et al. 2023: renders of the
+                scene that is being edited); best at the prior's image_size.
             original_images: the same shape, what the instruction speaks of.
             instructions: one a view, or one for all.
             camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only if the prior takes it.
@@ -86,17 +88,19 @@ class InstructPrior:
             guidance_scale: how much the instruction is followed.
             t_start: timestep of the first noise; the less, the more of `images_now` stays. None: the highest.
             n_steps: network calls; their timesteps are evenly spaced from `t_start` down.
+            timesteps: the timesteps themselves, falling, in the place of both.
             generator: draws the noise.
             negative_prompt: what text guidance moves away from.
 
         Returns:
-            [views, 3, image_size, image_size] in [0, 1]. No gradient passes.
+            [views, 3, height, width] in [0, 1]. No gradient passes.
 
         Raises:
             Prior3dError: `n_steps` do not fit below `t_start`.
         """
         diffusion = self.diffusion
-        timesteps = falling_timesteps(diffusion.n_timesteps - 1 if t_start is None else t_start, n_steps)
+        if timesteps is None:
+            timesteps = falling_timesteps(diffusion.n_timesteps - 1 if t_start is None else t_start, n_steps)
         latents = diffusion.encode(images_now.to(diffusion.device))
         condition = self.condition(original_images.to(diffusion.device))
         noise = torch.randn(latents.shape, generator=generator, device=generator.device).to(diffusion.device)
@@ -111,3 +115,21 @@ class InstructPrior:
         return diffusion.decode(
             ddim(diffusion.add_noise(latents, noise, at), timesteps, diffusion.alphas_cumprod, predict)
         )
+
+
+def instruct_timesteps(highest: int, n_steps: int) -> list[int]:
+    """The timesteps of Instruct-NeRF2NeRF (Haque et al. 2023) for a drawn T, written out.
+
+    It sets a DDIM scheduler's number of training timesteps to T and asks it for `n_steps`, which with leading spacing
+    and an offset of one gives k floor(T / n) + 1: 932 is the first of 20 for T = 980. Here nothing is mutated.
+
+    Args:
+        highest: T, between `n_steps` and the prior's number of timesteps.
+        n_steps: how many.
+
+    Raises:
+        Prior3dError: they do not fit.
+    """
+    if not 1 <= n_steps <= highest:
+        raise Prior3dError(f"edit: {n_steps} denoising steps do not fit below timestep {highest}; take fewer steps")
+    return [step * (highest // n_steps) + 1 for step in reversed(range(n_steps))]

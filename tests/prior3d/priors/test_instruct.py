@@ -5,6 +5,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline
 
 from prior3d.errors import Prior3dError
+from prior3d.priors.instruct import instruct_timesteps
 from prior3d.priors.loading import load_instruct
 from tests.tiny_prior import write_tiny_prior
 
@@ -96,3 +97,12 @@ def test_the_lower_the_first_timestep_the_more_of_the_picture_stays(prior):
     assert far[0] < far[1] < far[2]
     with pytest.raises(Prior3dError, match="5 steps do not fit below timestep 4"):
         prior.edit(now, now, ["a"], t_start=4, n_steps=5, generator=torch.Generator())
+
+
+def test_timesteps_of_instruct_nerf2nerf():
+    """T = 980 of 20 steps begins at 19 * 49 + 1, as the scheduler of the authors' code has it."""
+    steps = instruct_timesteps(980, 20)
+    assert steps[0] == 932 and steps[-2:] == [50, 1] and len(steps) == 20
+    assert instruct_timesteps(20, 20) == list(range(20, 0, -1))
+    with pytest.raises(Prior3dError, match="20 denoising steps do not fit below timestep 19"):
+        instruct_timesteps(19, 20)

@@ -1,0 +1,54 @@
+"""Instruct-NeRF2NeRF: a captured scene, changed by an instruction.
+
+    scene --> [ scene_preparation ]  cameras put into the world, pictures resized and undistorted
+                     |
+               [ scene_fit ]  a radiance field of the capture; every edit of it begins with the same one
+                     |
+    instruction --> [ dataset_update ]  pictures replaced one by one by edits of what the field shows, as it is fitted
+                     |
+               [ capture_path ]  before and after, along the capture's path
+                     |
+               [ mesh_extraction ]  the surface of what is in the unit box
+                     |
+               [ texture_baking ]  the field's colours in the mesh's texture atlas
+                     |
+               [ evaluation ]  turntables, measurements, the report
+
+Source: Haque et al., Instruct-NeRF2NeRF: Editing 3D Scenes with Instructions, ICCV 2023, figure 2.
+"""
+
+from flows.engine.method import Input, Method, Stage
+from flows.scene import FITTING, SCENE
+
+METHOD = Method(
+    name="instruct-nerf2nerf",
+    summary="a captured scene changed by an instruction, so that every view agrees",
+    inputs=(
+        SCENE,
+        Input("instruction", "text", "what to change, e.g. 'make the roof red'"),
+        Input(
+            "prior",
+            "prior",
+            "instruct prior (InstructPix2Pix): toy-instruct, a diffusers folder, or ORG/NAME@REVISION",
+            default="toy-instruct",
+            role="instruct",
+        ),
+    ),
+    stages=(
+        *FITTING,
+        Stage(
+            "dataset_update",
+            {"field": "scene_fit", "images": "scene_preparation", "instruction": "instruction", "prior": "prior"},
+            gpu=True,
+        ),
+        Stage(
+            "capture_path",
+            {"field": "dataset_update", "images": "scene_preparation", "before": "scene_fit"},
+            gpu=True,
+        ),
+        Stage("mesh_extraction", {"field": "dataset_update"}, gpu=True),
+        Stage("texture_baking", {"mesh": "mesh_extraction", "field": "dataset_update"}, gpu=True),
+        Stage("evaluation", {"mesh": "texture_baking", "field": "dataset_update", "prompt": "instruction"}, gpu=True),
+    ),
+    example='prior3d run instruct-nerf2nerf --scene captures/house --instruction "make the roof red" --name red-roof',
+)

@@ -1,0 +1,37 @@
+"""A captured scene: posed photographs to a radiance field, a mesh, and a video along the capture's path.
+
+scene --> [ scene_preparation ]  cameras put into the world, pictures resized and undistorted
+                 |
+           [ scene_fit ]  a radiance field, bounded or contracted; every tenth picture held out and measured
+                 |
+           [ capture_path ]  a video along the capture's path
+                 |
+           [ mesh_extraction ]  the surface of what is in the unit box
+                 |
+           [ texture_baking ]  the field's colours in the mesh's texture atlas
+                 |
+           [ evaluation ]  turntables, measurements, the report
+"""
+
+from flows.engine.method import Input, Method, Stage
+
+SCENE = Input(
+    "scene", "folder", "posed photographs: a folder with transforms.json (nerfstudio, instant-ngp, Blender) or COLMAP's"
+)
+FITTING = (
+    Stage("scene_preparation", {"scene": "scene"}),
+    Stage("scene_fit", {"images": "scene_preparation"}, gpu=True),
+)
+METHOD = Method(
+    name="scene",
+    summary="a captured scene as a radiance field, a mesh and a video, from posed photographs",
+    inputs=(SCENE,),
+    stages=(
+        *FITTING,
+        Stage("capture_path", {"field": "scene_fit", "images": "scene_preparation"}, gpu=True),
+        Stage("mesh_extraction", {"field": "scene_fit"}, gpu=True),
+        Stage("texture_baking", {"mesh": "mesh_extraction", "field": "scene_fit"}, gpu=True),
+        Stage("evaluation", {"mesh": "texture_baking", "field": "scene_fit"}, gpu=True),
+    ),
+    example="prior3d run scene --scene captures/lego --name lego",
+)

@@ -1,0 +1,147 @@
+"""Render a captured scene's field: empty space is skipped, colours are looked up only where they are seen."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prior3d.cameras import Cameras
+from prior3d.fields.scene_field import SceneField
+from prior3d.rendering.rays import near_far, rays
+
+NEAREST, FARTHEST = 0.1, 60.0  # of a contracted scene, in world units
+SEEN_FROM = 1e-4  # weight below which a sample's colour is not looked up
+
+
+@dataclass(frozen=True)
+class SceneRendering:
+    """What rays see.
+
+    Attributes:
+        colours: [n, 3], over a background if one was given or the scene has a sky, else premultiplied.
+        opacity: [n].
+        depth: [n] mean distance over the weights, in world units.
+        spread: scalar, mean over rays of the weights' distortion in units of the samples (0: all in one place).
+    """
+
+    colours: Tensor
+    opacity: Tensor
+    depth: Tensor
+    spread: Tensor
+
+
+def render_scene_rays(
+    field: SceneField,
+    origins: Tensor,
+    directions: Tensor,
+    n_segments: int,
+    n_fine: int = 4,
+    occupied: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    background: Tensor | None = None,
+    watch: bool = False,
+) -> SceneRendering:
+    """Render rays.
+
+    Args:
+        field: the scene.
+        origins: [n, 3].
+        directions: [n, 3] unit.
+        n_segments: coarse pieces of each ray, which are looked at only if they may hold something.
+        n_fine: samples in a piece.
+        occupied: [cells] bool, cells that may hold something, widened by a segment; None: all.
+        generator: jitters the samples; without one the result is deterministic.
+        background: [n, 3] behind a bounded scene; a contracted one has its sky.
+        watch: remember in `field.seen` how much each cell was seen.
+    """
+    edges = _edges(field, origins, directions, n_segments)
+    kept = _kept(field, origins, directions, edges, occupied)
+    ray = kept // n_segments
+    begins, ends = edges[:, :-1].reshape(-1)[kept], edges[:, 1:].reshape(-1)[kept]
+    widths = ((ends - begins) / n_fine)[:, None]
+    shift = 0.5 if generator is None else torch.rand((len(kept), 1), generator=generator).to(widths)
+    steps = torch.arange(n_fine, device=widths.device)
+    distances = (begins[:, None] + (steps + shift) * widths).reshape(-1)
+    widths = widths.expand(-1, n_fine).reshape(-1)
+    ray = ray.repeat_interleave(n_fine)
+    points = origins[ray] + directions[ray] * distances[:, None]
+    places = field.lookup(points)
+    stopped = field.densities(places) * widths
+    flat = (kept[:, None] * n_fine + steps).reshape(-1)
+    shape = (len(origins), n_segments * n_fine)
+    passing = torch.zeros(shape, device=stopped.device).view(-1).index_put((flat,), stopped).view(shape)
+    before = torch.exp(-(passing.cumsum(-1) - passing))
+    weights = (before * (1 - torch.exp(-passing))).view(-1)[flat]
+    seen = (weights.detach() > SEEN_FROM).nonzero()[:, 0]
+    colours = field.seen_colours((places[0][seen], places[1][seen]), directions[ray[seen]])
+    if watch:
+        field.seen.scatter_reduce_(0, field.cells(points[seen]), weights.detach()[seen], "amax")
+    values = torch.cat([colours, distances[seen][:, None], torch.ones_like(colours[:, :1])], -1)
+    summed = values.new_zeros(len(origins), 5).index_add(0, ray[seen], values * weights[seen][:, None])
+    opacity = summed[:, 4]
+    behind = field.sky_colours(directions) if field.config.contracted else background
+    rgb = summed[:, :3] if behind is None else summed[:, :3] + (1 - opacity)[:, None] * behind
+    return SceneRendering(rgb, opacity, summed[:, 3] / opacity.clamp_min(1e-8), _spread(before, passing))
+
+
+def render_scene_view(
+    field: SceneField,
+    cameras: Cameras,
+    n_segments: int,
+    occupied: Tensor | None = None,
+    background: float | None = None,
+    rays_at_once: int = 8192,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Whole pictures without a gradient: [views, height, width, 3], opacity and depth [views, height, width]."""
+    origins, directions = rays(cameras)
+    leading = origins.shape[:-1]
+    pieces = zip(origins.reshape(-1, 3).split(rays_at_once), directions.reshape(-1, 3).split(rays_at_once), strict=True)
+    behind = None if background is None else torch.full((1, 3), background, device=origins.device)
+    with torch.no_grad():
+        found = [
+            render_scene_rays(field, start, toward, n_segments, occupied=occupied, background=behind)
+            for start, toward in pieces
+        ]
+    colours = torch.cat([piece.colours for piece in found]).view(*leading, 3)
+    opacity = torch.cat([piece.opacity for piece in found]).view(leading)
+    return colours, opacity, torch.cat([piece.depth for piece in found]).view(leading)
+
+
+def occupied_cells(field: SceneField) -> Tensor:
+    """[cells] bool: cells with a kept corner, and their neighbours, so that a segment's middle cannot miss them."""
+    n = field.config.resolution
+    kept = (field.rows > 0).view(1, 1, n, n, n).float()
+    near = torch.nn.functional.max_pool3d(kept, 2, stride=1)
+    return torch.nn.functional.max_pool3d(near, 3, stride=1, padding=1).view(-1) > 0
+
+
+def _edges(field: SceneField, origins: Tensor, directions: Tensor, n_segments: int) -> Tensor:
+    """[n, n_segments + 1] rising distances; of a contracted scene spaced as the distance from the origin grows."""
+    share = torch.linspace(0, 1, n_segments + 1, device=origins.device)
+    if not field.config.contracted:
+        near, far = near_far(origins, directions, field.config.bound, field.config.ball_radius)
+        return near[:, None] + (far - near)[:, None] * share
+    closest = -(origins * directions).sum(-1, keepdim=True)
+    scale = (origins + directions * closest).norm(dim=-1, keepdim=True).clamp_min(1.0)
+    low, high = torch.asinh((NEAREST - closest) / scale), torch.asinh((FARTHEST - closest) / scale)
+    return closest + scale * torch.sinh(low + (high - low) * share)
+
+
+def _kept(field: SceneField, origins: Tensor, directions: Tensor, edges: Tensor, occupied: Tensor | None) -> Tensor:
+    """[kept] flat indices (ray * segments + segment) of the segments that may hold something."""
+    lengths = edges[:, 1:] - edges[:, :-1]
+    if occupied is None:
+        return (lengths > 0).view(-1).nonzero()[:, 0]
+    middles = (edges[:, 1:] + edges[:, :-1]) / 2
+    points = origins[:, None] + directions[:, None] * middles[..., None]
+    found = occupied[field.cells(points.view(-1, 3))].view_as(middles)
+    return (found & (lengths > 0)).view(-1).nonzero()[:, 0]
+
+
+def _spread(before: Tensor, passing: Tensor) -> Tensor:
+    """Mean distortion over rays, distances counted in samples along the ray, as a share of it."""
+    weights = before * (1 - torch.exp(-passing))
+    places = torch.linspace(0, 1, weights.shape[1], device=weights.device)
+    moments = weights * places
+    earlier, earlier_moments = weights.cumsum(-1) - weights, moments.cumsum(-1) - moments
+    return 2 * (weights * (places * earlier - earlier_moments)).sum(-1).mean()

@@ -1,0 +1,102 @@
+"""Where a capture is put in the world: its cameras' common look-at point at the origin, what all see about 1 big."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prior3d.errors import Prior3dError
+
+SEEN_RADIUS = 1.0944  # 3.2 sin(20 degrees): the ball that the project's own turntable sees whole
+INSIDE_OUT_RADIUS = 0.5  # where the farthest camera comes to stand if the cameras look away from each other
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A similarity: world = scale * rotation @ (captured - centre).
+
+    Attributes:
+        centre: [3] in the capture's units.
+        rotation: [3, 3].
+        scale: world units a unit of the capture.
+        n_behind: cameras that have the centre behind them.
+        common: whether the centre is what the cameras look at; else they look away, and it is the middle of them.
+    """
+
+    centre: Tensor
+    rotation: Tensor
+    scale: float
+    n_behind: int
+    common: bool
+
+    def apply(self, c2w: Tensor) -> Tensor:
+        """Camera-to-world matrices [views, 4, 4] in the world."""
+        placed = c2w.clone()
+        placed[:, :3, :3] = self.rotation @ c2w[:, :3, :3]
+        placed[:, :3, 3] = (c2w[:, :3, 3] - self.centre) @ self.rotation.T * self.scale
+        return placed
+
+    def describe(self) -> dict[str, object]:
+        """As JSON."""
+        return {"centre": self.centre.tolist(), "rotation": self.rotation.tolist(), "scale": self.scale}
+
+
+def place(c2w: Tensor, fov_deg: Tensor, upright: bool) -> Placement:
+    """Choose a placement.
+
+    Args:
+        c2w: [views, 4, 4] float64, OpenGL axes.
+        fov_deg: [views] the smaller field of view of each picture.
+        upright: turn the mean of the cameras' up axes to z; else the capture's axes are kept.
+
+    Raises:
+        Prior3dError: all cameras stand at one place, so that nothing has a size.
+    """
+    positions, directions = c2w[:, :3, 3], -c2w[:, :3, 2]
+    spread = (positions - positions.mean(0)).norm(dim=-1).max()
+    if len(c2w) > 1 and spread < 1e-9:
+        raise Prior3dError(
+            f"capture: all {len(c2w)} cameras stand at one place, so no depth can be seen; walk round the scene"
+        )
+    centre = look_at_point(positions, directions)
+    behind = ((centre - positions) * directions).sum(-1) <= 0
+    common = 2 * int(behind.sum()) <= len(c2w)
+    if common:
+        seen = (positions - centre).norm(dim=-1) * torch.sin(torch.deg2rad(fov_deg.double()) / 2)
+        scale = SEEN_RADIUS / float(seen.median().clamp_min(1e-9))
+    else:
+        centre = positions.mean(0)
+        scale = INSIDE_OUT_RADIUS / float(spread)
+    rotation = _upright(c2w[:, :3, 1].mean(0)) if upright else torch.eye(3, dtype=torch.float64)
+    return Placement(centre, rotation, scale, int(behind.sum()), common)
+
+
+def look_at_point(positions: Tensor, directions: Tensor) -> Tensor:
+    """The point nearest to all optical axes, in least squares.
+
+    Args:
+        positions: [views, 3] float64.
+        directions: [views, 3] unit.
+
+    Returns:
+        [3]. Where the axes are parallel, or one: the point in front of the cameras at four times their spread (1
+        for a single camera), as the axes do not tell.
+    """
+    across = torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None]
+    total = across.mean(0)
+    if torch.linalg.eigvalsh(total)[0] < 1e-4:
+        middle = positions.mean(0)
+        spread = (positions - middle).norm(dim=-1).max()
+        return middle + directions.mean(0) * (4 * spread if spread > 0 else 1.0)
+    return torch.linalg.solve(total, (across @ positions[..., None]).mean(0))[:, 0]
+
+
+def _upright(up: Tensor) -> Tensor:
+    """[3, 3] the least rotation that takes a direction to z; the identity where it has none."""
+    if up.norm() < 1e-6:
+        return torch.eye(3, dtype=torch.float64)
+    x, y, z = (up / up.norm()).tolist()
+    if z < -1 + 1e-9:
+        return torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64))
+    rows = [[1 - x * x / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), 1 - y * y / (1 + z), -y], [x, y, z]]
+    return torch.tensor(rows, dtype=torch.float64)

@@ -1,0 +1,165 @@
+"""A captured scene edited by an instruction: its pictures are replaced one by one while the field is fitted to them.
+
+Haque et al. 2023, Instruct-NeRF2NeRF, section 3.2: every few steps a picture is rendered from the field as it is now,
+noised to a random level, and denoised by InstructPix2Pix, which is told the instruction and shows the untouched
+photograph; the result takes the photograph's place in the dataset. The other variants are that paper's comparisons.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from prior3d.errors import Prior3dError
+from stages import artifacts
+from stages.entry import Job, StageParams, main
+from stages.posed_images import PosedImages
+from stages.scene_edit import Editor, edit_preview, fitting_losses, sds_losses
+
+if TYPE_CHECKING:
+    from prior3d.fields.scene_field import SceneField
+    from prior3d.scenes.edited import EditedViews
+
+
+class Params(StageParams):
+    """What the stage can be told; the defaults are the `toy` preset."""
+
+    variant: Literal["iterative", "one_time", "per_frame", "sds"] = Field(
+        "iterative",
+        description="the method, or what it is compared with: all pictures edited once, or edited and no field fitted "
+        "to them, or score distillation",
+    )
+    steps: int = Field(600, ge=1, le=1_000_000, description="optimiser steps")
+    edit_every: int = Field(10, ge=1, le=100_000, description="iterative: steps between two edits")
+    guidance_scale: float = Field(7.5, ge=0, le=100, description="how much the instruction is followed")
+    image_guidance_scale: float = Field(1.5, ge=0, le=100, description="how much the photograph is held to")
+    noise_range: tuple[float, float] = Field(
+        (0.02, 0.98), description="range of the noise level, uniform", json_schema_extra={"unit": "of T"}
+    )
+    denoising_steps: int = Field(10, ge=1, le=1000, description="DDIM steps of one edit")
+    transfer: bool = Field(
+        True, description="apply what the prior changed to the photograph, so that its autoencoder costs no detail"
+    )
+    least_change: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="with transfer: mean changes below it are left out",
+        json_schema_extra={"unit": "of colour range"},
+    )
+    edit_size: int = Field(
+        0, ge=0, le=2048, description="shorter side of pictures shown to the prior; 0: the prior's own for an embedded "
+        "one, else the photograph's", json_schema_extra={"unit": "pixels"},
+    )  # fmt: skip
+    tell_camera: Literal["auto", "yes", "no"] = Field(
+        "auto", description="tell a prior that takes one the camera; auto: if it stands where the toy world's do"
+    )
+    background: float = Field(1.0, ge=0, le=1, description="grey level that objects are shown over")
+    rays_per_step: int = Field(2048, ge=16, le=262_144, description="rays a step")
+    segments: int = Field(64, ge=8, le=1024, description="coarse pieces of a ray")
+    samples_per_segment: int = Field(3, ge=1, le=32, description="samples in a piece")
+    density_rate: float = Field(0.05, ge=0, le=10, description="Adam's learning rate of density logits")
+    colour_rate: float = Field(0.05, gt=0, le=10, description="Adam's learning rate of colours and sky")
+    smoothness_weight: float = Field(0.02, ge=0, description="weight of the differences between neighbouring nodes")
+    perceptual_weight: float = Field(0.0, ge=0, description="weight of LPIPS on patches; needs perceptual_weights")
+    perceptual_weights: str = Field("", description="file with VGG16 and LPIPS weights (none is shipped)")
+    patch: int = Field(32, ge=16, le=512, description="side of those patches", json_schema_extra={"unit": "pixels"})
+    held_out_every: int = Field(10, ge=0, le=1000, description="as in scene_fit: these views are not edited")
+    preview_scales: tuple[tuple[float, ...], tuple[float, ...]] = Field(
+        ((1.0, 1.5, 2.0), (3.0, 5.0, 7.5)), description="image and text guidance of the preview's grid; empty: none"
+    )
+
+
+PRESETS: dict[str, dict] = {
+    "toy": {},
+    "paper": {
+        "steps": 15_000,
+        "rays_per_step": 16_384,
+        "segments": 160,
+        "denoising_steps": 20,
+        "transfer": False,
+        "density_rate": 0.1,
+    },
+}
+INPUTS = {
+    "field": artifacts.Field,
+    "images": PosedImages,
+    "instruction": artifacts.Prompt,
+    "prior": artifacts.Prior,
+}
+OUTPUT = artifacts.Field
+
+
+def run(job: Job, params: Params) -> None:
+    """Preview, edit and fit, and write the field with the edited pictures."""
+    import torch
+
+    from prior3d.optimisation import optimise
+    from prior3d.priors.loading import load_instruct
+    from prior3d.scenes.edited import EditedViews
+    from prior3d.seeds import Seeds
+    from stages.scene_fit import scene_field, split
+
+    check_together(params)
+    prior = load_instruct(job.prior(), job.device)
+    seeds = Seeds(params.seed)
+    field = scene_field(job)
+    views = PosedImages.load(job.inputs["images"])
+    edited = EditedViews(views, split(views.views, params.held_out_every)[1], params.background).to(job.device)
+    editor = Editor(job, prior, field, edited, params, seeds)
+    edit_preview(job, editor, params)
+    terms = sds_losses(editor, params, seeds) if params.variant == "sds" else fitting_losses(editor, params, seeds)
+    n_steps = 1 if params.variant == "per_frame" else params.steps
+    rates = [
+        {"params": [field.density_logits], "lr": params.density_rate},
+        {"params": [field.colours, field.sky], "lr": params.colour_rate},
+    ]
+    if params.variant == "per_frame":
+        rates = [{"params": group["params"], "lr": 0.0} for group in rates]
+    finished = optimise(
+        terms,
+        modules={"field": field, "edited": edited},
+        optimiser=torch.optim.Adam(rates, betas=(0.9, 0.99), eps=1e-12, fused=True),
+        n_steps=n_steps,
+        seeds=seeds,
+        checkpoint=job.work / "checkpoint.safetensors",
+        monitor=job,
+    )
+    if finished:
+        write(job, field, edited)
+
+
+def check_together(params: Params) -> None:
+    """Parameters that need one another."""
+    low, high = params.noise_range
+    if not 0 <= low <= high <= 1:
+        raise Prior3dError(f"dataset_update.noise_range: {low} .. {high} is no range in 0 .. 1; give (low, high)")
+    if params.perceptual_weight > 0 and not params.perceptual_weights:
+        raise Prior3dError(
+            "dataset_update.perceptual_weight: LPIPS needs weights, and none are shipped; "
+            "set perceptual_weights to a safetensors file of VGG16 and LPIPS, or perceptual_weight to 0"
+        )
+
+
+def write(job: Job, field: "SceneField", edited: "EditedViews") -> None:
+    """The field, the edited pictures, and how much of them it shows."""
+    from prior3d.images import contact_sheet, write_png
+    from prior3d.metrics import psnr_db
+
+    artifacts.Field.save(job.out, field)
+    (job.out / "edited").mkdir()
+    for view in range(edited.views):
+        write_png(job.out / "edited" / f"{view:05d}.png", edited.now(view)[0].movedim(0, -1).cpu().numpy())
+    some = [view * edited.views // 6 for view in range(min(6, edited.views))]
+    renders = Editor.render_many(field, edited, some, edited.level)
+    rows = [
+        [images[0].movedim(0, -1).cpu().numpy() for images in row]
+        for row in ([edited.original(v) for v in some], [edited.now(v) for v in some], list(renders.split(1)))
+    ]
+    write_png(job.out / "preview.png", contact_sheet(rows))
+    agreement = sum(psnr_db(a, b) for a, b in zip(rows[1], rows[2], strict=True)) / len(some)
+    job.metric("edited_psnr", agreement, "dB", n=len(some), higher_is_better=True)
+    job.metric("edits", int(edited.n_edits), "pictures")
+
+
+if __name__ == "__main__":
+    main("stages.dataset_update")

@@ -1,0 +1,279 @@
+"""A radiance field of a capture: a sparse grid, fitted to its pictures from coarse to fine, some of them held out.
+
+Phase after phase the grid gets finer, and only cells that were seen to hold something go on (Yu et al. 2022,
+Plenoxels). An object cut out by its masks is bounded; a photographed place is contracted (Barron et al. 2022), with a
+sky behind it. Every tenth picture is held out, and measured at the end.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from prior3d.errors import Prior3dError
+from stages import artifacts
+from stages.entry import Job, StageParams, main
+from stages.posed_images import PosedImages
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prior3d.fields.scene_field import SceneField
+    from prior3d.scenes.pixels import PixelStore
+    from prior3d.scenes.posed import PosedViews
+    from prior3d.seeds import Seeds
+
+Resolution = Annotated[int, Field(ge=5, le=513)]
+WATCHED_FROM = 0.3  # of a phase: what was seen before is fog that has not settled
+
+
+class Params(StageParams):
+    """What the stage can be told."""
+
+    extent: Literal["auto", "bounded", "unbounded"] = Field(
+        "auto",
+        description="what there is: an object in the unit box, or a place; auto: an object where masks cut it out",
+    )
+    resolutions: tuple[Resolution, ...] = Field((33, 65, 97), min_length=1, description="nodes along an axis, by phase")
+    steps: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
+        (600, 900, 1800), description="steps, by phase"
+    )
+    rays_per_step: int = Field(2048, ge=16, le=262_144, description="rays a step; half of it in the first phase")
+    segments: int = Field(
+        64, ge=8, le=1024, description="coarse pieces of a ray, skipped where nothing is; half in the first phase"
+    )
+    samples_per_segment: int = Field(4, ge=1, le=32, description="samples in a piece; half in the first phase")
+    sh_degree: int = Field(1, ge=0, le=2, description="how much colours depend on the direction of view")
+    density_rate: float = Field(0.3, gt=0, le=10, description="Adam's learning rate of density logits")
+    colour_rate: float = Field(0.05, gt=0, le=10, description="Adam's learning rate of colours and sky")
+    decay_to: float = Field(0.1, gt=0, le=1, description="what rates fall to in the last phase, as a fraction")
+    smoothness_weight: float = Field(0.02, ge=0, description="weight of the differences between neighbouring nodes")
+    distortion_weight: float = Field(0.01, ge=0, description="weight of the spread of a ray's weight along it")
+    least_weight: float = Field(
+        0.02, ge=0, le=1, description="cells that no ray saw with so much weight are dropped between phases"
+    )
+    held_out_every: int = Field(10, ge=0, le=1000, description="one picture of so many is held out; 0: none")
+
+    @model_validator(mode="after")
+    def _phases(self) -> "Params":
+        if len(self.resolutions) != len(self.steps):
+            raise ValueError(
+                f"{len(self.resolutions)} resolutions but {len(self.steps)} numbers of steps; give one each"
+            )
+        return self
+
+
+PRESETS: dict[str, dict] = {
+    "toy": {},
+    "paper": {
+        "resolutions": (65, 129, 257),
+        "steps": (2000, 8000, 20_000),
+        "rays_per_step": 8192,
+        "segments": 160,
+        "sh_degree": 2,
+    },
+}
+INPUTS = {"images": PosedImages}
+OUTPUT = artifacts.Field
+
+
+def run(job: Job, params: Params) -> None:
+    """Fit, phase after phase, and measure."""
+    from prior3d.scenes.pixels import PixelStore
+
+    views = PosedImages.load(job.inputs["images"])
+    held_out, training = split(views.views, params.held_out_every)
+    job.progress(0, sum(params.steps), text=f"reading {len(training)} pictures")
+    store = PixelStore(views, training, job.work / "pixels.npy")
+    field = fit(job, params, views, store)
+    if field is None:
+        return
+    measure(job, params, views, field, held_out, training)
+    artifacts.Field.save(job.out, field)
+    store.remove()
+
+
+def split(n_views: int, every: int) -> tuple[list[int], list[int]]:
+    """Indices that are held out, and those to fit to: of n pictures in their order every so many, from the first."""
+    held_out = [view for view in range(n_views) if every and view % every == 0]
+    training = [view for view in range(n_views) if view not in set(held_out)]
+    if not training:
+        raise Prior3dError(
+            f"scene_fit.held_out_every: {every} leaves none of {n_views} pictures to fit to; set it to 0 or larger"
+        )
+    return held_out, training
+
+
+def start(params: Params, views: "PosedViews") -> "SceneField":
+    """Fog, in the box or in all of space."""
+    from prior3d.fields.scene_field import SceneField, SceneFieldConfig
+
+    is_object = views.mask_meaning == "object"
+    contracted = params.extent == "unbounded" or (params.extent == "auto" and not is_object)
+    return SceneField(SceneFieldConfig(params.resolutions[0], contracted, params.sh_degree))
+
+
+def fit(job: Job, params: Params, views: "PosedViews", store: "PixelStore") -> "SceneField | None":
+    """Every phase, each with a checkpoint of its own; None when asked to stop."""
+    import torch
+
+    from prior3d import checkpoints
+    from prior3d.fields.scene_field import SceneField
+    from prior3d.optimisation import late_decay, optimise
+    from prior3d.seeds import Seeds
+
+    field = start(params, views).to(job.device)
+    for phase, resolution in enumerate(params.resolutions):
+        last = phase == len(params.resolutions) - 1
+        done = checkpoints.load(ended(job, phase))
+        if phase:
+            field = field.refined(resolution, params.least_weight)
+        if done is not None:
+            field = SceneField(field.config, done[0]["rows"]).to(job.device)
+            field.load_state_dict(done[0])
+            continue
+        seeds = Seeds(params.seed + 1000 * phase)
+        rates = [
+            {"params": [field.density_logits], "lr": params.density_rate},
+            {"params": [field.colours, field.sky], "lr": params.colour_rate},
+        ]
+        finished = optimise(
+            losses(params, phase, field, store, seeds),
+            modules={"field": field},
+            optimiser=torch.optim.Adam(rates, betas=(0.9, 0.99), eps=1e-12, fused=True),
+            n_steps=params.steps[phase],
+            seeds=seeds,
+            checkpoint=job.work / f"phase_{phase}.safetensors",
+            monitor=Phase(job, sum(params.steps[:phase]), sum(params.steps)),
+            learning_rate_factor=lambda t, to=params.decay_to if last else 1.0: late_decay(t, 0.0, to),
+        )
+        if not finished:
+            return None
+        checkpoints.save(ended(job, phase), field.state_dict(), {})
+    return field
+
+
+def ended(job: Job, phase: int) -> Path:
+    """Where a phase's field lies once it is finished."""
+    return job.work / f"phase_{phase}.end.safetensors"
+
+
+def losses(
+    params: Params, phase: int, field: "SceneField", store: "PixelStore", seeds: "Seeds"
+) -> "Callable[[int], dict[str, Tensor]]":
+    """What a phase goes down: colour differences of random pixels, roughness, and spread along the ray."""
+    import torch
+
+    from prior3d.fields.scene_field import roughness
+    from prior3d.rendering.scene import occupied_cells, render_scene_rays
+
+    occupied = occupied_cells(field) if phase else None
+    n_rays, n_segments, n_fine = amounts(params, phase)
+    meaning = store.views.mask_meaning
+    kept = field.kept_nodes()
+
+    def terms(step: int) -> "dict[str, Tensor]":
+        drawn = store.draw(n_rays, seeds.generator("rays"))
+        origins, directions, colours, masks = (part.to(field.rows.device) for part in drawn[:4])
+        behind = torch.rand((n_rays, 3), generator=seeds.generator("behind")).to(colours)
+        rendered = render_scene_rays(
+            field, origins, directions, n_segments, n_fine, occupied, seeds.generator("samples"),
+            behind, watch=step >= WATCHED_FROM * params.steps[phase],
+        )  # fmt: skip
+        difference = rendered.colours - wanted(colours, masks, behind, meaning)
+        if meaning == "ignore":
+            difference = difference * masks[:, None]
+        rough = roughness(field, kept, seeds.generator("nodes"))
+        return {
+            "colour": difference.square().mean(),
+            "smoothness": params.smoothness_weight * rough,
+            "distortion": params.distortion_weight * rendered.spread,
+        }
+
+    return terms
+
+
+def wanted(colours: "Tensor", masks: "Tensor", behind: "Tensor", meaning: str) -> "Tensor":
+    """What rays should see: an object's picture over what is put behind it, else the picture."""
+    if meaning != "object":
+        return colours
+    return colours * masks[:, None] + (1 - masks[:, None]) * behind
+
+
+def amounts(params: Params, phase: int) -> tuple[int, int, int]:
+    """Rays, segments and samples in a segment; less of each while nothing can be skipped."""
+    if phase == 0 and len(params.steps) > 1:
+        return max(1, params.rays_per_step // 2), max(1, params.segments // 2), max(1, params.samples_per_segment // 2)
+    return params.rays_per_step, params.segments, params.samples_per_segment
+
+
+class Phase:
+    """The monitor of one phase: it counts steps through all of them."""
+
+    def __init__(self, job: Job, before: int, total: int):
+        """Take the job, the steps of earlier phases, and those of all."""
+        self.job, self.before, self.total = job, before, total
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the job was asked to stop."""
+        return self.job.stopping
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time to save."""
+        return self.job.checkpoint_due()
+
+    def progress(self, step: int, total: int, *, loss: float | None = None) -> None:
+        """Report a step."""
+        self.job.progress(self.before + step, self.total, loss=loss)
+
+
+def measure(
+    job: Job, params: Params, views: "PosedViews", field: "SceneField", held_out: list[int], training: list[int]
+) -> None:
+    """PSNR and SSIM of the held-out pictures and of as many training ones, and a picture of both."""
+    from prior3d.images import contact_sheet, write_png
+    from prior3d.metrics import psnr_db, ssim
+
+    rows = []
+    some = training[:: max(1, len(training) // max(1, len(held_out)))][: max(1, len(held_out))]
+    for name, chosen in (("held_out", held_out), ("training", some)):
+        if not chosen:
+            continue
+        pairs = [compared(views, field, view, params.segments) for view in chosen]
+        n = len(pairs)
+        job.metric(f"{name}_psnr", sum(psnr_db(*p) for p in pairs) / n, "dB", n=n, higher_is_better=True)
+        job.metric(f"{name}_ssim", sum(ssim(*p) for p in pairs) / n, "", n=n, higher_is_better=True)
+        rows.append([picture for pair in pairs[:4] for picture in pair])
+    job.metric("nodes", len(field.density_logits) - 1, "nodes")
+    write_png(job.out / "preview.png", contact_sheet(rows))
+
+
+def compared(views: "PosedViews", field: "SceneField", view: int, segments: int, level: float = 1.0):
+    """The field's picture and the capture's own, each [height, width, 3], an object over a grey level."""
+    from prior3d.rendering.scene import occupied_cells, render_scene_view
+
+    cameras = views.cameras[view].to(field.rows.device)
+    seen, _, _ = render_scene_view(field, cameras, segments, occupied_cells(field), level)
+    own = views.over(view, level)
+    if views.mask_meaning == "ignore":  # what does not count is taken from the render
+        mask = views.mask(view)
+        own = own * mask + seen[0].cpu().movedim(-1, 0) * (1 - mask)
+    return seen[0].clamp(0, 1).cpu().numpy(), own.movedim(0, -1).numpy()
+
+
+def scene_field(job: Job, name: str = "field") -> "SceneField":
+    """An input field, which must be of a captured scene."""
+    from prior3d.fields.scene_field import SceneField
+
+    field = artifacts.Field.load(job.inputs[name], job.device)
+    if not isinstance(field, SceneField):
+        raise Prior3dError(
+            f"{job.name}: the input field is no captured scene's; give the output of scene_fit as --{name}"
+        )
+    return field
+
+
+if __name__ == "__main__":
+    main("stages.scene_fit")

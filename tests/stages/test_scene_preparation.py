@@ -1,0 +1,134 @@
+"""scene_preparation: what it makes of captures, and what it says of bad ones."""
+
+import json
+import os
+import stat
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from stages import artifacts
+from stages.entry import execute
+from stages.posed_images import PosedImages
+from tests.scenes import rewrite, write_capture
+
+
+def prepare(folder, capsys, **params):
+    (folder / "params.yaml").write_text(yaml.safe_dump({"scene_preparation": params}))
+    code = execute("stages.scene_preparation", ["--scene", "inputs/scene"], folder)
+    return code, capsys.readouterr().err.strip()
+
+
+def test_what_is_made(tmp_path, capsys):
+    write_capture(tmp_path / "inputs" / "scene", n=5, size=(32, 24), k1=0.05)
+    assert prepare(tmp_path, capsys, longest_side=16) == (0, "")
+    views = PosedImages.load(tmp_path / "scene_preparation")
+    assert views.views == 5 and (views.cameras.width, views.cameras.height) == (16, 12)
+    assert views.mask_meaning == "none" and not views.masks
+    assert views.image(3).mean().item() == pytest.approx(120 / 255, abs=1e-3)
+    assert views.cameras.positions.norm(dim=-1).std() < 1e-3
+    metrics = artifacts.Metrics.load(tmp_path / "scene_preparation")
+    assert metrics["images"]["value"] == 5 and metrics["undistortion_zoom"]["value"] > 1
+    said = json.loads((tmp_path / "scene_preparation" / "transforms.json").read_text())["prior3d"]
+    assert said["layout"] == "transforms" and said["common_look_at"]
+
+
+def test_alpha_is_an_object_and_a_mask_file_is_not(tmp_path, capsys):
+    content = write_capture(tmp_path / "a" / "inputs" / "scene", n=3, alpha=True)
+    pixels = np.zeros((12, 16, 4), np.uint8)
+    pixels[:, :8] = 255
+    Image.fromarray(pixels).save(tmp_path / "a" / "inputs" / "scene" / content["frames"][0]["file_path"])
+    assert prepare(tmp_path / "a", capsys) == (0, "")
+    views = PosedImages.load(tmp_path / "a" / "scene_preparation")
+    assert views.mask_meaning == "object"
+    assert views.mask(0)[0].tolist() == [1.0] * 8 + [0.0] * 8
+    assert views.over(0, 0.25)[:, 0, 0].tolist() == [1, 1, 1] and views.over(0, 0.25)[:, 0, 12].tolist() == [0.25] * 3
+    write_capture(tmp_path / "b" / "inputs" / "scene", n=3, mask=True)
+    assert prepare(tmp_path / "b", capsys) == (0, "")
+    assert PosedImages.load(tmp_path / "b" / "scene_preparation").mask_meaning == "ignore"
+    assert prepare(tmp_path / "b", capsys, masks="object") == (0, "")
+    assert PosedImages.load(tmp_path / "b" / "scene_preparation").mask_meaning == "object"
+
+
+def test_one_image(tmp_path, capsys):
+    write_capture(tmp_path / "inputs" / "scene", n=1)
+    code, said = prepare(tmp_path, capsys)
+    assert code == 2 and "1 image; a scene needs 3 or more" in said and len(said.splitlines()) == 1
+
+
+def test_many_images_are_thinned_out_along_the_path(tmp_path, capsys):
+    write_capture(tmp_path / "inputs" / "scene", n=12)
+    assert prepare(tmp_path, capsys, max_images=4) == (0, "")
+    views = PosedImages.load(tmp_path / "scene_preparation")
+    assert [round(views.image(i).mean().item() * 255) for i in range(4)] == [0, 120, 0, 120]  # of 0, 3, 6, 9
+
+
+def test_pictures_are_decoded_one_at_a_time(tmp_path, capsys, monkeypatch):
+    """Five thousand pictures need the memory of one: none is kept when the next is opened."""
+    import gc
+    import weakref
+
+    import stages.scene_preparation as module
+
+    kept, decoded = [], module.decoded
+
+    def watched(path, mode):
+        gc.collect()
+        assert not any(reference() is not None for reference in kept[:-1])
+        pixels = decoded(path, mode)
+        kept.append(weakref.ref(pixels))
+        return pixels
+
+    monkeypatch.setattr(module, "decoded", watched)
+    write_capture(tmp_path / "inputs" / "scene", n=6)
+    assert prepare(tmp_path, capsys) == (0, "")
+    assert len(kept) == 6
+
+
+def test_different_sizes_of_one_shape_are_taken_and_different_shapes_are_not(tmp_path, capsys):
+    folder = tmp_path / "inputs" / "scene"
+    content = write_capture(folder)
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(folder / "images" / "view_1.png")
+    assert prepare(tmp_path, capsys) == (0, "")
+    Image.fromarray(np.zeros((20, 12, 3), np.uint8)).save(folder / "images" / "view_2.png")
+    content["frames"][2] |= {"w": 12, "h": 20, "cx": 6, "cy": 10}
+    rewrite(folder, content)
+    code, said = prepare(tmp_path, capsys)
+    assert code == 2 and "view_2.png: 12x20 pixels, but view_0.png has 16x12: pictures of different shapes" in said
+
+
+def test_a_picture_that_is_cut_off(tmp_path, capsys):
+    folder = tmp_path / "inputs" / "scene"
+    write_capture(folder)
+    noise = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "images" / "view_4.png")
+    whole = (folder / "images" / "view_4.png").read_bytes()
+    (folder / "images" / "view_4.png").write_bytes(whole[: len(whole) // 2])
+    code, said = prepare(tmp_path, capsys)
+    assert code == 2 and "view_4.png: cannot be read to its end" in said
+
+
+def test_some_frames_without_a_mask(tmp_path, capsys):
+    content = write_capture(tmp_path / "inputs" / "scene", mask=True)
+    del content["frames"][1]["mask_path"]
+    rewrite(tmp_path / "inputs" / "scene", content)
+    code, said = prepare(tmp_path, capsys)
+    assert code == 2 and "5 of 6 frames have a mask_path; give all or none" in said
+
+
+def test_a_capture_that_nobody_may_write_to(tmp_path, capsys):
+    """A read-only capture is read; nothing is written into it. (A run copies it; see the engine's test.)"""
+    folder = tmp_path / "inputs" / "scene"
+    write_capture(folder)
+    before = sorted(p.name for p in folder.rglob("*"))
+    for path in (folder, folder / "images"):
+        path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        assert prepare(tmp_path, capsys) == (0, "")
+        assert sorted(p.name for p in folder.rglob("*")) == before
+        assert os.access(tmp_path / "scene_preparation", os.W_OK)
+    finally:
+        for path in (folder, folder / "images"):
+            path.chmod(0o755)
