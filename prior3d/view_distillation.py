@@ -105,15 +105,25 @@ def matted(pictures: list[Tensor], levels: list[float]) -> tuple[Tensor, Tensor]
     return torch.minimum(colours.clamp_min(0), masks[:, None]), masks
 
 
-def check_no_copy(given: Cameras, wanted: Cameras, within: float = 1e-4) -> None:
+def not_copies(given: Cameras, wanted: Cameras) -> Cameras:
+    """Those of the wanted cameras that are none of the given."""
+    return wanted[(~_same(given, wanted).any(dim=1)).nonzero()[:, 0]]
+
+
+def check_no_copy(given: Cameras, wanted: Cameras) -> None:
     """Hold that no wanted camera is one of the given (raises Prior3dError)."""
-    same = (wanted.c2w[:, None] - given.c2w[None].to(wanted.c2w)).abs().amax((-1, -2)) < within
+    same = _same(given, wanted)
     if same.any():
         place, which = same.nonzero()[0].tolist()
         raise Prior3dError(
             f"views prior: wanted camera {place} is that of input {which}, whose picture it would only copy; "
             "leave that input out, or ask for another camera"
         )
+
+
+def _same(given: Cameras, wanted: Cameras, within: float = 1e-4) -> Tensor:
+    """[wanted, given] whether two cameras stand and look alike."""
+    return (wanted.c2w[:, None] - given.c2w[None].to(wanted.c2w)).abs().amax((-1, -2)) < within
 
 
 def noise_timestep(level: float, n_timesteps: int) -> int:

@@ -52,14 +52,13 @@ def run(job: Job, params: Params) -> None:
 
     from prior3d.images import contact_sheet, write_png
     from prior3d.priors.views_loading import load_views
-    from prior3d.view_distillation import SeenViews, check_no_copy, seen_from, trust
+    from prior3d.view_distillation import SeenViews, not_copies, seen_from, trust
 
     prior = load_views(job.prior(), job.device)
     views = InputViews.load(job.inputs["views"], job.device)
     given, total = views.given(prior.image_size), params.n_views + params.left_out
     level = background_level(given)
-    ring = camera_ring(params, given.cameras, prior.image_size).to(job.device)
-    check_no_copy(given.cameras, ring)
+    ring = not_copies(given.cameras, camera_ring(params, given.cameras, prior.image_size).to(job.device))
     pieces = []
     for first in range(0, ring.views, AT_ONCE):
         pieces.append(seen_from(prior, given, ring[slice(first, first + AT_ONCE)], level))
@@ -67,7 +66,8 @@ def run(job: Job, params: Params) -> None:
         if job.stopping:
             return
     masks = None if given.masks is None else torch.cat([piece.masks for piece in pieces if piece.masks is not None])
-    seen = SeenViews(*(torch.cat([getattr(piece, n) for piece in pieces]) for n in ("features", "colours")), masks)
+    features, colours = (torch.cat([getattr(piece, name) for piece in pieces]) for name in ("features", "colours"))
+    seen = SeenViews(features, colours, masks)
     shown, fitted = left_out_scores(job, prior, views, params)
     if job.stopping:
         return
@@ -119,6 +119,8 @@ def left_out_score(
     job: Job, prior: "ViewsPrior", views: InputViews, params: Params, turn: int, view: int, others: list[int]
 ) -> tuple[float, float] | None:
     """Both PSNRs of one view; None when the job was asked to stop."""
+    import torch
+
     from prior3d.seeds import Seeds
     from prior3d.sparse_fit import plain_fit
     from prior3d.view_distillation import seen_from
@@ -130,7 +132,7 @@ def left_out_score(
         views.colours[others],
         None if views.masks is None else views.masks[others],
         weights,
-        views.cameras[others],
+        views.cameras[torch.tensor(others)],
         params.settings(),
         Seeds(params.seed + turn),
         fit=lambda made: carry_out(job, made, params, params.fit_steps, f"left_out_{turn}.safetensors"),
