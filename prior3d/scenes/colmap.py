@@ -78,4 +78,5 @@ def lens_of(model: str, params: list[float], size: tuple[int, int], where: str) 
     focal, point = params[:n_focal], params[n_focal : n_focal + 2]
     further = dict(zip(names, params[n_focal + 2 :], strict=True))
     radial = (further.get("k1", 0.0), further.get("k2", 0.0), 0.0)
-    return Lens(*size, focal[0], focal[-1], *point, radial, (further.get("p1", 0.0), further.get("p2", 0.0)))
+    tangential = (further.get("p1", 0.0), further.get("p2", 0.0))
+    return Lens(size[0], size[1], focal[0], focal[-1], point[0], point[1], radial, tangential)
