@@ -152,11 +152,12 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first held-out object")
     parser.add_argument("--inputs", type=int, nargs="+", default=[2, 3, 6])
-    parser.add_argument("--prior", type=Path, default=embedded_prior("toy-views"))
+    parser.add_argument("--prior", type=Path, help="default: the embedded one")
     parser.add_argument("--set", type=json.loads, default={}, help='JSON, e.g. {"view_distillation": {"steps": 100}}')
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
+    args.prior = args.prior or embedded_prior("toy-views")
     torch.set_flush_denormal(True)
     prior, rows, sheet = load_views(args.prior, torch.device("cpu")), [], []
     for index in range(args.first, args.first + args.objects):

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 import torch.nn.functional as functional
@@ -48,6 +48,9 @@ class Params(BaseModel, extra="forbid"):
     channels: tuple[int, int, int] = (32, 48, 80)
     width: int = Field(48, ge=8, multiple_of=8, description="of the epipolar transformer's tokens")
     depth_samples: int = Field(12, ge=2)
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the epipolar transformer's layers; its geometry and all weights stay in float32"
+    )
     regression_weight: float = Field(5.0, ge=0, description="of the Huber loss of the transformer's own picture")
     drop_condition: float = Field(0.1, ge=0, le=1)
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy-views, not with noise")
@@ -182,7 +185,9 @@ def both_losses(
     device, queries = params.device, drawn.queries.flatten()
     contexts = drawn.context_images(world).to(device)
     cameras, wanted = (_cameras(world, index, device) for index in (drawn.contexts, drawn.queries))
-    features, pictures = models["epipolar"](contexts, cameras, wanted)
+    lower = params.precision == "bfloat16"
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=lower):
+        features, pictures = (part.float() for part in models["epipolar"](contexts, cameras, wanted))
     truth = world.images(queries, drawn.query_background).to(device)
     with torch.no_grad():
         regressed = latents.vae.encode(pictures.detach() * 2 - 1).latent_dist.mean
