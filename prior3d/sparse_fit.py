@@ -41,7 +41,7 @@ class FitSettings:
     entropy_weight: float = 0.02
     distortion_weight: float = 0.5
     sparsity_weight: float = 0.001
-    smoothness_weight: float = 1.0
+    smoothness_weight: float = 3.0
     ramp: tuple[float, float] = (0.3, 1.0)
 
 

@@ -32,7 +32,7 @@ class FitParams(StageParams):
         0.5, ge=0, description="weight of the distortion, which gathers a ray's weight in one place"
     )
     sparsity_weight: float = Field(1e-3, ge=0, description="weight of the mean opacity")
-    smoothness_weight: float = Field(1.0, ge=0, description="weight of the field's total variation (surface, colours)")
+    smoothness_weight: float = Field(3.0, ge=0, description="weight of the field's total variation (surface, colours)")
     ramp: Range = Field(
         (0.3, 1.0),
         description="when the three before that begin to rise and are at full weight",
