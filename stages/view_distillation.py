@@ -37,7 +37,7 @@ AGAINST_FULL = "raise view_distillation.mask_weight, or give pictures with masks
 class Params(FitParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
-    steps: int = Field(240, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
+    steps: int = Field(160, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
     prior_weight: float = Field(
         0.03, ge=0, description="weight of the prior's views where it is trusted fully; input views have 1; 0: none"
     )

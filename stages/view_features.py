@@ -33,7 +33,7 @@ class Params(FitParams):
     elevation_deg: Range = Field((-10, 60), description="range of their elevation", json_schema_extra=DEGREES)
     left_out: int = Field(4, ge=0, le=10, description="inputs left out to measure trust; 0: trust it unmeasured")
     fit_steps: int = Field(
-        120, ge=1, le=100_000, description="steps of the fits that it is compared with",
+        100, ge=1, le=100_000, description="steps of the fits that it is compared with",
         json_schema_extra={"unit": "steps"},
     )  # fmt: skip
 
