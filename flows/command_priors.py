@@ -17,7 +17,7 @@ from flows.engine.project import Project, find_project
 from flows.request import Parser, check_text
 from prior3d.errors import Prior3dError
 from prior3d.priors.roles import role_of
-from stages.locations import embedded_folders
+from stages.locations import PACKAGE_PARENT, embedded_folders, embedded_names
 
 ACTIONS = ("ls", "check", "train", "sample")
 LONGEST_TEXT = 1000
@@ -89,9 +89,16 @@ def check(words: list[str]) -> int:
 def train(words: list[str]) -> int:
     """`prior3d priors train NAME`: the stages of the pipeline that make it, and what those need."""
     parser = Parser(prog="prior3d priors train", description="Run the pipeline's stages that make a prior.")
-    parser.add_argument("name", metavar="NAME")
-    name = parser.parse_args(words).name
-    project = find_project(Path.cwd())
+    parser.add_argument("name", metavar="NAME", help="a prior of the pipeline, or views with --data")
+    parser.add_argument("--data", type=Path, help="views: a category of your own, in CO3Dv2's layout")
+    parser.add_argument("--out", metavar="NAME", help="views: name of the prior (default: views- and the folder's)")
+    parser.add_argument("--steps", type=int, help="views: steps of training (default: 20,000)")
+    args = parser.parse_args(words)
+    name, project = args.name, find_project(Path.cwd())
+    if args.data is not None:
+        return train_views(project, args)
+    if args.out is not None or args.steps is not None:
+        raise Prior3dError(f"--out and --steps go with --data; those of {name} stand in params.yaml")
     stages = making(project, name)
     line = [sys.executable, "-m", "dvc", "repro", *stages]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -99,6 +106,29 @@ def train(words: list[str]) -> int:
     if code:
         raise Prior3dError(f"training of {name} ended with {code}; to go on where it was: prior3d priors train {name}")
     return 0
+
+
+def train_views(project: Project, args: argparse.Namespace) -> int:
+    """`prior3d priors train views --data FOLDER`: a views prior of a person's own category."""
+    if args.name != "views":
+        raise Prior3dError(
+            f"prior3d priors train {args.name} --data: only a views prior is trained on data of your own"
+        )
+    data = args.data.expanduser().resolve()
+    if not (data / "frame_annotations.jgz").is_file():
+        raise Prior3dError(f"--data {args.data}: it has no frame_annotations.jgz; give a category in CO3Dv2's layout")
+    if args.steps is not None and args.steps < 1:
+        raise Prior3dError(f"--steps {args.steps}: use at least 1")
+    name = args.out or f"views-{data.name}"
+    if "/" in name or name in embedded_names():
+        raise Prior3dError(f"--out {name}: choose a plain name that no prior which travels with the project has")
+    out = f"data/priors/{name}"
+    line = [sys.executable, "-m", "stages.training.views", "--data", str(data), "--out", out]
+    line += [] if args.steps is None else ["--steps", str(args.steps)]
+    path = os.pathsep.join([str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")])
+    if code := subprocess.run(line, cwd=project.root, env={**os.environ, "PYTHONPATH": path}).returncode:
+        raise Prior3dError(f"training ended with {code}; the same command goes on at its last checkpoint")
+    return _print(f"{out} is trained; next: prior3d run sparsefusion --images FOLDER --prior {name}")
 
 
 def making(project: Project, name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 
-from flows import instruct_nerf2nerf, latent_nerf, latent_paint, scene, sketch_shape
+from flows import instruct_nerf2nerf, latent_nerf, latent_paint, scene, sketch_shape, sparsefusion
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
 
@@ -12,6 +12,7 @@ METHODS: dict[str, Method] = {
         latent_nerf.METHOD,
         sketch_shape.METHOD,
         latent_paint.METHOD,
+        sparsefusion.METHOD,
         scene.METHOD,
         instruct_nerf2nerf.METHOD,
     )

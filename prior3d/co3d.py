@@ -48,9 +48,9 @@ def read_co3d(folder: Path, size: int) -> list[ObjectSequence]:
     Raises:
         Prior3dError: annotations or pictures are missing or unreadable, or no sequence is usable.
     """
-    known = {entry["sequence_name"] for entry in _annotations(folder / "sequence_annotations.jgz")}
+    known = {entry["sequence_name"] for entry in annotations(folder / "sequence_annotations.jgz")}
     grouped: dict[str, list[dict[str, Any]]] = {}
-    for frame in _annotations(folder / "frame_annotations.jgz"):
+    for frame in annotations(folder / "frame_annotations.jgz"):
         if frame["sequence_name"] in known:
             grouped.setdefault(frame["sequence_name"], []).append(frame)
     sequences = []
@@ -80,9 +80,7 @@ def _cut_out(folder: Path, frame: dict[str, Any], size: int) -> _View | None:
     try:
         image, mask = (_picture(folder, frame[kind]["path"]) for kind in ("image", "mask"))
         view = frame["viewpoint"]
-        focal, centre = _pixels(view, image.shape[0], image.shape[1])
-        rotation = torch.tensor(view["R"], dtype=torch.float64)
-        translation = torch.tensor(view["T"], dtype=torch.float64)
+        axes, place, focal, centre = frame_pose(view, image.shape[0], image.shape[1])
     except (KeyError, TypeError, ValueError) as error:
         raise Prior3dError(
             f"{folder}/frame_annotations.jgz: a frame of {frame.get('sequence_name')} lacks or garbles {error}; "
@@ -96,7 +94,6 @@ def _cut_out(folder: Path, frame: dict[str, Any], size: int) -> _View | None:
         return None
     low = torch.tensor([columns.min(), rows.min()], dtype=torch.float64)
     high = torch.tensor([columns.max() + 1, rows.max() + 1], dtype=torch.float64)
-    axes = rotation * torch.tensor([-1.0, 1.0, -1.0], dtype=torch.float64)  # columns: OpenGL's x, y, z in the world
     middle = ((low + high) / 2 - centre) / focal
     back = functional.normalize(axes @ torch.tensor([-middle[0], middle[1], 1.0], dtype=torch.float64), dim=0)
     right = functional.normalize(torch.linalg.cross(axes[:, 1], back), dim=0)
@@ -106,7 +103,7 @@ def _cut_out(folder: Path, frame: dict[str, Any], size: int) -> _View | None:
     fov_deg = float(torch.rad2deg(2 * torch.atan(torch.tensor(MARGIN * side / 2))))
     rgba = torch.from_numpy(np.concatenate([image * mask[..., None], mask[..., None]], axis=-1))
     c2w = torch.eye(4, dtype=torch.float64)
-    c2w[:3, :3], c2w[:3, 3] = turned, -rotation @ translation
+    c2w[:3, :3], c2w[:3, 3] = turned, place
     looked_up = _warped(rgba, focal, centre, axes.T @ turned, fov_deg, size)
     return _View(looked_up, c2w, fov_deg, float((high - low).div(focal).norm() / 2 / away))
 
@@ -141,6 +138,23 @@ def _normalised(name: str, views: list[_View], size: int) -> ObjectSequence:
     return ObjectSequence(name, rgba, Cameras(c2w.float(), fov_deg, size, size))
 
 
+def frame_pose(view: dict[str, Any], height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A frame's viewpoint in our convention.
+
+    Args:
+        view: the annotation's `viewpoint`.
+        height: of the picture.
+        width: of the picture.
+
+    Returns:
+        [3, 3] OpenGL's x, y, z in the sequence's world as columns; [3] the camera's place there; focal lengths and
+        principal point (x, y), in pixels from the top left corner. float64.
+    """
+    rotation, translation = (torch.tensor(view[key], dtype=torch.float64) for key in ("R", "T"))
+    axes = rotation * torch.tensor([-1.0, 1.0, -1.0], dtype=torch.float64)
+    return axes, -rotation @ translation, *_pixels(view, height, width)
+
+
 def _pixels(view: dict[str, Any], height: int, width: int) -> tuple[Tensor, Tensor]:
     """Focal lengths and principal point (x, y), in pixels from the top left corner."""
     kind = view.get("intrinsics_format", "ndc_norm_image_bounds")
@@ -155,16 +169,26 @@ def _pixels(view: dict[str, Any], height: int, width: int) -> tuple[Tensor, Tens
 
 
 def _picture(folder: Path, path: str) -> np.ndarray:
-    """[height, width, 3] in 0..1; the path starts at the folder or, as in CO3Dv2, at the folder above."""
+    """[height, width, 3] in 0..1."""
     from prior3d.images import from_bytes
 
-    for root in (folder, folder.parent):
-        if (root / path).is_file():
-            return from_bytes((root / path).read_bytes())
+    return from_bytes(file_of(folder, path).read_bytes())
+
+
+def file_of(folder: Path, path: str) -> Path:
+    """Where a file lies: its path starts at the folder or, as in CO3Dv2, at the folder above, whatever its name is.
+
+    Raises:
+        Prior3dError: it is at neither place.
+    """
+    inside = Path(*Path(path).parts[1:])  # a category that was copied has another folder above, and maybe another name
+    for file in (folder / path, folder / inside, folder.parent / path):
+        if file.is_file():
+            return file
     raise Prior3dError(f"{folder}: {path} is named in frame_annotations.jgz but missing; restore it")
 
 
-def _annotations(file: Path) -> list[dict[str, Any]]:
+def annotations(file: Path) -> list[dict[str, Any]]:
     """A gzipped JSON list of objects."""
     try:
         content = json.loads(gzip.decompress(file.read_bytes()))

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from stages import artifacts, mesh_artifacts
 from stages.entry import Job, StageParams, main
+from stages.held_out import measure_held_out
+from stages.posed_images import PosedImages
 from stages.texture_baking import rgb_field
 
 if TYPE_CHECKING:
@@ -50,8 +52,9 @@ INPUTS = {
     "field": artifacts.Field,
     "prompt": artifacts.Prompt,
     "shape": mesh_artifacts.ShapeGuide,
+    "views": PosedImages,
 }
-OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape"})
+OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape", "views"})
 OUTPUT = artifacts.Renders
 
 
@@ -72,6 +75,8 @@ def run(job: Job, params: Params) -> None:
         sheets(job, drawn)
     if "shape" in job.inputs:
         measure_against_shape(job, mesh)
+    if "views" in job.inputs:
+        measure_held_out(job, rgb_field(job) if "field" in job.inputs else None, mesh, params.n_samples)
     (job.out / "rig.json").write_text(rig(cameras))
     write_video(job, params, mesh, total)
     measure(job, mesh)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.engine.project import Project
 from prior3d.errors import Prior3dError
-from prior3d.priors.roles import check_channels
+from prior3d.priors.roles import check_channels, check_views
 from stages.job import write_whole
 from stages.locations import embedded_names, embedded_prior
 
@@ -57,7 +57,9 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
         Prior3dError: not there, not whole, not pinned, or of another role.
     """
     choice = _found(text, project)
-    if role is not None:
+    if role == "views":
+        check_views(choice.folder)
+    elif role is not None:
         check_channels(choice.folder, role)
     return choice
 

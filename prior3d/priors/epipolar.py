@@ -111,7 +111,8 @@ class EpipolarTransformer(nn.Module):
             present = torch.ones(n_scenes, n_contexts, dtype=torch.bool, device=images.device)
         self._check(images, cameras, query, present)
         maps = self.encoder(images.flatten(0, 1))
-        origins, directions = (part.reshape(-1, 3) for part in rays(query.resized(config.rays, config.rays)))
+        with torch.autocast(images.device.type, enabled=False):
+            origins, directions = (part.reshape(-1, 3) for part in rays(query.resized(config.rays, config.rays)))
         near, far = near_far(origins, directions, config.radius, config.radius)
         closest = -(origins * directions).sum(-1).clamp_max(0)
         near, far, hit = torch.where(far > near, near, closest), torch.where(far > near, far, closest), far > near
@@ -159,7 +160,8 @@ class EpipolarTransformer(nn.Module):
         tokens = functional.gelu(self.sample_input(tokens)).flatten(0, 1)
         tokens = _through(self.over_views, tokens, per_sample)  # [rays * samples, views, width]
 
-        own = waves(bundle.lines(self.config.radius), LINE_OCTAVES)  # [rays, line]
+        with torch.autocast(images.device.type, enabled=False):
+            own = waves(bundle.lines(self.config.radius), LINE_OCTAVES)  # [rays, line]
         along = _pool(tokens, self.sample_score, per_sample).view(n_rays, n_samples, -1)
         along = torch.cat([along, own[:, None].expand(-1, n_samples, -1), depth], dim=-1)
         along = _through(self.over_depth, functional.gelu(self.depth_input(along)), None)

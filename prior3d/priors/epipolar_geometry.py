@@ -68,6 +68,11 @@ def look_up(bundle: RayBundle, cameras: Cameras, n_views: int, radius: float) ->
         n_views: pictures of each scene.
         radius: of the ball.
     """
+    with torch.autocast(bundle.origins.device.type, enabled=False):  # half of a pixel is lost in lower precision
+        return _look_up(bundle, cameras, n_views, radius)
+
+
+def _look_up(bundle: RayBundle, cameras: Cameras, n_views: int, radius: float) -> LookUp:
     points = bundle.points()
     n_rays, n_samples = points.shape[:2]
     picture = bundle.scene[:, None] * n_views + torch.arange(n_views, device=points.device)  # [rays, views]

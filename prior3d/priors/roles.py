@@ -38,6 +38,13 @@ def is_views(folder: Path) -> bool:
     return read_json(folder / "model_index.json").get("_class_name") == VIEWS_CLASS
 
 
+def check_views(folder: Path) -> None:
+    """Hold that a folder is a views prior (raises Prior3dError); its parts are looked over where it is loaded."""
+    if not is_views(folder):
+        kind = read_json(folder / "model_index.json").get("_class_name")
+        raise Prior3dError(f"prior {folder}: it is a {kind}, but views is needed; give a views prior, e.g. toy-views")
+
+
 def check_channels(folder: Path, role: str) -> None:
     """Hold the UNet's input against the role, and its cross-attention against the text encoder.
 

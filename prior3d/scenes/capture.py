@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prior3d.errors import Prior3dError
 
-Layout = Literal["transforms", "blender", "colmap"]
+Layout = Literal["transforms", "blender", "colmap", "co3d"]
 ORTHONORMAL_WITHIN = 1e-2  # of each entry of R^T R; what text files and solvers leave
 
 

@@ -6,12 +6,13 @@ diffusion model starts from nothing and is small: its condition is aligned with 
 little to find out. The condition is dropped whole now and then, so that guidance works.
 """
 
+import argparse
 import copy
 import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 import torch.nn.functional as functional
@@ -23,6 +24,7 @@ from prior3d.images import write_png
 from prior3d.priors.epipolar import EpipolarConfig, EpipolarTransformer
 from prior3d.priors.views import ViewsPrior
 from prior3d.priors.views_loading import save_epipolar
+from stages.locations import embedded_prior
 from stages.training.common import Trainer, load_weights, read_params, report
 from stages.training.posed import Draw, PosedWorld, co3d_views, draw_scenes, toy_views
 from stages.training.text_to_image import TRAIN_TIMESTEPS, Latents, samples_seen
@@ -46,6 +48,9 @@ class Params(BaseModel, extra="forbid"):
     channels: tuple[int, int, int] = (32, 48, 80)
     width: int = Field(48, ge=8, multiple_of=8, description="of the epipolar transformer's tokens")
     depth_samples: int = Field(12, ge=2)
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the epipolar transformer's layers; its geometry and all weights stay in float32"
+    )
     regression_weight: float = Field(5.0, ge=0, description="of the Huber loss of the transformer's own picture")
     drop_condition: float = Field(0.1, ge=0, le=1)
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy-views, not with noise")
@@ -67,18 +72,25 @@ class Params(BaseModel, extra="forbid"):
 
 
 def main() -> None:
-    """Train with the parameters of `params.yaml`."""
-    train(read_params("views", Params))
+    """Train with the parameters of `params.yaml`, or on data of one's own with those of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("data", "out", "steps", "threads", "device"):
+        parser.add_argument(f"--{name}", help=Params.model_fields[name].description)
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    if not given:
+        train(read_params("views", Params))
+    else:
+        train(Params(**given), embedded_prior("toy") / "vae")
 
 
-def train(params: Params) -> None:
+def train(params: Params, vae_folder: Path = VAE) -> None:
     """Train with these parameters in the current folder's `data`, and save."""
     from diffusers import AutoencoderKL
 
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)  # only the initial weights use the global generator
     torch.set_flush_denormal(True)
-    vae = AutoencoderKL.from_pretrained(VAE, torch_dtype=torch.float32).to(params.device).eval()
+    vae = AutoencoderKL.from_pretrained(vae_folder, torch_dtype=torch.float32).to(params.device).eval()
     size: int = vae.config.sample_size
     world = toy_views(Path("data/views"), "train") if params.data is None else co3d_views(Path(params.data), size)
     unet, epipolar, scheduler = build(params, size)
@@ -108,7 +120,7 @@ def train(params: Params) -> None:
             report(step=step, total=params.steps, loss=round(sum(means), 4), text=text)
         if (step + 1) % params.preview_steps == 0:
             preview(trainer, vae, scheduler, world, params.work)
-    save(trainer, scheduler, params, most)
+    save(trainer, scheduler, params, most, vae_folder)
 
 
 def preview(trainer: Trainer, vae: Any, scheduler: Any, world: PosedWorld, folder: Path) -> None:
@@ -173,7 +185,9 @@ def both_losses(
     device, queries = params.device, drawn.queries.flatten()
     contexts = drawn.context_images(world).to(device)
     cameras, wanted = (_cameras(world, index, device) for index in (drawn.contexts, drawn.queries))
-    features, pictures = models["epipolar"](contexts, cameras, wanted)
+    lower = params.precision == "bfloat16"
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=lower):
+        features, pictures = (part.float() for part in models["epipolar"](contexts, cameras, wanted))
     truth = world.images(queries, drawn.query_background).to(device)
     with torch.no_grad():
         regressed = latents.vae.encode(pictures.detach() * 2 - 1).latent_dist.mean
@@ -218,13 +232,13 @@ def _cameras(world: PosedWorld, index: Tensor, device: str) -> Cameras:
     return world.cameras[index.flatten()].to(device)
 
 
-def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int) -> None:
+def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int, vae_folder: Path = VAE) -> None:
     """Write the averaged weights as a diffusers-like folder in half precision, with the autoencoder they belong to."""
     out = Path(params.out)
     copy.deepcopy(trainer.averaged("unet")).half().save_pretrained(out / "unet")
     save_epipolar(trainer.averaged("epipolar"), out / "epipolar")
     scheduler.save_pretrained(out / "scheduler")
-    shutil.copytree(VAE, out / "vae", dirs_exist_ok=True)
+    shutil.copytree(vae_folder, out / "vae", dirs_exist_ok=True)
     index = {
         "_class_name": "ViewsPrior",
         "epipolar": ["prior3d.priors.epipolar", "EpipolarTransformer"],

@@ -144,3 +144,45 @@ def test_a_views_prior_is_listed_checked_and_samples_nothing_from_words(project,
     assert code == 0 and "files whole, weights complete and finite" in out and "scores do not apply" in out
     code, _, err = said(capsys, "sample", "looker", "--prompt", "a red ball")
     assert code == 2 and "draws views of posed pictures only" in err
+
+
+def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, monkeypatch):
+    from tests.tiny_co3d import write_category
+
+    data = str(write_category(project.root / "balls"))
+    (project.root / "dvc.yaml").write_text("stages:\n  one: {outs: [data/priors/toy/unet]}\n")
+    for words, message in (
+        (("toy", "--data", data), "only a views prior is trained on data of your own"),
+        (("views", "--data", str(project.root)), "it has no frame_annotations.jgz"),
+        (("views", "--data", data, "--steps", "0"), "use at least 1"),
+        (("views", "--data", data, "--out", "toy-views"), "choose a plain name"),
+        (("toy", "--steps", "5"), "--out and --steps go with --data"),
+    ):
+        code, _, err = said(capsys, "train", *words)
+        assert code == 2 and message in err
+    called = []
+
+    class Done:
+        returncode = 0
+
+    monkeypatch.setattr(command_priors.subprocess, "run", lambda line, **_: called.append(line) or Done)
+    code, out, _ = said(capsys, "train", "views", "--data", data, "--steps", "7")
+    assert code == 0 and "--prior views-balls" in out
+    assert called[0][1:] == ["-m", "stages.training.views", "--data", data, "--out", "data/priors/views-balls",
+                             "--steps", "7"]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_views_prior_is_trained_on_ones_own_category_and_loads(project, capsys):
+    import torch
+
+    from prior3d.priors.views_loading import load_views
+    from tests.tiny_co3d import write_category
+
+    data = str(write_category(project.root / "balls"))
+    assert said(capsys, "train", "views", "--data", data, "--steps", "2", "--out", "balls")[0] == 0
+    prior = load_views(project.root / "data/priors/balls", torch.device("cpu"))
+    assert prior.image_size == 64
+    facts = json.loads((project.root / "data/priors/balls/training.json").read_text())
+    assert facts["steps"] == 2 and facts["params"]["data"] == data
+    assert choose_prior("balls", project, "views").name == "balls"

@@ -1,0 +1,181 @@
+"""Is one field better than what it is made from? `python benchmarks/sparse_views.py [--objects N] [--inputs 2 3 6]`.
+
+Held-out toy objects, of each 1 to 10 input views and 32 others. Compared on those at 64x64 pixels, on the object's
+background (white, grey or black): `sparsefusion`'s field; `plain`, the same field fitted to the inputs alone; `mesh`,
+its textured mesh; `regression`, the prior's feature transformer; `samples`, one draw of its diffusion model for each
+view; `nearest`, the input of the closest direction. PSNR and SSIM are means over objects of means over views.
+Consistency is how much the colour of a point of the true surface varies between the pictures that should show it
+(`photo_inconsistency`): the truth's own is not 0, as a lamp sits on the camera. `--out FILE` writes all numbers,
+`--sheet FILE` a picture of the first objects: a row each for truth and what was compared.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from prior3d.cameras import Cameras, orbit_cameras, to_nerfstudio
+from prior3d.images import contact_sheet, write_png
+from prior3d.meshes.consistency import photo_inconsistency
+from prior3d.meshes.mesh import Mesh
+from prior3d.meshes.raster import render_mesh
+from prior3d.metrics import psnr_db, ssim
+from prior3d.priors.views import ViewsPrior
+from prior3d.priors.views_loading import load_views
+from prior3d.sparse_fit import rendered
+from prior3d.toyworld.objects import sample_object
+from prior3d.toyworld.palette import BACKGROUNDS
+from prior3d.toyworld.renders import ToyRenders, render, toy_orbit
+from stages import artifacts
+from stages.entry import execute
+from stages.locations import embedded_prior
+
+WORLD_SEED, SIZE, N_WANTED = 0, 64, 32
+ELEVATIONS_DEG = (-10.0, 60.0)
+STAGES = ("view_features", "view_distillation", "mesh_extraction", "texture_baking")
+METHODS = ("sparsefusion", "plain", "mesh", "regression", "samples", "nearest", "truth")
+
+
+def cameras_of(index: int, n: int) -> Cameras:
+    """Random toy cameras of one object; the first are the inputs."""
+    generator = torch.Generator().manual_seed(1000 + index)
+    azimuth_deg = 360 * torch.rand(n, generator=generator)
+    low, high = ELEVATIONS_DEG
+    return orbit_cameras(toy_orbit(azimuth_deg, low + (high - low) * torch.rand(n, generator=generator)), SIZE, SIZE)
+
+
+def write_folder(folder: Path, drawn: ToyRenders, cameras: Cameras, n: int) -> None:
+    """The first n renders as a person would give them: RGBA and a transforms.json."""
+    (folder / "images").mkdir(parents=True)
+    names = [f"images/{view}.png" for view in range(n)]
+    for view, name in enumerate(names):
+        mask = drawn.mask[view][..., None]
+        straight = np.where(mask > 0, drawn.rgb[view] / np.maximum(mask, 1e-6), 0)
+        write_png(folder / name, np.concatenate([straight, mask], -1))
+    (folder / "transforms.json").write_text(json.dumps(to_nerfstudio(cameras[slice(0, n)], names)))
+
+
+def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -> None:
+    """view_preparation to texture_baking in a folder, and `plain`, the same fit without the prior."""
+    names = ("view_preparation", *STAGES, "plain")
+    params = {name: sets.get(name, {}) for name in names}
+    params["plain"] = sets.get("view_distillation", {}) | {"prior_weight": 0.0}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "prior.json").write_text(json.dumps({"name": "views", "digest": "-"}))
+    (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"views": str(prior)}}))
+    views = ["--views", "view_preparation", "--prior", "prior.json"]
+    words = {
+        "view_preparation": ["--images", str(images)],
+        "view_features": views,
+        "view_distillation": [*views, "--features", "view_features"],
+        "mesh_extraction": ["--field", "view_distillation"],
+        "texture_baking": ["--mesh", "mesh_extraction", "--field", "view_distillation"],
+        "plain": [*views, "--features", "view_features", "--name", "plain"],
+    }
+    for name, argv in words.items():
+        module = "stages.view_distillation" if name == "plain" else f"stages.{name}"
+        if execute(module, argv, folder):
+            sys.exit(f"{name} failed")
+
+
+def compared(
+    folder: Path, prior: ViewsPrior, truth: ToyRenders, cameras: Cameras, n: int, level: float, seed: int
+) -> dict[str, np.ndarray]:
+    """What each method shows from the wanted cameras: [32, 64, 64, 3]."""
+    inputs, wanted = cameras[slice(0, n)], cameras[slice(n, None)]
+    pictures = torch.from_numpy(truth.over((level,) * 3)).movedim(-1, 1).float()
+    features, regression = prior.features_and_regression(pictures[:n], inputs, wanted)
+    drawn = prior.draw(features, generator=torch.Generator().manual_seed(seed))
+    closest = (wanted.c2w[:, :3, 2] @ inputs.c2w[:, :3, 2].T).argmax(dim=1)
+    shown = {"regression": regression, "samples": drawn, "nearest": pictures[:n][closest], "truth": pictures[n:]}
+    for name, stage in (("sparsefusion", "view_distillation"), ("plain", "plain")):
+        shown[name] = rendered(artifacts.Field.load(folder / stage), placed(folder, wanted), 64, level)[0]
+    found = {name: images.movedim(1, -1).numpy() for name, images in shown.items()}
+    mesh = artifacts.TexturedMesh.load(folder / "texture_baking")
+    found["mesh"] = render_mesh(mesh, placed(folder, wanted), background=level).rgb
+    return {name: found[name] for name in METHODS}
+
+
+def placed(folder: Path, cameras: Cameras) -> Cameras:
+    """Cameras where view_preparation put the capture."""
+    about = json.loads((folder / "view_preparation/transforms.json").read_text())["prior3d"]["placement"]
+    rotation, c2w = torch.tensor(about["rotation"]), cameras.c2w.clone()
+    c2w[:, :3, :3] = rotation @ c2w[:, :3, :3]
+    c2w[:, :3, 3] = (c2w[:, :3, 3] - torch.tensor(about["centre"])) @ rotation.T * about["scale"]
+    return Cameras(c2w, cameras.fov_deg, cameras.height, cameras.width)
+
+
+def score(args: argparse.Namespace, prior: ViewsPrior, index: int, n: int) -> tuple[dict, dict[str, np.ndarray]]:
+    """All figures of one object with n inputs, and the pictures."""
+    toy = sample_object(WORLD_SEED, index, "held-out")
+    cameras = cameras_of(index, max(args.inputs) + N_WANTED)
+    cameras = cameras[torch.cat([torch.arange(n), torch.arange(max(args.inputs), cameras.views)])]
+    truth, level = render(toy, cameras), list(BACKGROUNDS.values())[index % len(BACKGROUNDS)][0]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_folder(folder / "images", truth, cameras, n)
+        started = time.monotonic()
+        run_stages(folder, args.prior, folder / "images", args.set)
+        seconds = time.monotonic() - started
+        shown = compared(folder, prior, truth, cameras, n, level, index)
+        trust = json.loads((folder / "view_features/features.json").read_text())["trust"]
+    figures: dict = {"object": index, "caption": toy.caption, "inputs": n, "trust": trust, "seconds": seconds}
+    surface, wanted = Mesh(toy.vertices, toy.faces), cameras[slice(n, None)]
+    for method, pictures in shown.items():
+        pairs = list(zip(pictures, shown["truth"], strict=True))
+        figures[f"{method}_psnr_db"] = float(np.mean([psnr_db(a, b) for a, b in pairs]))
+        figures[f"{method}_ssim"] = float(np.mean([ssim(a, b) for a, b in pairs]))
+        figures[f"{method}_inconsistency"] = photo_inconsistency(surface, wanted, pictures)[0]
+    return figures, shown
+
+
+def table(rows: list[dict], n: int) -> str:
+    """Means over objects with n inputs."""
+    mine = [row for row in rows if row["inputs"] == n]
+    lines = [f"{n} inputs, {len(mine)} objects, mean trust {np.mean([row['trust'] for row in mine]):.2f}"]
+    lines.append(f"  {'':14}{'PSNR dB':>9}{'SSIM':>8}{'inconsistency':>15}")
+    for method in METHODS:
+        values = [np.mean([row[f"{method}_{what}"] for row in mine]) for what in ("psnr_db", "ssim", "inconsistency")]
+        lines.append(f"  {method:14}{values[0]:9.2f}{values[1]:8.3f}{values[2]:15.4f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="number of the first held-out object")
+    parser.add_argument("--inputs", type=int, nargs="+", default=[2, 3, 6])
+    parser.add_argument("--prior", type=Path, help="default: the embedded one")
+    parser.add_argument("--set", type=json.loads, default={}, help='JSON, e.g. {"view_distillation": {"steps": 100}}')
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--sheet", type=Path)
+    args = parser.parse_args()
+    args.prior = args.prior or embedded_prior("toy-views")
+    torch.set_flush_denormal(True)
+    prior, rows, sheet = load_views(args.prior, torch.device("cpu")), [], []
+    for index in range(args.first, args.first + args.objects):
+        for n in args.inputs:
+            figures, shown = score(args, prior, index, n)
+            rows.append(figures)
+            scores = ", ".join(f"{method} {figures[f'{method}_psnr_db']:.2f}" for method in METHODS[:-1])
+            print(f"{figures['caption']}, {n} inputs, trust {figures['trust']:.2f}: {scores}", flush=True)
+            if index < args.first + 4 and n == args.inputs[-1]:
+                order = ("truth", *METHODS[:-1])
+                sheet += [list(shown[method][:: N_WANTED // 8]) for method in order]
+            if args.out:
+                args.out.write_text(json.dumps(rows, indent=1) + "\n")
+    if args.sheet:
+        write_png(args.sheet, contact_sheet(sheet))
+    for n in args.inputs:
+        print(table(rows, n))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""SparseFusion: a textured 3D object from one to ten posed pictures.
+
+    images --> [ view_preparation ]  square cut-outs about the object, cameras and scale normalised; the rest held out
+                     |
+    prior  --> [ view_features ]  what the prior's feature transformer says of a ring of cameras; how far to trust it
+                     |
+               [ view_sampling ]  novel views drawn one by one from the diffusion model, for looking at
+                     |
+               [ view_distillation ]  one field that shows the inputs, and between them what the prior holds likely
+                     |
+               [ mesh_extraction ]  the field's surface as triangles
+                     |
+               [ texture_baking ]  the field's colours in the mesh's texture atlas
+                     |
+               [ evaluation ]  turntables, measurements on the held-out pictures, the report
+
+Source: Zhou and Tulsiani, SparseFusion: Distilling View-conditioned Diffusion for 3D Reconstruction, CVPR 2023,
+figure 2; written from the description alone.
+"""
+
+from flows.engine.method import Input, Method, Stage
+
+METHOD = Method(
+    name="sparsefusion",
+    summary="a textured 3D object from one to ten posed pictures of it",
+    inputs=(
+        Input("images", "folder", "posed pictures: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category"),
+        Input("prior", "prior", "views prior: toy-views or a folder of one", default="toy-views", role="views"),
+    ),
+    stages=(
+        Stage("view_preparation", {"images": "images"}),
+        Stage("view_features", {"views": "view_preparation", "prior": "prior"}, gpu=True),
+        Stage("view_sampling", {"views": "view_preparation", "features": "view_features", "prior": "prior"}, gpu=True),
+        Stage(
+            "view_distillation", {"views": "view_preparation", "features": "view_features", "prior": "prior"}, gpu=True
+        ),
+        Stage("mesh_extraction", {"field": "view_distillation"}, gpu=True),
+        Stage("texture_baking", {"mesh": "mesh_extraction", "field": "view_distillation"}, gpu=True),
+        Stage(
+            "evaluation",
+            {"mesh": "texture_baking", "field": "view_distillation", "views": "view_preparation"},
+            gpu=True,
+        ),
+    ),
+    example="prior3d run sparsefusion --images data/examples/three_views --name three-views",
+)

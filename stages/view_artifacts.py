@@ -1,0 +1,132 @@
+"""Artifacts of the sparse-view method: input views in memory, and what a views prior says of a ring of cameras."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prior3d.errors import Prior3dError
+from stages.artifacts import _AGAIN, _parse, _read
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from prior3d.cameras import Cameras
+    from prior3d.view_distillation import GivenViews, SeenViews
+
+
+@dataclass(frozen=True)
+class InputViews:
+    """Posed pictures in memory.
+
+    Attributes:
+        colours: [views, 3, height, width], premultiplied where there are masks.
+        masks: [views, height, width] of the object, or None.
+        weights: [views, height, width], 0 where a pixel does not count.
+        cameras: [views].
+    """
+
+    colours: "Tensor"
+    masks: "Tensor | None"
+    weights: "Tensor"
+    cameras: "Cameras"
+
+    @staticmethod
+    def load(folder: Path, device: "torch.device | str" = "cpu") -> "InputViews":
+        """Read all pictures of a PosedImages folder."""
+        import torch
+
+        from stages.posed_images import PosedImages
+
+        views = PosedImages.load(folder)
+        images = torch.stack([views.image(view) for view in range(views.views)]).to(device)
+        masks = torch.stack([views.mask(view) for view in range(views.views)]).to(device)
+        cameras = views.cameras.to(device)
+        if views.mask_meaning == "object":
+            return InputViews(images * masks[:, None], masks, torch.ones_like(masks), cameras)
+        return InputViews(images, None, masks, cameras)
+
+    def given(self, size: int) -> "GivenViews":
+        """As a prior takes them: at `size` pixels."""
+        import torch.nn.functional as functional
+
+        from prior3d.view_distillation import GivenViews
+
+        def scaled(pixels: "Tensor") -> "Tensor":
+            return functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
+
+        masks = None if self.masks is None else scaled(self.masks[:, None])[:, 0]
+        return GivenViews(scaled(self.colours), masks, self.cameras.resized(size, size))
+
+
+@dataclass(frozen=True)
+class ViewFeatures:
+    """`features.safetensors`: what the prior says of a ring of cameras; `features.json`: how far to trust it.
+
+    Attributes:
+        cameras: [views] of the ring.
+        seen: features, pictures and masks of each.
+        level: of the flat grey background that the features are for.
+        trust: in [0, 1].
+    """
+
+    cameras: "Cameras"
+    seen: "SeenViews"
+    level: float
+    trust: float
+
+    def save(self, folder: Path) -> None:
+        """Write both files."""
+        from safetensors.torch import save
+
+        from prior3d.checkpoints import write_atomically
+
+        tensors = {"features": self.seen.features, "colours": self.seen.colours, "c2w": self.cameras.c2w}
+        tensors["fov_deg"] = self.cameras.fov_deg
+        if self.seen.masks is not None:
+            tensors["masks"] = self.seen.masks
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        write_atomically(folder / "features.safetensors", save(plain))
+        about = {"level": self.level, "trust": self.trust, "size": self.cameras.height}
+        write_atomically(folder / "features.json", (json.dumps(about, indent=2) + "\n").encode())
+
+    @staticmethod
+    def load(folder: Path, device: "torch.device | str" = "cpu") -> "ViewFeatures":
+        """Read both files; a Prior3dError says what is wrong with them."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        from prior3d.cameras import Cameras
+        from prior3d.view_distillation import SeenViews
+
+        path, about = folder / "features.safetensors", _parse(folder / "features.json")
+        try:
+            tensors = {name: tensor.to(device) for name, tensor in load(_read(path)).items()}
+            size = int(about["size"])
+            cameras = Cameras(tensors["c2w"], tensors["fov_deg"], size, size)
+            seen = SeenViews(tensors["features"], tensors["colours"], tensors.get("masks"))
+            found = ViewFeatures(cameras, seen, float(about["level"]), float(about["trust"]))
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise Prior3dError(f"{path}: damaged, or not that of features.json ({error}). {_AGAIN}") from error
+        if seen.colours.shape != (cameras.views, 3, size, size) or len(seen.features) != cameras.views:
+            raise Prior3dError(f"{path}: {tuple(seen.colours.shape)} pictures of {cameras.views} cameras. {_AGAIN}")
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise Prior3dError(f"{path}: {name} holds a value that is not finite. {_AGAIN}")
+        return found
+
+    @staticmethod
+    def validate(folder: Path) -> None:
+        """Load both files."""
+        ViewFeatures.load(folder)
+
+
+class Samples:
+    """`samples.png`: novel views for looking at; `samples/`: each drawn view."""
+
+    @staticmethod
+    def validate(folder: Path) -> None:
+        """The picture is there, and a PNG."""
+        if not _read(folder / "samples.png").startswith(b"\x89PNG"):
+            raise Prior3dError(f"{folder / 'samples.png'}: its content is not PNG. {_AGAIN}")

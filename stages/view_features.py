@@ -1,0 +1,178 @@
+"""What the views prior's feature transformer says of a ring of cameras, made once; and how far it can be trusted.
+
+Trust is measured: each input is left out in turn, the prior shows it from the others, and a field is fitted to the
+others alone. Where the prior's pictures are as good as the fits', it is trusted; where they are 3 dB worse, not at all.
+"""
+
+import json
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from stages.artifacts import Prior
+from stages.entry import Job, main
+from stages.fit_params import FitParams
+from stages.guided_views import DEGREES, Range
+from stages.job import write_whole
+from stages.posed_images import PosedImages
+from stages.view_artifacts import InputViews, ViewFeatures
+
+if TYPE_CHECKING:
+    from prior3d.cameras import Cameras
+    from prior3d.priors.views import ViewsPrior
+    from prior3d.view_distillation import GivenViews
+
+AT_ONCE = 8  # cameras between two looks at whether to stop
+DISTRUST = 0.25  # below it the result is all but a plain fit, which is said
+
+
+class Params(FitParams):
+    """What the stage can be told; those of a fit are for the fits that trust is measured against."""
+
+    n_views: int = Field(32, ge=4, le=400, description="cameras of the ring")
+    elevation_deg: Range = Field((-10, 60), description="range of their elevation", json_schema_extra=DEGREES)
+    left_out: int = Field(4, ge=0, le=10, description="inputs left out to measure trust; 0: trust it unmeasured")
+    fit_steps: int = Field(
+        100, ge=1, le=100_000, description="steps of the fits that it is compared with",
+        json_schema_extra={"unit": "steps"},
+    )  # fmt: skip
+
+
+PRESETS: dict[str, dict] = {
+    "toy": {},
+    "paper": {"n_views": 82, "left_out": 0, "n_samples": 128, "resolutions": (17, 33, 65, 129)},
+}
+INPUTS = {"views": PosedImages, "prior": Prior}
+OUTPUT = ViewFeatures
+
+
+def run(job: Job, params: Params) -> None:
+    """Ask about the ring, measure trust, keep both."""
+    import torch
+
+    from prior3d.images import contact_sheet, write_png
+    from prior3d.priors.views_loading import load_views
+    from prior3d.view_distillation import SeenViews, not_copies, seen_from, trust
+
+    prior = load_views(job.prior(), job.device)
+    views = InputViews.load(job.inputs["views"], job.device)
+    given, total = views.given(prior.image_size), params.n_views + params.left_out
+    level = background_level(given)
+    ring = not_copies(given.cameras, camera_ring(params, given.cameras, prior.image_size).to(job.device))
+    pieces = []
+    for first in range(0, ring.views, AT_ONCE):
+        pieces.append(seen_from(prior, given, ring[slice(first, first + AT_ONCE)], level))
+        job.progress(min(first + AT_ONCE, ring.views), total, text="features of the ring")
+        if job.stopping:
+            return
+    masks = None if given.masks is None else torch.cat([piece.masks for piece in pieces if piece.masks is not None])
+    features, colours = (torch.cat([getattr(piece, name) for piece in pieces]) for name in ("features", "colours"))
+    seen = SeenViews(features, colours, masks)
+    shown, fitted = left_out_scores(job, prior, views, params)
+    if job.stopping:
+        return
+    trusted = trust(shown, fitted)
+    ViewFeatures(ring, seen, level, trusted).save(job.out)
+    pictures = seen.colours if seen.masks is None else seen.colours + (1 - seen.masks[:, None]) * level
+    rows = [list(part.movedim(1, -1).cpu().numpy()) for part in (given.over(level), *pictures.split(8))]
+    write_png(job.out / "preview.png", contact_sheet(rows))
+    record(job, total, trusted, shown, fitted)
+
+
+def record(job: Job, total: int, trusted: float, shown: list[float], fitted: list[float]) -> None:
+    """Say what trust came out, and why."""
+    job.metric("trust", trusted, "", n=len(shown), higher_is_better=True)
+    text = "trust is not measured: of one input none can be left out"
+    if shown:
+        prior_db, plain_db = (sum(values) / len(values) for values in (shown, fitted))
+        job.metric("left_out_prior", prior_db, "dB", n=len(shown), higher_is_better=True)
+        job.metric("left_out_plain", plain_db, "dB", n=len(shown), higher_is_better=True)
+        text = f"inputs left out: {prior_db:.1f} dB by the prior, {plain_db:.1f} dB by a plain fit; trust {trusted:.2f}"
+        if trusted < DISTRUST:
+            text += ": the prior does not know such things, the inputs alone decide"
+    job.progress(total, total, text=text, preview=job.out / "preview.png")
+
+
+def left_out_scores(
+    job: Job, prior: "ViewsPrior", views: InputViews, params: Params
+) -> tuple[list[float], list[float]]:
+    """PSNR in dB of each left-out input as the prior shows it, and as a field fitted to the others does."""
+    from prior3d.view_distillation import leave_one_out
+
+    shown: list[float] = []
+    fitted: list[float] = []
+    for turn, (view, others) in enumerate(leave_one_out(len(views.colours), params.left_out)):
+        kept = job.work / f"left_out_{turn}.json"
+        if not kept.is_file():
+            scores = left_out_score(job, prior, views, params, turn, view, others)
+            if scores is None:
+                return [], []
+            write_whole(kept, json.dumps(scores))
+        by_prior, by_fit = json.loads(kept.read_text())
+        shown.append(by_prior)
+        fitted.append(by_fit)
+        job.progress(params.n_views + turn + 1, params.n_views + params.left_out, text="trust, one input left out")
+    return shown, fitted
+
+
+def left_out_score(
+    job: Job, prior: "ViewsPrior", views: InputViews, params: Params, turn: int, view: int, others: list[int]
+) -> tuple[float, float] | None:
+    """Both PSNRs of one view; None when the job was asked to stop."""
+    import torch
+
+    from prior3d.seeds import Seeds
+    from prior3d.sparse_fit import plain_fit
+    from prior3d.view_distillation import seen_from
+    from stages.plain_views import carry_out, score_db
+
+    given, size = views.given(prior.image_size), prior.image_size
+    weights = views.weights[others]
+    fit = plain_fit(
+        views.colours[others],
+        None if views.masks is None else views.masks[others],
+        weights,
+        views.cameras[torch.tensor(others)],
+        params.settings(),
+        Seeds(params.seed + turn),
+        fit=lambda made: carry_out(job, made, params, params.fit_steps, f"left_out_{turn}.safetensors"),
+    )
+    if fit is None:
+        return None
+    truth, seen = given[[view]], seen_from(prior, given[others], given.cameras[view], background_level(given))
+    colours, opacity = fit.pictures(truth.cameras.resized(size, size))
+    masked = truth.masks is not None
+    return (
+        score_db(seen.colours, seen.masks if masked else None, truth),
+        score_db(colours, opacity if masked else None, truth),
+    )
+
+
+def background_level(given: "GivenViews") -> float:
+    """The named grey that the object stands out from; of whole pictures any."""
+    from prior3d.backgrounds import NAMED_BACKGROUNDS
+    from prior3d.colours import most_distinct_background
+
+    levels = list(NAMED_BACKGROUNDS.values())
+    if given.masks is None:
+        return levels[0]
+    inside = given.masks > 0.5
+    return levels[most_distinct_background(given.colours.movedim(1, -1)[inside] / given.masks[inside][:, None], levels)]
+
+
+def camera_ring(params: Params, given: "Cameras", size: int) -> "Cameras":
+    """Cameras all round, at the inputs' median distance, seeing as much as they do, upright in the world."""
+    import torch
+
+    from prior3d.cameras import Orbit, orbit_cameras
+
+    n = params.n_views
+    low, high = params.elevation_deg
+    evenly = (torch.arange(n) + 0.5) / n
+    azimuth_deg = 360 * (torch.arange(n) * ((5**0.5 - 1) / 2) % 1.0)
+    radius, fov_deg = (values.median().cpu().expand(n) for values in (given.positions.norm(dim=-1), given.fov_deg))
+    return orbit_cameras(Orbit(azimuth_deg, low + (high - low) * evenly, radius, fov_deg), size, size)
+
+
+if __name__ == "__main__":
+    main("stages.view_features")

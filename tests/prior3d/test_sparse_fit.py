@@ -1,0 +1,127 @@
+"""Rays of views that may be masked or not, their losses by hand, and a fit that recovers a coloured ball."""
+
+import torch
+
+from prior3d.cameras import orbit_cameras, ring
+from prior3d.rendering import Rendering
+from prior3d.seeds import Seeds
+from prior3d.sparse_fit import (
+    FitSettings,
+    RayBatch,
+    SparseFit,
+    Surroundings,
+    ViewRays,
+    huber,
+    plain_fit,
+    sparse_field,
+    view_losses,
+)
+
+SMALL = FitSettings(resolutions=(9,), n_samples=12, rays_per_step=128)
+
+
+def rig(n=3, size=8):
+    return orbit_cameras(ring(n, 15.0), size, size)
+
+
+def disc(cameras):
+    """Colours and masks of a red disc in the middle of every view."""
+    row, column = torch.meshgrid(*(torch.arange(cameras.height) + 0.5 - cameras.height / 2,) * 2, indexing="ij")
+    masks = ((row**2 + column**2).sqrt() < cameras.height / 4).float().expand(cameras.views, -1, -1)
+    return masks[:, None] * torch.tensor([0.9, 0.1, 0.1]).view(1, 3, 1, 1), masks
+
+
+def test_the_huber_loss_is_quadratic_below_the_knee_and_linear_above():
+    assert torch.allclose(huber(torch.tensor([0.0, 1e-3])), torch.tensor([0.0, 5e-6]), atol=1e-8)
+    far = huber(torch.tensor([5.0, 6.0]))
+    assert abs(far[1] - far[0] - 1.0) < 1e-3
+
+
+def test_losses_by_hand():
+    n = 2
+    rendering = Rendering(
+        features=torch.zeros(n, 3), opacity=torch.tensor([0.0, 0.5]), depth=torch.zeros(n),
+        weights=torch.zeros(n, 1), starts=torch.zeros(n, 1), ends=torch.ones(n, 1), density=torch.zeros(n, 1),
+    )  # fmt: skip
+    rays = torch.zeros(n, 3)
+    batch = RayBatch(rays, rays, torch.zeros(n, 3), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
+    behind = torch.full((n, 3), 0.4)
+    colour, mask = view_losses(rendering, batch, behind, masked=True)
+    # first ray: empty and to be empty; second: half of the background where black should hide it, weight 2
+    assert torch.isclose(colour, 2 * huber(torch.tensor(0.2)) / 2) and torch.isclose(mask, torch.tensor(0.5))
+    colour, mask = view_losses(rendering, batch, behind, masked=False)
+    assert torch.isclose(colour, (huber(torch.tensor(0.4)) + 2 * huber(torch.tensor(0.2))) / 2) and mask == 0
+
+
+def test_pixels_of_no_weight_are_never_drawn():
+    views = ViewRays(rig(), masked=False)
+    weights = torch.zeros(1, 8, 8)
+    weights[0, 2, 3] = 0.5
+    views.put(torch.tensor([1]), torch.full((1, 3, 8, 8), 0.25), None, weights)
+    drawn = views.draw(50, torch.Generator().manual_seed(0))
+    assert (drawn.weights == 0.5).all() and (drawn.colours == 0.25).all()
+    assert torch.equal(drawn.directions[0], views.directions.view(3, 8, 8, 3)[1, 2, 3])
+
+
+def test_replaced_views_are_what_is_drawn_and_what_a_checkpoint_holds():
+    views = ViewRays(rig(2), masked=True)
+    colours, masks = disc(rig(2))
+    views.put(torch.arange(2), colours, masks, 1.0)
+    views.put(torch.tensor([0]), colours[:1] * 0, masks[:1] * 0, 0.3)
+    assert views.weights[0].max() == views.weights[0].min() == torch.tensor(0.3) and views.masks[0].max() == 0
+    again = ViewRays(rig(2), masked=True)
+    again.load_state_dict(views.state_dict())
+    one, two = (v.draw(20, torch.Generator().manual_seed(1)) for v in (views, again))
+    assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in vars(one))
+
+
+def test_surroundings_are_smooth_and_differ_by_direction():
+    sky = Surroundings()
+    directions = torch.nn.functional.normalize(torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    assert torch.allclose(sky(directions), torch.full((5, 3), 0.5))
+    with torch.no_grad():
+        sky.coefficients[3, 0] = 2.0  # of z
+    assert torch.allclose(sky(directions)[:, 0], (2 * directions[:, 2]).sigmoid(), atol=1e-6)
+
+
+def carried_out(steps):
+    def fit(made: SparseFit) -> bool:
+        optimiser = made.optimiser(0.02)
+        for step in range(steps):
+            optimiser.zero_grad()
+            sum(made.losses(step / steps).values()).backward()
+            optimiser.step()
+        return steps > 0
+
+    return fit
+
+
+def test_a_fit_shows_its_inputs():
+    cameras = rig(4, 16)
+    colours, masks = disc(cameras)
+    fit = plain_fit(colours, masks, 1.0, cameras, SMALL, Seeds(0), fit=carried_out(60))
+    assert fit is not None
+    pictures, opacity = fit.pictures(cameras)
+    assert (opacity - masks).abs().mean() < 0.12 and (pictures - colours).abs().mean() < 0.08
+    assert plain_fit(colours, masks, 1.0, cameras, SMALL, Seeds(0), fit=carried_out(0)) is None
+
+
+def test_the_priors_views_count_by_their_weight_and_not_at_all_at_zero():
+    cameras = rig(2)
+    colours, masks = disc(cameras)
+    inputs, targets = (ViewRays(cameras, True) for _ in range(2))
+    inputs.put(torch.arange(2), colours, masks)
+    targets.put(torch.arange(2), colours, masks, 1.0)
+    seeds = Seeds(0)
+    fit = SparseFit(sparse_field(SMALL, seeds.generator("field")), inputs, SMALL, seeds, targets)
+    assert "prior_colour" not in fit.losses(0.0, 0.0)
+    assert fit.losses(0.0, 0.5)["prior_colour"] > 0
+
+
+def test_without_masks_the_background_is_learned():
+    cameras = rig(2)
+    images = torch.full((2, 3, 8, 8), 0.8)
+    fit = plain_fit(images, None, 1.0, cameras, SMALL, Seeds(0), fit=carried_out(2))
+    assert fit is not None and "surroundings" in fit.modules
+    assert fit.surroundings is not None and fit.surroundings.coefficients.abs().max() > 0
+    assert fit.losses(0.0)["input_mask"] == 0

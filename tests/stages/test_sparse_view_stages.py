@@ -1,0 +1,193 @@
+"""view_features, view_sampling, view_distillation on a tiny random views prior: artifacts, resume, what they read."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import stages.job
+from prior3d.images import write_png
+from stages import artifacts
+from stages.entry import execute
+from stages.view_artifacts import InputViews, ViewFeatures
+from tests.posed_ball import ball_cameras, ball_pictures, write_ball
+from tests.tiny_views import write_tiny_views
+
+FIT = {"resolutions": [9], "n_samples": 8, "rays_per_step": 64, "mask_weight": 2.0}
+PARAMS = {
+    "view_preparation": {"size": 32},
+    "view_features": FIT | {"n_views": 5, "fit_steps": 3, "left_out": 2},
+    "view_sampling": {"n_views": 2, "denoising_steps": 2},
+    "view_distillation": FIT | {"steps": 8, "refresh_every": 2, "views_at_once": 2, "prior_weight": 0.5},
+}
+VIEWS = ["--views", "view_preparation", "--prior", "prior.json"]
+KNOWING = [*VIEWS, "--features", "view_features"]
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    return write_tiny_views(tmp_path_factory.mktemp("priors") / "views")
+
+
+@pytest.fixture(autouse=True)
+def any_coverage(monkeypatch):
+    monkeypatch.setattr("stages.guided_views.SMALLEST_COVERAGE", 0.0)  # a few steps make no object
+    monkeypatch.setattr("stages.guided_views.LARGEST_COVERAGE", 1.0)
+
+
+def make_run(folder, prior, n=3, frames=(), masks="alpha", **changed):
+    write_ball(folder / "images", n, masks=masks)
+    if masks == "none":
+        for view, picture in enumerate(ball_pictures(ball_cameras(n, 32))):
+            row = np.linspace(0.2, 0.8, 32)[:, None, None]
+            write_png(folder / f"images/images/{view}.png", np.where(picture[..., 3:] > 0, picture[..., :3], row))
+    params = {name: values | changed.get(name, {}) for name, values in PARAMS.items()}
+    params["view_preparation"] = params["view_preparation"] | {"frames": list(frames)}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "prior.json").write_text(json.dumps({"name": "views", "digest": "0"}))
+    (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"views": str(prior)}}))
+    assert execute("stages.view_preparation", ["--images", "images"], folder) == 0
+    return folder
+
+
+def trusted(folder, value=1.0):
+    """Change the measured trust, which a random prior has not."""
+    path = folder / "view_features/features.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trust": value}))
+
+
+def field_bytes(folder):
+    return (folder / "view_distillation/field.safetensors").read_bytes()
+
+
+def stop_at(monkeypatch, step_to_stop):
+    report = stages.job.Job.progress
+
+    def progress(self, step, total, **others):
+        if step == step_to_stop:
+            raise RuntimeError("broken off")
+        report(self, step, total, **others)
+
+    monkeypatch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(stages.job.Job, "progress", progress)
+
+
+def test_artifacts_and_a_resume_to_the_same_bits(tmp_path, prior, monkeypatch):
+    whole, broken = (make_run(tmp_path / name, prior) for name in ("whole", "broken"))
+    for folder in (whole, broken):
+        assert execute("stages.view_features", VIEWS, folder) == 0
+        trusted(folder)
+    assert execute("stages.view_sampling", KNOWING, whole) == 0
+    assert len(list((whole / "view_sampling/samples").iterdir())) == 2
+    assert execute("stages.view_distillation", KNOWING, whole) == 0
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6)  # after some views were denoised
+        patch.setattr("stages.guided_views.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
+        assert execute("stages.view_distillation", KNOWING, broken) == 1
+    assert not (broken / "view_distillation").exists()
+    assert execute("stages.view_distillation", KNOWING, broken) == 0
+    assert field_bytes(broken) == field_bytes(whole)
+    metrics = artifacts.Metrics.load(whole / "view_distillation")
+    assert metrics["prior_weight"]["value"] == 0.5 and metrics["input_psnr"]["value"] > 5
+    config = artifacts.Field.load(whole / "view_distillation").config
+    assert config.head == "rgb" and config.encoding.resolutions == (9,)
+
+
+def test_trust_is_measured_with_inputs_left_out_and_kept_over_a_kill(tmp_path, prior, monkeypatch):
+    folder = make_run(tmp_path / "run", prior)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 7)  # five views of the ring, then two inputs left out: after the second
+        assert execute("stages.view_features", VIEWS, folder) == 1
+    kept = list((folder / ".work/view_features").glob("*/left_out_*.json"))
+    assert len(kept) == 2
+    kept[0].write_text("[30.0, 10.0]")  # taken as it is: not measured again
+    kept[1].write_text("[20.0, 10.0]")
+    assert execute("stages.view_features", VIEWS, folder) == 0
+    metrics = artifacts.Metrics.load(folder / "view_features")
+    assert metrics["left_out_prior"]["value"] == 25 and metrics["trust"] == {
+        "value": 1.0, "unit": "", "n": 2, "higher_is_better": True,
+    }  # fmt: skip
+
+
+def test_a_prior_that_is_not_trusted_changes_nothing(tmp_path, prior):
+    fields = []
+    for name, features, distillation in (("none", {}, {}), ("other", {"seed": 5}, {"noise_levels": [0.2, 0.9]})):
+        folder = make_run(tmp_path / name, prior, view_features=features, view_distillation=distillation)
+        assert execute("stages.view_features", VIEWS, folder) == 0
+        trusted(folder, 0.0)
+        assert execute("stages.view_distillation", KNOWING, folder) == 0
+        assert artifacts.Metrics.load(folder / "view_distillation")["prior_weight"]["value"] == 0
+        fields.append(field_bytes(folder))
+    assert fields[0] == fields[1]
+
+
+def test_held_out_pictures_and_cameras_reach_neither_features_nor_field(tmp_path, prior):
+    """The released code distils at the cameras it is evaluated on."""
+    made = []
+    for name in ("one", "two"):
+        folder = make_run(tmp_path / name, prior, n=6, frames=(0, 2))
+        if name == "two":
+            file = folder / "view_preparation/held_out/transforms.json"
+            content = json.loads(file.read_text())
+            for frame in content["frames"]:
+                frame["transform_matrix"][2][3] += 1.0
+            file.write_text(json.dumps(content))
+            write_png(folder / "view_preparation/held_out/images/00000.png", np.zeros((32, 32, 3)))
+        assert execute("stages.view_features", VIEWS, folder) == 0
+        assert execute("stages.view_distillation", KNOWING, folder) == 0
+        made.append(((folder / "view_features/features.safetensors").read_bytes(), field_bytes(folder)))
+    assert made[0] == made[1]
+
+
+def test_the_ring_holds_no_input_camera(tmp_path, prior):
+    folder = make_run(tmp_path, prior, view_features={"n_views": 12})
+    assert execute("stages.view_features", VIEWS, folder) == 0
+    ring = ViewFeatures.load(folder / "view_features").cameras
+    inputs = InputViews.load(folder / "view_preparation").cameras
+    assert (ring.c2w[:, None] - inputs.c2w).abs().amax((-1, -2)).min() > 1e-3
+    assert ring.views == 12 and torch.allclose(ring.positions.norm(dim=-1), torch.tensor(3.2), atol=1e-3)
+
+
+def test_one_picture_is_trusted_unmeasured(tmp_path, prior, capsys):
+    folder = make_run(tmp_path, prior, n=1)
+    assert execute("stages.view_features", VIEWS, folder) == 0
+    assert "of one input none can be left out" in capsys.readouterr().out
+    assert ViewFeatures.load(folder / "view_features").trust == 1
+    assert execute("stages.view_distillation", KNOWING, folder) == 0
+
+
+def test_pictures_without_masks_have_surroundings(tmp_path, prior):
+    folder = make_run(tmp_path, prior, n=2, masks="none")
+    assert execute("stages.view_features", VIEWS, folder) == 0
+    trusted(folder)
+    assert ViewFeatures.load(folder / "view_features").seen.masks is None
+    assert execute("stages.view_distillation", KNOWING, folder) == 0
+    assert len(json.loads((folder / "view_distillation/surroundings.json").read_text())) == 9
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "said"),
+    [
+        ("view_distillation", {"noise_levels": [0.2, 1.5]}, "noise_levels"),
+        ("view_distillation", {"warm_up": 2}, "warm_up"),
+        ("view_features", {"elevation_deg": [40, 10]}, "must not be above the second"),
+    ],
+)
+def test_parameters_that_cannot_be(tmp_path, prior, capsys, section, values, said):
+    folder = make_run(tmp_path, prior, **{section: values})
+    if section == "view_distillation":
+        assert execute("stages.view_features", VIEWS, folder) == 0
+    words = VIEWS if section == "view_features" else KNOWING
+    assert execute(f"stages.{section}", words, folder) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_features_that_are_damaged(tmp_path, prior, capsys):
+    folder = make_run(tmp_path, prior)
+    assert execute("stages.view_features", VIEWS, folder) == 0
+    path = folder / "view_features/features.safetensors"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert execute("stages.view_distillation", KNOWING, folder) == 2
+    assert "damaged, or not that of features.json" in capsys.readouterr().err
