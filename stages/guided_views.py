@@ -199,8 +199,12 @@ class GuidedViews:
         return self.prior.denoise(noisy, timesteps, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
 
     def _text(self, view_word: str, background: str) -> str:
-        """The caption as the toy prior was taught it: `a red mug, front view, white background`."""
-        return ", ".join(part for part in (self.prompt, view_word, background and f"{background} background") if part)
+        return view_text(self.prompt, view_word, background)
+
+
+def view_text(prompt: str, view_word: str, background: str) -> str:
+    """The caption as the toy prior was taught it: `a red mug, front view, white background`; empty parts fall away."""
+    return ", ".join(part for part in (prompt, view_word, background and f"{background} background") if part)
 
 
 def spiral(params: GuidedParams, n_views: int) -> "Orbit":
