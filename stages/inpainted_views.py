@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from prior3d.seeds import Seeds
     from stages.inpainting import Params
 
+BACKGROUND_TOLERANCE = 0.1  # twice this is how far a pixel must be from the background to be taken as the object's
+
 
 @dataclass
 class Coat:
@@ -29,7 +31,7 @@ class Coat:
         colours: [n, 3].
         confidence: [n], 0 where nothing is known.
         base: [n, 3], what stands there while nothing is known.
-        source: [n] 0 unknown, 1 projected, 2 inpainted.
+        source: [n] uint8: UNKNOWN, PROJECTED or INPAINTED.
     """
 
     colours: "Tensor"
@@ -42,15 +44,19 @@ class Coat:
         """Colours [n, 3], the base's where nothing is known."""
         return self.colours.where((self.confidence > 0)[:, None], self.base)
 
+    @property
+    def known_share(self) -> float:
+        """Share of the texels about which something is known."""
+        return float((self.confidence > 0).float().mean())
+
 
 @dataclass(frozen=True)
 class FilledView:
-    """One view: as it was rendered [3, h, w], its hole [h, w], as it was filled [3, h, w], share of it that was hole."""
+    """One view: as it was rendered [3, h, w], its hole [h, w] bool, and as it was filled [3, h, w]."""
 
     before: "Tensor"
     hole: "Tensor"
     after: "Tensor"
-    hole_share: float
 
 
 class InpaintedViews:
@@ -85,14 +91,13 @@ class InpaintedViews:
         camera = orbit_cameras(orbit, size, size).to(self.surface.device)
         seen = self.surface.footprints(camera, self.points.resolution, self.params.supersampling)
         image, hole = self.rendered(seen), self.hole(seen)
-        share = float(hole.sum() / max(len(seen.pixels), 1))
-        if share < self.params.smallest_hole:
+        if hole.sum() <= self.params.smallest_hole * len(seen.pixels):
             return None
         with torch.no_grad():
             drawn = self.drawn(image, hole, orbit)
         after = torch.where(hole, self.blended(image, drawn, hole, seen), image)
         self.take(after, hole, camera, seen)
-        return FilledView(image, hole, after, share)
+        return FilledView(image, hole, after)
 
     def rendered(self, seen: "Footprints") -> "Tensor":
         """The view with the coat as it is, over the background: [3, h, w]."""
@@ -146,13 +151,33 @@ class InpaintedViews:
         """Paint the texels behind the hole with the picture [3, h, w]."""
         import torch
 
-        from prior3d.meshes.projection import away_from_edges, look_at, merged, project_picture
+        from prior3d.colours import difference_mask
+        from prior3d.meshes.projection import INPAINTED, away_from_edges, look_at, merged, project_picture
 
         trust = (seen.coverage[0] > 0.99) & away_from_edges(self.surface, camera)
+        # Where the prior left the background, its object is slimmer than the mesh, and says nothing about its colour.
+        trust &= (difference_mask(picture[None], self.level, BACKGROUND_TOLERANCE)[0] > 0.5) | ~hole
         look = look_at(self.surface, self.points, camera)
         _, in_hole = project_picture(picture, (trust & hole).float(), look, self.params.squareness)
         colours, confidence = project_picture(picture, trust.float(), look, self.params.squareness)
         coat = self.coat
         confidence = confidence.where((in_hole > 0) & (coat.confidence < self.params.renewal * confidence), 0.0)
-        coat.source = torch.where(confidence > coat.confidence, 2.0, coat.source)
+        coat.source = torch.where(confidence > coat.confidence, INPAINTED, coat.source).to(torch.uint8)
         coat.colours, coat.confidence = merged(coat.colours, coat.confidence, colours, confidence)
+
+    def state(self, filled: list[FilledView]) -> "dict[str, Tensor]":
+        """All that a checkpoint must hold."""
+        coat = self.coat
+        tensors = {"colours": coat.colours, "confidence": coat.confidence, "source": coat.source}
+        for place, view in enumerate(filled):
+            tensors |= {f"view/{place}/{name}": value for name, value in vars(view).items()}
+        return tensors | {f"generator/{key}": value for key, value in self.seeds.state().items()}
+
+    def restore(self, tensors: "dict[str, Tensor]", n_filled: int) -> list[FilledView]:
+        """Go on from a checkpoint's `state`; returns the views that were filled before."""
+        coat = self.coat
+        coat.colours, coat.confidence, coat.source = (tensors[k] for k in ("colours", "confidence", "source"))
+        generators = {k.removeprefix("generator/"): v for k, v in tensors.items() if k.startswith("generator/")}
+        self.seeds.restore(generators)
+        names = ("before", "hole", "after")
+        return [FilledView(*(tensors[f"view/{n}/{name}"] for name in names)) for n in range(n_filled)]

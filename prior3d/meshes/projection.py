@@ -19,7 +19,26 @@ from prior3d.meshes.uv import UvMesh
 from prior3d.rendering.rays import project
 
 LEAST_FACING = 0.15  # cosine below which a texel is not coloured: its pixels are stretched more than sixfold
+LARGEST_SHIFT = 0.1  # of a colour at a seam; greater differences are other things, not another shade
 Z_BUFFER = 512  # least side of the z-buffer, in pixels: outlines are then sharper than those of any small picture
+
+
+UNKNOWN, PROJECTED, INPAINTED = 0, 1, 2  # where a texel's colour comes from
+
+
+@dataclass(frozen=True)
+class PartialTexture:
+    """A texture of which some texels are known.
+
+    Attributes:
+        colours: [resolution, resolution, 3].
+        confidence: [resolution, resolution] at least 0; 0 where nothing is known, 1 where a picture shows it squarely.
+        source: [resolution, resolution] uint8: UNKNOWN, PROJECTED or INPAINTED.
+    """
+
+    colours: Tensor
+    confidence: Tensor
+    source: Tensor
 
 
 @dataclass(frozen=True)
@@ -188,7 +207,7 @@ def seamless(drawn: Tensor, image: Tensor, hole: Tensor, known: Tensor, n_steps:
     Returns:
         [3, height, width] in [0, 1].
     """
-    shift = torch.where(known, image - drawn, 0.0)[None]
+    shift = torch.where(known, (image - drawn).clamp(-LARGEST_SHIFT, LARGEST_SHIFT), 0.0)[None]
     reached = known.to(drawn)[None, None]
     kernel = drawn.new_tensor([[0.5, 1, 0.5], [1, 0, 1], [0.5, 1, 0.5]])[None, None]
     for _ in range(n_steps):
