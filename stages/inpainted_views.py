@@ -1,4 +1,4 @@
-"""How the stage `inpainting` covers an atlas: view by view, what is known is rendered and the rest is filled by a prior.
+"""How the stage `inpainting` covers an atlas: what is known is rendered, and a prior fills the rest, view by view.
 
 A view is rendered with the texels known so far. Pixels whose texels nothing has shown yet, or only at a slant, are a
 hole; the prior fills it, knowing the outline, the pixels beside the hole, the text and the camera; what it drew goes
@@ -152,11 +152,12 @@ class InpaintedViews:
         import torch
 
         from prior3d.colours import difference_mask
-        from prior3d.meshes.projection import INPAINTED, away_from_edges, look_at, merged, project_picture
+        from prior3d.meshes.projection import INPAINTED, away_from_edges, eroded, look_at, merged, project_picture
 
         trust = (seen.coverage[0] > 0.99) & away_from_edges(self.surface, camera)
         # Where the prior left the background, its object is slimmer than the mesh, and says nothing about its colour.
-        trust &= (difference_mask(picture[None], self.level, BACKGROUND_TOLERANCE)[0] > 0.5) | ~hole
+        drawn = difference_mask(picture[None], self.level, BACKGROUND_TOLERANCE)[0] > 0.5
+        trust &= (eroded(drawn.float(), 1) > 0.5) | ~hole
         look = look_at(self.surface, self.points, camera)
         _, in_hole = project_picture(picture, (trust & hole).float(), look, self.params.squareness)
         colours, confidence = project_picture(picture, trust.float(), look, self.params.squareness)

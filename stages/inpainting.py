@@ -71,7 +71,7 @@ class Params(StageParams):
         0.02, ge=0, le=1, description="views with less to fill are left out", json_schema_extra={"unit": "of pixels"}
     )
     seam_steps: int = Field(
-        40,
+        8,
         ge=0,
         le=1000,
         description="how far a shade's difference at the edge of a hole is carried into it",
@@ -88,6 +88,7 @@ INPUTS = {
     "prompt": artifacts.Prompt,
     "prior": artifacts.Prior,
 }
+OPTIONAL_INPUTS = frozenset({"prompt"})
 OUTPUT = paint_artifacts.PartialTexture
 
 
@@ -106,10 +107,11 @@ def run(job: Job, params: Params) -> None:
     surface, points = Surface(mesh, job.device), surface_texels(mesh, resolution, job.device)
     guess = paint_artifacts.PaintableMesh.guess(job.inputs["mesh"], resolution)
     coat = first_coat(points, paint, guess, params.photograph_weight)
-    unknown = prior.diffusion.unknown_words(job.prompt)
+    prompt = job.prompt if "prompt" in job.inputs else ""
+    unknown = prior.diffusion.unknown_words(prompt)
     job.metric("unknown_words", len(unknown), "words", higher_is_better=False)
     seeds = Seeds(params.seed)
-    views = InpaintedViews(prior, job.prompt, surface, points, coat, seeds, params)
+    views = InpaintedViews(prior, prompt, surface, points, coat, seeds, params)
     filled = fill_all(job, params, views, image.viewpoint)
     if filled is None:
         return

@@ -1,8 +1,8 @@
 """A photograph's own pixels on the texels of a mesh that it sees.
 
-Tang et al. 2023 (Make-It-3D), section 3.3, for a mesh instead of a point cloud: a texel takes the colour at its place in
-the photograph if nothing is in front of it (a z-buffer), the less surely the more it turns away; pixels at the edge of
-the alpha, which hold some background, and those where one part ends in front of another lend no colour.
+Tang et al. 2023 (Make-It-3D), section 3.3, for a mesh instead of a point cloud: a texel takes the colour at its place
+in the photograph if nothing is in front of it (a z-buffer), the less surely the more it turns away; pixels at the edge
+of the alpha, which hold some background, and those where one part ends in front of another lend no colour.
 
 The mesh must stand in the world as the photograph's camera sees it. `mask_iou` tells how far their outlines agree.
 """
@@ -105,8 +105,8 @@ def agreement(job: Job, surface: "Surface", image: "ObjectImage", camera: "Camer
         return []
     view = image.viewpoint
     note = (
-        f"the mesh's outline overlaps the photograph's by {iou:.0%} only, from azimuth {view.azimuth_deg:.0f}, elevation "
-        f"{view.elevation_deg:.0f}, field of view {view.fov_deg:.0f}: is --camera right, and does the mesh stand as shown?"
+        f"the mesh's outline overlaps the photograph's by {iou:.0%} only, from azimuth {view.azimuth_deg:.0f}, "
+        f"elevation {view.elevation_deg:.0f}, field of view {view.fov_deg:.0f}; check --camera, and how the mesh stands"
     )
     print(f"{job.name}: {note}", flush=True)  # noqa: T201
     (job.out / "notes.txt").write_text(note + "\n", encoding="utf-8")
