@@ -138,21 +138,24 @@ def distances(surface: Surface, camera: Cameras) -> Tensor:
     return torch.where(found.face[0] >= 0, away, torch.inf)
 
 
-def away_from_edges(surface: Surface, camera: Cameras, pixels: float = 4.0) -> Tensor:
-    """Pixels of one camera [height, width] bool whose neighbours show the same stretch of surface.
+def away_from_edges(surface: Surface, camera: Cameras, pixels: float = 3.0) -> Tensor:
+    """Pixels of one camera [height, width] bool that do not lie where a part ends in front of what is behind it.
 
-    A pixel at the outline of a part in front mixes its colour with that of what is behind.
+    Such a pixel mixes the colours of both. It is told from a slope by the depth's second difference: of a plane it is
+    0, however steeply it falls away.
 
     Args:
         surface: of the mesh.
         camera: a batch of one.
-        pixels: how much nearer or farther a neighbour may be, in widths of a pixel.
+        pixels: how large the second difference may be, in widths of a pixel.
     """
     found = distances(surface, camera)
-    there = found.isfinite()
-    near = -functional.max_pool2d(-found.where(there, 1e6)[None], 3, 1, 1)[0]
-    far = functional.max_pool2d(found.where(there, -1e6)[None], 3, 1, 1)[0]
-    return (far - near) < pixels * found.where(there, 1.0) / camera.focal_pixels
+    around = functional.pad(found, (1, 1, 1, 1), value=torch.inf)
+    middle = slice(1, -1)
+    pairs = (around[:-2, middle], around[2:, middle]), (around[middle, :-2], around[middle, 2:])
+    bends = [torch.where(a.isfinite() & b.isfinite(), (a + b - 2 * found).abs(), 0.0) for a, b in pairs]
+    limit = pixels * found / camera.focal_pixels
+    return found.isfinite() & (bends[0] < limit) & (bends[1] < limit)
 
 
 def eroded(alpha: Tensor, pixels: int) -> Tensor:
