@@ -17,6 +17,13 @@ Source: the second stage of Tang et al., Make-It-3D, ICCV 2023, with a mesh in p
 from flows.engine.method import Input, Method, Stage
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+INPAINTING = Input(
+    "inpainting_prior",
+    "prior",
+    "inpainting prior: toy-inpainting, a diffusers folder, or ORG/NAME@REVISION",
+    default="toy-inpainting",
+    role="inpainting",
+)
 
 METHOD = Method(
     name="retexture",
@@ -28,13 +35,7 @@ METHOD = Method(
         Input("mask", "file", "which pixels show the object, where the picture has no alpha", "", suffixes=PICTURES),
         Input("prompt", "text", "what it is, e.g. 'a brown teddy bear'", default=""),
         Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
-        Input(
-            "inpainting_prior",
-            "prior",
-            "inpainting prior: toy-inpainting, a diffusers folder, or ORG/NAME@REVISION",
-            default="toy-inpainting",
-            role="inpainting",
-        ),
+        INPAINTING,
     ),
     stages=(
         Stage("mesh_preparation", {"mesh": "mesh"}),

@@ -134,14 +134,20 @@ class GuidedViews:
         p = self.params
         return OrbitRange(p.azimuth_deg, p.elevation_deg, p.radius, p.fov_deg)
 
-    def draw(self, seeds: "Seeds") -> DrawnViews:
-        """Draw the views of one step from the generators "cameras" and "backgrounds"."""
+    def draw(self, seeds: "Seeds", azimuth_deg: tuple[float, float] | None = None) -> DrawnViews:
+        """Draw the views of one step from the generators "cameras" and "backgrounds".
+
+        With `azimuth_deg` they come from that range in place of the parameter's.
+        """
+        from dataclasses import replace
+
         import torch
 
         from prior3d.cameras import sample_orbit
 
         n_views = self.params.views_per_step
-        orbit = sample_orbit(self.range, n_views, seeds.generator("cameras"), spread=n_views > 1)
+        ranges = self.range if azimuth_deg is None else replace(self.range, azimuth_deg=azimuth_deg)
+        orbit = sample_orbit(ranges, n_views, seeds.generator("cameras"), spread=n_views > 1)
         backgrounds = None
         if self.background_names:
             places = torch.randint(len(self.background_names), (n_views,), generator=seeds.generator("backgrounds"))
