@@ -19,9 +19,11 @@ from pydantic import Field
 from prior3d.errors import Prior3dError
 from stages import artifacts, image_artifacts, mesh_artifacts, paint_artifacts
 from stages.anchored_texture import load_anchors
+from stages.concept_artifact import Concept
 from stages.entry import Job, main
 from stages.guided_views import PAPER_VIEWS, GuidedParams, GuidedViews, Preview, ring_of, spiral, write_row
 from stages.repainted_views import RepaintedViews
+from stages.subject import subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,9 +92,10 @@ INPUTS = {
     "paint": paint_artifacts.PartialTexture,
     "image": image_artifacts.ObjectImage,
     "prompt": artifacts.Prompt,
+    "concept": Concept,
     "prior": artifacts.Prior,
 }
-OPTIONAL_INPUTS = frozenset({"texture", "paint", "image", "prompt"})
+OPTIONAL_INPUTS = frozenset({"texture", "paint", "image", "prompt", "concept"})
 OUTPUT = artifacts.TexturedMesh
 
 
@@ -106,8 +109,7 @@ def run(job: Job, params: Params) -> None:
     from prior3d.seeds import Seeds
 
     prior = load_text_to_image(job.prior(), job.device)
-    prompt = job.prompt if "prompt" in job.inputs else ""
-    views = GuidedViews(prior, prompt, params, named_backgrounds=True)
+    views = GuidedViews(prior, subject(job, prior), params, named_backgrounds=True)
     views.warn(job, params.steps)
     seeds = Seeds(params.seed)
     mesh = paint_artifacts.PaintableMesh.load(job.inputs["mesh"])
