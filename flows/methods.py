@@ -2,12 +2,13 @@
 
 from difflib import get_close_matches
 
-from flows import latent_nerf, latent_paint, realfusion, sketch_shape
+from flows import latent_nerf, latent_paint, realfusion, retexture, sketch_shape
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
 
 METHODS: dict[str, Method] = {
-    m.name: m for m in (latent_nerf.METHOD, sketch_shape.METHOD, latent_paint.METHOD, realfusion.METHOD)
+    m.name: m
+    for m in (latent_nerf.METHOD, sketch_shape.METHOD, latent_paint.METHOD, realfusion.METHOD, retexture.METHOD)
 }
 
 

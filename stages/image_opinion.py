@@ -1,0 +1,77 @@
+"""Make-It-3D's terms of image_nerf: what a scorer thinks of drawn views beside the picture and the sentence.
+
+Tang et al. 2023, section 3.2. On views that are not of the back: how far they look from the picture and from the words
+(eq. 5), and, at low noise in place of score distillation, how far the prior's denoised view does (CLIP-D, eq. 4).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prior3d.cameras import Orbit
+    from prior3d.distillation import Guidance
+    from prior3d.object_image import Viewpoint
+    from prior3d.priors.scorer import Scorer
+    from prior3d.priors.text_to_image import TextToImagePrior
+
+BACK_DEG = 90.0  # views farther than this from the picture's camera show another side
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """A scorer with what it compares views with.
+
+    Attributes:
+        scorer: the model.
+        image: [1, width] embedding of the picture.
+        text: [1, width] embedding of the sentence, or None where there is none.
+        viewpoint: the picture's camera.
+    """
+
+    scorer: "Scorer"
+    image: "Tensor"
+    text: "Tensor | None"
+    viewpoint: "Viewpoint"
+
+    def alike(self, orbit: "Orbit") -> "Tensor":
+        """Which of the views [views] bool see the side that the picture shows."""
+        away_deg = (orbit.azimuth_deg - self.viewpoint.azimuth_deg + 180) % 360 - 180
+        return away_deg.abs() <= BACK_DEG
+
+    def of_renders(self, images: "Tensor", orbit: "Orbit") -> "Tensor":
+        """How far rendered views [views, 3, h, w] look from picture and words; of the back only from the words."""
+        from prior3d.image_losses import looks_like
+
+        front = self.alike(orbit).to(images.device)
+        seen, rest = images[front], images[~front]
+        terms = [looks_like(seen, self.scorer, self.image, self.text)] if len(seen) else []
+        if len(rest) and self.text is not None:
+            terms.append(looks_like(rest, self.scorer, None, self.text))
+        return sum(terms, 0 * images.sum())
+
+    def of_denoised(
+        self,
+        latents: "Tensor",
+        prior: "TextToImagePrior",
+        guidance: "Guidance",
+        timesteps: "Tensor",
+        noise: "Tensor",
+        orbit: "Orbit",
+        low: float,
+    ) -> "Tensor":
+        """CLIP-D: the same of what the prior makes of the views whose timestep is at most `low` of T, but of no back.
+
+        Differentiable in the latents.
+        """
+        from prior3d.distillation import Guidance
+        from prior3d.image_losses import denoised_images, looks_like
+
+        chosen = self.alike(orbit).to(latents.device) & (timesteps <= low * prior.n_timesteps)
+        if not chosen.any():
+            return 0 * latents.sum()
+        camera = None if guidance.camera is None else guidance.camera[chosen.to(guidance.camera.device)]
+        asked = Guidance(guidance.text[chosen.to(guidance.text.device)], guidance.null_text, guidance.scale, camera)
+        images = denoised_images(latents[chosen], prior, asked, timesteps[chosen], noise[chosen])
+        return looks_like(images, self.scorer, self.image, self.text)
