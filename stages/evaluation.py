@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import Field
 
-from stages import artifacts, mesh_artifacts
+from stages import artifacts, image_artifacts, mesh_artifacts
 from stages.entry import Job, StageParams, main
 from stages.texture_baking import rgb_field
 
@@ -50,8 +50,9 @@ INPUTS = {
     "field": artifacts.Field,
     "prompt": artifacts.Prompt,
     "shape": mesh_artifacts.ShapeGuide,
+    "image": image_artifacts.ObjectImage,
 }
-OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape"})
+OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape", "image"})
 OUTPUT = artifacts.Renders
 
 
@@ -72,6 +73,8 @@ def run(job: Job, params: Params) -> None:
         sheets(job, drawn)
     if "shape" in job.inputs:
         measure_against_shape(job, mesh)
+    if "image" in job.inputs:
+        measure_against_image(job, mesh)
     (job.out / "rig.json").write_text(rig(cameras))
     write_video(job, params, mesh, total)
     measure(job, mesh)
@@ -171,6 +174,19 @@ def measure_against_shape(job: Job, mesh: "TexturedMesh") -> None:
     guide = mesh_artifacts.ShapeGuide.load(job.inputs["shape"])
     iou = volume_iou(mesh, guide)
     job.metric("shape_iou", iou, "", n=guide.grid[..., 0].numel(), higher_is_better=True)
+
+
+def measure_against_image(job: Job, mesh: "TexturedMesh", size: int = 64) -> None:
+    """Record how well the mesh shows the given picture from its camera, over white; draw both side by side."""
+    from prior3d.images import contact_sheet, write_png
+    from prior3d.meshes.raster import render_mesh
+    from prior3d.metrics import psnr_db
+
+    picture = image_artifacts.ObjectImage.load(job.inputs["image"])
+    drawn = render_mesh(mesh, picture.viewpoint.cameras(size), background=1.0).rgb[0]
+    given = picture.over(1.0, size).movedim(0, -1).numpy()
+    job.metric("mesh_reference_psnr", psnr_db(given, drawn), "dB", higher_is_better=True)
+    write_png(job.out / "reference.png", contact_sheet([[given, drawn]]))
 
 
 def measure(job: Job, mesh: "TexturedMesh") -> None:

@@ -92,8 +92,8 @@ INPUTS = {
     "paint": paint_artifacts.PartialTexture,
     "image": image_artifacts.ObjectImage,
     "prompt": artifacts.Prompt,
-    "concept": Concept,
     "prior": artifacts.Prior,
+    "concept": Concept,
 }
 OPTIONAL_INPUTS = frozenset({"texture", "paint", "image", "prompt", "concept"})
 OUTPUT = artifacts.TexturedMesh
