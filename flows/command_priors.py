@@ -162,6 +162,7 @@ def sample(words: list[str]) -> int:
     parser.add_argument("--instruction", action="append", default=[], help="what an instruct prior is to change")
     parser.add_argument("--image", type=Path, help="picture to fill or to edit")
     parser.add_argument("--mask", type=Path, help="picture that is white where --image is to be filled")
+    parser.add_argument("--concept", type=Path, help="folder of a word (a run's textual_inversion) for --prompt")
     parser.add_argument("--guidance-scale", type=float, default=4.0)
     parser.add_argument("--image-guidance-scale", type=float, default=1.5, help="of an instruct prior")
     parser.add_argument("--steps", type=int, default=STEPS, help="network calls a sample")
@@ -172,6 +173,8 @@ def sample(words: list[str]) -> int:
     known = find(args.name)
     texts = _texts(known, args)
     prior = _load(known, args.device)
+    if args.concept is not None:
+        _teach(known, prior, args.concept, texts)
     _warn_of_unknown_words(getattr(prior, "diffusion", prior), texts)
     from prior3d.images import write_png
     from stages.prior_samples import picture_of
@@ -191,6 +194,18 @@ def find(text: str) -> Known:
         return Known(folder.resolve().name, folder.resolve(), "scorer")
     chosen = choose_prior(text, find_project(Path.cwd()))
     return Known(chosen.name, chosen.folder, role_of(chosen.folder))
+
+
+def _teach(known: Known, prior: Any, folder: Path, texts: list[str]) -> None:
+    """Teach a prior a concept's word (raises Prior3dError if it cannot be, or no text holds it)."""
+    from prior3d.priors.concepts import teach
+    from stages.concept_artifact import Concept
+
+    diffusion = getattr(prior, "diffusion", prior)
+    concept = Concept.load(folder)
+    if not any(concept.token in text for text in texts):
+        raise Prior3dError(f"--concept: no --prompt holds its word; write e.g. --prompt 'a {concept.token}'")
+    teach(diffusion, concept)
 
 
 def _texts(known: Known, args: argparse.Namespace) -> list[str]:

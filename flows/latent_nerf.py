@@ -27,10 +27,15 @@ METHOD = Method(
             default="toy",
             role="text_to_image",
         ),
+        Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default=""),
     ),
     stages=(
-        Stage("coarse_nerf", {"prompt": "prompt", "prior": "prior"}, gpu=True),
-        Stage("rgb_refinement", {"field": "coarse_nerf", "prompt": "prompt", "prior": "prior"}, gpu=True),
+        Stage("coarse_nerf", {"prompt": "prompt", "prior": "prior", "concept": "concept"}, gpu=True),
+        Stage(
+            "rgb_refinement",
+            {"field": "coarse_nerf", "prompt": "prompt", "prior": "prior", "concept": "concept"},
+            gpu=True,
+        ),
         Stage("mesh_extraction", {"field": "rgb_refinement"}, gpu=True),
         Stage("texture_baking", {"mesh": "mesh_extraction", "field": "rgb_refinement"}, gpu=True),
         Stage("evaluation", {"mesh": "texture_baking", "field": "rgb_refinement", "prompt": "prompt"}, gpu=True),

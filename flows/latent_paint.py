@@ -20,13 +20,24 @@ METHOD = Method(
         Input("prompt", "text", "what it should look like, e.g. 'a brown teddy bear'"),
         Input("mesh", "file", "what to paint: OBJ, PLY, STL or GLB", suffixes=(".obj", ".ply", ".stl", ".glb")),
         Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
+        Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default=""),
     ),
     stages=(
         Stage("mesh_preparation", {"mesh": "mesh"}),
-        Stage("latent_paint", {"mesh": "mesh_preparation", "prompt": "prompt", "prior": "prior"}, gpu=True),
+        Stage(
+            "latent_paint",
+            {"mesh": "mesh_preparation", "prompt": "prompt", "prior": "prior", "concept": "concept"},
+            gpu=True,
+        ),
         Stage(
             "texture_refinement",
-            {"mesh": "mesh_preparation", "texture": "latent_paint", "prompt": "prompt", "prior": "prior"},
+            {
+                "mesh": "mesh_preparation",
+                "texture": "latent_paint",
+                "prompt": "prompt",
+                "prior": "prior",
+                "concept": "concept",
+            },
             gpu=True,
         ),
         Stage("evaluation", {"mesh": "texture_refinement", "prompt": "prompt"}, gpu=True),

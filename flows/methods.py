@@ -2,19 +2,32 @@
 
 from difflib import get_close_matches
 
-from flows import instruct_nerf2nerf, latent_nerf, latent_paint, scene, sketch_shape, sparsefusion
+from flows import (
+    instruct_nerf2nerf,
+    latent_nerf,
+    latent_paint,
+    make_it_3d,
+    realfusion,
+    retexture,
+    scene,
+    sketch_shape,
+    sparsefusion,
+)
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
 
 METHODS: dict[str, Method] = {
-    m.name: m
-    for m in (
-        latent_nerf.METHOD,
-        sketch_shape.METHOD,
-        latent_paint.METHOD,
-        sparsefusion.METHOD,
-        scene.METHOD,
-        instruct_nerf2nerf.METHOD,
+    module.METHOD.name: module.METHOD
+    for module in (
+        latent_nerf,
+        sketch_shape,
+        latent_paint,
+        realfusion,
+        make_it_3d,
+        retexture,
+        sparsefusion,
+        scene,
+        instruct_nerf2nerf,
     )
 }
 

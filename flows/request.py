@@ -109,12 +109,14 @@ def _inputs(
         option = f"--{declared.name.replace('_', '-')}"
         if value is None:
             raise Prior3dError(f"{option} is missing: {declared.help}")
+        if not value and declared.default == "":
+            continue  # an optional input that is not given
         if declared.kind == "text":
             given[declared.name] = f"{check_text(option, value, declared.longest)}\n".encode()
         elif declared.kind == "prior":
             priors.append(choose_prior(value, project, declared.role))
             given[declared.name] = priors[-1].as_input()
-        elif value:
+        else:
             given[declared.name] = _path(option, declared, value)
     return given, priors
 

@@ -24,13 +24,24 @@ METHOD = Method(
         Input("prompt", "text", "what to make, e.g. 'a brown teddy bear'"),
         Input("shape", "file", "rough shape: OBJ, PLY, STL or GLB", suffixes=(".obj", ".ply", ".stl", ".glb")),
         Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
+        Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default=""),
     ),
     stages=(
         Stage("shape_guide", {"shape": "shape"}),
-        Stage("coarse_nerf", {"prompt": "prompt", "prior": "prior", "shape": "shape_guide"}, gpu=True),
+        Stage(
+            "coarse_nerf",
+            {"prompt": "prompt", "prior": "prior", "shape": "shape_guide", "concept": "concept"},
+            gpu=True,
+        ),
         Stage(
             "rgb_refinement",
-            {"field": "coarse_nerf", "prompt": "prompt", "prior": "prior", "shape": "shape_guide"},
+            {
+                "field": "coarse_nerf",
+                "prompt": "prompt",
+                "prior": "prior",
+                "shape": "shape_guide",
+                "concept": "concept",
+            },
             gpu=True,
         ),
         Stage("mesh_extraction", {"field": "rgb_refinement"}, gpu=True),

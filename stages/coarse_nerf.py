@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from stages import artifacts, mesh_artifacts
+from stages.concept_artifact import Concept, load_prior
 from stages.entry import Job, main
 from stages.guided_views import (
     PAPER_VIEWS,
@@ -103,8 +104,13 @@ PRESETS = {
         "proximal_surface": 0.3,
     },
 }
-INPUTS = {"prompt": artifacts.Prompt, "prior": artifacts.Prior, "shape": mesh_artifacts.ShapeGuide}
-OPTIONAL_INPUTS = frozenset({"shape"})
+INPUTS = {
+    "prompt": artifacts.Prompt,
+    "prior": artifacts.Prior,
+    "shape": mesh_artifacts.ShapeGuide,
+    "concept": Concept,
+}
+OPTIONAL_INPUTS = frozenset({"shape", "concept"})
 OUTPUT = artifacts.Field
 
 
@@ -118,12 +124,11 @@ def run(job: Job, params: Params) -> None:
     from prior3d.fields import Field as RadianceField
     from prior3d.losses import opacity_entropy_bits, opacity_sparsity, ramp
     from prior3d.optimisation import optimise
-    from prior3d.priors.loading import load_text_to_image
     from prior3d.rendering import over, rays, render, sample_points
     from prior3d.seeds import Seeds
     from prior3d.shape_guide import shape_loss
 
-    prior = load_text_to_image(job.prior(), job.device)
+    prior = load_prior(job, prompt=job.prompt)
     views = GuidedViews(prior, job.prompt, params, named_backgrounds=params.background == "named")
     views.warn(job, params.steps)
     seeds = Seeds(params.seed)

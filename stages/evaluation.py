@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import Field
 
-from stages import artifacts, mesh_artifacts
+from stages import artifacts, image_artifacts, mesh_artifacts
 from stages.entry import Job, StageParams, main
 from stages.held_out import measure_held_out
 from stages.posed_images import PosedImages
@@ -52,9 +52,10 @@ INPUTS = {
     "field": artifacts.Field,
     "prompt": artifacts.Prompt,
     "shape": mesh_artifacts.ShapeGuide,
+    "image": image_artifacts.ObjectImage,
     "views": PosedImages,
 }
-OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape", "views"})
+OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape", "image", "views"})
 OUTPUT = artifacts.Renders
 
 
@@ -77,6 +78,8 @@ def run(job: Job, params: Params) -> None:
         measure_against_shape(job, mesh)
     if "views" in job.inputs:
         measure_held_out(job, rgb_field(job) if "field" in job.inputs else None, mesh, params.n_samples)
+    if "image" in job.inputs:
+        measure_against_image(job, mesh)
     (job.out / "rig.json").write_text(rig(cameras))
     write_video(job, params, mesh, total)
     measure(job, mesh)
@@ -176,6 +179,19 @@ def measure_against_shape(job: Job, mesh: "TexturedMesh") -> None:
     guide = mesh_artifacts.ShapeGuide.load(job.inputs["shape"])
     iou = volume_iou(mesh, guide)
     job.metric("shape_iou", iou, "", n=guide.grid[..., 0].numel(), higher_is_better=True)
+
+
+def measure_against_image(job: Job, mesh: "TexturedMesh", size: int = 64) -> None:
+    """Record how well the mesh shows the given picture from its camera, over white; draw both side by side."""
+    from prior3d.images import contact_sheet, write_png
+    from prior3d.meshes.raster import render_mesh
+    from prior3d.metrics import psnr_db
+
+    picture = image_artifacts.ObjectImage.load(job.inputs["image"])
+    drawn = render_mesh(mesh, picture.viewpoint.cameras(size), background=1.0).rgb[0]
+    given = picture.over(1.0, size).movedim(0, -1).numpy()
+    job.metric("mesh_reference_psnr", psnr_db(given, drawn), "dB", higher_is_better=True)
+    write_png(job.out / "reference.png", contact_sheet([[given, drawn]]))
 
 
 def measure(job: Job, mesh: "TexturedMesh") -> None:

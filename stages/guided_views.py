@@ -134,14 +134,20 @@ class GuidedViews:
         p = self.params
         return OrbitRange(p.azimuth_deg, p.elevation_deg, p.radius, p.fov_deg)
 
-    def draw(self, seeds: "Seeds") -> DrawnViews:
-        """Draw the views of one step from the generators "cameras" and "backgrounds"."""
+    def draw(self, seeds: "Seeds", azimuth_deg: tuple[float, float] | None = None) -> DrawnViews:
+        """Draw the views of one step from the generators "cameras" and "backgrounds".
+
+        With `azimuth_deg` they come from that range in place of the parameter's.
+        """
+        from dataclasses import replace
+
         import torch
 
         from prior3d.cameras import sample_orbit
 
         n_views = self.params.views_per_step
-        orbit = sample_orbit(self.range, n_views, seeds.generator("cameras"), spread=n_views > 1)
+        ranges = self.range if azimuth_deg is None else replace(self.range, azimuth_deg=azimuth_deg)
+        orbit = sample_orbit(ranges, n_views, seeds.generator("cameras"), spread=n_views > 1)
         backgrounds = None
         if self.background_names:
             places = torch.randint(len(self.background_names), (n_views,), generator=seeds.generator("backgrounds"))
@@ -199,8 +205,12 @@ class GuidedViews:
         return self.prior.denoise(noisy, timesteps, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
 
     def _text(self, view_word: str, background: str) -> str:
-        """The caption as the toy prior was taught it: `a red mug, front view, white background`."""
-        return ", ".join(part for part in (self.prompt, view_word, background and f"{background} background") if part)
+        return view_text(self.prompt, view_word, background)
+
+
+def view_text(prompt: str, view_word: str, background: str) -> str:
+    """The caption as the toy prior was taught it: `a red mug, front view, white background`; empty parts fall away."""
+    return ", ".join(part for part in (prompt, view_word, background and f"{background} background") if part)
 
 
 def spiral(params: GuidedParams, n_views: int) -> "Orbit":

@@ -88,7 +88,7 @@ class Job:
         if given is None:
             return embedded_prior(wanted)
         folder = Path(given).expanduser()
-        if not (folder / "model_index.json").is_file():
+        if not any((folder / file).is_file() for file in ("model_index.json", "config.json")):
             raise Prior3dError(
                 f"prior {wanted!r}: {folder} (from {self.run_folder.name}/local.yaml) holds no model_index.json; "
                 "put the prior back there, or run the same command with --prior PATH"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from stages import artifacts, mesh_artifacts
+from stages.concept_artifact import Concept, load_prior
 from stages.entry import Job, main
 from stages.guided_views import PAPER_VIEWS, GuidedParams, GuidedViews, Preview, ring_of, write_row
 
@@ -54,7 +55,13 @@ PRESETS = {
         "background": "learned",
     },
 }
-INPUTS = {"mesh": mesh_artifacts.UvMesh, "prompt": artifacts.Prompt, "prior": artifacts.Prior}
+INPUTS = {
+    "mesh": mesh_artifacts.UvMesh,
+    "prompt": artifacts.Prompt,
+    "prior": artifacts.Prior,
+    "concept": Concept,
+}
+OPTIONAL_INPUTS = frozenset({"concept"})
 OUTPUT = mesh_artifacts.LatentTexture
 
 
@@ -67,11 +74,10 @@ def run(job: Job, params: Params) -> None:
     from prior3d.distillation import draw_timesteps, sds_loss
     from prior3d.meshes.painting import Surface, Texture
     from prior3d.optimisation import optimise
-    from prior3d.priors.loading import load_text_to_image
     from prior3d.rendering import rays
     from prior3d.seeds import Seeds
 
-    prior = load_text_to_image(job.prior(), job.device)
+    prior = load_prior(job, prompt=job.prompt)
     views = GuidedViews(prior, job.prompt, params, named_backgrounds=params.background == "named")
     views.warn(job, params.steps)
     seeds = Seeds(params.seed)

@@ -28,7 +28,7 @@ def embedded_prior(name: str) -> Path:
         Prior3dError: no embedded prior has this name.
     """
     for base in embedded_folders():
-        if (base / name / "model_index.json").is_file():
+        if any((base / name / file).is_file() for file in ("model_index.json", "preprocessor_config.json")):
             return base / name
     known = ", ".join(embedded_names()) or "none"
     raise Prior3dError(

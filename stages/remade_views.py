@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prior3d.fields import Field as RadianceField
     from prior3d.rendering import Rendering
     from prior3d.seeds import Seeds
+    from stages.image_nerf import Params as ImageParams
     from stages.rgb_refinement import Params
 
 
@@ -30,7 +31,7 @@ class RemadeViews:
         field: "RadianceField",
         views: GuidedViews,
         seeds: "Seeds",
-        params: "Params",
+        params: "Params | ImageParams",
         regularisers: "Callable[[Rendering, float], dict[str, Tensor]]",
     ) -> None:
         """Choose the cameras, and the background that the object stands out from."""

@@ -25,13 +25,16 @@ class RepaintedViews:
     def __init__(
         self,
         surface: "Surface",
-        latents: "Tensor",
+        latents: "Tensor | None",
         texture: "Tensor",
         views: GuidedViews,
         seeds: "Seeds",
         params: "Params",
     ) -> None:
-        """Choose the cameras, find what they see, and the background that the object stands out from."""
+        """Choose the cameras, find what they see, and the background that the object stands out from.
+
+        The first views are rendered from `latents` if there are any, all others from the texture.
+        """
         import torch
 
         from prior3d.backgrounds import NAMED_BACKGROUNDS, encoded_backgrounds
@@ -61,7 +64,7 @@ class RepaintedViews:
         p = self.params
         for turn, noise_level in enumerate(p.noise_levels):
             if step == turn * p.steps // len(p.noise_levels):
-                self.make_views(noise_level, from_latents=turn == 0)
+                self.make_views(noise_level, from_latents=turn == 0 and self.latents is not None)
         drawn = torch.randperm(p.n_views, generator=self.seeds.generator("views"))[: p.views_per_step]
         return {
             "colour": torch.stack([self.difference(view) for view in drawn.tolist()]).mean(),
@@ -114,7 +117,7 @@ class RepaintedViews:
 
     def rendered_latents(self, view: int, from_latents: bool) -> "Tensor":
         """A view as the texture shows it now, over the chosen background: [1, channels, h, w]."""
-        if from_latents:
+        if from_latents and self.latents is not None:
             seen = self._footprints(view, self.prior.latent_size, self.latents.shape[0])
             pixels = seen.paint(self.latents) + (1 - seen.coverage)[..., None] * self.latents_behind
             return pixels.movedim(-1, 1)

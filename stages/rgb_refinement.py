@@ -14,6 +14,7 @@ from pydantic import Field
 
 from prior3d.errors import Prior3dError
 from stages import artifacts, mesh_artifacts
+from stages.concept_artifact import Concept, load_prior
 from stages.entry import Job, main
 from stages.guided_views import (
     PAPER_VIEWS,
@@ -128,8 +129,9 @@ INPUTS = {
     "prompt": artifacts.Prompt,
     "prior": artifacts.Prior,
     "shape": mesh_artifacts.ShapeGuide,
+    "concept": Concept,
 }
-OPTIONAL_INPUTS = frozenset({"shape"})
+OPTIONAL_INPUTS = frozenset({"shape", "concept"})
 OUTPUT = artifacts.Field
 
 
@@ -138,10 +140,9 @@ def run(job: Job, params: Params) -> None:
     import torch
 
     from prior3d.optimisation import late_decay, optimise
-    from prior3d.priors.loading import load_text_to_image
     from prior3d.seeds import Seeds
 
-    prior = load_text_to_image(job.prior(), job.device)
+    prior = load_prior(job, prompt=job.prompt)
     views = GuidedViews(prior, job.prompt, params, named_backgrounds=True)
     views.warn(job, params.steps)
     seeds = Seeds(params.seed)

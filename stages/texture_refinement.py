@@ -7,6 +7,9 @@ By `mode`:
   are made anew from what was fitted (the dataset update of Instruct-NeRF2NeRF, Haque et al. 2023). The mesh is known,
   so its pixels are too, and a view counts where it looks at the surface squarely and shows something there. What no
   view tells takes the colour of the nearest surface that one does.
+
+In place of latents it may be given paint, a texture in colour of which a photograph showed a part (Make-It-3D's
+second stage, Tang et al. 2023). Refinement then begins there, and what the photograph showed is held.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,10 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from prior3d.errors import Prior3dError
-from stages import artifacts, mesh_artifacts
+from stages import artifacts, image_artifacts, mesh_artifacts, paint_artifacts
+from stages.anchored_texture import load_anchors
+from stages.concept_artifact import Concept
 from stages.entry import Job, main
 from stages.guided_views import PAPER_VIEWS, GuidedParams, GuidedViews, Preview, ring_of, spiral, write_row
 from stages.repainted_views import RepaintedViews
+from stages.subject import subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +63,10 @@ class Params(GuidedParams):
         2.0, ge=0, le=10, description="consistency: power of the cosine to the surface's normal that weighs a pixel"
     )
     smoothness_weight: float = Field(0.5, ge=0, description="weight of the differences between neighbouring texels")
+    anchor_weight: float = Field(4.0, ge=0, description="paint: weight of its photographed texels staying as they are")
+    photograph_weight: float = Field(
+        4.0, ge=0, description="paint: weight of the photograph's pixels, seen from its camera"
+    )
     image_size: int = Field(
         0, ge=0, le=1024, description="size of renders; 0: the prior's", json_schema_extra={"unit": "pixels"}
     )
@@ -77,11 +87,15 @@ PRESETS = {
     },
 }
 INPUTS = {
-    "mesh": mesh_artifacts.UvMesh,
+    "mesh": paint_artifacts.PaintableMesh,
     "texture": mesh_artifacts.LatentTexture,
+    "paint": paint_artifacts.PartialTexture,
+    "image": image_artifacts.ObjectImage,
     "prompt": artifacts.Prompt,
     "prior": artifacts.Prior,
+    "concept": Concept,
 }
+OPTIONAL_INPUTS = frozenset({"texture", "paint", "image", "prompt", "concept"})
 OUTPUT = artifacts.TexturedMesh
 
 
@@ -95,18 +109,20 @@ def run(job: Job, params: Params) -> None:
     from prior3d.seeds import Seeds
 
     prior = load_text_to_image(job.prior(), job.device)
-    views = GuidedViews(prior, job.prompt, params, named_backgrounds=True)
+    views = GuidedViews(prior, subject(job, prior), params, named_backgrounds=True)
     views.warn(job, params.steps)
     seeds = Seeds(params.seed)
-    mesh = mesh_artifacts.UvMesh.load(job.inputs["mesh"])
+    mesh = paint_artifacts.PaintableMesh.load(job.inputs["mesh"])
     surface = Surface(mesh, job.device)
-    latents = mesh_artifacts.LatentTexture.load(job.inputs["texture"], job.device)
-    if latents.shape[-1] != prior.latent_channels:
-        raise Prior3dError(
-            f"{job.name}: the latent texture has {latents.shape[-1]} channels, this prior has {prior.latent_channels}; "
-            "paint with the same prior"
-        )
-    texture = Texture(start(latents, surface, views, params))
+    if ("texture" in job.inputs) == ("paint" in job.inputs):
+        raise Prior3dError(f"{job.name}: give either --texture, of latents, or --paint, of colours")
+    latents = anchors = None
+    if "texture" in job.inputs:
+        latents = latent_texture(job, prior.latent_channels)
+        texture = Texture(start(latents, surface, views, params))
+    else:
+        anchors = load_anchors(job, surface, params)
+        texture = Texture(anchors.colours)
     modules: dict[str, torch.nn.Module] = {"texture": texture}
     if params.mode == "sds":
         losses, known = sds_losses(surface, texture.values, views, seeds, params), lambda: seen_texels(surface, params)
@@ -125,7 +141,7 @@ def run(job: Job, params: Params) -> None:
 
     def with_preview(step: int) -> "dict[str, Tensor]":
         preview.perhaps(step, params.steps)
-        return losses(step)
+        return losses(step) | ({} if anchors is None else anchors.losses(texture.values, params))
 
     finished = optimise(
         with_preview,
@@ -140,11 +156,25 @@ def run(job: Job, params: Params) -> None:
         learning_rate_factor=lambda progress: late_decay(progress, params.decay_from, params.decay_to),
     )
     if finished:
-        painted, seen_share = finished_texture(mesh, texture.values.detach(), known())
+        seen = known()
+        if anchors is not None:  # what no view shows was filled before
+            seen = torch.ones_like(seen)
+        painted, seen_share = finished_texture(mesh, texture.values.detach(), seen)
         artifacts.TexturedMesh.save_painted(job.out, mesh, painted)
         job.metric("surface_seen", seen_share, "of texels", n=params.resolution**2, higher_is_better=True)
         job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
         write_row(job.out / "preview.png", pictures())
+
+
+def latent_texture(job: Job, channels: int) -> "Tensor":
+    """The input texture, whose latents must be those of the prior (raises Prior3dError if they are not)."""
+    latents = mesh_artifacts.LatentTexture.load(job.inputs["texture"], job.device)
+    if latents.shape[-1] != channels:
+        raise Prior3dError(
+            f"{job.name}: the latent texture has {latents.shape[-1]} channels, this prior has {channels}; "
+            "paint with the same prior"
+        )
+    return latents
 
 
 def start(latents: "Tensor", surface: "Surface", views: GuidedViews, params: Params) -> "Tensor":

@@ -56,12 +56,28 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     Raises:
         Prior3dError: not there, not whole, not pinned, or of another role.
     """
+    if role == "scorer":
+        return _scorer(text, project)
     choice = _found(text, project)
     if role == "views":
         check_views(choice.folder)
     elif role is not None:
         check_channels(choice.folder, role)
     return choice
+
+
+def _scorer(text: str, project: Project) -> PriorChoice:
+    """A CLIPModel folder, by its path or by the name of an embedded one or one of the project's."""
+    from prior3d.priors.scorer import check_scorer_folder
+
+    given = Path(text).expanduser()
+    folder, embedded = given.resolve(), False
+    if not (given / "config.json").is_file():
+        own = project.root / "data" / "priors" / text
+        embedded = not (own / "config.json").is_file()
+        folder = embedded_prior(text) if embedded else own
+    check_scorer_folder(folder)
+    return PriorChoice(folder.name, content_digest(folder, project.state / "digests.json"), folder, embedded)
 
 
 def _found(text: str, project: Project) -> PriorChoice:

@@ -33,6 +33,9 @@ class Placement:
         return placed + np.array([0, 0, self.lift])
 
 
+HERE = Placement(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0), 1.0)  # a mesh in the world
+
+
 def place(
     vertices: np.ndarray, up: str, front: str, radius: float, centre: Centre = "vertices", lift: float = 0.0
 ) -> Placement:

@@ -49,8 +49,10 @@ class InpaintingPrior:
         generator: torch.Generator,
         negative_prompt: str = "",
         keep_known: bool = True,
+        start: Tensor | None = None,
+        noise_level: float = 1.0,
     ) -> Tensor:
-        """Fill holes from noise with DDIM.
+        """Fill holes from noise with DDIM, or from images that already show about what is wanted (SDEdit).
 
         Args:
             images: [views, 3, image_size, image_size] in [0, 1].
@@ -62,6 +64,9 @@ class InpaintingPrior:
             generator: draws the noise.
             negative_prompt: what guidance moves away from.
             keep_known: paste the pixels outside the hole back; otherwise they come through the decoder, as all others.
+            start: [views, 3, image_size, image_size], images that are noised in place of beginning from noise alone
+                (Meng et al. 2022); whole ones, the hole included. None: noise.
+            noise_level: to which `start` is noised, a share of the prior's noise levels in (0, 1].
 
         Returns:
             [views, 3, image_size, image_size] in [0, 1]. No gradient passes.
@@ -71,7 +76,11 @@ class InpaintingPrior:
         condition = self.condition(images, masks)
         shape = (len(images), diffusion.latent_channels, *condition.shape[-2:])
         noise = torch.randn(shape, generator=generator, device=generator.device).to(device)
-        timesteps = falling_timesteps(diffusion.n_timesteps - 1, n_steps)
+        first = min(max(round(noise_level * diffusion.n_timesteps), 1), diffusion.n_timesteps - 1)
+        if start is not None:
+            at = torch.full((len(images),), first, device=device)
+            noise = diffusion.add_noise(diffusion.encode(start.to(device)), noise, at)
+        timesteps = falling_timesteps(first if start is not None else diffusion.n_timesteps - 1, n_steps)
         text, null_text = diffusion.embed(texts), diffusion.embed([negative_prompt])
         filled = diffusion.decode(
             diffusion.denoise(noise, timesteps, text, null_text, guidance_scale, camera, condition)

@@ -45,6 +45,7 @@ class TextToImagePrior:
             )
         self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
         self._embeddings: dict[str, Tensor] = {}
+        self.spelled: dict[str, str] = {}  # words that stand for several tokens (prior3d.priors.concepts)
 
     @property
     def n_timesteps(self) -> int:
@@ -58,7 +59,7 @@ class TextToImagePrior:
         if unseen and self.text_encoder is None:
             raise Prior3dError(f"prior: the text encoder was freed before {unseen[0]!r} was embedded; embed it earlier")
         for prompt in unseen:  # one by one, so that an embedding never depends on its neighbours in the batch
-            tokens = self._tokenise(prompt)
+            tokens = self.tokenise(prompt)
             uses_mask = getattr(self.text_encoder.config, "use_attention_mask", False)
             mask = tokens.attention_mask.to(self.device) if uses_mask else None
             embedding = self.text_encoder(tokens.input_ids.to(self.device), attention_mask=mask)[0]
@@ -131,7 +132,13 @@ class TextToImagePrior:
 
     @torch.no_grad()
     def network(self, seen: Tensor, timesteps: Tensor, text: Tensor, camera_embedding: Tensor | None = None) -> Tensor:
-        """Call the UNet once, without guidance: what it says, float32, epsilon or v.
+        """`differentiable_network` without a gradient."""
+        return self.differentiable_network(seen, timesteps, text, camera_embedding)
+
+    def differentiable_network(
+        self, seen: Tensor, timesteps: Tensor, text: Tensor, camera_embedding: Tensor | None = None
+    ) -> Tensor:
+        """Call the UNet once, without guidance: what it says, float32, epsilon or v; differentiable in seen and text.
 
         Args:
             seen: [views or all, channels in, h, w]; repeated, with timesteps and cameras, until there is one a text.
@@ -222,8 +229,10 @@ class TextToImagePrior:
         """alpha_bar at each timestep, shaped to multiply latents: [views, 1, 1, 1]."""
         return self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
 
-    def _tokenise(self, prompt: str) -> Any:
+    def tokenise(self, prompt: str) -> Any:
         """One prompt padded or cut to the text encoder's length."""
+        for word, spelling in self.spelled.items():
+            prompt = prompt.replace(word, spelling)
         length = self.text_encoder.config.max_position_embeddings
         return self.tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
 

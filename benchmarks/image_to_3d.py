@@ -1,0 +1,241 @@
+"""One image to 3D against exact geometry: `python benchmarks/image_to_3d.py [--objects N] [words for prior3d run ...]`.
+
+Held-out toy objects, each seen once from a random azimuth and an elevation of 0 to 40 degrees, become meshes. Each mesh
+is drawn from 16 other cameras and compared with exact renders (PSNR and SSIM at 64 x 64, over white), and its surface
+and volume with the object's own (F-score at 0.05, in units in which the object fits a ball of 0.95; volume IoU).
+Ablations run the same objects without the prior and without the inverted word. Intervals are 95 % bootstraps over the
+objects. Runs that are there are not computed again: break it off and start it again at will.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from prior3d.cameras import orbit_cameras
+from prior3d.images import to_uint8
+from prior3d.meshes.files import load_glb
+from prior3d.meshes.raster import render_mesh
+from prior3d.metrics import psnr_db, ssim
+from prior3d.toyworld.objects import ToyObject, sample_object
+from prior3d.toyworld.renders import render, toy_orbit
+
+WORLD_SEED, N_VIEWS, SIZE, PICTURE_SIZE, F_DISTANCE, N_POINTS, GRID = 7, 16, 64, 64, 0.05, 8000, 48
+VARIANTS: dict[str, list[str]] = {
+    "full": [],
+    "without-prior": ["image_nerf.sds_weight=0", "image_nerf.remake_steps=0"],
+    "without-inversion": ["image_nerf.prompt=a thing", "textual_inversion.steps=0"],
+}
+FIGURES = ("psnr", "ssim", "f_score", "volume_iou", "reference_psnr", "seconds")
+
+
+def viewpoint(index: int) -> tuple[float, float]:
+    """Azimuth and elevation from which object `index` is seen."""
+    rng = np.random.default_rng([WORLD_SEED, index])
+    return float(rng.uniform(0, 360)), float(rng.uniform(0, 40))
+
+
+def picture_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+    """The object's picture with alpha [size, size, 4]."""
+    orbit = toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg]))
+    seen = render(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=4)
+    mask = seen.mask[0][..., None]
+    return np.concatenate([seen.rgb[0] / np.maximum(mask, 1e-3), mask], -1).clip(0, 1)
+
+
+def novel_cameras(azimuth_deg: float):
+    """The 16 cameras that figures are taken from: evenly round, beginning 11 degrees off the picture's; two heights."""
+    azimuths = azimuth_deg + 11.25 + torch.arange(N_VIEWS) * (360.0 / N_VIEWS)
+    return orbit_cameras(toy_orbit(azimuths % 360, torch.tensor([10.0, 30.0]).repeat(N_VIEWS // 2)), SIZE, SIZE)
+
+
+def scene_of(vertices: np.ndarray, faces: np.ndarray):
+    """A ray casting scene of one mesh."""
+    import open3d
+
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    scene.add_triangles(
+        open3d.core.Tensor(np.ascontiguousarray(vertices, np.float32)),
+        open3d.core.Tensor(np.ascontiguousarray(faces, np.uint32)),
+    )
+    return scene
+
+
+def inside(scenes: list, points: np.ndarray) -> np.ndarray:
+    """Whether points [n, 3] lie inside any of the closed meshes."""
+    import open3d
+
+    query = open3d.core.Tensor(points.astype(np.float32))
+    return np.any([s.compute_occupancy(query, nthreads=1, nsamples=3).numpy() > 0.5 for s in scenes], axis=0)
+
+
+def surface_points(vertices: np.ndarray, faces: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
+    """Points [n, 3] spread evenly over a mesh."""
+    rng = np.random.default_rng(seed)
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=-1)
+    chosen = rng.choice(len(faces), n, p=area / area.sum())
+    u, v = np.sort(rng.random((2, n)), axis=0)[..., None]
+    return a[chosen] * u + b[chosen] * (v - u) + c[chosen] * (1 - v)
+
+
+def geometry(toy: ToyObject, mesh: Any) -> tuple[float, float]:
+    """F-score and volume IoU of a mesh against the object; parts inside other parts have no surface that counts."""
+    from scipy.spatial import cKDTree
+
+    true_parts = [scene_of(part.solid.vertices, part.solid.faces) for part in toy.parts]
+    true_points = [surface_points(p.solid.vertices, p.solid.faces, N_POINTS) for p in toy.parts]
+    areas = [len(p) for p in true_points]
+    outer = []
+    for k, points in enumerate(true_points):
+        others = true_parts[:k] + true_parts[k + 1 :]
+        outer.append(points[~inside(others, points)] if others else points)
+    rng = np.random.default_rng(0)
+    weights = [surface_area(p.solid.vertices, p.solid.faces) / n for p, n in zip(toy.parts, areas, strict=True)]
+    chance = np.concatenate([np.full(len(points), w) for points, w in zip(outer, weights, strict=True)])
+    everything = np.concatenate(outer)
+    true = everything[rng.choice(len(everything), N_POINTS, p=chance / chance.sum())]
+    made = surface_points(np.asarray(mesh.vertices), np.asarray(mesh.faces), N_POINTS)
+    precision = float((cKDTree(true).query(made)[0] < F_DISTANCE).mean())
+    recall = float((cKDTree(made).query(true)[0] < F_DISTANCE).mean())
+    axis = (np.arange(GRID) + 0.5) / GRID * 2 - 1
+    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    a, b = inside(true_parts, grid), inside([scene_of(mesh.vertices, mesh.faces)], grid)
+    iou = float((a & b).sum() / max((a | b).sum(), 1))
+    return 2 * precision * recall / max(precision + recall, 1e-9), iou
+
+
+def surface_area(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Area of a mesh."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=-1).sum() / 2)
+
+
+def figures(toy: ToyObject, index: int, mesh_file: Path) -> dict[str, float]:
+    """All figures of one mesh but its seconds."""
+    azimuth_deg, elevation_deg = viewpoint(index)
+    mesh = load_glb(mesh_file)
+    cameras = novel_cameras(azimuth_deg)
+    made, true = render_mesh(mesh, cameras, background=1.0).rgb, render(toy, cameras).over((1.0, 1.0, 1.0))
+    own = orbit_cameras(toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg])), SIZE, SIZE)
+    seen, given = render_mesh(mesh, own, background=1.0).rgb[0], render(toy, own).over((1.0, 1.0, 1.0))[0]
+    f_score, iou = geometry(toy, mesh)
+    return {
+        "psnr": float(np.mean([psnr_db(a, b) for a, b in zip(true, made, strict=True)])),
+        "ssim": float(np.mean([ssim(a, b) for a, b in zip(true, made, strict=True)])),
+        "f_score": f_score,
+        "volume_iou": iou,
+        "reference_psnr": psnr_db(given, seen),
+    }
+
+
+def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, words: list[str]) -> Path | None:
+    """Run one object; its run folder, or None (and the message) if it failed."""
+    name = f"{args.method}-{variant}-{index:02d}"
+    folder = args.project / "data" / "runs" / name
+    if (folder / "benchmark.json").is_file() or args.reuse:
+        return folder if (folder / "texture_baking" / "mesh.glb").is_file() else None
+    picture = args.project / "pictures" / f"{index:02d}.png"
+    picture.parent.mkdir(exist_ok=True)
+    azimuth_deg, elevation_deg = viewpoint(index)
+    Image.fromarray(to_uint8(picture_of(toy, azimuth_deg, elevation_deg))).save(picture)
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "run",
+        args.method,
+        "--image",
+        str(picture),
+        "--name",
+        name,
+        "--plain",
+    ]
+    command += ["--camera", f"{azimuth_deg:.4f},{elevation_deg:.4f},40", "--stop-after", "texture_baking", *words]
+    command += [word for text in VARIANTS[variant] for word in ("--set", text)]
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=args.project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        print(f"{name}: {done.stderr.strip()}")
+        return None
+    (folder / "benchmark.json").write_text(json.dumps({"wall_seconds": time.monotonic() - started}))
+    return folder
+
+
+def interval(values: np.ndarray, n_draws: int = 2000) -> tuple[float, float, float]:
+    """Mean and its 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(0, len(values), (n_draws, len(values)))].mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
+
+
+def stage_seconds(folder: Path) -> float:
+    """What the stages took together, as they measured it: also right for stages that were restored from the cache."""
+    return sum(json.loads(cost.read_text())["seconds"] for cost in folder.glob("*.cost.json"))
+
+
+def cell(values: list[float], sign: str = "") -> str:
+    """Mean and interval in one column."""
+    mean, low, high = (f"{value:{sign}.3f}" for value in interval(np.array(values)))
+    return f"{mean} [{low}, {high}]".rjust(27)
+
+
+def table(rows: dict[str, dict[int, dict[str, float]]]) -> str:
+    """Means with intervals of each variant, then the differences to the full method on the same objects."""
+    lines = [f"{'':24}{'n':>4}" + "".join(f"{figure:>27}" for figure in FIGURES)]
+    for variant, found in rows.items():
+        if found:
+            cells = [cell([row[figure] for row in found.values()]) for figure in FIGURES]
+            lines.append(f"{variant:24}{len(found):4d}" + "".join(cells))
+    for variant in rows:
+        both = sorted(set(rows[variant]) & set(rows["full"]))
+        if variant != "full" and both:
+            gains = [[rows["full"][i][name] - rows[variant][i][name] for i in both] for name in FIGURES]
+            lines.append(f"full - {variant:17}{len(both):4d}" + "".join(cell(gain, "+") for gain in gains))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Make them, print a line each, then the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="realfusion", help="any method that takes --image and --camera")
+    parser.add_argument("--project", type=Path, default=Path.cwd(), help="a prior3d project (default: this folder)")
+    parser.add_argument("--objects", type=int, default=20, help="how many held-out objects")
+    parser.add_argument("--first", type=int, default=0, help="index of the first")
+    parser.add_argument("--without-prior", action="store_true", help="also without the prior")
+    parser.add_argument("--without-inversion", action="store_true", help="also with a generic prompt")
+    parser.add_argument("--reuse", action="store_true", help="only judge the runs that are there")
+    parser.add_argument("--out", type=Path, help="a JSON file for the figures of each object")
+    args, words = parser.parse_known_args()
+    args.project = args.project.resolve()
+    torch.set_num_threads(1)
+    variants = ["full", *(v for v in ("without-prior", "without-inversion") if getattr(args, v.replace("-", "_")))]
+    rows: dict[str, dict[int, dict[str, float]]] = {variant: {} for variant in variants}
+    failed = 0
+    for index in range(args.first, args.first + args.objects):
+        toy = sample_object(WORLD_SEED, index, "held-out")
+        for variant in variants:
+            folder = make(args, toy, index, variant, words)
+            if folder is None:
+                failed += not args.reuse
+                continue
+            found = figures(toy, index, folder / "texture_baking" / "mesh.glb") | {"seconds": stage_seconds(folder)}
+            rows[variant][index] = found
+            told = "  ".join(f"{name} {found[name]:.3f}" for name in FIGURES)
+            print(f"{index:02d} {toy.caption[:34]:34} {variant:18} {told}", flush=True)
+    print(table(rows))
+    if args.out:
+        args.out.write_text(json.dumps(rows, indent=1))
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

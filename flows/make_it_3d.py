@@ -1,0 +1,126 @@
+"""Make-It-3D: one picture to a 3D object whose visible side is made of the picture's own pixels.
+
+    image --> [ image_preparation ]  the object cut out, square, with its camera; its depth, if it is given
+                     |
+               [ textual_inversion ]  a word of the prior's that means this object
+                     |
+               [ image_nerf ]  a field: first seen from the front only, then from all round; a scorer's opinion
+                     |
+               [ mesh_extraction ]  the field's surface as triangles
+                     |
+               [ texture_baking ]  the field's colours on it, a first guess of the sides
+                     |
+               [ texture_projection ]  the picture's pixels on the texels that its camera sees
+                     |
+               [ inpainting ]  the other texels, view by view round the object
+                     |
+               [ texture_refinement ]  the whole texture, held where the picture showed it
+                     |
+               [ evaluation ]  turntables, measurements, the report
+
+Source: Tang et al., Make-It-3D: High-Fidelity 3D Creation from A Single Image with Diffusion Prior, ICCV 2023.
+The mesh takes the place of its point cloud (see docs/one_picture.md).
+"""
+
+from flows.engine.method import Input, Method, Stage
+from flows.realfusion import PICTURES
+from flows.retexture import INPAINTING
+
+METHOD = Method(
+    name="make-it-3d",
+    summary="one picture to a whole textured 3D object; what the picture shows keeps its own pixels",
+    inputs=(
+        Input("image", "file", "the picture; with alpha, or give --mask", suffixes=PICTURES),
+        Input("mask", "file", "picture that is white where the object is", default="", suffixes=PICTURES),
+        Input(
+            "camera",
+            "text",
+            "where the picture is taken from: azimuth,elevation,fov in degrees, relative to the object's front; "
+            "without it the object is centred and seen from its front",
+            default="",
+        ),
+        Input("depth", "file", "depth picture of the same view", default="", suffixes=PICTURES),
+        Input("prompt", "text", "what it is, in place of the word that the prior is taught for it", default=""),
+        Input(
+            "prior",
+            "prior",
+            "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION",
+            default="toy",
+            role="text_to_image",
+        ),
+        INPAINTING,
+        Input("scorer", "prior", "CLIP-shaped model that judges views", default="toy-scorer", role="scorer"),
+    ),
+    stages=(
+        Stage("image_preparation", {"image": "image", "mask": "mask", "depth": "depth", "camera": "camera"}),
+        Stage("textual_inversion", {"image": "image_preparation", "prior": "prior", "scorer": "scorer"}, gpu=True),
+        Stage(
+            "image_nerf",
+            {
+                "image": "image_preparation",
+                "prior": "prior",
+                "concept": "textual_inversion",
+                "prompt": "prompt",
+                "scorer": "scorer",
+            },
+            gpu=True,
+        ),
+        Stage("mesh_extraction", {"field": "image_nerf"}, gpu=True),
+        Stage("texture_baking", {"mesh": "mesh_extraction", "field": "image_nerf"}, gpu=True),
+        Stage("texture_projection", {"mesh": "texture_baking", "image": "image_preparation"}, gpu=True),
+        Stage(
+            "inpainting",
+            {
+                "mesh": "texture_baking",
+                "texture": "texture_projection",
+                "image": "image_preparation",
+                "prompt": "prompt",
+                "concept": "textual_inversion",
+                "prior": "inpainting_prior",
+            },
+            gpu=True,
+        ),
+        Stage(
+            "texture_refinement",
+            {
+                "mesh": "texture_baking",
+                "paint": "inpainting",
+                "image": "image_preparation",
+                "prompt": "prompt",
+                "concept": "textual_inversion",
+                "prior": "prior",
+            },
+            gpu=True,
+        ),
+        Stage("evaluation", {"mesh": "texture_refinement", "field": "image_nerf", "prompt": "prompt"}, gpu=True),
+    ),
+    presets={
+        "toy": {
+            "image_nerf": {"front_share": 0.4, "opinion_weight": 0.05, "clip_d_weight": 0.05, "depth_weight": 0.2},
+            "texture_baking": {"resolution": 256},
+            "inpainting": {"noise_level": 0.6},
+            "texture_refinement": {"noise_levels": (0.3,), "steps": 60},
+        },
+        # SDS between 0.2 and 0.6 T at a guidance scale of 11; 2,000 of 5,000 steps from the front
+        "paper": {
+            "image_nerf": {
+                "prompt": "{}",
+                "guidance_scale": 11.0,
+                "timestep_min": 0.2,
+                "timestep_max": 0.6,
+                "timestep_max_end": 0.6,
+                "radius": (1.0, 1.5),
+                "fov_deg": (15.0, 25.0),
+                "elevation_deg": (-20.0, 20.0),
+                "blob_radius": 0.1,
+                "front_share": 0.4,
+                "opinion_weight": 1.0,
+                "clip_d_weight": 10.0,
+                "depth_weight": 1.0,
+            },
+            "inpainting": {"noise_level": 0.6},
+            "texture_refinement": {"mode": "sds", "guidance_scale": 6.0, "steps": 3000},
+        },
+    },
+    example="prior3d run make-it-3d --image teddy.png --camera 30,15,40 --name teddy",
+)

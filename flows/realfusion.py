@@ -1,0 +1,55 @@
+"""RealFusion: one picture to a whole 3D object.
+
+    image --> [ image_preparation ]  the object cut out, square, with its camera
+                     |
+               [ textual_inversion ]  a word of the prior's that means this object
+                     |
+               [ image_nerf ]  a field that is the picture from its camera and the prior's from all round
+                     |
+               [ mesh_extraction ]  the field's surface as triangles
+                     |
+               [ texture_baking ]  the field's colours in the mesh's texture atlas
+                     |
+               [ evaluation ]  turntables, measurements, the report
+
+Source: Melas-Kyriazi et al., RealFusion: 360 Reconstruction of Any Object from a Single Image, CVPR 2023, figure 3.
+"""
+
+from flows.engine.method import Input, Method, Stage
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+
+METHOD = Method(
+    name="realfusion",
+    summary="one picture to a whole textured 3D object, by textual inversion and score distillation",
+    inputs=(
+        Input("image", "file", "the picture; with alpha, or give --mask", suffixes=PICTURES),
+        Input("mask", "file", "picture that is white where the object is", default="", suffixes=PICTURES),
+        Input(
+            "camera", "text", "where the picture is taken from: azimuth,elevation,fov in degrees, relative to the "
+            "object's front; without it the object is centred and seen from its front", default="",
+        ),
+        Input("depth", "file", "depth picture of the same view", default="", suffixes=PICTURES),
+        Input("normal", "file", "normal map of the same view", default="", suffixes=PICTURES),
+        Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy",
+              role="text_to_image"),
+        Input("scorer", "prior", "CLIP-shaped model that chooses the word's beginning", default="toy-scorer",
+              role="scorer"),
+    ),
+    stages=(
+        Stage(
+            "image_preparation",
+            {"image": "image", "mask": "mask", "depth": "depth", "normal": "normal", "camera": "camera"},
+        ),
+        Stage("textual_inversion", {"image": "image_preparation", "prior": "prior", "scorer": "scorer"}, gpu=True),
+        Stage(
+            "image_nerf", {"image": "image_preparation", "prior": "prior", "concept": "textual_inversion"}, gpu=True
+        ),
+        Stage("mesh_extraction", {"field": "image_nerf"}, gpu=True),
+        Stage("texture_baking", {"mesh": "mesh_extraction", "field": "image_nerf"}, gpu=True),
+        Stage(
+            "evaluation", {"mesh": "texture_baking", "field": "image_nerf", "image": "image_preparation"}, gpu=True
+        ),
+    ),
+    example="prior3d run realfusion --image teddy.png --camera 30,15,40 --name teddy",
+)  # fmt: skip

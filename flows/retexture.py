@@ -1,0 +1,71 @@
+"""Retexture: a person's mesh, painted with a photograph where it shows the mesh, and by diffusion elsewhere.
+
+    mesh --> [ mesh_preparation ]  its own UVs if they are good, else an atlas; where it stands in the world
+    image --> [ image_preparation ]  cut out, with the camera that sees it so
+                     |
+               [ texture_projection ]  the photograph's pixels on the texels that its camera sees
+                     |
+               [ inpainting ]  the other texels, view by view round the object
+                     |
+               [ texture_refinement ]  the whole texture, held where the photograph showed it
+                     |
+               [ evaluation ]  turntables, measurements, the report
+
+Source: the second stage of Tang et al., Make-It-3D, ICCV 2023, with a mesh in place of its point cloud.
+"""
+
+from flows.engine.method import Input, Method, Stage
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+INPAINTING = Input(
+    "inpainting_prior",
+    "prior",
+    "inpainting prior: toy-inpainting, a diffusers folder, or ORG/NAME@REVISION",
+    default="toy-inpainting",
+    role="inpainting",
+)
+
+METHOD = Method(
+    name="retexture",
+    summary="a person's mesh with the texture that a photograph shows, continued where it shows nothing",
+    inputs=(
+        Input("mesh", "file", "what to paint: OBJ, PLY, STL or GLB", suffixes=(".obj", ".ply", ".stl", ".glb")),
+        Input("image", "file", "a picture that shows the mesh: PNG, JPEG, WebP or TIFF", suffixes=PICTURES),
+        Input("camera", "text", "where the picture was taken from: azimuth,elevation,fov in degrees"),
+        Input("mask", "file", "which pixels show the object, where the picture has no alpha", "", suffixes=PICTURES),
+        Input("prompt", "text", "what it is, e.g. 'a brown teddy bear'", default=""),
+        Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
+        INPAINTING,
+    ),
+    stages=(
+        Stage("mesh_preparation", {"mesh": "mesh"}),
+        Stage("image_preparation", {"image": "image", "mask": "mask", "camera": "camera"}),
+        Stage("texture_projection", {"mesh": "mesh_preparation", "image": "image_preparation"}, gpu=True),
+        Stage(
+            "inpainting",
+            {
+                "mesh": "mesh_preparation",
+                "texture": "texture_projection",
+                "image": "image_preparation",
+                "prompt": "prompt",
+                "prior": "inpainting_prior",
+            },
+            gpu=True,
+        ),
+        Stage(
+            "texture_refinement",
+            {
+                "mesh": "mesh_preparation",
+                "paint": "inpainting",
+                "image": "image_preparation",
+                "prompt": "prompt",
+                "prior": "prior",
+            },
+            gpu=True,
+        ),
+        Stage("evaluation", {"mesh": "texture_refinement", "prompt": "prompt"}, gpu=True),
+    ),
+    # The paint already is a picture of the object: views that are re-made from much noise would only blur it.
+    presets={"toy": {"texture_refinement": {"noise_levels": (0.3,), "steps": 60}}},
+    example='prior3d run retexture --mesh mug.obj --image mug.png --camera 30,15,40 --prompt "a red mug" --name my-mug',
+)

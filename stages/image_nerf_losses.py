@@ -1,0 +1,223 @@
+"""The losses of image_nerf: the picture from its camera, the prior from all round, and what keeps a field an object."""
+
+from typing import TYPE_CHECKING
+
+from stages.guided_views import GuidedViews
+from stages.remade_views import RemadeViews
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from prior3d.fields import Field as RadianceField
+    from prior3d.object_image import ObjectImage
+    from prior3d.rendering import Rendering
+    from prior3d.seeds import Seeds
+    from stages.image_nerf import Params
+    from stages.image_opinion import Opinion
+
+N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points a step, and how far their neighbours are in world units
+
+
+class Reconstruction:
+    """All that one step asks of the field."""
+
+    def __init__(
+        self,
+        field: "RadianceField",
+        picture: "ObjectImage",
+        views: GuidedViews,
+        seeds: "Seeds",
+        params: "Params",
+        opinion: "Opinion | None" = None,
+    ) -> None:
+        """Lay the picture out as rays with colours."""
+        from prior3d.view_fit import MaskedViews
+
+        self.field, self.views, self.seeds, self.params, self.prior = field, views, seeds, params, views.prior
+        self.picture, self.opinion = picture, opinion
+        size = self.prior.image_size
+        cameras = picture.viewpoint.cameras(size).to(self.prior.device)
+        self.reference = MaskedViews(cameras)
+        _, mask = picture.premultiplied(size)
+        image = picture.over(1.0, size)[None].to(self.prior.device)
+        self.reference.put(image, mask[None].to(self.prior.device), 1.0, idle_interest=0.5)
+        self.remade = RemadeViews(field, field, views, seeds, params, self._surface)
+        self._choose_background(picture)
+        self.fine = _finer_half(field)
+
+    def losses(self, step: int) -> "dict[str, Tensor]":
+        """The weighted terms of a step: picture and distillation, later picture and re-made views."""
+        p = self.params
+        for parameter in self.fine:
+            parameter.requires_grad_(step >= p.fine_from * p.steps)
+        terms = self.reference_terms()
+        if step < p.steps:
+            return terms | (self.distillation_terms(step) if p.sds_weight > 0 else {}) | self._smooth()
+        return terms | self.remade_terms(step - p.steps)
+
+    def reference_terms(self) -> "dict[str, Tensor]":
+        """Colour and outline of rays of the picture, and its depth where that has a weight."""
+        from prior3d.losses import opacity_entropy_bits
+
+        p = self.params
+        rendering, colour, mask = self._rays(self.reference, p.reference_rays, "reference")
+        entropy = opacity_entropy_bits(rendering.opacity)
+        terms = {
+            "reference": p.reference_weight * colour,
+            "reference_mask": p.mask_weight * mask,
+            "reference_entropy": p.entropy_weight * entropy,
+        }
+        if p.depth_weight > 0 and self.picture.depth is not None:
+            terms["depth"] = p.depth_weight * self._depth()
+        return terms
+
+    def distillation_terms(self, step: int) -> "dict[str, Tensor]":
+        """Score distillation of drawn views through the prior's encoder, and the regularisers of those views."""
+        import torch
+        import torch.nn.functional as functional
+
+        from prior3d.backgrounds import NAMED_BACKGROUNDS
+        from prior3d.cameras import orbit_cameras
+        from prior3d.distillation import draw_timesteps, sds_loss
+        from prior3d.rendering import over, render
+
+        p, prior, seeds = self.params, self.prior, self.seeds
+        drawn = self.views.draw(seeds, self._azimuths(step))
+        cameras = orbit_cameras(drawn.orbit, p.sds_size, p.sds_size).to(prior.device)
+        levels = torch.tensor(list(NAMED_BACKGROUNDS.values()), device=prior.device)
+        rendering = render(self.field, cameras, p.n_samples, seeds.generator("samples"))
+        behind = levels[drawn.backgrounds].view(-1, 1, 1, 1).expand(-1, 1, 1, 3)
+        images = over(rendering, behind).features.movedim(-1, 1)
+        if p.sds_size != prior.image_size:
+            images = functional.interpolate(images, (prior.image_size,) * 2, mode="bilinear", align_corners=False)
+        latents = prior.encode(images)
+        limits = self.views.timestep_limits(step / max(p.steps, 1))
+        timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
+        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
+        sds = sds_loss(latents, prior, drawn.guidance, timesteps.to(prior.device), noise, p.weighting)
+        terms = {"sds": p.sds_weight * sds} | self._shape_terms(rendering, cameras)
+        if self.opinion is not None:
+            denoised = self.opinion.of_denoised(
+                latents, prior, drawn.guidance, timesteps.to(prior.device), noise, drawn.orbit, p.clip_d_below
+            )
+            terms["opinion"] = p.opinion_weight * self.opinion.of_renders(images, drawn.orbit)
+            terms["clip_d"] = p.clip_d_weight * denoised
+        return terms
+
+    def _azimuths(self, step: int) -> "tuple[float, float] | None":
+        """Where views come from: about the picture's side at first, then from the parameter's range."""
+        p = self.params
+        if step >= p.front_share * p.steps:
+            return None
+        middle = self.picture.viewpoint.azimuth_deg
+        return middle - p.front_width_deg / 2, middle + p.front_width_deg / 2
+
+    def remade_terms(self, step: int) -> "dict[str, Tensor]":
+        """Rays of views that the prior re-made; at evenly spread steps they are made anew before."""
+        p = self.params
+        for turn, noise_level in enumerate(p.noise_levels):
+            if step == turn * p.remake_steps // len(p.noise_levels):
+                if turn == 0:
+                    self._choose_background(self.picture)
+                self.remade.make_views(noise_level, from_latents=False)
+        rendering, colour, mask = self._rays(self.remade.targets, p.rays_per_step, "rays")
+        weight = p.remade_weight
+        return {"remade": weight * colour, "remade_mask": weight * p.mask_weight * mask} | self._surface(
+            rendering, step / p.remake_steps
+        )
+
+    def _rays(self, targets: "nn.Module", n_rays: int, name: str) -> "tuple[Rendering, Tensor, Tensor]":
+        """Rays drawn from masked views: how they render, and how far colour and opacity are off."""
+        import torch
+
+        from prior3d.rendering import render_rays
+        from prior3d.view_fit import MaskedViews, view_losses
+
+        assert isinstance(targets, MaskedViews)
+        origins, directions, colours, masks = targets.draw(n_rays, self.seeds.generator(name))
+        rendering = render_rays(self.field, origins, directions, self.params.n_samples, self.seeds.generator("samples"))
+        backgrounds = torch.rand(colours.shape, generator=self.seeds.generator("behind")).to(colours)
+        return rendering, *view_losses(rendering, colours, masks, backgrounds)
+
+    def _shape_terms(self, rendering: "Rendering", cameras) -> "dict[str, Tensor]":
+        """Entropy of the views' rays, and normals where the rays meet the surface: towards the camera, and smooth.
+
+        The paper composites normals of all samples; one normal a ray, at its mean depth, costs a fiftieth of that.
+        """
+        from prior3d.losses import normal_smoothness, opacity_entropy_bits, orientation
+        from prior3d.rendering import rays
+
+        p = self.params
+        terms = {"entropy": p.entropy_weight * opacity_entropy_bits(rendering.opacity)}
+        if p.orientation_weight == 0 and p.normal_weight == 0:
+            return terms
+        origins, directions = rays(cameras)
+        points = origins + directions * rendering.depth.detach()[..., None]
+        normals = self.field.normals(points.view(-1, 3), 0.03).view(*points.shape)
+        terms["orientation"] = p.orientation_weight * orientation(rendering.opacity, normals, directions)
+        shown = normals * rendering.opacity.detach()[..., None]
+        terms["normals"] = p.normal_weight * normal_smoothness(shown, 1.7 * p.sds_size / 96)
+        return terms
+
+    def _surface(self, rendering: "Rendering", progress: float) -> "dict[str, Tensor]":
+        """The terms that make fog a surface, for rays of re-made views."""
+        from prior3d.losses import distortion, opacity_entropy_bits, ramp
+
+        p, strength = self.params, ramp(progress, 0.2, 1.0)
+        spread = distortion(rendering.weights, rendering.starts, rendering.ends)
+        return {
+            "entropy": strength * p.entropy_weight * opacity_entropy_bits(rendering.opacity),
+            "distortion": strength * p.distortion_weight * spread,
+        } | self._smooth()
+
+    def _smooth(self) -> "dict[str, Tensor]":
+        """Total variation of the field at random places."""
+        import torch
+
+        from prior3d.losses import total_variation
+
+        if self.params.smoothness_weight == 0:
+            return {}
+        generator, device = self.seeds.generator("neighbours"), self.prior.device
+        points = (torch.rand((N_NEIGHBOURS, 3), generator=generator) * 2 - 1) * self.field.config.bound
+        offsets = torch.nn.functional.normalize(torch.randn((N_NEIGHBOURS, 3), generator=generator), dim=-1)
+        offsets = offsets.to(device) * NEIGHBOUR_DISTANCE
+        change = total_variation(self.field, points.to(device), offsets, NEIGHBOUR_DISTANCE)
+        return {"smoothness": self.params.smoothness_weight * change}
+
+    def _depth(self) -> "Tensor":
+        """1 - Pearson's correlation of the rendered depth with the picture's, where both see the object."""
+        import torch
+
+        from prior3d.image_losses import pearson_depth
+        from prior3d.photographs import resample
+        from prior3d.rendering import render
+
+        size = self.params.sds_size
+        cameras = self.picture.viewpoint.cameras(size).to(self.prior.device)
+        rendering = render(self.field, cameras, self.params.n_samples, self.seeds.generator("samples"))
+        assert self.picture.depth is not None
+        given = torch.from_numpy(resample(self.picture.depth[..., None], size, size)[..., 0]).to(self.prior.device)
+        _, mask = self.picture.premultiplied(size)
+        counted = (mask.to(given) > 0.9) & (rendering.opacity[0].detach() > 0.5)
+        return pearson_depth(rendering.depth[0].flatten(), given.flatten(), counted.flatten().to(given))
+
+    def _choose_background(self, picture: "ObjectImage") -> None:
+        """Put the named background behind re-made views from which the picture's colours stand out most."""
+        from prior3d.backgrounds import NAMED_BACKGROUNDS, encoded_backgrounds
+        from prior3d.colours import most_distinct_background
+
+        colours, mask = picture.premultiplied(self.prior.image_size)
+        seen = mask > 0.9
+        levels = list(NAMED_BACKGROUNDS.values())
+        self.remade.place = most_distinct_background(colours[seen].to(self.prior.device), levels)
+        self.remade.level = levels[self.remade.place]
+        self.remade.latents_behind = encoded_backgrounds(self.prior)[self.remade.place]
+
+
+def _finer_half(field: "RadianceField") -> "list[nn.Parameter]":
+    """The parameters of the finer half of the field's grids (of three, the finest)."""
+    from prior3d.fields.grids import DenseEncoding
+
+    tables = list(field.encoding.grids if isinstance(field.encoding, DenseEncoding) else field.encoding.tables)
+    return tables[len(tables) - len(tables) // 2 :]

@@ -1,0 +1,134 @@
+"""A photograph's own pixels on the texels of a mesh that it sees.
+
+Tang et al. 2023 (Make-It-3D), section 3.3, for a mesh instead of a point cloud: a texel takes the colour at its place
+in the photograph if nothing is in front of it (a z-buffer), the less surely the more it turns away; pixels at the edge
+of the alpha, which hold some background, and those where one part ends in front of another lend no colour.
+
+The mesh must stand in the world as the photograph's camera sees it. `mask_iou` tells how far their outlines agree.
+"""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from prior3d.errors import Prior3dError
+from stages import image_artifacts, paint_artifacts
+from stages.entry import Job, StageParams, main
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from prior3d.cameras import Cameras
+    from prior3d.meshes.painting import Surface
+    from prior3d.meshes.projection import PartialTexture, SurfaceTexels
+    from prior3d.object_image import ObjectImage
+
+STEPS = 3
+LEAST_IOU = 0.85
+
+
+class Params(StageParams):
+    """What the stage can be told."""
+
+    resolution: int = Field(
+        256, ge=16, le=4096, description="side of the texture", json_schema_extra={"unit": "texels"}
+    )
+    erosion: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="how far inside its outline the photograph begins to count",
+        json_schema_extra={"unit": "pixels"},
+    )
+    squareness: float = Field(
+        1.0, ge=0, le=10, description="power of the cosine to the surface's normal that weighs a pixel"
+    )
+
+
+PRESETS: dict[str, dict] = {"toy": {}, "paper": {"resolution": 1024, "erosion": 4}}
+INPUTS = {"mesh": paint_artifacts.PaintableMesh, "image": image_artifacts.ObjectImage}
+OUTPUT = paint_artifacts.PartialTexture
+
+
+def run(job: Job, params: Params) -> None:
+    """Project."""
+    import torch
+
+    from prior3d.images import write_png
+    from prior3d.meshes.painting import Surface
+    from prior3d.meshes.projection import (
+        PROJECTED,
+        UNKNOWN,
+        PartialTexture,
+        away_from_edges,
+        eroded,
+        look_at,
+        project_picture,
+        surface_texels,
+    )
+
+    mesh = paint_artifacts.PaintableMesh.load(job.inputs["mesh"])
+    image = image_artifacts.ObjectImage.load(job.inputs["image"])
+    surface, points = Surface(mesh, job.device), surface_texels(mesh, params.resolution, job.device)
+    camera = image.viewpoint.cameras(image.size).to(job.device)
+    notes = agreement(job, surface, image, camera)
+    job.progress(1, STEPS, text="projecting")
+    rgba = torch.from_numpy(image.rgba).to(job.device)
+    trust = eroded(rgba[..., 3], params.erosion) * away_from_edges(surface, camera)
+    look = look_at(surface, points, camera)
+    colours, confidence = project_picture(rgba[..., :3].movedim(-1, 0), trust, look, params.squareness)
+    known = confidence > 0
+    if not known.any():
+        raise Prior3dError(
+            f"{job.name}: the photograph shows no texel of the mesh ({'; '.join(notes) or 'none is seen squarely'}); "
+            "check --camera, and how the mesh stands (up, front, radius of mesh_preparation)"
+        )
+    source = torch.where(known, PROJECTED, UNKNOWN).to(torch.uint8)
+    paint = PartialTexture(points.whole(colours), points.whole(confidence), points.whole(source))
+    job.progress(2, STEPS, text="looking at it")
+    paint_artifacts.PartialTexture.save(job.out, paint)
+    job.metric("projected", known.float().mean().item(), "of texels", n=len(known))
+    write_png(job.out / "preview.png", checks(surface, points, paint, image))
+    text = f"{known.float().mean():.0%} of the texels"
+    job.progress(STEPS, STEPS, preview=job.out / "preview.png", text="; ".join([text, *notes]))
+
+
+def agreement(job: Job, surface: "Surface", image: "ObjectImage", camera: "Cameras") -> list[str]:
+    """Record how far the mesh's outline is the photograph's, and say so if it is not."""
+    from prior3d.meshes.projection import distances
+    from prior3d.metrics import mask_iou
+
+    outline = distances(surface, camera).isfinite().float().cpu().numpy()
+    iou = mask_iou(outline, image.mask)
+    job.metric("mask_iou", iou, "", n=outline.size, higher_is_better=True)
+    if iou >= LEAST_IOU:
+        return []
+    view = image.viewpoint
+    note = (
+        f"the mesh's outline overlaps the photograph's by {iou:.0%} only, from azimuth {view.azimuth_deg:.0f}, "
+        f"elevation {view.elevation_deg:.0f}, field of view {view.fov_deg:.0f}; check --camera, and how the mesh stands"
+    )
+    print(f"{job.name}: {note}", flush=True)  # noqa: T201
+    (job.out / "notes.txt").write_text(note + "\n", encoding="utf-8")
+    return [note]
+
+
+def checks(
+    surface: "Surface", points: "SurfaceTexels", paint: "PartialTexture", image: "ObjectImage", size: int = 128
+) -> "np.ndarray":
+    """The photograph, and the mesh with what is known of its texture from there, from both sides and from behind."""
+    from prior3d.cameras import orbit_cameras, ring
+    from prior3d.images import contact_sheet
+    from prior3d.meshes.projection import grown
+
+    view = image.viewpoint
+    cameras = orbit_cameras(ring(4, view.elevation_deg, view.radius, view.fov_deg, view.azimuth_deg), size, size)
+    seen = surface.footprints(cameras.to(surface.device), points.resolution, 2)
+    shown = paint.colours.where((paint.confidence > 0)[..., None], 0.5)
+    behind = 0.85 * (1 - seen.coverage[..., None])
+    pictures = (seen.paint(grown(shown, points)) + behind).clamp(0, 1).cpu().numpy()
+    return contact_sheet([[image.over(0.85, size).movedim(0, -1).numpy(), *pictures]])
+
+
+if __name__ == "__main__":
+    main("stages.texture_projection")

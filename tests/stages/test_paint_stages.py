@@ -1,0 +1,159 @@
+"""The stages of retexture on tiny random priors: a photograph on a mesh, the rest filled, resume after a kill."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+import yaml
+
+import stages.job
+from prior3d.cameras import orbit_cameras, ring
+from prior3d.images import write_png
+from prior3d.meshes.mesh import Mesh
+from prior3d.meshes.raster import render_mesh
+from stages import artifacts, paint_artifacts
+from stages.entry import execute
+from tests.tiny_prior import write_tiny_prior
+
+PARAMS = {
+    "mesh_preparation": {"chart_resolution": 64},
+    "image_preparation": {},
+    "texture_projection": {"resolution": 32},
+    "inpainting": {"denoising_steps": 2, "azimuth_step_deg": 90, "supersampling": 2},
+    "texture_refinement": {
+        "steps": 4, "resolution": 32, "supersampling": 2, "n_views": 4, "views_per_step": 2,
+        "noise_levels": [0.3], "denoising_steps": 2,
+    },
+}  # fmt: skip
+PREPARE_MESH = ["--mesh", "inputs/ball.ply"]
+PREPARE_IMAGE = ["--image", "inputs/ball.png", "--camera", "inputs/camera.txt"]
+PROJECT = ["--mesh", "mesh_preparation", "--image", "image_preparation"]
+FILL = [*PROJECT, "--texture", "texture_projection", "--prior", "inputs/inpainting.json"]
+REFINE = [*PROJECT, "--paint", "inpainting", "--prior", "inputs/prior.json"]
+
+
+@pytest.fixture(scope="module")
+def priors(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("priors")
+    return {
+        "tiny": str(write_tiny_prior(folder / "p", camera=True, prediction_type="v_prediction")),
+        "tiny-holes": str(write_tiny_prior(folder / "i", camera=True, in_channels=9)),
+    }
+
+
+def make_run(folder, priors, azimuth=0.0, **changed):
+    """A run whose photograph shows a ball: red above, green below."""
+    inputs = folder / "inputs"
+    inputs.mkdir(parents=True)
+    ball = trimesh.creation.icosphere(3, 0.95)
+    ball.export(inputs / "ball.ply")
+    cameras = orbit_cameras(ring(1, 0.0), 48, 48)
+    seen = render_mesh(Mesh(np.asarray(ball.vertices), np.asarray(ball.faces)), cameras)
+    rgba = np.zeros((48, 48, 4), np.float32)
+    rgba[:24, :, 0], rgba[24:, :, 1] = 1, 1
+    rgba[..., 3] = seen.mask[0]
+    write_png(inputs / "ball.png", rgba)
+    (inputs / "camera.txt").write_text(f"{azimuth},0,40\n")
+    (inputs / "prompt.txt").write_text("a red ball\n")
+    (inputs / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
+    (inputs / "inpainting.json").write_text(json.dumps({"name": "tiny-holes", "digest": "0"}))
+    (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": priors}))
+    params = {stage: values | changed.get(stage, {}) for stage, values in PARAMS.items()}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    return folder
+
+
+def projected(folder, priors, **others):
+    make_run(folder, priors, **others)
+    assert execute("stages.mesh_preparation", PREPARE_MESH, folder) == 0
+    assert execute("stages.image_preparation", PREPARE_IMAGE, folder) == 0
+    assert execute("stages.texture_projection", PROJECT, folder) == 0
+    return folder
+
+
+def value(folder, stage, name):
+    return artifacts.Metrics.load(folder / stage)[name]["value"]
+
+
+def from_front(folder, texture):
+    mesh = paint_artifacts.PaintableMesh.load(folder / "mesh_preparation")
+    return render_mesh(mesh.split(mesh.placed(), texture), orbit_cameras(ring(4, 0.0), 24, 24), background=0.5).rgb
+
+
+def test_a_photograph_is_projected_filled_and_held(tmp_path, priors):
+    folder = projected(tmp_path / "run", priors)
+    paint = paint_artifacts.PartialTexture.load(folder / "texture_projection")
+    assert 0.2 < value(folder, "texture_projection", "projected") < 0.5  # a little less than half of a ball
+    assert value(folder, "texture_projection", "mask_iou") > 0.95
+    known = paint.confidence > 0
+    assert torch.equal(known, paint.source == 1)
+    assert paint.colours[known][:, :2].amax(-1).min() > 0.5 and paint.colours[known][:, 2].max() == 0
+    assert execute("stages.inpainting", [*FILL, "--prompt", "inputs/prompt.txt"], folder) == 0
+    filled = paint_artifacts.PartialTexture.load(folder / "inpainting")
+    held = known & (filled.source == 1)
+    assert held.sum() > 0.8 * known.sum()
+    assert torch.allclose(filled.colours[held], paint.colours[held], atol=1e-6), "known texels are not drawn again"
+    shares = [value(folder, "inpainting", name) for name in ("projected", "inpainted", "dilated")]
+    assert sum(shares) == pytest.approx(1) and shares[1] > 0.3
+    assert value(folder, "inpainting", "covered") == 1
+    assert (folder / "inpainting" / "views.png").is_file()
+    assert execute("stages.texture_refinement", REFINE, folder) == 0
+    picture = from_front(folder, artifacts.TexturedMesh.load(folder / "texture_refinement").texture)[0]
+    assert picture[9, 12, 0] > 0.8 and picture[14, 12, 1] > 0.8, "red above and green below, as in the photograph"
+    assert value(folder, "texture_refinement", "surface_seen") == 1
+
+
+def test_inpainting_is_the_same_to_the_bit_after_a_kill(tmp_path, priors, monkeypatch):
+    whole, broken = (projected(tmp_path / name, priors) for name in ("whole", "broken"))
+    assert execute("stages.inpainting", FILL, whole) == 0  # without a prompt
+    report = stages.job.Job.progress
+
+    def progress(self, step, total, **others):
+        if step == 4:
+            raise RuntimeError("broken off")
+        report(self, step, total, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
+        patch.setattr(stages.job.Job, "progress", progress)
+        assert execute("stages.inpainting", FILL, broken) == 1
+    assert execute("stages.inpainting", FILL, broken) == 0
+    for name in ("texture.safetensors", "views.png", "metrics.json"):
+        assert (whole / "inpainting" / name).read_bytes() == (broken / "inpainting" / name).read_bytes(), name
+
+
+def test_a_mesh_that_stands_otherwise_is_said(tmp_path, priors, capfd):
+    folder = make_run(tmp_path / "run", priors, mesh_preparation={"chart_resolution": 64, "radius": 0.5})
+    for stage, words in (("mesh_preparation", PREPARE_MESH), ("image_preparation", PREPARE_IMAGE)):
+        assert execute(f"stages.{stage}", words, folder) == 0
+    assert execute("stages.texture_projection", PROJECT, folder) == 0
+    assert "overlaps the photograph's by" in capfd.readouterr().out
+    assert "check --camera" in (folder / "texture_projection" / "notes.txt").read_text()
+    assert value(folder, "texture_projection", "mask_iou") < 0.5
+
+
+def test_a_photograph_that_misses_the_mesh_is_one_line(tmp_path, priors, capfd):
+    folder = make_run(tmp_path / "run", priors)
+    picture = np.zeros((48, 48, 4), np.float32)
+    picture[:14, :14] = 1
+    write_png(folder / "inputs" / "ball.png", picture)
+    for stage, words in (("mesh_preparation", PREPARE_MESH), ("image_preparation", PREPARE_IMAGE)):
+        assert execute(f"stages.{stage}", words, folder) == 0
+    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"texture_projection": {"erosion": 12}}))
+    assert execute("stages.texture_projection", PROJECT, folder) == 2
+    assert "the photograph shows no texel of the mesh" in capfd.readouterr().err
+
+
+def test_refinement_wants_latents_or_paint(tmp_path, priors, capfd):
+    folder = projected(tmp_path / "run", priors)
+    assert execute("stages.texture_refinement", ["--mesh", "mesh_preparation", *REFINE[-2:]], folder) == 2
+    assert "give either --texture, of latents, or --paint, of colours" in capfd.readouterr().err
+
+
+def test_a_damaged_texture_is_one_line(tmp_path, priors, capfd):
+    folder = projected(tmp_path / "run", priors)
+    (folder / "texture_projection" / "texture.safetensors").write_bytes(b"no")
+    assert execute("stages.inpainting", FILL, folder) == 2
+    assert "texture.safetensors: damaged" in capfd.readouterr().err
