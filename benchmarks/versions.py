@@ -75,8 +75,7 @@ def restoring(run: Path, megabytes: int) -> tuple[float, float]:
         flush(copy)
         copying.append(time.perf_counter() - started)
         copy.unlink()
-    if command_line(["accept", run.name]):
-        raise SystemExit("prior3d accept failed")
+    timed(["accept", run.name], 1)
     restored = []
     for _ in range(REPEATS):
         big.chmod(0o644)
@@ -113,8 +112,7 @@ def opening(project: Path) -> tuple[float, float] | None:
         for view in range(36):
             texture.rotate(10 * view + number).resize((160, 160)).save(folder / "frames" / f"mesh_{view:03d}.png")
         texture.resize((512, 512)).save(folder / "preview.png")
-        if command_line(["accept", name]):
-            raise SystemExit("prior3d accept failed")
+        timed(["accept", name], 1)
     page = project / "page.html"
     timed(["compare", "copy-0000", "copy-0001", "--to", str(page)], 1)
     seconds_open = []

@@ -155,7 +155,7 @@ class Version:
 
 def asked(inputs: dict[str, dict[str, Any]]) -> str:
     """The first text among the inputs of a run; else what its files and folders are called."""
-    texts = [entry["text"] for entry in inputs.values() if "text" in entry]
+    texts = [entry["text"] for entry in inputs.values() if entry.get("text")]
     files = [str(entry.get("given") or Path(entry["file"]).name) for entry in inputs.values() if "sha256" not in entry]
     return texts[0] if texts else ", ".join(files)
 

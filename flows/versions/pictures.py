@@ -15,7 +15,7 @@ from stages.job import write_whole
 FRAME = re.compile(r"frames/(?P<series>\w+?)_(?P<number>\d+)\.png$")
 LARGEST, QUALITY = 1600, 88
 VIDEO_WIDTH = 320
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 THUMBNAIL_WIDTH = 320
 SHOWN_FIRST = ("preview.png", "turntable.png", "mesh_turntable.png")
 

@@ -48,6 +48,8 @@ class Seen:
         except Prior3dError as error:  # a stage that ends takes its checkpoint away
             self.problem = "" if _stamp(place) is None else str(error)
             return
+        if found is None and _stamp(place) is None:
+            return
         self._read = stamp
         if found is None:
             self.problem = "this stage trains no field: see its preview"
