@@ -102,7 +102,7 @@ class Editor:
             generator=self.seeds.generator("noise"),
         )
         if not p.transfer:
-            return resized(made, original.shape[2:])
+            return resized(made, (original.shape[2], original.shape[3]))
         with torch.no_grad():
             unedited = prior.diffusion.decode(prior.diffusion.encode(small))
         return transferred(original, made, unedited, p.least_change)

@@ -6,6 +6,7 @@ sky behind it. Every tenth picture is held out, and measured at the end.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +18,7 @@ from stages.entry import Job, StageParams, main
 from stages.posed_images import PosedImages
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from prior3d.fields.scene_field import SceneField
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from prior3d.seeds import Seeds
 
 Resolution = Annotated[int, Field(ge=5, le=513)]
+SHOWN = 4  # pairs in a row of the preview
 WATCHED_FROM = 0.3  # of a phase: what was seen before is fog that has not settled
 
 
@@ -53,6 +56,7 @@ class Params(StageParams):
     least_weight: float = Field(
         0.02, ge=0, le=1, description="cells that no ray saw with so much weight are dropped between phases"
     )
+    measured_views: int = Field(24, ge=1, le=10_000, description="at most so many held-out pictures are compared")
     held_out_every: int = Field(10, ge=0, le=1000, description="one picture of so many is held out; 0: none")
 
     @model_validator(mode="after")
@@ -146,7 +150,7 @@ def fit(job: Job, params: Params, views: "PosedViews", store: "PixelStore") -> "
             seeds=seeds,
             checkpoint=job.work / f"phase_{phase}.safetensors",
             monitor=Phase(job, sum(params.steps[:phase]), sum(params.steps)),
-            learning_rate_factor=lambda t, to=params.decay_to if last else 1.0: late_decay(t, 0.0, to),
+            learning_rate_factor=partial(late_decay, begin=0.0, final=params.decay_to if last else 1.0),
         )
         if not finished:
             return None
@@ -237,20 +241,31 @@ def measure(
     from prior3d.metrics import psnr_db, ssim
 
     rows = []
-    some = training[:: max(1, len(training) // max(1, len(held_out)))][: max(1, len(held_out))]
-    for name, chosen in (("held_out", held_out), ("training", some)):
-        if not chosen:
+    for name, chosen in (("held_out", held_out), ("training", training)):
+        some = evenly(chosen, min(params.measured_views, max(1, len(held_out))))
+        if not some:
             continue
-        pairs = [compared(views, field, view, params.segments) for view in chosen]
-        n = len(pairs)
-        job.metric(f"{name}_psnr", sum(psnr_db(*p) for p in pairs) / n, "dB", n=n, higher_is_better=True)
-        job.metric(f"{name}_ssim", sum(ssim(*p) for p in pairs) / n, "", n=n, higher_is_better=True)
-        rows.append([picture for pair in pairs[:4] for picture in pair])
+        scores: list[tuple[float, float]] = []
+        shown: list[np.ndarray] = []
+        for view in some:
+            pair = compared(views, field, view, params.segments)
+            scores.append((psnr_db(*pair), ssim(*pair)))
+            shown += pair if len(shown) < 2 * SHOWN else ()
+        rows.append(shown)
+        for measure_name, unit, values in zip(("psnr", "ssim"), ("dB", ""), zip(*scores, strict=True), strict=True):
+            job.metric(f"{name}_{measure_name}", sum(values) / len(some), unit, n=len(some), higher_is_better=True)
     job.metric("nodes", len(field.density_logits) - 1, "nodes")
     write_png(job.out / "preview.png", contact_sheet(rows))
 
 
-def compared(views: "PosedViews", field: "SceneField", view: int, segments: int, level: float = 1.0):
+def evenly(chosen: list[int], most: int) -> list[int]:
+    """At most so many of them, evenly."""
+    return [chosen[place * len(chosen) // most] for place in range(most)] if len(chosen) > most else chosen
+
+
+def compared(
+    views: "PosedViews", field: "SceneField", view: int, segments: int, level: float = 1.0
+) -> "tuple[np.ndarray, np.ndarray]":
     """The field's picture and the capture's own, each [height, width, 3], an object over a grey level."""
     from prior3d.rendering.scene import occupied_cells, render_scene_view
 

@@ -1,0 +1,99 @@
+"""`scene` and `instruct-nerf2nerf` on the command line: bad input, a capture nobody may write to, a whole flow."""
+
+import json
+import stat
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows import instruct_nerf2nerf, scene
+from flows.engine.declaration import _copy
+from prior3d.cameras import orbit_cameras, ring
+from tests.scenes import write_capture
+from tests.tiny_prior import write_tiny_prior
+
+TINY = (
+    "scene_fit.steps=[60, 60]", "scene_fit.resolutions=[9, 17]", "scene_fit.rays_per_step=256",
+    "scene_fit.segments=12", "scene_fit.held_out_every=4", "capture_path.frames=4", "capture_path.segments=12",
+    "mesh_extraction.resolution=24", "mesh_extraction.n_azimuths=3", "texture_baking.resolution=64",
+    "evaluation.n_azimuths=2", "evaluation.size=32", "evaluation.video_frames=2", "evaluation.video_size=32",
+)  # fmt: skip
+EDIT = (
+    "dataset_update.steps=4", "dataset_update.edit_every=2", "dataset_update.rays_per_step=64",
+    "dataset_update.segments=12", "dataset_update.denoising_steps=2", "dataset_update.held_out_every=4",
+    "dataset_update.preview_scales=[[1.5],[5.0]]",
+)  # fmt: skip
+
+
+def sets(words):
+    return [part for word in words for part in ("--set", word)]
+
+
+def test_what_is_refused(fake, tmp_path):
+    for words, said in (
+        ((), "--scene is missing"),
+        (("--scene", str(tmp_path / "nowhere")), "there is no such folder"),
+        (("--scene", __file__), "there is no such folder"),
+    ):
+        code, _, err = fake.cli("run", "scene", *words)
+        assert code == 2 and said in err and len(err.splitlines()) == 1
+    code, _, err = fake.cli("run", "instruct-nerf2nerf", "--scene", str(tmp_path))
+    assert code == 2 and "--instruction is missing" in err
+
+
+def test_the_edit_begins_with_the_stages_of_a_scene():
+    """So that their results are shared, whatever the instruction."""
+    assert instruct_nerf2nerf.METHOD.stages[:2] == scene.METHOD.stages[:2]
+
+
+def test_the_copy_of_a_capture_can_be_replaced_though_the_capture_cannot_be_written(tmp_path):
+    write_capture(tmp_path / "capture")
+    for folder in (tmp_path / "capture", tmp_path / "capture" / "images"):
+        folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        for _ in range(2):
+            _copy(tmp_path / "capture", tmp_path / "copy")
+        for folder in (tmp_path / "copy", tmp_path / "copy" / "images"):
+            assert folder.stat().st_mode & stat.S_IWUSR
+    finally:
+        for folder in (tmp_path / "capture", tmp_path / "capture" / "images"):
+            folder.chmod(0o755)
+
+
+def ball_capture(folder, n=8, size=32):
+    """A red ball of radius 0.6 before transparent nothing."""
+    cameras = orbit_cameras(ring(n, 20.0), size, size)
+    (folder / "images").mkdir(parents=True)
+    row, column = np.mgrid[0:size, 0:size] + 0.5 - size / 2
+    seen = row**2 + column**2 < (0.6 / 3.2 * float(cameras.focal_pixels[0])) ** 2
+    pixels = np.zeros((size, size, 4), np.uint8)
+    pixels[seen] = (200, 30, 30, 255)
+    frames = []
+    for view in range(n):
+        Image.fromarray(pixels).save(folder / "images" / f"{view}.png")
+        frames.append({"file_path": f"images/{view}.png", "transform_matrix": cameras.c2w[view].tolist()})
+    content = {"fl_x": float(cameras.focal_pixels[0]), "w": size, "h": size, "frames": frames}
+    (folder / "transforms.json").write_text(json.dumps(content))
+
+
+@pytest.mark.slow
+def test_a_scene_and_two_edits_of_it(fake, tmp_path):
+    ball_capture(tmp_path / "ball")
+    prior = write_tiny_prior(tmp_path / "prior", in_channels=8)
+    start = ("--scene", str(tmp_path / "ball"), "--preset", "toy", "--device", "cpu")
+    code, out, err = fake.cli("run", "scene", *start, "--name", "ball", *sets(TINY))
+    assert code == 0, err
+    runs = fake.project / "data" / "runs"
+    assert (runs / "ball" / "texture_baking" / "mesh.glb").is_file()
+    metrics = json.loads((runs / "ball" / "scene_fit" / "metrics.json").read_text())
+    assert metrics["held_out_psnr"]["value"] > 15
+    for name, instruction in (("red", "a red ball"), ("white", "a white cube")):
+        words = ("--instruction", instruction, "--prior", str(prior), "--name", name, *sets((*TINY, *EDIT)))
+        code, out, err = fake.cli("run", "instruct-nerf2nerf", *start, *words)
+        assert code == 0, err
+        for stage in ("scene_preparation", "scene_fit"):  # restored, not computed: the same bits, the same seconds
+            cost = (runs / name / f"{stage}.cost.json").read_text()
+            assert cost == (runs / "ball" / f"{stage}.cost.json").read_text()
+        assert (runs / name / "dataset_update" / "edit_preview.png").is_file()
+        assert (runs / name / "capture_path" / "path.mp4").is_file()
