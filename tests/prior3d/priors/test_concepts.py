@@ -10,7 +10,7 @@ from prior3d.priors.concepts import (
     check_token,
     embed_with_gradient,
     inversion_loss,
-    rows_of_word,
+    rows_of_words,
     teach,
     text_encoder_digest,
     vocabulary,
@@ -30,7 +30,7 @@ def prior(folder):
 
 
 def ball(prior, n_rows=1, token="<object>"):
-    return Concept(token, "ball", rows_of_word(prior, "ball", n_rows), text_encoder_digest(prior))
+    return Concept(token, "ball", rows_of_words(prior, "ball", n_rows), text_encoder_digest(prior))
 
 
 def test_a_word_that_begins_as_another_means_the_same(prior):
@@ -89,6 +89,12 @@ def test_the_loss_is_the_training_loss_of_either_prediction(prior):
     assert inversion_loss(prior, latents, noise, at, None, None).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_several_words_begin_a_concept(prior):
+    rows = rows_of_words(prior, "red ball", 3)
+    assert torch.equal(rows[0], rows_of_words(prior, "red")[0])
+    assert torch.equal(rows[1], rows[2]) and torch.equal(rows[1], rows_of_words(prior, "ball")[0])
+
+
 def test_the_digest_does_not_depend_on_the_precision(folder, prior):
     half = load_text_to_image(folder, torch.device("cpu"), torch.float16)
     assert text_encoder_digest(half) == text_encoder_digest(prior)
@@ -108,7 +114,9 @@ def test_malformed_words(token):
 def test_what_is_refused(prior):
     concept = ball(prior)
     with pytest.raises(Prior3dError, match="must be one known word"):
-        rows_of_word(prior, "elephant")
+        rows_of_words(prior, "elephant")
+    with pytest.raises(Prior3dError, match="2 words, but 1 rows"):
+        rows_of_words(prior, "red ball")
     with pytest.raises(Prior3dError, match="8 wide"):
         teach(prior, Concept("<object>", "ball", torch.zeros(1, 8), concept.text_encoder_digest))
     with pytest.raises(Prior3dError, match="another text encoder"):
