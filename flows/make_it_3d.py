@@ -92,7 +92,16 @@ METHOD = Method(
             },
             gpu=True,
         ),
-        Stage("evaluation", {"mesh": "texture_refinement", "field": "image_nerf", "prompt": "prompt"}, gpu=True),
+        Stage(
+            "evaluation",
+            {
+                "mesh": "texture_refinement",
+                "field": "image_nerf",
+                "prompt": "prompt",
+                "image": "image_preparation",
+            },
+            gpu=True,
+        ),
     ),
     presets={
         "toy": {

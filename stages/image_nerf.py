@@ -41,9 +41,9 @@ class Params(GuidedParams):
 
     prompt: str = Field("a {}", max_length=500, description="the object in words; {} is the concept's word, or generic")
     generic: str = Field("thing", max_length=100, description="stands for {} where there is no concept")
-    steps: int = Field(100, ge=0, le=100_000, description="steps of distillation", json_schema_extra={"unit": "steps"})
+    steps: int = Field(70, ge=0, le=100_000, description="steps of distillation", json_schema_extra={"unit": "steps"})
     remake_steps: int = Field(
-        240, ge=0, le=100_000, description="steps on re-made views after these", json_schema_extra={"unit": "steps"}
+        150, ge=0, le=100_000, description="steps on re-made views after these", json_schema_extra={"unit": "steps"}
     )
     learning_rate: float = Field(0.01, gt=0, le=1, description="of networks; grids take ten times as much")
     adam_epsilon: float = Field(1e-6, gt=0, le=1, description="gradients far below it hardly move a value")
@@ -89,12 +89,12 @@ class Params(GuidedParams):
     blob_density: float = Field(5.0, ge=0, le=50, description="height of the blob at the start, on the logit")
     blob_radius: float = Field(0.4, gt=0, le=2, description="its deviation", json_schema_extra={"unit": "world units"})
     ball_radius: float = Field(1.2, gt=0, le=2, description="extent", json_schema_extra={"unit": "world units"})
-    n_views: int = Field(24, ge=4, le=400, description="re-made views")
+    n_views: int = Field(20, ge=4, le=400, description="re-made views")
     rays_per_step: int = Field(2048, ge=64, le=262_144, description="rays of re-made views a step")
     noise_levels: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
-        (0.7, 0.55, 0.4, 0.25), min_length=1, description="noise level of each re-making, in turn"
+        (0.5, 0.35, 0.2), min_length=1, description="noise level of each re-making, in turn"
     )
-    denoising_steps: int = Field(8, ge=1, le=1000, description="DDIM steps from the noise level down")
+    denoising_steps: int = Field(6, ge=1, le=1000, description="DDIM steps from the noise level down")
     remade_weight: float = Field(1.0, ge=0, description="weight of re-made views beside the picture")
 
 

@@ -101,12 +101,20 @@ def check_token(token: str) -> None:
         raise Prior3dError(f"concept {token!r}: write it in small letters between angle brackets, e.g. <object>")
 
 
-def rows_of_word(prior: TextToImagePrior, word: str, n_rows: int = 1) -> Tensor:
-    """A known word's row of the table, `n_rows` times: [n_rows, width], float32.
+def rows_of_words(prior: TextToImagePrior, words: str, n_rows: int = 1) -> Tensor:
+    """The rows of the table of known words, the last one's repeated: [n_rows, width], float32.
 
     Raises:
-        Prior3dError: the word is unknown to the prior, or made of several tokens.
+        Prior3dError: a word is unknown to the prior or made of several tokens, or there are more words than rows.
     """
+    each = words.split()
+    if len(each) > n_rows:
+        raise Prior3dError(f"initial word {words!r}: {len(each)} words, but {n_rows} rows; name fewer, or raise n_rows")
+    rows = [_row_of_word(prior, word) for word in each]
+    return torch.stack([*rows, *[rows[-1]] * (n_rows - len(rows))])
+
+
+def _row_of_word(prior: TextToImagePrior, word: str) -> Tensor:
     tokens = prior.tokenizer(word, add_special_tokens=False).input_ids
     if len(tokens) != 1 or tokens[0] in (prior.tokenizer.unk_token_id, None) or prior.unknown_words(word):
         raise Prior3dError(
@@ -114,7 +122,7 @@ def rows_of_word(prior: TextToImagePrior, word: str, n_rows: int = 1) -> Tensor:
             "word; name a simpler one"
         )
     row: Tensor = _embeddings(prior).token_embedding.weight[tokens[0]].detach().float()
-    return row.expand(n_rows, -1).clone()
+    return row.clone()
 
 
 def vocabulary(prior: TextToImagePrior, longest: int) -> list[str]:

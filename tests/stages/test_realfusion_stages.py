@@ -1,0 +1,147 @@
+"""textual_inversion and image_nerf on a tiny random prior: artifacts, resume, messages, the concept in other stages."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+import stages.job
+from prior3d.errors import Prior3dError
+from prior3d.object_image import ObjectImage as Picture
+from prior3d.object_image import Viewpoint
+from stages import artifacts
+from stages.concept_artifact import Concept
+from stages.entry import execute
+from stages.image_artifacts import ObjectImage
+from tests.tiny_prior import write_tiny_prior
+
+INVERSION = {"steps": 6, "batch": 2, "initial_word": "ball", "n_rows": 2}
+NERF = {
+    "steps": 4, "remake_steps": 6, "n_samples": 12, "grid_resolutions": [5, 9, 17], "views_per_step": 1, "sds_size": 16,
+    "reference_rays": 64, "rays_per_step": 64, "n_views": 4, "noise_levels": [0.4, 0.2], "denoising_steps": 2,
+}  # fmt: skip
+INVERTED = ["--image", "picture", "--prior", "inputs/prior.json"]
+RECONSTRUCTED = [*INVERTED, "--concept", "textual_inversion"]
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    return write_tiny_prior(tmp_path_factory.mktemp("priors") / "p", camera=True, prediction_type="v_prediction")
+
+
+def make_run(folder, prior, inversion=(), nerf=(), **others):
+    (folder / "inputs").mkdir(parents=True)
+    (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
+    (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"tiny": str(prior)}}))
+    params = {"textual_inversion": INVERSION | dict(inversion), "image_nerf": NERF | dict(nerf)} | others
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    y, x = np.mgrid[:32, :32] + 0.5
+    rgba = np.zeros((32, 32, 4), np.float32)
+    rgba[(y - 16) ** 2 + (x - 16) ** 2 < 81] = (0.8, 0.2, 0.2, 1)
+    depth = ((y - 16) ** 2 + (x - 16) ** 2).astype(np.float32) / 512
+    (folder / "picture").mkdir()
+    ObjectImage.save(folder / "picture", Picture(rgba, Viewpoint(30, 15, 40, 3.2), depth))
+    return folder
+
+
+def said(capfd, stage, arguments, folder):
+    assert execute(f"stages.{stage}", arguments, folder) == 2
+    error = capfd.readouterr().err
+    assert len(error.splitlines()) == 1
+    return error
+
+
+def break_off_at(monkeypatch, step_to_stop):
+    report = stages.job.Job.progress
+
+    def progress(self, step, total, **others):
+        if step == step_to_stop:
+            raise RuntimeError("broken off")
+        report(self, step, total, **others)
+
+    monkeypatch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr(stages.job.Job, "progress", progress)
+
+
+@pytest.mark.slow
+def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
+    whole, broken = (make_run(tmp_path / name, prior, nerf={"depth_weight": 0.5}) for name in ("whole", "broken"))
+    for stage, arguments, file, step in (
+        ("textual_inversion", INVERTED, "concept.safetensors", 5),
+        ("image_nerf", RECONSTRUCTED, "field.safetensors", 8),
+    ):
+        assert execute(f"stages.{stage}", arguments, whole) == 0
+        with monkeypatch.context() as patch:
+            break_off_at(patch, step)
+            assert execute(f"stages.{stage}", arguments, broken) == 1
+        assert execute(f"stages.{stage}", arguments, broken) == 0
+        assert (broken / stage / file).read_bytes() == (whole / stage / file).read_bytes()
+        assert (whole / stage / "preview.png").read_bytes().startswith(b"\x89PNG")
+    concept = Concept.load(whole / "textual_inversion")
+    assert concept.token == "<object>" and concept.initial_word == "ball" and concept.rows.shape == (2, 16)
+    assert artifacts.Field.load(whole / "image_nerf").config.head == "rgb"
+    assert artifacts.Metrics.load(whole / "image_nerf")["reference_psnr"]["value"] > 5
+
+
+@pytest.mark.parametrize(
+    "nerf", [{"sds_weight": 0.0, "remake_steps": 0}, {"remake_steps": 0}, {"steps": 0, "remake_steps": 4}]
+)
+def test_image_nerf_without_a_word_without_the_prior_and_as_the_paper(tmp_path, prior, nerf):
+    folder = make_run(tmp_path / "run", prior, nerf={"prompt": "a red {}", "generic": "ball"} | nerf)
+    assert execute("stages.image_nerf", INVERTED, folder) == 0
+    assert artifacts.Metrics.load(folder / "image_nerf")["unknown_words"]["value"] == 0
+
+
+def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
+    folder = make_run(tmp_path / "run", prior, {"steps": 3, "n_rows": 1})
+    assert execute("stages.textual_inversion", INVERTED, folder) == 0
+    start = make_run(tmp_path / "start", prior, {"steps": 0, "n_rows": 1})
+    assert execute("stages.textual_inversion", INVERTED, start) == 0
+    moved, begun = (Concept.load(f / "textual_inversion").rows for f in (folder, start))
+    embeddings = load_file(prior / "text_encoder" / "model.safetensors")
+    table = next(t for name, t in embeddings.items() if name.endswith("token_embedding.weight"))
+    assert (table == begun).all(-1).any() and not torch.equal(moved, begun)
+
+
+def test_messages_of_the_inversion(tmp_path, prior, capfd):
+    for place, (change, expected) in enumerate(
+        (
+            ({"initial_word": ""}, "there is no scorer to choose one; name a word"),
+            ({"initial_word": "elephant"}, "must be one known word"),
+            ({"token": "object"}, "between angle brackets"),
+            ({"templates": ["a picture"]}, "must hold {} once"),
+        )
+    ):
+        folder = make_run(tmp_path / str(place), prior, change)
+        assert expected in said(capfd, "textual_inversion", INVERTED, folder)
+
+
+def test_a_concept_in_a_method_from_words(tmp_path, prior, capfd):
+    coarse = {"steps": 2, "n_samples": 8, "grid_resolutions": [5], "views_per_step": 1}
+    folder = make_run(tmp_path / "run", prior, {"steps": 0}, coarse_nerf=coarse)
+    assert execute("stages.textual_inversion", INVERTED, folder) == 0
+    words = ["--prompt", "inputs/prompt.txt", "--prior", "inputs/prior.json", "--concept", "textual_inversion"]
+    (folder / "inputs" / "prompt.txt").write_text("a red ball\n")
+    assert "does not hold the concept's word" in said(capfd, "coarse_nerf", words, folder)
+    (folder / "inputs" / "prompt.txt").write_text("a red <object>\n")
+    assert execute("stages.coarse_nerf", words, folder) == 0
+
+
+def test_a_damaged_concept(tmp_path, prior):
+    folder = make_run(tmp_path / "run", prior, {"steps": 0})
+    assert execute("stages.textual_inversion", INVERTED, folder) == 0
+    place = folder / "textual_inversion"
+    facts = (place / "concept.json").read_text()
+    (place / "concept.json").write_text("{}")
+    with pytest.raises(Prior3dError, match="'token' is missing"):
+        Concept.load(place)
+    (place / "concept.json").write_text(facts)
+    save_file({"rows": torch.full((1, 16), float("nan"))}, place / "concept.safetensors")
+    with pytest.raises(Prior3dError, match="not finite"):
+        Concept.load(place)
+    (place / "concept.safetensors").write_bytes(b"no")
+    with pytest.raises(Prior3dError, match="damaged"):
+        Concept.load(place)
