@@ -21,7 +21,7 @@ from PIL import Image
 
 from flows.methods import METHODS
 from prior3d.cameras import orbit_cameras
-from prior3d.images import to_uint8
+from prior3d.images import contact_sheet, to_uint8, write_png
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
 from prior3d.toyworld.objects import ToyObject, sample_object
@@ -160,6 +160,16 @@ def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
     }
 
 
+def sheet_rows(toy: ToyObject, index: int, result: Path) -> list[list[np.ndarray]]:
+    """Two rows of pictures: the given view and seven novel ones, exactly rendered, and the same of the mesh."""
+    azimuth_deg, elevation_deg = viewpoint(index)
+    azimuths = (azimuth_deg + torch.arange(8) * 45.0) % 360
+    elevations = torch.tensor([elevation_deg, *[20.0] * 7])
+    cameras = orbit_cameras(toy_orbit(azimuths, elevations), 96, 96)
+    true = render(toy, cameras).over((1.0, 1.0, 1.0))
+    return [list(true), list(render_mesh(TexturedMesh.load(result), cameras, background=1.0).rgb)]
+
+
 def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, words: list[str]) -> Path | None:
     """Run one object; its run folder, or None (and the message) if it failed."""
     name = f"{args.method}-{variant}-{index:02d}"
@@ -243,13 +253,14 @@ def main() -> None:
     parser.add_argument("--without-prior", action="store_true", help="also without the prior")
     parser.add_argument("--without-inversion", action="store_true", help="also with a generic prompt")
     parser.add_argument("--reuse", action="store_true", help="only judge the runs that are there")
+    parser.add_argument("--sheet", type=Path, help="a PNG: exact renders above the meshes, all round")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures of each object")
     args, words = parser.parse_known_args()
     args.project = args.project.resolve()
     torch.set_num_threads(1)
     variants = ["full", *(v for v in ("without-prior", "without-inversion") if getattr(args, v.replace("-", "_")))]
     rows: dict[str, dict[int, dict[str, float]]] = {variant: {} for variant in variants}
-    failed = 0
+    failed, pictures = 0, []
     for index in range(args.first, args.first + args.objects):
         toy = sample_object(WORLD_SEED, index, "held-out")
         for variant in variants:
@@ -259,9 +270,13 @@ def main() -> None:
                 continue
             found = figures(toy, index, folder / result_stage(args.method)) | {"seconds": stage_seconds(folder)}
             rows[variant][index] = found
+            if args.sheet and variant == "full":
+                pictures += sheet_rows(toy, index, folder / result_stage(args.method))
             told = "  ".join(f"{name} {found[name]:.3f}" for name in FIGURES)
             print(f"{index:02d} {toy.caption[:34]:34} {variant:18} {told}", flush=True)
     print(table(rows))
+    if pictures:
+        write_png(args.sheet, contact_sheet(pictures))
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
     sys.exit(failed > 0)
