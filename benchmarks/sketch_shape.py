@@ -2,7 +2,7 @@
 
 Held-out toy objects become sketches: each body of their parts becomes a box, or an ellipsoid where it is round.
 `sketch-shape` makes an object of each sketch and the object's caption, and `latent-nerf` one of the caption alone. Told
-are the volume IoU of both with the sketch, and, where the toy scorer is there, in how many of four views it finds the
+are the volume IoU of both with the sketch, and, where the toy scorer is there, in how many of eight views it finds the
 caption among 200. With `--shape FILE --prompt TEXT` one sketch of a person is taken instead of toy objects.
 """
 
@@ -28,15 +28,17 @@ from stages.mesh_artifacts import ShapeGuide
 
 CATEGORIES = ("mushroom", "snowman", "rocket", "teddy bear", "house", "chair", "car", "mug")
 
+N_VIEWS = 8  # that the scorer judges
+
 
 def sketch(toy: ToyObject) -> trimesh.Trimesh:
-    """Boxes and ellipsoids in place of the parts' bodies; an ellipsoid where it is closer to the body's volume."""
+    """Boxes and ellipsoids in place of the parts' bodies; an ellipsoid where it is closer to its hull's volume."""
     pieces = []
     for part in toy.parts:
         for body in trimesh.Trimesh(part.solid.vertices, part.solid.faces).split(only_watertight=False):
             low, high = body.bounds
             size, middle = np.maximum(high - low, 0.06), (low + high) / 2
-            share = abs(body.volume) / size.prod()
+            share = body.convex_hull.volume / size.prod()
             piece = trimesh.creation.box(size)
             if abs(share - np.pi / 6) < abs(share - 1):
                 piece = trimesh.creation.icosphere(2, 0.5)
@@ -57,10 +59,12 @@ def make(method: str, name: str, words: list[str], project: Path) -> float:
 
 
 def found_in(scorer: Scorer | None, mesh: Path, place: int, captions: list[str]) -> list[bool]:
-    """In which of four views the scorer finds the caption; empty without a scorer."""
+    """In which of eight views the scorer finds the caption; empty without a scorer."""
     if scorer is None:
         return []
-    return hits(scorer, render_mesh(load_glb(mesh), cameras(), background=BACKGROUNDS["grey"][0]).rgb, place, captions)
+    return hits(
+        scorer, render_mesh(load_glb(mesh), cameras(N_VIEWS), background=BACKGROUNDS["grey"][0]).rgb, place, captions
+    )
 
 
 def objects(args: argparse.Namespace) -> list[tuple[str, Path]]:

@@ -48,12 +48,12 @@ PROMPTS = (
     "a purple umbrella with white dots",
     "a grey sofa with blue cushions",
 )
-AZIMUTHS_DEG, ELEVATION_DEG, SIZE, N_CAPTIONS, WORLD_SEED = (0.0, 90.0, 180.0, 270.0), 15.0, 64, 200, 1
+N_AZIMUTHS, ELEVATION_DEG, SIZE, N_CAPTIONS, WORLD_SEED = 4, 15.0, 64, 200, 1
 
 
-def cameras() -> Cameras:
-    """The four cameras."""
-    azimuth_deg = torch.tensor(AZIMUTHS_DEG)
+def cameras(n_azimuths: int = N_AZIMUTHS) -> Cameras:
+    """Cameras from all round; the first sees the front."""
+    azimuth_deg = torch.arange(n_azimuths) * 360.0 / n_azimuths
     return orbit_cameras(toy_orbit(azimuth_deg, torch.full_like(azimuth_deg, ELEVATION_DEG)), SIZE, SIZE)
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     scorer, rig, grey = load_scorer(args.scorer, torch.device("cpu")), cameras(), BACKGROUNDS["grey"]
     real, others = world_until(set(PROMPTS), N_CAPTIONS)
     captions = [*PROMPTS, *others]
-    print(f"{'prompt':36}{'seconds':>9}{'mesh':>7}{'real':>7}   of {len(AZIMUTHS_DEG)} views")
+    print(f"{'prompt':36}{'seconds':>9}{'mesh':>7}{'real':>7}   of {N_AZIMUTHS} views")
     rows, failed = [], 0
     for place, prompt in enumerate(PROMPTS[: args.prompts]):
         name = "r-precision-" + prompt.replace(" ", "-")
