@@ -19,13 +19,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from flows.methods import METHODS
 from prior3d.cameras import orbit_cameras
 from prior3d.images import contact_sheet, to_uint8, write_png
-from prior3d.meshes.files import load_glb
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
 from prior3d.toyworld.objects import ToyObject, sample_object
 from prior3d.toyworld.renders import render, toy_orbit
+from stages.artifacts import TexturedMesh
 
 WORLD_SEED, N_VIEWS, SIZE, PICTURE_SIZE, F_DISTANCE, N_POINTS, GRID = 7, 16, 64, 64, 0.05, 8000, 48
 VARIANTS: dict[str, list[str]] = {
@@ -33,7 +34,7 @@ VARIANTS: dict[str, list[str]] = {
     "without-prior": ["image_nerf.sds_weight=0", "image_nerf.remake_steps=0"],
     "without-inversion": ["image_nerf.prompt=a thing", "textual_inversion.steps=0"],
 }
-FIGURES = ("psnr", "ssim", "f_score", "volume_iou", "reference_psnr", "seconds")
+FIGURES = ("psnr", "ssim", "f_score", "volume_iou", "reference_psnr", "sharpness", "covered", "seconds")
 
 
 def viewpoint(index: int) -> tuple[float, float]:
@@ -118,10 +119,31 @@ def surface_area(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(np.linalg.norm(np.cross(b - a, c - a), axis=-1).sum() / 2)
 
 
-def figures(toy: ToyObject, index: int, mesh_file: Path) -> dict[str, float]:
+def sharpness(made: np.ndarray, true: np.ndarray) -> float:
+    """Gradient energy of pictures [views, h, w, 3] over that of the true ones: below 1 they are blurred."""
+
+    def energy(pictures: np.ndarray) -> float:
+        return float((np.diff(pictures, axis=1) ** 2).mean() + (np.diff(pictures, axis=2) ** 2).mean())
+
+    return energy(made) / energy(true)
+
+
+def covered(run: Path) -> float:
+    """Share of the charted texels that have a colour: what inpainting recorded; all of them where a field was baked."""
+    recorded = run / "inpainting" / "metrics.json"
+    return float(json.loads(recorded.read_text())["covered"]["value"]) if recorded.is_file() else 1.0
+
+
+def result_stage(method: str) -> str:
+    """The stage whose textured mesh is the method's result."""
+    stages = {s.name: s for s in METHODS[method].stages}
+    return stages["evaluation"].inputs["mesh"]
+
+
+def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
     """All figures of one mesh but its seconds."""
     azimuth_deg, elevation_deg = viewpoint(index)
-    mesh = load_glb(mesh_file)
+    mesh = TexturedMesh.load(result)
     cameras = novel_cameras(azimuth_deg)
     made, true = render_mesh(mesh, cameras, background=1.0).rgb, render(toy, cameras).over((1.0, 1.0, 1.0))
     own = orbit_cameras(toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg])), SIZE, SIZE)
@@ -133,17 +155,19 @@ def figures(toy: ToyObject, index: int, mesh_file: Path) -> dict[str, float]:
         "f_score": f_score,
         "volume_iou": iou,
         "reference_psnr": psnr_db(given, seen),
+        "sharpness": sharpness(made, true),
+        "covered": covered(result.parent),
     }
 
 
-def sheet_rows(toy: ToyObject, index: int, mesh_file: Path) -> list[list[np.ndarray]]:
+def sheet_rows(toy: ToyObject, index: int, result: Path) -> list[list[np.ndarray]]:
     """Two rows of pictures: the given view and seven novel ones, exactly rendered, and the same of the mesh."""
     azimuth_deg, elevation_deg = viewpoint(index)
     azimuths = (azimuth_deg + torch.arange(8) * 45.0) % 360
     elevations = torch.tensor([elevation_deg, *[20.0] * 7])
     cameras = orbit_cameras(toy_orbit(azimuths, elevations), 96, 96)
     true = render(toy, cameras).over((1.0, 1.0, 1.0))
-    return [list(true), list(render_mesh(load_glb(mesh_file), cameras, background=1.0).rgb)]
+    return [list(true), list(render_mesh(TexturedMesh.load(result), cameras, background=1.0).rgb)]
 
 
 def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, words: list[str]) -> Path | None:
@@ -151,7 +175,7 @@ def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, wor
     name = f"{args.method}-{variant}-{index:02d}"
     folder = args.project / "data" / "runs" / name
     if (folder / "benchmark.json").is_file() or args.reuse:
-        return folder if (folder / "texture_baking" / "mesh.glb").is_file() else None
+        return folder if (folder / result_stage(args.method) / "mesh.glb").is_file() else None
     picture = args.project / "pictures" / f"{index:02d}.png"
     picture.parent.mkdir(exist_ok=True)
     azimuth_deg, elevation_deg = viewpoint(index)
@@ -168,7 +192,13 @@ def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, wor
         name,
         "--plain",
     ]
-    command += ["--camera", f"{azimuth_deg:.4f},{elevation_deg:.4f},40", "--stop-after", "texture_baking", *words]
+    command += [
+        "--camera",
+        f"{azimuth_deg:.4f},{elevation_deg:.4f},40",
+        "--stop-after",
+        result_stage(args.method),
+        *words,
+    ]
     command += [word for text in VARIANTS[variant] for word in ("--set", text)]
     started = time.monotonic()
     done = subprocess.run(command, cwd=args.project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -238,10 +268,10 @@ def main() -> None:
             if folder is None:
                 failed += not args.reuse
                 continue
-            found = figures(toy, index, folder / "texture_baking" / "mesh.glb") | {"seconds": stage_seconds(folder)}
+            found = figures(toy, index, folder / result_stage(args.method)) | {"seconds": stage_seconds(folder)}
             rows[variant][index] = found
             if args.sheet and variant == "full":
-                pictures += sheet_rows(toy, index, folder / "texture_baking" / "mesh.glb")
+                pictures += sheet_rows(toy, index, folder / result_stage(args.method))
             told = "  ".join(f"{name} {found[name]:.3f}" for name in FIGURES)
             print(f"{index:02d} {toy.caption[:34]:34} {variant:18} {told}", flush=True)
     print(table(rows))

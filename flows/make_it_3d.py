@@ -18,8 +18,8 @@
                      |
                [ evaluation ]  turntables, measurements, the report
 
-Source: Tang et al., Make-It-3D: High-Fidelity 3D Creation from a Single Image with Diffusion Prior, ICCV 2023, figure 2;
-the mesh takes the place of its point cloud (see docs/one_picture.md).
+Source: Tang et al., Make-It-3D: High-Fidelity 3D Creation from A Single Image with Diffusion Prior, ICCV 2023.
+The mesh takes the place of its point cloud (see docs/one_picture.md).
 """
 
 from flows.engine.method import Input, Method, Stage
@@ -92,7 +92,16 @@ METHOD = Method(
             },
             gpu=True,
         ),
-        Stage("evaluation", {"mesh": "texture_refinement", "field": "image_nerf", "prompt": "prompt"}, gpu=True),
+        Stage(
+            "evaluation",
+            {
+                "mesh": "texture_refinement",
+                "field": "image_nerf",
+                "prompt": "prompt",
+                "image": "image_preparation",
+            },
+            gpu=True,
+        ),
     ),
     presets={
         "toy": {
@@ -101,7 +110,7 @@ METHOD = Method(
             "inpainting": {"noise_level": 0.6},
             "texture_refinement": {"noise_levels": (0.3,), "steps": 60},
         },
-        # methods.md 3.3: SDS between 0.2 and 0.6 T with CFG 11, CLIP-D below 0.4 T, depth after 400 of 2000 + 3000 steps
+        # SDS between 0.2 and 0.6 T at a guidance scale of 11; 2,000 of 5,000 steps from the front
         "paper": {
             "image_nerf": {
                 "prompt": "{}",

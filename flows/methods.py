@@ -2,13 +2,12 @@
 
 from difflib import get_close_matches
 
-from flows import latent_nerf, latent_paint, realfusion, retexture, sketch_shape
+from flows import latent_nerf, latent_paint, make_it_3d, realfusion, retexture, sketch_shape
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
 
 METHODS: dict[str, Method] = {
-    m.name: m
-    for m in (latent_nerf.METHOD, sketch_shape.METHOD, latent_paint.METHOD, realfusion.METHOD, retexture.METHOD)
+    m.METHOD.name: m.METHOD for m in (latent_nerf, sketch_shape, latent_paint, realfusion, make_it_3d, retexture)
 }
 
 

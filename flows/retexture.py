@@ -63,7 +63,7 @@ METHOD = Method(
             },
             gpu=True,
         ),
-        Stage("evaluation", {"mesh": "texture_refinement", "prompt": "prompt"}, gpu=True),
+        Stage("evaluation", {"mesh": "texture_refinement", "prompt": "prompt", "image": "image_preparation"}, gpu=True),
     ),
     # The paint already is a picture of the object: views that are re-made from much noise would only blur it.
     presets={"toy": {"texture_refinement": {"noise_levels": (0.3,), "steps": 60}}},

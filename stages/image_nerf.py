@@ -55,6 +55,25 @@ class Params(GuidedParams):
     reference_weight: float = Field(2.0, ge=0, description="weight of the picture's colours (Huber)")
     mask_weight: float = Field(1.0, ge=0, description="weight of the opacity's difference to outlines")
     reference_rays: int = Field(1024, ge=16, le=262_144, description="rays of the picture a step")
+    front_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Make-It-3D: views come from about the picture's side at first, this long",
+        json_schema_extra={"unit": "of steps"},
+    )
+    front_width_deg: float = Field(
+        90.0, gt=0, le=360, description="how far apart they then may be", json_schema_extra={"unit": "degrees"}
+    )
+    opinion_weight: float = Field(
+        0.0, ge=0, description="Make-It-3D: weight of a scorer's opinion of views beside the picture and the prompt"
+    )
+    clip_d_weight: float = Field(
+        0.0, ge=0, description="Make-It-3D: the same of what the prior makes of views with little noise (CLIP-D)"
+    )
+    clip_d_below: float = Field(
+        0.4, ge=0, le=1, description="noise level of CLIP-D and below", json_schema_extra={"unit": "of T"}
+    )
     depth_weight: float = Field(0.0, ge=0, description="weight of 1 - Pearson's correlation with the picture's depth")
     orientation_weight: float = Field(0.02, ge=0, description="weight of visible normals that look away")
     normal_weight: float = Field(0.2, ge=0, description="weight of the views' normals against their own blur")
@@ -107,8 +126,14 @@ PRESETS: dict[str, dict] = {
         "ball_radius": 1.75,
     },
 }
-INPUTS = {"image": image_artifacts.ObjectImage, "prior": artifacts.Prior, "concept": Concept}
-OPTIONAL_INPUTS = frozenset({"concept"})
+INPUTS = {
+    "image": image_artifacts.ObjectImage,
+    "prior": artifacts.Prior,
+    "concept": Concept,
+    "prompt": artifacts.Prompt,
+    "scorer": artifacts.Prior,
+}
+OPTIONAL_INPUTS = frozenset({"concept", "prompt", "scorer"})
 OUTPUT = artifacts.Field
 
 
@@ -120,16 +145,18 @@ def run(job: Job, params: Params) -> None:
     from prior3d.optimisation import late_decay, optimise
     from prior3d.seeds import Seeds
     from stages.image_nerf_losses import Reconstruction
+    from stages.image_opinion import load_opinion, write_depth
 
     picture = image_artifacts.ObjectImage.load(job.inputs["image"])
     prior = load_prior(job)
     word = Concept.load(job.inputs["concept"]).token if "concept" in job.inputs else params.generic
-    views = GuidedViews(prior, params.prompt.replace("{}", word), params, named_backgrounds=True)
+    sentence = job.prompt if "prompt" in job.inputs else params.prompt.replace("{}", word)
+    views = GuidedViews(prior, sentence, params, named_backgrounds=True)
     total = params.steps + params.remake_steps
     views.warn(job, total)
     seeds = Seeds(params.seed)
     field = RadianceField(field_config(params), seeds.generator("field")).to(job.device)
-    reconstruction = Reconstruction(field, picture, views, seeds, params)
+    reconstruction = Reconstruction(field, picture, views, seeds, params, load_opinion(job, params, picture))
 
     def shown(size: int) -> "tuple[Tensor, Tensor]":
         pictures, opacity = ring_views(field, params, params.n_samples, size, torch.ones(3, device=job.device))
@@ -157,6 +184,7 @@ def run(job: Job, params: Params) -> None:
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
         job.metric("reference_psnr", reference_psnr_db(field, picture, params), "dB", higher_is_better=True)
         artifacts.Field.save(job.out, field)
+        write_depth(job, field, picture, params)
         given = picture.over(1.0, prior.image_size)[None].to(images)
         write_row(job.out / "preview.png", torch.cat([given, images]))
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prior3d.rendering import Rendering
     from prior3d.seeds import Seeds
     from stages.image_nerf import Params
+    from stages.image_opinion import Opinion
 
 N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points a step, and how far their neighbours are in world units
 
@@ -27,12 +28,13 @@ class Reconstruction:
         views: GuidedViews,
         seeds: "Seeds",
         params: "Params",
+        opinion: "Opinion | None" = None,
     ) -> None:
         """Lay the picture out as rays with colours."""
         from prior3d.view_fit import MaskedViews
 
         self.field, self.views, self.seeds, self.params, self.prior = field, views, seeds, params, views.prior
-        self.picture = picture
+        self.picture, self.opinion = picture, opinion
         size = self.prior.image_size
         cameras = picture.viewpoint.cameras(size).to(self.prior.device)
         self.reference = MaskedViews(cameras)
@@ -80,7 +82,7 @@ class Reconstruction:
         from prior3d.rendering import over, render
 
         p, prior, seeds = self.params, self.prior, self.seeds
-        drawn = self.views.draw(seeds)
+        drawn = self.views.draw(seeds, self._azimuths(step))
         cameras = orbit_cameras(drawn.orbit, p.sds_size, p.sds_size).to(prior.device)
         levels = torch.tensor(list(NAMED_BACKGROUNDS.values()), device=prior.device)
         rendering = render(self.field, cameras, p.n_samples, seeds.generator("samples"))
@@ -93,7 +95,22 @@ class Reconstruction:
         timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
         sds = sds_loss(latents, prior, drawn.guidance, timesteps.to(prior.device), noise, p.weighting)
-        return {"sds": p.sds_weight * sds} | self._shape_terms(rendering, cameras)
+        terms = {"sds": p.sds_weight * sds} | self._shape_terms(rendering, cameras)
+        if self.opinion is not None:
+            denoised = self.opinion.of_denoised(
+                latents, prior, drawn.guidance, timesteps.to(prior.device), noise, drawn.orbit, p.clip_d_below
+            )
+            terms["opinion"] = p.opinion_weight * self.opinion.of_renders(images, drawn.orbit)
+            terms["clip_d"] = p.clip_d_weight * denoised
+        return terms
+
+    def _azimuths(self, step: int) -> "tuple[float, float] | None":
+        """Where views come from: about the picture's side at first, then from the parameter's range."""
+        p = self.params
+        if step >= p.front_share * p.steps:
+            return None
+        middle = self.picture.viewpoint.azimuth_deg
+        return middle - p.front_width_deg / 2, middle + p.front_width_deg / 2
 
     def remade_terms(self, step: int) -> "dict[str, Tensor]":
         """Rays of views that the prior re-made; at evenly spread steps they are made anew before."""
@@ -172,6 +189,7 @@ class Reconstruction:
         """1 - Pearson's correlation of the rendered depth with the picture's, where both see the object."""
         import torch
 
+        from prior3d.image_losses import pearson_depth
         from prior3d.photographs import resample
         from prior3d.rendering import render
 
@@ -181,11 +199,8 @@ class Reconstruction:
         assert self.picture.depth is not None
         given = torch.from_numpy(resample(self.picture.depth[..., None], size, size)[..., 0]).to(self.prior.device)
         _, mask = self.picture.premultiplied(size)
-        seen = (mask.to(given) > 0.9) & (rendering.opacity[0].detach() > 0.5)
-        if seen.sum() < 8:
-            return rendering.depth.sum() * 0
-        pair = torch.stack([rendering.depth[0][seen], given[seen]])
-        return 1 - torch.corrcoef(pair)[0, 1]
+        counted = (mask.to(given) > 0.9) & (rendering.opacity[0].detach() > 0.5)
+        return pearson_depth(rendering.depth[0].flatten(), given.flatten(), counted.flatten().to(given))
 
     def _choose_background(self, picture: "ObjectImage") -> None:
         """Put the named background behind re-made views from which the picture's colours stand out most."""

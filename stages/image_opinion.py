@@ -7,14 +7,19 @@ Tang et al. 2023, section 3.2. On views that are not of the back: how far they l
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prior3d.errors import Prior3dError
+from stages.entry import Job
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from prior3d.cameras import Orbit
     from prior3d.distillation import Guidance
-    from prior3d.object_image import Viewpoint
+    from prior3d.fields import Field as RadianceField
+    from prior3d.object_image import ObjectImage, Viewpoint
     from prior3d.priors.scorer import Scorer
     from prior3d.priors.text_to_image import TextToImagePrior
+    from stages.image_nerf import Params
 
 BACK_DEG = 90.0  # views farther than this from the picture's camera show another side
 
@@ -75,3 +80,48 @@ class Opinion:
         asked = Guidance(guidance.text[chosen.to(guidance.text.device)], guidance.null_text, guidance.scale, camera)
         images = denoised_images(latents[chosen], prior, asked, timesteps[chosen], noise[chosen])
         return looks_like(images, self.scorer, self.image, self.text)
+
+
+def load_opinion(job: Job, params: "Params", picture: "ObjectImage") -> Opinion | None:
+    """The scorer's opinion, where the parameters give it a weight.
+
+    Raises:
+        Prior3dError: it has a weight, but the stage was given no scorer.
+    """
+    if params.opinion_weight == 0 and params.clip_d_weight == 0:
+        return None
+    if "scorer" not in job.inputs:
+        raise Prior3dError(
+            f"{job.name}: opinion_weight or clip_d_weight is not 0, but no scorer is given; give one, or set both to 0"
+        )
+    from prior3d.priors.scorer import load_scorer
+
+    scorer = load_scorer(job.prior("scorer"), job.device)
+    image = scorer.embed_images(picture.over(0.5, scorer.image_size)[None])
+    text = scorer.embed_texts([job.prompt]) if "prompt" in job.inputs else None
+    return Opinion(scorer, image, text, picture.viewpoint)
+
+
+def write_depth(job: Job, field: "RadianceField", picture: "ObjectImage", params: "Params", size: int = 128) -> None:
+    """`depth.png`: the picture, its own depth if it has one, and the field's from the same camera; far is dark.
+
+    A wrong depth is seen here before mesh and texture are made of it.
+    """
+    import numpy as np
+
+    from prior3d.images import contact_sheet, write_png
+    from prior3d.photographs import resample
+    from prior3d.rendering import render_without_gradient
+
+    cameras = picture.viewpoint.cameras(size).to(job.device)
+    _, opacity, found = render_without_gradient(field, cameras, params.n_samples)
+    depths = [(found[0].cpu().numpy(), opacity[0].cpu().numpy() > 0.5)]
+    if picture.depth is not None:
+        given = resample(np.concatenate([picture.depth[..., None], picture.mask[..., None]], axis=-1), size, size)
+        depths.insert(0, (given[..., 0], given[..., 1] > 0.5))
+    row = [picture.over(1.0, size).movedim(0, -1).numpy()]
+    for depth, seen in depths:
+        low, high = np.quantile(depth[seen], (0.01, 0.99)) if seen.any() else (0.0, 1.0)
+        shade = 0.9 - 0.8 * ((depth - low) / max(high - low, 1e-6)).clip(0, 1)
+        row.append(np.repeat(np.where(seen, shade, 1.0)[..., None], 3, axis=-1))
+    write_png(job.out / "depth.png", contact_sheet([row]))

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from stages import artifacts, image_artifacts, paint_artifacts
+from stages.concept_artifact import Concept
 from stages.entry import Job, StageParams, main
 from stages.guided_views import DEGREES
 from stages.inpainted_views import Coat, InpaintedViews
+from stages.subject import subject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,9 +88,10 @@ INPUTS = {
     "texture": paint_artifacts.PartialTexture,
     "image": image_artifacts.ObjectImage,
     "prompt": artifacts.Prompt,
+    "concept": Concept,
     "prior": artifacts.Prior,
 }
-OPTIONAL_INPUTS = frozenset({"prompt"})
+OPTIONAL_INPUTS = frozenset({"prompt", "concept"})
 OUTPUT = paint_artifacts.PartialTexture
 
 
@@ -107,7 +110,7 @@ def run(job: Job, params: Params) -> None:
     surface, points = Surface(mesh, job.device), surface_texels(mesh, resolution, job.device)
     guess = paint_artifacts.PaintableMesh.guess(job.inputs["mesh"], resolution)
     coat = first_coat(points, paint, guess, params.photograph_weight)
-    prompt = job.prompt if "prompt" in job.inputs else ""
+    prompt = subject(job, prior.diffusion)
     unknown = prior.diffusion.unknown_words(prompt)
     job.metric("unknown_words", len(unknown), "words", higher_is_better=False)
     seeds = Seeds(params.seed)

@@ -12,16 +12,23 @@ if TYPE_CHECKING:
 def subject(job: Job, prior: "TextToImagePrior") -> str:
     """The sentence about the object: the job's prompt, else `a <word>` of its concept, else nothing.
 
-    The prior is taught the concept's word if there is one, also where a prompt may name it.
-
-    Raises:
-        Prior3dError: the concept is of another text encoder than the prior's.
+    The prior is taught the concept's word, also where a prompt may name it. A prior with another text encoder than the
+    one that the word was found for cannot learn it: the word as which it began stands for it then, and that is said.
     """
-    from prior3d.priors.concepts import teach
+    from prior3d.priors.concepts import teach, text_encoder_digest
 
-    word = ""
-    if "concept" in job.inputs:
-        concept = Concept.load(job.inputs["concept"])
+    sentence = job.prompt if "prompt" in job.inputs else ""
+    if "concept" not in job.inputs:
+        return sentence
+    concept = Concept.load(job.inputs["concept"])
+    if concept.text_encoder_digest == text_encoder_digest(prior):
         teach(prior, concept)
-        word = f"a {concept.token}"
-    return job.prompt if "prompt" in job.inputs else word
+        return sentence or f"a {concept.token}"
+    if not sentence:
+        sentence = f"a {concept.initial_word}"
+        print(  # noqa: T201
+            f"{job.name}: {concept.token} is a word of another text encoder than this prior's; asking for "
+            f"{sentence!r}, as which it began",
+            flush=True,
+        )
+    return sentence

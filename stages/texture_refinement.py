@@ -19,10 +19,11 @@ from pydantic import Field
 from prior3d.errors import Prior3dError
 from stages import artifacts, image_artifacts, mesh_artifacts, paint_artifacts
 from stages.anchored_texture import load_anchors
-from stages.concept_artifact import Concept, load_prior
+from stages.concept_artifact import Concept
 from stages.entry import Job, main
 from stages.guided_views import PAPER_VIEWS, GuidedParams, GuidedViews, Preview, ring_of, spiral, write_row
 from stages.repainted_views import RepaintedViews
+from stages.subject import subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,11 +105,11 @@ def run(job: Job, params: Params) -> None:
 
     from prior3d.meshes.painting import Surface, Texture, finished_texture
     from prior3d.optimisation import late_decay, optimise
+    from prior3d.priors.loading import load_text_to_image
     from prior3d.seeds import Seeds
 
-    prompt = job.prompt if "prompt" in job.inputs else ""
-    prior = load_prior(job, prompt=prompt)
-    views = GuidedViews(prior, prompt, params, named_backgrounds=True)
+    prior = load_text_to_image(job.prior(), job.device)
+    views = GuidedViews(prior, subject(job, prior), params, named_backgrounds=True)
     views.warn(job, params.steps)
     seeds = Seeds(params.seed)
     mesh = paint_artifacts.PaintableMesh.load(job.inputs["mesh"])
