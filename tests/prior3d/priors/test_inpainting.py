@@ -95,3 +95,22 @@ def test_known_pixels_are_kept_or_not_as_the_caller_says(prior):
 
 def test_words_that_the_tokenizer_lacks_are_named(prior):
     assert prior.diffusion.unknown_words("a red zeppelin") == ["zeppelin"]
+
+
+def test_filling_may_begin_from_an_image(prior, monkeypatch):
+    images, masks = holed()
+    start, diffusion, given = torch.full_like(images, 0.3), prior.diffusion, {}
+
+    def denoise(noisy, timesteps, *_):
+        given.update(noisy=noisy, timesteps=timesteps)
+        return noisy
+
+    monkeypatch.setattr(diffusion, "denoise", denoise)
+    words = {"n_steps": 4, "start": start, "noise_level": 0.6}
+    prior.inpaint(images, masks, ["a red ball"] * 2, generator=torch.Generator().manual_seed(0), **words)
+    noise = torch.randn(given["noisy"].shape, generator=torch.Generator().manual_seed(0))
+    alpha = diffusion.alphas_cumprod[600]
+    torch.testing.assert_close(
+        given["noisy"], alpha.sqrt() * diffusion.encode(start) + (1 - alpha).sqrt() * noise, atol=1e-5, rtol=1e-4
+    )
+    assert given["timesteps"] == [600, 450, 300, 150]
