@@ -30,7 +30,7 @@ class Params(StageParams):
     )
     steps: int = Field(600, ge=1, le=1_000_000, description="optimiser steps")
     edit_every: int = Field(10, ge=1, le=100_000, description="iterative: steps between two edits")
-    guidance_scale: float = Field(7.5, ge=0, le=100, description="how much the instruction is followed")
+    guidance_scale: float = Field(3.0, ge=0, le=100, description="how much the instruction is followed")
     image_guidance_scale: float = Field(1.5, ge=0, le=100, description="how much the photograph is held to")
     noise_range: tuple[float, float] = Field(
         (0.02, 0.98), description="range of the noise level, uniform", json_schema_extra={"unit": "of T"}
@@ -65,7 +65,7 @@ class Params(StageParams):
     patch: int = Field(32, ge=16, le=512, description="side of those patches", json_schema_extra={"unit": "pixels"})
     held_out_every: int = Field(10, ge=0, le=1000, description="as in scene_fit: these views are not edited")
     preview_scales: tuple[tuple[float, ...], tuple[float, ...]] = Field(
-        ((1.0, 1.5, 2.0), (3.0, 5.0, 7.5)), description="image and text guidance of the preview's grid; empty: none"
+        ((1.0, 1.5, 2.0), (2.0, 3.0, 5.0)), description="image and text guidance of the preview's grid; empty: none"
     )
 
 
@@ -75,6 +75,8 @@ PRESETS: dict[str, dict] = {
         "steps": 15_000,
         "rays_per_step": 16_384,
         "segments": 160,
+        "guidance_scale": 7.5,
+        "preview_scales": ((1.2, 1.5, 1.8), (5.0, 7.5, 10.0)),
         "denoising_steps": 20,
         "transfer": False,
         "density_rate": 0.1,
