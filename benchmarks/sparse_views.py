@@ -10,6 +10,8 @@ Consistency is how much the colour of a point of the true surface varies between
 """
 
 import argparse
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -80,7 +82,9 @@ def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -
     }
     for name, argv in words.items():
         module = "stages.view_distillation" if name == "plain" else f"stages.{name}"
-        if execute(module, argv, folder):
+        with contextlib.redirect_stdout(io.StringIO()):  # progress lines
+            code = execute(module, argv, folder)
+        if code:
             sys.exit(f"{name} failed")
 
 
