@@ -9,6 +9,7 @@ begins from a render of it and not from noise alone, so that the sides stay what
 a texture it then begins from the nearest known colours.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -161,7 +162,7 @@ def order_of_views(params: Params, viewpoint: "Viewpoint") -> "Orbit":
 
     from prior3d.cameras import Orbit
 
-    steps = torch.arange(params.azimuth_step_deg, 180 - 1e-3, params.azimuth_step_deg)
+    steps = torch.arange(1, math.ceil((180 - 1e-3) / params.azimuth_step_deg)) * params.azimuth_step_deg  # below 180
     middle = [*torch.stack([steps, -steps], -1).flatten().tolist(), 180.0]
     around = [0.0, 90.0, -90.0, 180.0]
     offsets = torch.tensor([*middle, *around, *around])

@@ -157,3 +157,16 @@ def test_a_damaged_texture_is_one_line(tmp_path, priors, capfd):
     (folder / "texture_projection" / "texture.safetensors").write_bytes(b"no")
     assert execute("stages.inpainting", FILL, folder) == 2
     assert "texture.safetensors: damaged" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("step_deg", "middle"),
+    [(180, [180]), (90, [90, 270, 180]), (75, [75, 285, 150, 210, 180]), (60, [60, 300, 120, 240, 180])],
+)
+def test_the_middle_ring_goes_from_the_picture_to_the_back(step_deg, middle):
+    from prior3d.object_image import Viewpoint
+    from stages.inpainting import Params, order_of_views
+
+    orbit = order_of_views(Params(azimuth_step_deg=step_deg), Viewpoint(0.0, 10.0, 40.0, 3.0))
+    assert orbit.azimuth_deg[: len(middle)].tolist() == pytest.approx(middle)
+    assert orbit.views == len(middle) + 8
