@@ -27,7 +27,7 @@ def export_version(version: Version, target: Path) -> str:
         What was done, for people.
 
     Raises:
-        Prior3dError: the target is there already, or files of the version were collected.
+        Prior3dError: the target is there already or cannot be written, or files of the version were collected.
     """
     if target.suffix.lower() == ".zip":
         if target.exists():
@@ -39,7 +39,10 @@ def export_version(version: Version, target: Path) -> str:
         write = _write_folder
     if any(version.place(s, p) is None for s in version.lock for p in version.files(s) or [""]):
         version.require_files()
-    n_files, size = write(target, _entries(version))
+    try:
+        n_files, size = write(target, _entries(version))
+    except OSError as error:
+        raise Prior3dError(f"{target} cannot be written ({error.strerror or error}); name another place") from error
     return f"{version.label}: {n_files} files, {size / 1e6:.1f} MB in {target} ({PROVENANCE} says how they were made)"
 
 

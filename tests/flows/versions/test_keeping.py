@@ -173,3 +173,6 @@ def test_export(fake, tmp_path):
         assert "demo/provenance.json" in archive.namelist()
     code, _, err = fake.cli("export", "demo", "--to", str(tmp_path / "demo.zip"))
     assert code == 2 and "demo.zip is there already" in err
+    (tmp_path / "file").write_text("")
+    code, _, err = fake.cli("export", "demo", "--to", str(tmp_path / "file" / "demo"))
+    assert code == 2 and "cannot be written" in err
