@@ -15,6 +15,7 @@ import stages.job
 from prior3d.fields import Field
 from stages import artifacts, coarse_nerf, rgb_refinement
 from stages.entry import execute
+from tests.breaking_off import stop_at
 from tests.tiny_prior import write_tiny_prior
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -56,19 +57,6 @@ def make_run(folder, prior, coarse=(), refined=()):
 
 def field_bytes(folder, stage):
     return (folder / stage / "field.safetensors").read_bytes()
-
-
-def stop_at(monkeypatch, step_to_stop):
-    """Break the next execution off right after a step, as an exception does; checkpoints are due at every step."""
-    report = stages.job.Job.progress
-
-    def progress(self, step, total, **others):
-        if step == step_to_stop:
-            raise RuntimeError("broken off")
-        report(self, step, total, **others)
-
-    monkeypatch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
-    monkeypatch.setattr(stages.job.Job, "progress", progress)
 
 
 @pytest.mark.parametrize(("mode", "which"), [("consistency", "prior"), ("sds", "plain_prior")])

@@ -8,7 +8,6 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-import stages.job
 from prior3d.errors import Prior3dError
 from prior3d.object_image import ObjectImage as Picture
 from prior3d.object_image import Viewpoint
@@ -16,6 +15,7 @@ from stages import artifacts
 from stages.concept_artifact import Concept
 from stages.entry import execute
 from stages.image_artifacts import ObjectImage
+from tests.breaking_off import stop_at
 from tests.tiny_prior import write_tiny_prior
 
 INVERSION = {"steps": 6, "batch": 2, "initial_word": "ball", "n_rows": 2}
@@ -54,18 +54,6 @@ def said(capfd, stage, arguments, folder):
     return error
 
 
-def break_off_at(monkeypatch, step_to_stop):
-    report = stages.job.Job.progress
-
-    def progress(self, step, total, **others):
-        if step == step_to_stop:
-            raise RuntimeError("broken off")
-        report(self, step, total, **others)
-
-    monkeypatch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
-    monkeypatch.setattr(stages.job.Job, "progress", progress)
-
-
 @pytest.mark.slow
 def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
     whole, broken = (make_run(tmp_path / name, prior, nerf={"depth_weight": 0.5}) for name in ("whole", "broken"))
@@ -75,7 +63,7 @@ def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
     ):
         assert execute(f"stages.{stage}", arguments, whole) == 0
         with monkeypatch.context() as patch:
-            break_off_at(patch, step)
+            stop_at(patch, step)
             assert execute(f"stages.{stage}", arguments, broken) == 1
         assert execute(f"stages.{stage}", arguments, broken) == 0
         assert (broken / stage / file).read_bytes() == (whole / stage / file).read_bytes()

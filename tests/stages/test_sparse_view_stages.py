@@ -7,11 +7,11 @@ import pytest
 import torch
 import yaml
 
-import stages.job
 from prior3d.images import write_png
 from stages import artifacts
 from stages.entry import execute
 from stages.view_artifacts import InputViews, ViewFeatures
+from tests.breaking_off import stop_at
 from tests.posed_ball import ball_cameras, ball_pictures, write_ball
 from tests.tiny_views import write_tiny_views
 
@@ -60,18 +60,6 @@ def trusted(folder, value=1.0):
 
 def field_bytes(folder):
     return (folder / "view_distillation/field.safetensors").read_bytes()
-
-
-def stop_at(monkeypatch, step_to_stop):
-    report = stages.job.Job.progress
-
-    def progress(self, step, total, **others):
-        if step == step_to_stop:
-            raise RuntimeError("broken off")
-        report(self, step, total, **others)
-
-    monkeypatch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
-    monkeypatch.setattr(stages.job.Job, "progress", progress)
 
 
 def test_artifacts_and_a_resume_to_the_same_bits(tmp_path, prior, monkeypatch):
