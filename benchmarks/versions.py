@@ -3,8 +3,8 @@
 One real run of five stages that do nothing; its versions and its folder are then copied. Commands are timed inside one
 process that has done its imports, each three times; `run` is timed as a whole process. Processor seconds are those to
 look at while other work keeps the cores busy. Then a run gets a file of `--megabytes`, which `restore` brings back
-beside a plain copy of it (both flushed to the disk; `restore` also compares the md5 of what it copies), and, with
-Chromium, a comparison of two runs of the size of real ones is opened from the disk.
+beside a plain copy of it (both flushed to the disk), and, with Chromium, a comparison of two runs of the size of real
+ones is opened from the disk.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versions", type=int, default=1000, help="of one run")
     parser.add_argument("--runs", type=int, default=1000, help="beside it")
-    parser.add_argument("--megabytes", type=int, default=256, help="of the file that is restored")
+    parser.add_argument("--megabytes", type=int, default=1024, help="of the file that is restored")
     args = parser.parse_args()
     project = Path(tempfile.mkdtemp(prefix="prior3d-versions-"))
     run = [*COMMAND, "run", "trivial", "--text", "one", "--name", "one", "--plain"]

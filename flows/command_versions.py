@@ -67,8 +67,9 @@ def restore(words: list[str]) -> int:
     what = "Put a run's folder back as it was in an earlier version, byte for byte."
     parser = Parser(prog="prior3d restore", description=what)
     parser.add_argument("version", metavar="RUN@N", help=A_VERSION)
-    restored = restore_version(find_project(Path.cwd()), parser.parse_args(words).version, _warn)
-    return _print(restored)
+    parser.add_argument("--reread", action="store_true", help="read and compare also what was not touched since")
+    args = parser.parse_args(words)
+    return _print(restore_version(find_project(Path.cwd()), args.version, _warn, reread=args.reread))
 
 
 def export(words: list[str]) -> int:

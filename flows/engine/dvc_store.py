@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,28 @@ class DvcStore:
         """Put the outputs that the lock names in place of those that are there."""
         with self._repo() as repo:
             repo.checkout(targets=[f"{dvc_file}:{stage}" for stage in stages], force=True)
+
+    def digests(self, paths: list[Path], *, reread: bool = False) -> list[str]:
+        """The md5 of each file, in the order of `paths`.
+
+        Args:
+            paths: objects or any other files.
+            reread: read files again even if DVC has hashed them and their inode, time and size are the same since.
+        """
+        from dvc_data.hashfile.hash import hash_file
+        from dvc_objects.fs.local import LocalFileSystem
+
+        files = LocalFileSystem()
+
+        def read(path: Path) -> Any:
+            return hash_file(str(path), files, "md5")[1]
+
+        with self._repo() as repo, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            known = {} if reread else {path: repo.state.get(str(path), files)[1] for path in paths}
+            unknown = [path for path in dict.fromkeys(paths) if known.get(path) is None]
+            found = dict(zip(unknown, pool.map(read, unknown), strict=True))
+            repo.state.save_many([(str(path), value, None) for path, value in found.items()], files)
+        return [str((found.get(path) or known[path]).value) for path in paths]
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

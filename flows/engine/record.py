@@ -29,7 +29,7 @@ class Record:
     """One version of a run.
 
     Attributes:
-        when: UTC, ISO 8601, to the second.
+        when: UTC, ISO 8601, to the millisecond: two runs of one second are told apart.
         how: `run`, `accept`, or `restore of 2`.
         reasons: stage -> why it was made, as the plan said.
         outcomes: stage -> Completed, Restored or Cached.
@@ -106,7 +106,7 @@ def describe(
             outcomes[stage] = "Completed" if how == "run" else outcomes.get(stage, "Cached")
     cost = {stage: _numbers(run.folder / f"{stage}.cost.json") for stage in new}
     return Record(
-        when=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        when=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         how=how,
         method=str(described.get("method")),
         preset=str(described.get("preset", "")),

@@ -1,10 +1,7 @@
 """Bringing an earlier version back into a run's folder: artifacts to the byte, and what it was asked to be."""
 
-import hashlib
 import json
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +16,15 @@ from prior3d.errors import Prior3dError
 from stages.job import write_whole
 
 
-def restore_version(project: Project, text: str, warn: Callable[[str], None]) -> str:
+def restore_version(project: Project, text: str, warn: Callable[[str], None], *, reread: bool = False) -> str:
     """Make a run's folder what it was in a version, which becomes its newest one.
 
     Args:
         project: the project.
         text: `run@3` or `run@<git revision>`; `run` alone puts back what was edited or deleted since.
         warn: receives what could not be put back.
+        reread: compare every object with its md5 by reading it, not only those that DVC has not hashed or that were
+            touched since.
 
     Returns:
         What was done, for people.
@@ -35,8 +34,8 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None]) ->
     """
     version = find_version(project, text)
     version.require_files()
-    _check_objects(version)
     run, store = version.run, DvcStore(project.root)
+    _check_objects(version, store, reread)
     with run.held():
         _keep_present(run)
         declaration = _declaration(version)
@@ -54,22 +53,16 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None]) ->
     return f"run {run.name} is as it was in {version.label}{made}: {files} files; next: prior3d open {run.name}"
 
 
-def _check_objects(version: Version) -> None:
-    """Compare every object with its name, several at a time (raises Prior3dError)."""
+def _check_objects(version: Version, store: DvcStore, reread: bool) -> None:
+    """Compare every object with its name (raises Prior3dError)."""
     files = {path: md5 for stage in version.lock for path, md5 in (version.files(stage) or {}).items()}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        digests = pool.map(lambda md5: _md5(version.objects.path(md5)), files.values())
-        for (path, md5), found in zip(files.items(), digests, strict=True):
-            if found != md5:
-                raise Prior3dError(
-                    f"{version.label}: {path} is damaged in DVC's cache ({version.objects.path(md5)} has md5 {found}); "
-                    "delete that file, and fetch it again with `dvc fetch` or make it anew"
-                )
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    objects = [version.objects.path(md5) for md5 in files.values()]
+    for (path, md5), found in zip(files.items(), store.digests(objects, reread=reread), strict=True):
+        if found != md5:
+            raise Prior3dError(
+                f"{version.label}: {path} is damaged in DVC's cache ({version.objects.path(md5)} has md5 {found}); "
+                "delete that file, and fetch it again with `dvc fetch` or make it anew"
+            )
 
 
 def _keep_present(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import zipfile
 
@@ -63,7 +64,12 @@ def test_damaged_and_collected_objects_are_refused_before_anything_changes(fake)
     version = find_version(Project(fake.project), "demo@1")
     path = version.objects.path(version.files("counting")["counting/text.txt"])
     before = contents(fake.folder())
+    untouched = path.stat()
     path.chmod(0o644)
+    path.write_text("x" * untouched.st_size)  # a disk that rots changes neither size nor time
+    os.utime(path, ns=(untouched.st_atime_ns, untouched.st_mtime_ns))
+    code, _, err = fake.cli("restore", "demo@1", "--reread")
+    assert code == 2 and "counting/text.txt is damaged in DVC's cache" in err
     path.write_text("something else")
     code, _, err = fake.cli("restore", "demo@1")
     assert code == 2 and "counting/text.txt is damaged in DVC's cache" in err and len(err.splitlines()) == 1
