@@ -77,7 +77,14 @@ def status(words: list[str]) -> int:
 def list_methods(words: list[str]) -> int:
     """`prior3d methods`."""
     _arguments("methods", words, "All methods.")
-    return _print(_table([[m.name, m.summary, " -> ".join(s.name for s in m.stages)] for m in METHODS.values()]))
+    return _print(
+        _table(
+            [
+                [m.name, m.summary, " -> ".join(f"[{s.name}]" if s.optional else s.name for s in m.stages)]
+                for m in METHODS.values()
+            ]
+        )
+    )
 
 
 def stage(words: list[str]) -> int:

@@ -19,7 +19,7 @@
                [ evaluation ]  turntables, measurements, the report
 
 Source: Tang et al., Make-It-3D: High-Fidelity 3D Creation from A Single Image with Diffusion Prior, ICCV 2023.
-The mesh takes the place of its point cloud (see docs/one_picture.md).
+The mesh takes the place of its point cloud (see docs/pictures_on_meshes.md).
 """
 
 from flows.engine.method import Input, Method, Stage

@@ -10,12 +10,15 @@
                      |
                [ texture_baking ]  the field's colours in the mesh's texture atlas
                      |
+               ( texture_projection, inpainting, texture_refinement )  only if asked for: Make-It-3D's second stage
+                     |
                [ evaluation ]  turntables, measurements, the report
 
 Source: Melas-Kyriazi et al., RealFusion: 360 Reconstruction of Any Object from a Single Image, CVPR 2023, figure 3.
 """
 
 from flows.engine.method import Input, Method, Stage
+from flows.retexture import INPAINTING
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
 
@@ -33,6 +36,7 @@ METHOD = Method(
         Input("normal", "file", "normal map of the same view", default="", suffixes=PICTURES),
         Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy",
               role="text_to_image"),
+        INPAINTING,
         Input("scorer", "prior", "CLIP-shaped model that chooses the word's beginning", default="toy-scorer",
               role="scorer"),
     ),
@@ -48,8 +52,35 @@ METHOD = Method(
         Stage("mesh_extraction", {"field": "image_nerf"}, gpu=True),
         Stage("texture_baking", {"mesh": "mesh_extraction", "field": "image_nerf"}, gpu=True),
         Stage(
-            "evaluation", {"mesh": "texture_baking", "field": "image_nerf", "image": "image_preparation"}, gpu=True
+            "texture_projection", {"mesh": "texture_baking", "image": "image_preparation"}, gpu=True, optional=True,
+            brings=("texture_refinement",),
+        ),
+        Stage(
+            "inpainting",
+            {
+                "mesh": "texture_baking", "texture": "texture_projection", "image": "image_preparation",
+                "concept": "textual_inversion", "prior": "inpainting_prior",
+            },
+            gpu=True, optional=True, brings=("texture_projection",), otherwise="texture_projection",
+        ),
+        Stage(
+            "texture_refinement",
+            {
+                "mesh": "texture_baking", "paint": "inpainting", "image": "image_preparation",
+                "concept": "textual_inversion", "prior": "prior",
+            },
+            gpu=True, optional=True, brings=("texture_projection",), otherwise="texture_baking",
+        ),
+        Stage(
+            "evaluation", {"mesh": "texture_refinement", "field": "image_nerf", "image": "image_preparation"}, gpu=True
         ),
     ),
+    presets={
+        "toy": {"inpainting": {"noise_level": 0.6}, "texture_refinement": {"noise_levels": (0.3,), "steps": 60}},
+        "paper": {
+            "inpainting": {"noise_level": 0.6},
+            "texture_refinement": {"mode": "sds", "guidance_scale": 6.0, "steps": 3000},
+        },
+    },
     example="prior3d run realfusion --image teddy.png --camera 30,15,40 --name teddy",
 )  # fmt: skip

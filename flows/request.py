@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from flows.engine.declaration import Declaration, code_digests, read_yaml
 from flows.engine.method import Input, Method
-from flows.engine.parameters import resolve
+from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
 from flows.engine.run import Run, slug
@@ -77,6 +77,8 @@ def make_request(project: Project, method: Method, parser: Parser, words: list[s
         Prior3dError: the first thing that is wrong with it.
     """
     args = parser.parse_args(words)
+    whole, (method, sets) = method, split_switches(method, args.set)
+    _refuse_unused(whole, method, args)
     given, priors = _inputs(project, method, args)
     settings = {"device": _device(args.device), "priors": {p.name: str(p.folder) for p in priors if not p.embedded}}
     embedded = all(p.embedded or p.name in embedded_names() for p in priors)
@@ -94,8 +96,20 @@ def make_request(project: Project, method: Method, parser: Parser, words: list[s
         near = get_close_matches(args.stop_after, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"stages: {', '.join(names)}"
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
-    declaration = Declaration(method, given, resolve(method, preset, args.seed, args.set), code_digests(method), preset)
+    declaration = Declaration(method, given, resolve(method, preset, args.seed, sets), code_digests(method), preset)
     return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
+
+
+def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> None:
+    """Refuse inputs that only optional stages take which are not asked for."""
+    names = {i.name for i in method.inputs}
+    for declared in whole.inputs:
+        if declared.name not in names and getattr(args, f"input_{declared.name}") is not None:
+            takers = [s.name for s in whole.stages if s.optional and declared.name in s.inputs.values()]
+            raise Prior3dError(
+                f"--{declared.name.replace('_', '-')} is for {' or '.join(takers)}, which this run has not; "
+                f"ask for it: --set {takers[0]}=on"
+            )
 
 
 def _inputs(

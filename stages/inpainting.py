@@ -99,7 +99,7 @@ OUTPUT = paint_artifacts.PartialTexture
 def run(job: Job, params: Params) -> None:
     """Fill the texture."""
     from prior3d.meshes.painting import Surface
-    from prior3d.meshes.projection import INPAINTED, PROJECTED, UNKNOWN, surface_texels
+    from prior3d.meshes.projection import INPAINTED, PROJECTED, UNKNOWN, nearest_known, surface_texels
     from prior3d.priors.loading import load_inpainting
     from prior3d.seeds import Seeds
 
@@ -174,22 +174,14 @@ def order_of_views(params: Params, viewpoint: "Viewpoint") -> "Orbit":
 
 def first_coat(points: "SurfaceTexels", paint: "PartialTexture", guess: "Tensor | None", weight: float) -> Coat:
     """What is known at the beginning; elsewhere stands the guess, or the nearest known colour."""
+    from prior3d.meshes.projection import nearest_known
+
     colours, confidence = points.of(paint.colours), points.of(paint.confidence) * weight
     if guess is not None:
         base = points.of(guess.to(colours))
     else:
         base = nearest_known(points.positions, colours, confidence > 0)
     return Coat(colours, confidence, base, points.of(paint.source))
-
-
-def nearest_known(positions: "Tensor", colours: "Tensor", known: "Tensor") -> "Tensor":
-    """For each texel the colour [n, 3] of the nearest one in space that is known."""
-    import torch
-    from scipy.spatial import cKDTree
-
-    places = positions.cpu().numpy()
-    nearest = cKDTree(places[known.cpu().numpy()]).query(places)[1]
-    return colours[known][torch.from_numpy(nearest).to(colours.device)]
 
 
 def whole_texture(points: "SurfaceTexels", coat: Coat, weight: float) -> "PartialTexture":

@@ -2,7 +2,8 @@
 
 Tang et al. 2023 (Make-It-3D), section 3.3, for a mesh instead of a point cloud: a texel takes the colour at its place
 in the photograph if nothing is in front of it (a z-buffer), the less surely the more it turns away; pixels at the edge
-of the alpha, which hold some background, and those where one part ends in front of another lend no colour.
+of the alpha, which hold some background, and those where one part ends in front of another lend no colour. The other
+texels keep the colour of the mesh's own texture, or of the nearest texel that is seen, with a confidence of 0.
 
 The mesh must stand in the world as the photograph's camera sees it. `mask_iou` tells how far their outlines agree.
 """
@@ -62,7 +63,9 @@ def run(job: Job, params: Params) -> None:
         PartialTexture,
         away_from_edges,
         eroded,
+        grown,
         look_at,
+        nearest_known,
         project_picture,
         surface_texels,
     )
@@ -84,7 +87,10 @@ def run(job: Job, params: Params) -> None:
             "check --camera, and how the mesh stands (up, front, radius of mesh_preparation)"
         )
     source = torch.where(known, PROJECTED, UNKNOWN).to(torch.uint8)
-    paint = PartialTexture(points.whole(colours), points.whole(confidence), points.whole(source))
+    guess = paint_artifacts.PaintableMesh.guess(job.inputs["mesh"], params.resolution)
+    others = nearest_known(points.positions, colours, known) if guess is None else points.of(guess.to(colours))
+    colours = colours.where(known[:, None], others)  # unknown, but not empty: a refinement may begin here
+    paint = PartialTexture(grown(points.whole(colours), points), points.whole(confidence), points.whole(source))
     job.progress(2, STEPS, text="looking at it")
     paint_artifacts.PartialTexture.save(job.out, paint)
     job.metric("projected", known.float().mean().item(), "of texels", n=len(known))

@@ -148,7 +148,7 @@ def read_declaration(folder: Path, methods: dict[str, Method]) -> Declaration:
     name = described.get("method")
     if name not in methods:
         raise Prior3dError(f"run {folder.name}: its method {name!r} is not one of {', '.join(methods)}")
-    method, inputs = methods[name], {}
+    method, inputs = methods[name].with_stages(described.get("stages") or {}), {}
     entries = described.get("inputs") or {}
     for key, value in entries.items():
         path = folder / value["file"]

@@ -1,7 +1,8 @@
 """How a method is declared: its inputs, its stages, and what feeds what."""
 
 import importlib
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Literal
 
@@ -42,6 +43,9 @@ class Stage:
         retries: how often to try again after a crash (never after an error that a person must put right).
         time_limit_s: the stage is stopped after so many seconds; 0 means no limit.
         gpu: whether it takes a whole GPU when the run is on one.
+        optional: the method goes without it unless it is asked for (`--set NAME=on`).
+        brings: of an optional stage: others that come with it.
+        otherwise: of an optional stage: the earlier stage that takes its place for those behind it; empty: none can.
     """
 
     name: str
@@ -50,6 +54,9 @@ class Stage:
     retries: int = 1
     time_limit_s: float = 0
     gpu: bool = False
+    optional: bool = False
+    brings: tuple[str, ...] = ()
+    otherwise: str = ""
 
     def __post_init__(self) -> None:
         if not self.module:
@@ -84,9 +91,39 @@ class Method:
             for source in stage.inputs.values():
                 if source not in known:
                     raise ValueError(f"method {self.name}, stage {stage.name}: nothing before it is called {source!r}")
+            for other in (*stage.brings, *filter(None, [stage.otherwise])):
+                if other not in {s.name for s in self.stages}:
+                    raise ValueError(f"method {self.name}, stage {stage.name}: there is no stage {other!r}")
             if stage.name in known:
                 raise ValueError(f"method {self.name}: two things are called {stage.name!r}")
             known.add(stage.name)
+
+    def optional_stages(self) -> list[str]:
+        """Names of the stages that it goes without unless they are asked for."""
+        return [s.name for s in self.stages if s.optional]
+
+    def with_stages(self, asked: Collection[str]) -> "Method":
+        """The method as one run has it: of its optional stages only those asked for, and what they bring.
+
+        Inputs that nothing takes any more are left out, too.
+        """
+        kept = {s.name for s in self.stages if not s.optional or s.name in asked}
+        while more := {b for s in self.stages if s.name in kept for b in s.brings} - kept:
+            kept |= more
+        instead = {s.name: s.otherwise for s in self.stages if s.name not in kept}
+
+        def source(name: str) -> str:
+            while name in instead:
+                name = instead[name]
+            return name
+
+        stages = tuple(
+            replace(s, inputs={k: source(v) for k, v in s.inputs.items() if source(v)}, optional=False)
+            for s in self.stages
+            if s.name in kept
+        )
+        taken = {v for s in self.stages for v in s.inputs.values()} - {v for s in stages for v in s.inputs.values()}
+        return replace(self, stages=stages, inputs=tuple(i for i in self.inputs if i.name not in taken))
 
     def stage(self, name: str) -> Stage:
         """The stage of this name (KeyError without one)."""

@@ -35,6 +35,31 @@ def resolve(method: Method, preset: str, seed: int | None, sets: list[str]) -> d
     return validated(method, chosen)
 
 
+def split_switches(method: Method, sets: list[str]) -> tuple[Method, list[str]]:
+    """The method with the optional stages that are switched on (`--set STAGE=on`), and what else is set.
+
+    Raises:
+        Prior3dError: what is switched is no optional stage of the method, or is switched to something else.
+    """
+    optional, asked, others = method.optional_stages(), set[str](), []
+    for text in sets:
+        stage, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or "." in stage or value not in ("on", "off"):
+            others.append(text)
+        elif stage in optional:
+            (asked.add if value == "on" else asked.discard)(stage)
+        else:
+            near = get_close_matches(stage, optional, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"those are: {', '.join(optional) or 'none'}"
+            raise Prior3dError(f"--set {text!r}: {method.name} has no optional stage {stage!r}; {hint}")
+    chosen = method.with_stages(asked)
+    for text in others:
+        stage = text.partition(".")[0].strip()
+        if stage in optional and stage not in {s.name for s in chosen.stages}:
+            raise Prior3dError(f"--set {text!r}: {method.name} has {stage} only with --set {stage}=on")
+    return chosen, others
+
+
 def validated(method: Method, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Parameters of all stages, checked and complete (raises Prior3dError)."""
     models = {s.name: s.load().Params for s in method.stages}

@@ -89,8 +89,23 @@ class Run:
 
     def declare(self, declaration: Declaration, settings: dict[str, Any]) -> None:
         """Write what the run is asked to be, and (untracked) the device and where this machine keeps priors."""
+        self.drop_stages(declaration)
         declaration.write(self.folder)
         write_if_new(self.folder / "local.yaml", yaml.safe_dump(settings, sort_keys=False))
+
+    def drop_stages(self, declaration: Declaration) -> None:
+        """Remove what the run has of optional stages that it has no longer; versions and DVC's cache keep it."""
+        locked, kept = self.locked(), {s.name for s in declaration.method.stages}
+        gone = locked.keys() - kept
+        if not gone:
+            return
+        for path in [out["path"] for name in gone for out in locked[name].get("outs") or []]:
+            target = self.folder / path
+            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+        lock = self.folder / "dvc.lock"
+        values = yaml_text.load(lock.read_text(encoding="utf-8"))
+        values["stages"] = {name: entry for name, entry in locked.items() if name in kept}
+        write_whole(lock, yaml.safe_dump(values, sort_keys=False))
 
     def settings(self) -> dict[str, Any]:
         """The contents of `local.yaml`."""

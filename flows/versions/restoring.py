@@ -39,6 +39,7 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
     with run.held():
         _keep_present(run)
         declaration = _declaration(version)
+        run.drop_stages(declaration)
         declaration.write(run.folder)
         write_whole(run.folder / "dvc.lock", version.text)
         stages = [s.name for s in declaration.method.stages if s.name in version.lock]
@@ -76,7 +77,7 @@ def _declaration(version: Version) -> Declaration:
     described = version.described
     if version.method not in METHODS:
         raise Prior3dError(f"{version.label}: its method {version.method!r} is not one of {', '.join(METHODS)}")
-    method = METHODS[version.method]
+    method = METHODS[version.method].with_stages(described.get("stages") or version.lock)
     entries = described.get("inputs") or {}
     inputs = {n: _input(version.run.folder, entry) for n, entry in entries.items()}
     now = read_declaration(version.run.folder, METHODS)

@@ -250,3 +250,21 @@ def grown(texture: Tensor, points: SurfaceTexels, steps: int = 3) -> Tensor:
         known = (count > 0).float()
         values = values * known
     return values[0].movedim(0, -1)
+
+
+def nearest_known(positions: Tensor, colours: Tensor, known: Tensor) -> Tensor:
+    """For each texel the colour of the nearest one in space that is known.
+
+    Args:
+        positions: [n, 3] world.
+        colours: [n, 3].
+        known: [n] bool, at least one of them true.
+
+    Returns:
+        [n, 3] on the device of `colours`.
+    """
+    from scipy.spatial import cKDTree
+
+    places = positions.cpu().numpy()
+    nearest = cKDTree(places[known.cpu().numpy()]).query(places)[1]
+    return colours[known][torch.from_numpy(nearest).to(colours.device)]

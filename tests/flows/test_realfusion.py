@@ -39,6 +39,7 @@ def test_what_is_refused_first(fake, picture, tmp_path):
         ("its ending is '.svg'", ("--image", str(tmp_path / "drawing.svg"))),
         ("there is no such file", ("--image", str(picture), "--mask", str(tmp_path / "none.png"))),
         ("is not embedded", ("--image", str(picture), "--scorer", str(tmp_path / "no"))),
+        ("ask for it: --set inpainting=on", ("--image", str(picture), "--inpainting-prior", "toy-inpainting")),
     ):
         (tmp_path / "drawing.svg").write_text("<svg/>")
         code, _, err = fake.cli(*start, *words)
@@ -49,7 +50,15 @@ def test_what_is_refused_first(fake, picture, tmp_path):
 def test_the_method_is_listed_and_its_stages_are_the_issue_s():
     assert METHODS["realfusion"] is realfusion.METHOD
     names = ["image_preparation", "textual_inversion", "image_nerf", "mesh_extraction", "texture_baking", "evaluation"]
-    assert [stage.name for stage in realfusion.METHOD.stages] == names
+    assert [stage.name for stage in realfusion.METHOD.with_stages(()).stages] == names
+    projected = realfusion.METHOD.with_stages(["texture_projection"])
+    assert [s.name for s in projected.stages] == [*names[:5], "texture_projection", "texture_refinement", names[5]]
+    assert projected.stage("texture_refinement").inputs["paint"] == "texture_projection"
+    assert "inpainting_prior" not in [i.name for i in projected.inputs]
+    whole = realfusion.METHOD.with_stages(["inpainting"])
+    assert whole.stage("texture_refinement").inputs["paint"] == "inpainting"
+    assert whole.stage("evaluation").inputs["mesh"] == "texture_refinement"
+    assert "inpainting_prior" in [i.name for i in whole.inputs]
 
 
 @pytest.mark.slow
@@ -68,6 +77,13 @@ def test_a_whole_run_and_a_camera_that_is_none(fake, picture, tmp_path):
     assert metrics["mesh_reference_psnr"]["value"] > 8
     code, out, _ = fake.cli(*words, "--camera", "30,15,40")
     assert code == 0 and "nothing to do" in out
+    refined = ("texture_projection=on", "texture_refinement.steps=4", "texture_refinement.n_views=4")
+    code, _, err = fake.cli(*words, "--camera", "30,15,40", *(word for text in refined for word in ("--set", text)))
+    assert code == 0, err
+    projected = json.loads((folder / "evaluation" / "metrics.json").read_text())
+    assert (folder / "texture_refinement" / "mesh.glb").is_file()
+    assert projected["mesh_reference_psnr"]["value"] > 15
+    assert json.loads((folder / "texture_projection" / "metrics.json").read_text())["projected"]["value"] > 0.1
     grid = tmp_path / "grid.png"
     concept = str(folder / "textual_inversion")
     sample = ["priors", "sample", str(prior), "--steps", "2", "--out", str(grid), "--concept", concept]

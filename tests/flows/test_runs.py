@@ -142,3 +142,30 @@ def test_a_lock_file_that_a_kill_broke_is_healed(fake, broken):
     (fake.project / ".dvc" / "tmp" / "rwlock").write_text("")
     code, out, _ = fake.run()
     assert code == 0 and fake.outcomes(out) == dict.fromkeys(ALL, "Restored")
+
+
+def test_an_optional_stage_is_there_only_if_asked_for(fake):
+    _, out, _ = fake.run()
+    assert "echoing" not in out and not (fake.folder() / "echoing").exists()
+    code, out, _ = fake.run("--set", "echoing=on", "--set", "echoing.exclamation_marks=3")
+    assert code == 0 and fake.outcomes(out)["echoing"] == "Completed"
+    assert fake.text("joining").strip().splitlines()[1].count("!") == 4  # of shouting and of echoing
+    assert "nothing to do" in fake.run("--set", "echoing=on", "--set", "echoing.exclamation_marks=3")[1]
+    assert "echoing   unchanged" in fake.cli("plan", "demo")[1]  # the run is known to have it
+    code, out, _ = fake.run()  # and without it again
+    assert code == 0 and not (fake.folder() / "echoing").exists() and not (fake.folder() / "echoing.cost.json").exists()
+    assert "echoing" not in (fake.folder() / "dvc.lock").read_text()
+    code, out, _ = fake.cli("restore", "demo@2")
+    assert code == 0 and fake.text("echoing").count("!") == 4
+    assert "nothing to do" in fake.run("--set", "echoing=on", "--set", "echoing.exclamation_marks=3")[1]
+
+
+def test_what_cannot_be_switched(fake):
+    for given, said in (
+        ("counting=on", "has no optional stage 'counting'; those are: echoing"),
+        ("echoin=on", "has no optional stage 'echoin'; did you mean echoing?"),
+        ("echoing=perhaps", "write stage.parameter=value"),
+        ("echoing.exclamation_marks=3", "has echoing only with --set echoing=on"),
+    ):
+        code, _, err = fake.run("--set", given)
+        assert code == 2 and said in err and len(err.splitlines()) == 1, err

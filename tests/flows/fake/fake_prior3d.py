@@ -10,7 +10,8 @@ def fake_method(**changes) -> Method:
     stages = (
         Stage("counting", {"prompt": "prompt", "prior": "prior"}, module="fake_stages.counting", **changes),
         Stage("shouting", {"text": "counting"}, module="fake_stages.shouting"),
-        Stage("joining", {"left": "counting", "right": "shouting"}, module="fake_stages.joining"),
+        Stage("echoing", {"text": "shouting"}, module="fake_stages.shouting", optional=True, otherwise="shouting"),
+        Stage("joining", {"left": "counting", "right": "echoing"}, module="fake_stages.joining"),
     )
     inputs = (Input("prompt", "text", "what to count"), Input("prior", "prior", "a prior", default="toy"))
     return Method("counting-method", "counts", inputs, stages, example='prior3d run counting-method --prompt "x"')
