@@ -134,10 +134,10 @@ def covered(run: Path) -> float:
     return float(json.loads(recorded.read_text())["covered"]["value"]) if recorded.is_file() else 1.0
 
 
-def result_stage(method: str) -> str:
-    """The stage whose textured mesh is the method's result."""
-    stages = {s.name: s for s in METHODS[method].stages}
-    return stages["evaluation"].inputs["mesh"]
+def result_stage(method: str, words: list[str]) -> str:
+    """The stage whose textured mesh is the method's result, with the optional stages that are switched on."""
+    asked = [word.removesuffix("=on") for word in words if word.endswith("=on")]
+    return METHODS[method].with_stages(asked).stage("evaluation").inputs["mesh"]
 
 
 def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
@@ -175,7 +175,7 @@ def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, wor
     name = f"{args.method}-{variant}-{index:02d}"
     folder = args.project / "data" / "runs" / name
     if (folder / "benchmark.json").is_file() or args.reuse:
-        return folder if (folder / result_stage(args.method) / "mesh.glb").is_file() else None
+        return folder if (folder / args.result / "mesh.glb").is_file() else None
     picture = args.project / "pictures" / f"{index:02d}.png"
     picture.parent.mkdir(exist_ok=True)
     azimuth_deg, elevation_deg = viewpoint(index)
@@ -196,7 +196,7 @@ def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, wor
         "--camera",
         f"{azimuth_deg:.4f},{elevation_deg:.4f},40",
         "--stop-after",
-        result_stage(args.method),
+        args.result,
         *words,
     ]
     command += [word for text in VARIANTS[variant] for word in ("--set", text)]
@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="a PNG: exact renders above the meshes, all round")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures of each object")
     args, words = parser.parse_known_args()
-    args.project = args.project.resolve()
+    args.project, args.result = args.project.resolve(), result_stage(args.method, words)
     torch.set_num_threads(1)
     variants = ["full", *(v for v in ("without-prior", "without-inversion") if getattr(args, v.replace("-", "_")))]
     rows: dict[str, dict[int, dict[str, float]]] = {variant: {} for variant in variants}
@@ -268,10 +268,10 @@ def main() -> None:
             if folder is None:
                 failed += not args.reuse
                 continue
-            found = figures(toy, index, folder / result_stage(args.method)) | {"seconds": stage_seconds(folder)}
+            found = figures(toy, index, folder / args.result) | {"seconds": stage_seconds(folder)}
             rows[variant][index] = found
             if args.sheet and variant == "full":
-                pictures += sheet_rows(toy, index, folder / result_stage(args.method))
+                pictures += sheet_rows(toy, index, folder / args.result)
             told = "  ".join(f"{name} {found[name]:.3f}" for name in FIGURES)
             print(f"{index:02d} {toy.caption[:34]:34} {variant:18} {told}", flush=True)
     print(table(rows))
