@@ -2,7 +2,8 @@
 
 Density on a grid -> the threshold whose silhouettes match the rendered opacity -> that threshold varied in space until
 they match better, and match the outline of the object's picture where there is one -> floaters and cavities out ->
-marching cubes -> smoothing -> decimation. The threshold, its overlap and the mesh's are reported as metrics.
+parts that the picture shows and nothing else does back in -> marching cubes -> smoothing -> decimation. The threshold,
+its overlap and the mesh's are reported as metrics.
 """
 
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from stages import artifacts, image_artifacts
 from stages.entry import Job, StageParams, main
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from prior3d.fields import Field as RadianceField
@@ -44,6 +46,9 @@ class Params(StageParams):
     )
     picture_weight: float = Field(
         4.0, ge=0, le=1000, description="with a picture: weight of a ray of its outline beside those all round"
+    )
+    missing_parts: bool = Field(
+        True, description="with a picture: raise parts that it shows and the surface has not, at their outline's depth"
     )
     smoothing: float = Field(
         0.7, ge=0, le=5, description="Gaussian over the density grid", json_schema_extra={"unit": "cells"}
@@ -85,6 +90,8 @@ def run(job: Job, params: Params) -> None:
     grid = fit_outlines(grid, field.config.bound, chosen.density, sights, params.outline_steps)
     job.progress(3, STEPS, text="floaters and cavities")
     solid, n_removed = keep_solid_parts(grid.cpu().numpy(), chosen.density, params.min_part)
+    if "image" in job.inputs and params.missing_parts:
+        solid = with_missing_parts(job, solid, field.config.bound, chosen.density)
     surface = isosurface(solid, chosen.density, field.config.bound)
     job.progress(4, STEPS, text=f"smoothing and decimating {len(surface.faces):,} faces")
     mesh = simplify(surface, params.max_faces, params.smoothing_steps)
@@ -116,6 +123,18 @@ def picture_sight(job: Job, params: Params, field: "RadianceField", grid: "Tenso
     _, mask = picture.premultiplied(PICTURE_SIZE)
     seen = replace(outlines(field, grid, cameras), opacity=mask.flatten().to(grid))
     return [Sight(cameras, seen, params.picture_weight)]
+
+
+def with_missing_parts(job: Job, solid: "np.ndarray", bound: float, threshold: float) -> "np.ndarray":
+    """The grid with the parts that the input picture shows and the grid has not."""
+    import torch
+
+    from prior3d.meshes.missing_parts import raise_missing_parts
+
+    picture = image_artifacts.ObjectImage.load(job.inputs["image"])
+    _, mask = picture.premultiplied(PICTURE_SIZE)
+    cameras = picture.viewpoint.cameras(PICTURE_SIZE)
+    return raise_missing_parts(torch.from_numpy(solid), bound, threshold, cameras, mask).numpy()
 
 
 def silhouette_iou(mesh: "Mesh", sight: "Sight") -> float:

@@ -8,6 +8,7 @@ import torch
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.meshes.extraction import isosurface
+from prior3d.meshes.missing_parts import raise_missing_parts
 from prior3d.meshes.outline_fit import Sight, fit_outlines
 from prior3d.meshes.painting import Surface
 from prior3d.meshes.placement import HERE
@@ -91,6 +92,40 @@ def test_without_steps_or_outlines_the_grid_is_as_it_was():
     nothing = Outlines(*(torch.zeros_like(v) for v in (sight.seen.opacity, sight.seen.depth, sight.seen.along)),
                        sight.seen.distances)  # fmt: skip
     assert fit_outlines(empty, 1.0, THRESHOLD, [replace(sight, seen=nothing)]) is empty
+
+
+def picture_of(grid: torch.Tensor, azimuth_deg: float = 0.0):
+    camera = orbit_cameras(ring(1, 0.0, start_deg=azimuth_deg), 64, 64)
+    return camera, torch.from_numpy(render_mesh(isosurface(grid.numpy(), THRESHOLD, 1.0), camera).mask[0])
+
+
+def test_a_part_that_only_the_picture_shows_is_raised_at_the_middle_of_the_object():
+    axis = torch.linspace(-1, 1, 64)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    body = torch.where(((x - 0.2) ** 2 + y**2 + (z + 0.2) ** 2).sqrt() < 0.45, 30.0, 0.0)
+    ear = torch.where(((x - 0.2) ** 2 + y**2 + (z - 0.3) ** 2).sqrt() < 0.14, 30.0, 0.0)
+    camera, mask = picture_of(torch.maximum(body, ear))
+    raised = raise_missing_parts(body, 1.0, THRESHOLD, camera, mask)
+    new = (raised >= THRESHOLD) & (body < THRESHOLD)
+    places = torch.stack([x[new], y[new], z[new]], -1)
+    assert (places - torch.tensor([0.2, 0.0, 0.3])).norm(dim=-1).max() < 0.3
+    assert abs(places[:, 0].mean() - 0.2) < 0.06 and places[:, 2].max() == pytest.approx(0.44, abs=0.05)
+    outside = ((ear > 0) & (body == 0)).sum()
+    assert 0.4 * outside < new.sum() < 2 * outside
+    assert torch.equal(raised[~new], torch.maximum(raised, body)[~new]) and (raised >= body).all()
+    shown = picture_of(raised)[1] > 0.5
+    assert (shown & (mask > 0.5)).sum() / (shown | (mask > 0.5)).sum() > 0.95
+
+
+def test_nothing_is_raised_where_outlines_differ_by_a_pixel_or_where_there_is_no_object():
+    axis = torch.linspace(-1, 1, 64)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    radius = (x**2 + y**2 + z**2).sqrt()
+    camera, mask = picture_of(torch.where(radius < 0.53, 30.0, 0.0))
+    body = torch.where(radius < 0.5, 30.0, 0.0)
+    assert raise_missing_parts(body, 1.0, THRESHOLD, camera, mask) is body
+    empty = torch.zeros_like(body)
+    assert raise_missing_parts(empty, 1.0, THRESHOLD, camera, mask) is empty
 
 
 def striped_picture(size: int) -> torch.Tensor:
