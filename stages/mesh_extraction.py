@@ -51,7 +51,7 @@ class Params(StageParams):
         True, description="with a picture: raise parts that it shows and the surface has not, at their outline's depth"
     )
     smoothing: float = Field(
-        0.7, ge=0, le=5, description="Gaussian over the density grid", json_schema_extra={"unit": "cells"}
+        1.2, ge=0, le=5, description="Gaussian over the density grid", json_schema_extra={"unit": "cells"}
     )
     min_part: float = Field(
         0.03, ge=0, le=1, description="parts smaller than this share of the largest are removed as floaters"
