@@ -65,7 +65,7 @@ METHOD = Method(
             },
             gpu=True,
         ),
-        Stage("mesh_extraction", {"field": "image_nerf"}, gpu=True),
+        Stage("mesh_extraction", {"field": "image_nerf", "image": "image_preparation"}, gpu=True),
         Stage("texture_baking", {"mesh": "mesh_extraction", "field": "image_nerf"}, gpu=True),
         Stage("texture_projection", {"mesh": "texture_baking", "image": "image_preparation"}, gpu=True),
         Stage(

@@ -49,8 +49,10 @@ METHOD = Method(
         Stage(
             "image_nerf", {"image": "image_preparation", "prior": "prior", "concept": "textual_inversion"}, gpu=True
         ),
-        Stage("mesh_extraction", {"field": "image_nerf"}, gpu=True),
-        Stage("texture_baking", {"mesh": "mesh_extraction", "field": "image_nerf"}, gpu=True),
+        Stage("mesh_extraction", {"field": "image_nerf", "image": "image_preparation"}, gpu=True),
+        Stage(
+            "texture_baking", {"mesh": "mesh_extraction", "field": "image_nerf", "image": "image_preparation"}, gpu=True
+        ),
         Stage(
             "texture_projection", {"mesh": "texture_baking", "image": "image_preparation"}, gpu=True, optional=True,
             brings=("texture_refinement",),

@@ -89,6 +89,11 @@ class Params(GuidedParams):
     blob_density: float = Field(5.0, ge=0, le=50, description="height of the blob at the start, on the logit")
     blob_radius: float = Field(0.4, gt=0, le=2, description="its deviation", json_schema_extra={"unit": "world units"})
     ball_radius: float = Field(1.2, gt=0, le=2, description="extent", json_schema_extra={"unit": "world units"})
+    as_released: bool = Field(
+        False,
+        description="RealFusion's code, not its paper: in nine of ten steps the prompt names the front view wherever "
+        "the camera is, and the rays' origins and directions are shaken by 0.02",
+    )
     n_views: int = Field(20, ge=4, le=400, description="re-made views")
     rays_per_step: int = Field(2048, ge=64, le=262_144, description="rays of re-made views a step")
     noise_levels: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(

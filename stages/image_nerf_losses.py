@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from stages.guided_views import GuidedViews
+from stages.guided_views import DrawnViews, GuidedViews
 from stages.remade_views import RemadeViews
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from prior3d.cameras import Cameras
+    from prior3d.distillation import Guidance
     from prior3d.fields import Field as RadianceField
     from prior3d.object_image import ObjectImage
     from prior3d.rendering import Rendering
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from stages.image_nerf import Params
     from stages.image_opinion import Opinion
 
+SHAKEN_BY = 0.02  # world units, and of a direction of length 1
 N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points a step, and how far their neighbours are in world units
 
 
@@ -79,13 +82,15 @@ class Reconstruction:
         from prior3d.backgrounds import NAMED_BACKGROUNDS
         from prior3d.cameras import orbit_cameras
         from prior3d.distillation import draw_timesteps, sds_loss
-        from prior3d.rendering import over, render
+        from prior3d.rendering import over
 
         p, prior, seeds = self.params, self.prior, self.seeds
         drawn = self.views.draw(seeds, self._azimuths(step))
+        shaken = p.as_released and step % 10 != 0
+        guidance = self._named_front(drawn) if shaken else drawn.guidance
         cameras = orbit_cameras(drawn.orbit, p.sds_size, p.sds_size).to(prior.device)
         levels = torch.tensor(list(NAMED_BACKGROUNDS.values()), device=prior.device)
-        rendering = render(self.field, cameras, p.n_samples, seeds.generator("samples"))
+        rendering = self._seen(cameras, shaken)
         behind = levels[drawn.backgrounds].view(-1, 1, 1, 1).expand(-1, 1, 1, 3)
         images = over(rendering, behind).features.movedim(-1, 1)
         if p.sds_size != prior.image_size:
@@ -94,15 +99,47 @@ class Reconstruction:
         limits = self.views.timestep_limits(step / max(p.steps, 1))
         timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
-        sds = sds_loss(latents, prior, drawn.guidance, timesteps.to(prior.device), noise, p.weighting)
+        sds = sds_loss(latents, prior, guidance, timesteps.to(prior.device), noise, p.weighting)
         terms = {"sds": p.sds_weight * sds} | self._shape_terms(rendering, cameras)
         if self.opinion is not None:
             denoised = self.opinion.of_denoised(
-                latents, prior, drawn.guidance, timesteps.to(prior.device), noise, drawn.orbit, p.clip_d_below
+                latents, prior, guidance, timesteps.to(prior.device), noise, drawn.orbit, p.clip_d_below
             )
             terms["opinion"] = p.opinion_weight * self.opinion.of_renders(images, drawn.orbit)
             terms["clip_d"] = p.clip_d_weight * denoised
         return terms
+
+    def _seen(self, cameras: "Cameras", shaken: bool) -> "Rendering":
+        """Views of the field; shaken, each ray's origin and direction are off by noise of deviation `SHAKEN_BY`."""
+        import torch
+        import torch.nn.functional as functional
+
+        from prior3d.rendering import Rendering, rays, render, render_rays
+
+        p, generator = self.params, self.seeds.generator("samples")
+        if not shaken:
+            return render(self.field, cameras, p.n_samples, generator)
+        noise = self.seeds.generator("shaking")
+        origins, directions = (
+            values + SHAKEN_BY * torch.randn(values.shape, generator=noise).to(values) for values in rays(cameras)
+        )
+        leading = origins.shape[:-1]
+        directions = functional.normalize(directions, dim=-1)
+        flat = render_rays(self.field, origins.view(-1, 3), directions.view(-1, 3), p.n_samples, generator)
+        return Rendering(**{name: value.view(*leading, *value.shape[1:]) for name, value in vars(flat).items()})
+
+    def _named_front(self, drawn: "DrawnViews") -> "Guidance":
+        """The guidance of drawn views, but with the text of the front view; the cameras that are told stay."""
+        from dataclasses import replace
+
+        import torch
+
+        front = replace(
+            drawn.orbit,
+            azimuth_deg=torch.zeros_like(drawn.orbit.azimuth_deg),
+            elevation_deg=torch.zeros_like(drawn.orbit.elevation_deg),
+        )
+        return replace(drawn.guidance, text=self.views.guidance(front, drawn.backgrounds).text)
 
     def _azimuths(self, step: int) -> "tuple[float, float] | None":
         """Where views come from: about the picture's side at first, then from the parameter's range."""

@@ -73,7 +73,7 @@ class RemadeViews:
         """Render all views, take them to the noise level and back, and put them in the place of the old ones."""
         import torch
 
-        from prior3d.colours import difference_mask, solid
+        from prior3d.colours import difference_mask, matted, solid
 
         made, known = [], []
         with torch.no_grad():
@@ -86,7 +86,8 @@ class RemadeViews:
                 made.append(self.prior.decode(remade))
                 known.append(self.opacity(orbit, from_latents))
             images = torch.cat(made)
-            self.targets.put(images, solid(difference_mask(images, self.level), torch.cat(known)), self.level)
+            masks = solid(difference_mask(images, self.level), torch.cat(known))
+            self.targets.put(images, matted(images, masks, self.level), self.level)
 
     def rendered_latents(self, orbit: "Orbit", from_latents: bool) -> "Tensor":
         """The views as the field shows them now, over the chosen background: [views, channels, h, w]."""

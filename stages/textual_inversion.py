@@ -64,6 +64,9 @@ class Params(StageParams):
     jitter: float = Field(0.04, ge=0, le=1, description="largest change of a colour channel's brightness")
     grey: Probability = Field(0.0, description="how often a version has no colours")
     blurred: Probability = Field(0.1, description="how often a version is blurred")
+    as_released: bool = Field(
+        False, description="RealFusion's code, not its paper: versions reach the encoder in [0, 1], not in [-1, 1]"
+    )
     blur_pixels: float = Field(
         0.25, ge=0, le=20, description="the strongest blur's standard deviation", json_schema_extra={"unit": "pixels"}
     )
@@ -176,7 +179,8 @@ def inversion(
             for i, k in enumerate(chosen)
         ]
         with torch.no_grad():
-            latents = prior.encode(images.to(prior.device))
+            # encode() stretches [0, 1] to [-1, 1]; the released code leaves this out
+            latents = prior.encode(((images + 1) / 2 if params.as_released else images).to(prior.device))
         # one timestep from each of n equal strata: the same expectation as independent draws, with less variance
         strata = (torch.arange(n) + torch.rand(n, generator=generator)) / n
         timesteps = (strata * prior.n_timesteps).long().to(prior.device)

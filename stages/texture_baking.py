@@ -1,15 +1,20 @@
-"""The field's colours on the mesh: an atlas, baked as a camera would see the field, in a GLB and an OBJ."""
+"""The field's colours on the mesh: an atlas, baked as a camera would see the field, in a GLB and an OBJ.
+
+With a picture of the object, the texels that its camera sees are then fitted to its pixels, which are sharper than the
+field's colours along a normal.
+"""
 
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from prior3d.errors import Prior3dError
-from stages import artifacts
+from stages import artifacts, image_artifacts
 from stages.entry import Job, StageParams, main
 
 if TYPE_CHECKING:
     from prior3d.fields import Field as RadianceField
+    from prior3d.meshes.mesh import TexturedMesh
 
 
 class Params(StageParams):
@@ -25,10 +30,18 @@ class Params(StageParams):
         description="a texel shows what a short ray sees from this far outside the surface to twice as far inside",
         json_schema_extra={"unit": "world units"},
     )
+    picture_steps: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description="with a picture: steps that fit the texture to its pixels; 0 leaves the field's colours",
+        json_schema_extra={"unit": "steps"},
+    )
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"resolution": 1024}}
-INPUTS = {"mesh": artifacts.Mesh, "field": artifacts.Field}
+INPUTS = {"mesh": artifacts.Mesh, "field": artifacts.Field, "image": image_artifacts.ObjectImage}
+OPTIONAL_INPUTS = frozenset({"image"})
 OUTPUT = artifacts.TexturedMesh
 
 
@@ -39,10 +52,33 @@ def run(job: Job, params: Params) -> None:
     field = rgb_field(job)
     mesh = artifacts.Mesh.load(job.inputs["mesh"])
     textured, numbers = bake(mesh, field, params.resolution, params.shell, job.device, job.progress)
+    if "image" in job.inputs:
+        textured = with_picture(job, params, textured)
     artifacts.TexturedMesh.save(job.out, textured)
     job.metric("charts", numbers["charts"], "charts", higher_is_better=False)
     job.metric("texture_use", numbers["texture_use"], "of texels", n=params.resolution**2, higher_is_better=True)
     job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
+
+
+def with_picture(job: Job, params: Params, mesh: "TexturedMesh") -> "TexturedMesh":
+    """The mesh with a texture that shows the input picture from its camera."""
+    from dataclasses import replace
+
+    import torch
+
+    from prior3d.meshes.painting import Surface
+    from prior3d.meshes.placement import HERE
+    from prior3d.meshes.texture_fit import fit_to_picture
+    from prior3d.meshes.uv import UvMesh
+
+    picture = image_artifacts.ObjectImage.load(job.inputs["image"])
+    size = min(picture.size, params.resolution)
+    surface = Surface(UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.faces, HERE), job.device)
+    colours, mask = (values.to(job.device) for values in picture.premultiplied(size))
+    texture = torch.from_numpy(mesh.texture).to(job.device)
+    cameras = picture.viewpoint.cameras(size).to(job.device)
+    fitted = fit_to_picture(surface, texture, cameras, colours, mask, params.picture_steps)
+    return replace(mesh, texture=fitted.cpu().numpy())
 
 
 def rgb_field(job: Job) -> "RadianceField":

@@ -25,16 +25,21 @@ class Outlines:
     """What rays all round the object see.
 
     Attributes:
-        opaque: [rays] bool, the field's rendered opacity is above one half.
+        opacity: [rays] in [0, 1], the field's rendered opacity.
         depth: [rays] distance at which half of the light is stopped; only where opaque.
-        greatest: [rays, samples] greatest density of the grid so far along the ray.
+        along: [rays, samples] density of the grid.
         distances: [rays, samples] middles of the intervals.
     """
 
-    opaque: Tensor
+    opacity: Tensor
     depth: Tensor
-    greatest: Tensor
+    along: Tensor
     distances: Tensor
+
+    @property
+    def opaque(self) -> Tensor:
+        """[rays] bool, more than half of the light is stopped."""
+        return self.opacity > 0.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def outlines(field: Field, grid: Tensor, cameras: Cameras, n_samples: int = 96, 
             half = torch.searchsorted(stopped, stopped.new_full((len(stopped), 1), 0.693147)).clamp(max=n_samples - 1)
             missed = (far <= near)[:, None]
             along = sample_grid(grid[..., None], points / field.config.bound).view_as(middles).masked_fill(missed, 0)
-            pieces.append((stopped[:, -1] > 0.693147, middles.gather(1, half)[:, 0], along.cummax(-1).values, middles))
+            pieces.append((1 - (-stopped[:, -1]).exp(), middles.gather(1, half)[:, 0], along, middles))
     return Outlines(*(torch.cat(part) for part in zip(*pieces, strict=True)))
 
 
@@ -94,7 +99,7 @@ def choose_threshold(seen: Outlines, n_candidates: int = 96) -> Threshold:
     Raises:
         Prior3dError: no ray is half opaque: the field is empty.
     """
-    greatest = seen.greatest[:, -1]
+    greatest = seen.along.amax(-1)
     if not seen.opaque.any():
         raise Prior3dError(
             f"mesh: the field is empty: no ray of {len(greatest)} is half opaque, the greatest density is "
@@ -113,8 +118,8 @@ def choose_threshold(seen: Outlines, n_candidates: int = 96) -> Threshold:
 
 def judge(seen: Outlines, density: float) -> Threshold:
     """Measure a given threshold."""
-    threshold = torch.tensor(density, device=seen.greatest.device)
-    overlap = _iou(seen.greatest[:, -1] >= threshold, seen.opaque)
+    threshold = torch.tensor(density, device=seen.along.device)
+    overlap = _iou(seen.along.amax(-1) >= threshold, seen.opaque)
     return Threshold(density, overlap.item(), _depth_error(seen, threshold).item())
 
 
@@ -131,9 +136,9 @@ def _iou(first: Tensor, second: Tensor) -> Tensor:
 
 def _depth_error(seen: Outlines, threshold: Tensor) -> Tensor:
     """Median over rays, opaque in both, of |first distance at which the threshold is reached - rendered depth|."""
-    both = seen.opaque & (seen.greatest[:, -1] >= threshold)
+    both = seen.opaque & (seen.along.amax(-1) >= threshold)
     if not both.any():
-        return torch.tensor(float("inf"), device=seen.greatest.device)
-    greatest, distances = seen.greatest[both], seen.distances[both]
-    first = torch.searchsorted(greatest, threshold.expand(len(greatest), 1).contiguous())
+        return torch.tensor(float("inf"), device=seen.along.device)
+    dense, distances = seen.along[both] >= threshold, seen.distances[both]
+    first = dense.to(torch.uint8).argmax(-1, keepdim=True)
     return (distances.gather(1, first)[:, 0] - seen.depth[both]).abs().median()

@@ -7,6 +7,7 @@ from prior3d.backgrounds import LearnedBackground, encoded_backgrounds, flat_ima
 from prior3d.colours import (
     difference_mask,
     fit_latent_to_rgb,
+    matted,
     most_distinct_background,
     paper_latent_to_rgb,
     paper_red_latent,
@@ -100,6 +101,34 @@ def test_solid_leaves_holes_that_light_passes_through():
 
 def test_solid_of_nothing_is_nothing():
     assert solid(torch.zeros(2, 8, 8), torch.zeros(2, 8, 8)).sum() == 0
+
+
+def coverage_of_a_disc(size: int = 48, radius: float = 14.0, fine: int = 8) -> torch.Tensor:
+    """[1, size, size], each pixel the mean of fine^2 samples."""
+    place = (torch.arange(size * fine) + 0.5) / fine - size / 2
+    inside = (place[:, None] ** 2 + place**2 < radius**2).float()[None, None]
+    return torch.nn.functional.avg_pool2d(inside, fine)[0]
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_a_matted_rim_holds_the_share_that_is_covered(level):
+    covered = coverage_of_a_disc()
+    colour = torch.tensor([0.8, 0.15, 0.2])
+    images = covered[:, None] * colour.view(1, 3, 1, 1) + (1 - covered[:, None]) * level
+    wide = difference_mask(images, level)
+    assert wide.sum() > 1.01 * covered.sum()
+    found = matted(images, wide, level)
+    assert found.sum().item() == pytest.approx(covered.sum().item(), rel=0.005)
+    cut_to_nothing = 0.08 / (colour - level).abs().max()  # shares whose difference is below the mask's tolerance
+    assert (found - covered).abs().max() < cut_to_nothing + 0.01
+    assert (found <= wide).all()
+
+
+def test_matting_leaves_parts_that_have_no_inside():
+    images, masks = torch.ones(1, 3, 16, 16), torch.zeros(1, 16, 16)
+    masks[0, 8, 2:14] = 1
+    images[0, :, 8, 2:14] = 0.5
+    torch.testing.assert_close(matted(images, masks, 1.0), masks)
 
 
 def test_background_is_chosen_against_the_object():

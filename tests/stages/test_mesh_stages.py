@@ -100,6 +100,36 @@ def test_the_stages_are_repeatable(run_folder):
     assert all((run_folder / name).read_bytes() == content for name, content in before.items())
 
 
+def test_with_a_picture_the_mesh_shows_it(run_folder):
+    """A picture of the ball in green, with a horn that the field has not: colour and outline follow the picture."""
+    import numpy as np
+
+    from prior3d.meshes.raster import render_mesh
+    from prior3d.object_image import ObjectImage, Viewpoint
+    from stages import image_artifacts
+
+    y, x = np.mgrid[:96, :96] + 0.5 - 48
+    inside = (x**2 + y**2 < 24.3**2) | ((abs(x) < 7) & (y < 0) & (y > -36))  # 0.6 is 24.3 pixels at this distance
+    rgba = np.concatenate([np.full((96, 96, 3), (0.1, 0.8, 0.2)), inside[..., None]], -1).astype(np.float32)
+    picture = ObjectImage(rgba, Viewpoint(90.0, 0.0, 40.0, 3.2))
+    (run_folder / "picture").mkdir()
+    image_artifacts.ObjectImage.save(run_folder / "picture", picture)
+    (run_folder / "params.yaml").write_text(PARAMS + "horned: {resolution: 40}\npainted: {resolution: 256}\n")
+    words = ["--field", "rgb_refinement", "--image", "picture", "--name"]
+    assert execute("stages.mesh_extraction", [*words, "horned"], run_folder) == 0
+    assert execute("stages.texture_baking", ["--mesh", "horned", *words, "painted"], run_folder) == 0
+    found = values(run_folder, "horned")
+    assert found["picture_iou"] > 0.955 and found["silhouette_iou"] > 0.9
+    ball = render_mesh(artifacts.Mesh.load(run_folder / "mesh_extraction"), picture.viewpoint.cameras(96)).mask[0] > 0.5
+    assert (ball & inside).sum() / (ball | inside).sum() < 0.935
+    mesh = artifacts.TexturedMesh.load(run_folder / "painted")
+    drawn = render_mesh(mesh, picture.viewpoint.cameras(96), background=1.0)
+    assert drawn.mask[0, 15, 48] == 1
+    assert abs(drawn.rgb[0, 48, 48] - [0.1, 0.8, 0.2]).max() < 0.03
+    behind = render_mesh(mesh, Viewpoint(270.0, 0.0, 40.0, 3.2).cameras(96), background=1.0).rgb[0, 48]
+    assert abs(behind[36] - [0.1, 0.1, 0.9]).max() < 0.06 and abs(behind[60] - [0.9, 0.1, 0.1]).max() < 0.06
+
+
 def test_a_latent_field_is_refused(run_folder, capfd):
     (run_folder / "coarse").mkdir(exist_ok=True)
     artifacts.Field.save(run_folder / "coarse", foggy_ball("latent"))

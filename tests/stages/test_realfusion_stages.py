@@ -8,9 +8,12 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+import prior3d.distillation
+import prior3d.rendering
 from prior3d.errors import Prior3dError
 from prior3d.object_image import ObjectImage as Picture
 from prior3d.object_image import Viewpoint
+from prior3d.priors.text_to_image import TextToImagePrior
 from stages import artifacts
 from stages.concept_artifact import Concept
 from stages.entry import execute
@@ -92,6 +95,46 @@ def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
     embeddings = load_file(prior / "text_encoder" / "model.safetensors")
     table = next(t for name, t in embeddings.items() if name.endswith("token_embedding.weight"))
     assert (table == begun).all(-1).any() and not torch.equal(moved, begun)
+
+
+def test_as_released_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(tmp_path, prior, monkeypatch):
+    told, shaken = [], []
+    sds_loss, render_rays = prior3d.distillation.sds_loss, prior3d.rendering.render_rays
+
+    def listen(latents, prior, guidance, *rest):
+        told.append(guidance.text)
+        return sds_loss(latents, prior, guidance, *rest)
+
+    def watch(field, origins, directions, *rest):
+        if len(origins) == 16 * 16:  # a whole view; the picture gives 64 rays
+            shaken.append(origins.std(0))
+            torch.testing.assert_close(directions.norm(dim=-1), torch.ones(256))
+        return render_rays(field, origins, directions, *rest)
+
+    monkeypatch.setattr(prior3d.distillation, "sds_loss", listen)
+    monkeypatch.setattr(prior3d.rendering, "render_rays", watch)
+    for name, azimuth_deg, released in (("back", 180, False), ("released", 180, True), ("front", 0, False)):
+        nerf = {"remake_steps": 0, "azimuth_deg": [azimuth_deg] * 2, "as_released": released}
+        folder = make_run(tmp_path / name, prior, nerf=nerf | {"prompt": "a ball"})
+        assert execute("stages.image_nerf", INVERTED, folder) == 0
+    back, released, front = told[:4], told[4:8], told[8:]
+    assert torch.equal(released[0], back[0]) and not torch.equal(back[0], front[0])
+    assert all(torch.equal(released[step], front[step]) for step in (1, 2, 3))
+    assert len(shaken) == 3 and all(((s > 0.015) & (s < 0.025)).all() for s in shaken)
+
+
+def test_as_released_shows_the_encoder_the_upper_half_of_the_range(tmp_path, prior, monkeypatch):
+    darkest = {False: [], True: []}
+    encode = TextToImagePrior.encode
+    for released, seen in darkest.items():
+        monkeypatch.setattr(
+            TextToImagePrior,
+            "encode",
+            lambda prior, images, seen=seen: (seen.append(images.min()), encode(prior, images))[1],
+        )
+        folder = make_run(tmp_path / str(released), prior, {"steps": 1, "as_released": released})
+        assert execute("stages.textual_inversion", INVERTED, folder) == 0
+    assert min(darkest[False]) < 0.3 and min(darkest[True]) >= 0.5
 
 
 def test_messages_of_the_inversion(tmp_path, prior, capfd):

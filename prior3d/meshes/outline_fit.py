@@ -1,0 +1,106 @@
+"""A threshold that varies in space, so that the surface has the outlines of the pictures it is seen in.
+
+A foggy field is not equally dense everywhere: at the one threshold that suits most of it, thin or little-seen parts (an
+ear, a leaf) are lost and others swell. So the threshold's logarithm gets a smooth change, a sum of coarse grids, found
+by a short gradient descent: along a ray that should be opaque something must be denser than the threshold, along a
+transparent one nothing may be. Only rays near outlines are looked at, and along each only where it is densest.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from prior3d.cameras import Cameras
+from prior3d.fields.trilinear import corners, sample_grid, weighted_rows
+from prior3d.meshes.threshold import Outlines
+from prior3d.rendering.rays import rays
+
+RESOLUTIONS = (17, 33, 65)  # nodes of the grids that sum up to the change
+SOFTNESS = 0.4  # of log(1 + density): how far past the threshold a ray counts as surely opaque, by a sigmoid
+N_DENSEST = 8  # samples of a ray that can become its surface
+REACH = 2  # pixels from an outline that rays are taken from
+PULL = 0.2  # towards one threshold everywhere: weight of the change's squares, summed, beside the rays' summed loss
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Pictures whose outlines the surface should have.
+
+    Attributes:
+        cameras: [views].
+        seen: what their rays meet in the grid; its `opacity` is what is wanted of them.
+        weight: of each of their rays.
+    """
+
+    cameras: Cameras
+    seen: Outlines
+    weight: float = 1.0
+
+
+def fit_outlines(
+    grid: Tensor, bound: float, threshold: float, sights: list[Sight], n_steps: int = 80, learning_rate: float = 0.15
+) -> Tensor:
+    """Change a density grid so that its surface at a threshold has the outlines of pictures.
+
+    Args:
+        grid: [z, y, x] density over [-bound, bound]^3.
+        bound: half the side of its box, in world units.
+        threshold: density that is the surface.
+        sights: pictures, marched through this grid.
+        n_steps: steps of Adam; 0 leaves the grid as it is.
+        learning_rate: of Adam, in units of log(1 + density).
+
+    Returns:
+        [z, y, x] density, no gradient.
+    """
+    found = [_near_outlines(sight, threshold) for sight in sights]
+    points, wanted, weights = (torch.cat(part) for part in zip(*found, strict=True))
+    if n_steps == 0 or len(points) == 0:
+        return grid
+    logarithm = grid.log1p()
+    level = torch.tensor(threshold, device=grid.device).log1p()
+    places = points.view(-1, 3) / bound
+    above = sample_grid(logarithm[..., None], places).view(wanted.shape[0], -1) - level
+    tables = [torch.zeros(n**3, 1, device=grid.device, requires_grad=True) for n in RESOLUTIONS]
+    nodes = [corners((places + 1) * (0.5 * (n - 1)), n) for n in RESOLUTIONS]
+    optimiser = torch.optim.Adam(tables, lr=learning_rate)
+    for _ in range(n_steps):
+        change = torch.stack([weighted_rows(t, *n) for t, n in zip(tables, nodes, strict=True)]).sum(0)
+        greatest = (above + change.view_as(above)).amax(-1)
+        loss = functional.binary_cross_entropy_with_logits(greatest / SOFTNESS, wanted, weights, reduction="sum")
+        pull = torch.stack([table.square().sum() for table in tables]).sum()
+        optimiser.zero_grad()
+        ((loss + PULL * pull) / weights.sum()).backward()
+        optimiser.step()
+    grids = [t.detach().view(n, n, n) for t, n in zip(tables, RESOLUTIONS, strict=True)]
+    return (logarithm + _resampled(grids, grid.shape[0])).clamp_min(0).expm1()
+
+
+def _near_outlines(sight: Sight, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Rays near the wanted or the present outline: their densest points [n, k, 3], wanted opacity and weight [n]."""
+    cameras, seen = sight.cameras, sight.seen
+    shape = (cameras.views, 1, cameras.height, cameras.width)
+    wanted, present = (seen.opacity > 0.5).view(shape), (seen.along.amax(-1) >= threshold).view(shape)
+    near = ((wanted != present) | _rim(wanted) | _rim(present)).flatten().nonzero()[:, 0]
+    places = seen.along[near].topk(min(N_DENSEST, seen.along.shape[1]), -1).indices
+    distances = seen.distances[near].gather(1, places)
+    origins, directions = (values.reshape(-1, 3).to(near.device)[near, None] for values in rays(cameras))
+    points = origins + directions * distances[..., None]
+    # Nothing is held to be quite opaque or quite empty: the surface has to lie between such rays, not far behind them.
+    opacity = seen.opacity[near].clamp(0.02, 0.98)
+    return points, opacity, torch.full_like(opacity, sight.weight)
+
+
+def _rim(mask: Tensor) -> Tensor:
+    """Pixels of masks [views, 1, h, w] bool with both kinds within `REACH` pixels."""
+    size, values = 2 * REACH + 1, mask.float()
+    return functional.max_pool2d(values, size, 1, REACH) != -functional.max_pool2d(-values, size, 1, REACH)
+
+
+def _resampled(grids: list[Tensor], resolution: int) -> Tensor:
+    """Sum of grids [n, n, n] over one box, at another resolution."""
+    size = (resolution,) * 3
+    finer = [functional.interpolate(g[None, None], size, mode="trilinear", align_corners=True)[0, 0] for g in grids]
+    return torch.stack(finer).sum(0)

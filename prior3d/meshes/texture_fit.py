@@ -1,0 +1,55 @@
+"""A texture, changed so that the mesh shows a picture from the picture's camera; what it does not show stays."""
+
+import torch
+from torch import Tensor
+
+from prior3d.cameras import Cameras
+from prior3d.fields.trilinear import weighted_rows
+from prior3d.meshes.painting import Surface
+
+INSIDE = 0.9  # of a pixel must be the object's, in the picture and on the mesh, for its colour to count
+
+
+def fit_to_picture(
+    surface: Surface,
+    texture: Tensor,
+    cameras: Cameras,
+    colours: Tensor,
+    mask: Tensor,
+    n_steps: int = 20,
+    firmness: float = 0.05,
+    supersampling: int = 2,
+) -> Tensor:
+    """Spread what a picture's pixels differ by over the texels that they show, again and again.
+
+    It is the simultaneous iterative reconstruction technique (SIRT, Gilbert 1972) for weights of texels in pixels. A
+    texel counts by the square of the cosine at which it is seen, so a texture that is hardly seen hardly changes.
+
+    Args:
+        surface: the mesh, on the texture's device.
+        texture: [resolution, resolution, 3], also filled beyond the charts, where lookups near seams reach.
+        cameras: one, the picture's.
+        colours: [height, width, 3] of the picture, premultiplied by the mask.
+        mask: [height, width] in [0, 1].
+        n_steps: steps; 0 leaves the texture as it is.
+        firmness: weight of a texel's present colour in each step, beside the pixels that show it.
+        supersampling: a pixel is the mean of this many samples squared.
+
+    Returns:
+        [resolution, resolution, 3] in [0, 1].
+    """
+    resolution = texture.shape[0]
+    seen = surface.footprints(cameras, resolution, supersampling)
+    covered = seen.weights.sum(1)
+    alpha = mask.flatten()[seen.pixels]
+    wanted = colours.reshape(-1, 3)[seen.pixels] / alpha.clamp_min(1e-3)[:, None]
+    trust = seen.facing.square() * ((alpha > INSIDE) & (covered > INSIDE))
+    shares = seen.weights / covered[:, None]
+    rows = seen.rows.flatten()
+    total = texture.new_zeros(resolution**2).index_add(0, rows, (shares * trust[:, None]).flatten())
+    values = texture.reshape(-1, 3)
+    for _ in range(n_steps):
+        missing = (wanted - weighted_rows(values, seen.rows, shares)) * trust[:, None]
+        spread = (missing[:, None] * shares[..., None]).reshape(-1, 3)
+        values = values + torch.zeros_like(values).index_add(0, rows, spread) / (total + firmness)[:, None]
+    return values.clamp(0, 1).view_as(texture)

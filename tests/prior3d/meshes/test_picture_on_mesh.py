@@ -1,0 +1,160 @@
+"""The picture kept by the mesh: a threshold that varies in space until outlines fit, and its pixels on the texture."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from prior3d.cameras import orbit_cameras, ring
+from prior3d.meshes.extraction import isosurface
+from prior3d.meshes.missing_parts import raise_missing_parts
+from prior3d.meshes.outline_fit import Sight, fit_outlines
+from prior3d.meshes.painting import Surface
+from prior3d.meshes.placement import HERE
+from prior3d.meshes.raster import render_mesh
+from prior3d.meshes.texture_fit import fit_to_picture
+from prior3d.meshes.threshold import Outlines, outlines
+from prior3d.meshes.uv import UvMesh
+
+THRESHOLD = 10.0
+TWO_SQUARES = UvMesh(  # one seen from +x, one behind it; the left half of the texture is on the first
+    np.array([[0.3, -0.8, -0.8], [0.3, 0.8, -0.8], [0.3, 0.8, 0.8], [0.3, -0.8, 0.8],
+              [-0.3, -0.8, -0.8], [-0.3, 0.8, -0.8], [-0.3, 0.8, 0.8], [-0.3, -0.8, 0.8]]),
+    np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]]),
+    np.array([[0, 0], [0.5, 0], [0.5, 1], [0, 1], [0.5, 0], [1, 0], [1, 1], [0.5, 1.0]]),
+    np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]]),
+    HERE,
+)  # fmt: skip
+
+
+class Matter:
+    """A field for `outlines`: a ball as dense as clay, and an ear on it, of fog too thin for the ball's threshold."""
+
+    class config:  # noqa: N801
+        bound = 1.0
+        ball_radius = 1.8
+
+    @staticmethod
+    def density(points: torch.Tensor) -> torch.Tensor:
+        ball = 80 * torch.sigmoid((0.5 - points.norm(dim=-1)) * 30)
+        ear = 6 * torch.sigmoid((0.22 - (points - torch.tensor([0.0, 0, 0.6])).norm(dim=-1)) * 30)
+        return torch.maximum(ball, ear)
+
+
+def density_grid(resolution: int = 64) -> torch.Tensor:
+    axis = torch.linspace(-1, 1, resolution)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    return Matter.density(torch.stack([x, y, z], -1).view(-1, 3)).view_as(x)
+
+
+def sight_of(grid: torch.Tensor) -> Sight:
+    cameras = orbit_cameras(ring(4, 10.0, fov_deg=45.0), 48, 48)
+    return Sight(cameras, outlines(Matter(), grid, cameras))  # type: ignore[arg-type]
+
+
+def overlap(grid: torch.Tensor, sight: Sight) -> float:
+    mesh = isosurface(grid.numpy(), THRESHOLD, 1.0)
+    drawn = render_mesh(mesh, sight.cameras, supersampling=1).mask.reshape(-1) > 0.5
+    wanted = sight.seen.opaque.numpy()
+    return float((drawn & wanted).sum() / (drawn | wanted).sum())
+
+
+def test_a_part_too_thin_for_the_threshold_comes_back_and_the_rest_stays():
+    grid = density_grid()
+    sight = sight_of(grid)
+    fitted = fit_outlines(grid, 1.0, THRESHOLD, [sight])
+    assert overlap(grid, sight) < 0.75
+    assert overlap(fitted, sight) > 0.94
+    middle_of_the_ear = fitted[round(0.65 * 31.5 + 31.5), 31, 31]
+    assert grid[round(0.65 * 31.5 + 31.5), 31, 31] < THRESHOLD < middle_of_the_ear
+    assert fitted[31, 31, 31] > THRESHOLD > fitted[2].max()
+
+
+def test_a_picture_that_does_not_show_a_part_takes_it_away():
+    grid = density_grid()
+    sight = sight_of(grid)
+    rows = torch.arange(48)[None, :, None].expand(4, 48, 48).reshape(-1)
+    smaller = replace(sight.seen, opacity=torch.where(rows > 18, sight.seen.opacity, torch.tensor(0.0)))
+    wanted = replace(sight, seen=smaller)
+    fitted = fit_outlines(grid, 1.0, THRESHOLD, [wanted])
+    assert overlap(fitted, wanted) > overlap(grid, wanted) + 0.03
+    heavy = fit_outlines(grid, 1.0, THRESHOLD, [sight, replace(wanted, weight=20.0)])
+    light = fit_outlines(grid, 1.0, THRESHOLD, [sight, replace(wanted, weight=0.05)])
+    assert overlap(heavy, wanted) > overlap(light, wanted)
+
+
+def test_without_steps_or_outlines_the_grid_is_as_it_was():
+    grid = density_grid(24)
+    sight = sight_of(grid)
+    assert fit_outlines(grid, 1.0, THRESHOLD, [sight], n_steps=0) is grid
+    empty = torch.zeros_like(grid)
+    nothing = Outlines(*(torch.zeros_like(v) for v in (sight.seen.opacity, sight.seen.depth, sight.seen.along)),
+                       sight.seen.distances)  # fmt: skip
+    assert fit_outlines(empty, 1.0, THRESHOLD, [replace(sight, seen=nothing)]) is empty
+
+
+def picture_of(grid: torch.Tensor, azimuth_deg: float = 0.0):
+    camera = orbit_cameras(ring(1, 0.0, start_deg=azimuth_deg), 64, 64)
+    return camera, torch.from_numpy(render_mesh(isosurface(grid.numpy(), THRESHOLD, 1.0), camera).mask[0])
+
+
+def test_a_part_that_only_the_picture_shows_is_raised_at_the_middle_of_the_object():
+    axis = torch.linspace(-1, 1, 64)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    body = torch.where(((x - 0.2) ** 2 + y**2 + (z + 0.2) ** 2).sqrt() < 0.45, 30.0, 0.0)
+    ear = torch.where(((x - 0.2) ** 2 + y**2 + (z - 0.3) ** 2).sqrt() < 0.14, 30.0, 0.0)
+    camera, mask = picture_of(torch.maximum(body, ear))
+    raised = raise_missing_parts(body, 1.0, THRESHOLD, camera, mask)
+    new = (raised >= THRESHOLD) & (body < THRESHOLD)
+    places = torch.stack([x[new], y[new], z[new]], -1)
+    assert (places - torch.tensor([0.2, 0.0, 0.3])).norm(dim=-1).max() < 0.3
+    assert abs(places[:, 0].mean() - 0.2) < 0.06 and places[:, 2].max() == pytest.approx(0.44, abs=0.05)
+    outside = ((ear > 0) & (body == 0)).sum()
+    assert 0.4 * outside < new.sum() < 2 * outside
+    assert torch.equal(raised[~new], torch.maximum(raised, body)[~new]) and (raised >= body).all()
+    shown = picture_of(raised)[1] > 0.5
+    assert (shown & (mask > 0.5)).sum() / (shown | (mask > 0.5)).sum() > 0.95
+
+
+def test_nothing_is_raised_where_outlines_differ_by_a_pixel_or_where_there_is_no_object():
+    axis = torch.linspace(-1, 1, 64)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    radius = (x**2 + y**2 + z**2).sqrt()
+    camera, mask = picture_of(torch.where(radius < 0.53, 30.0, 0.0))
+    body = torch.where(radius < 0.5, 30.0, 0.0)
+    assert raise_missing_parts(body, 1.0, THRESHOLD, camera, mask) is body
+    empty = torch.zeros_like(body)
+    assert raise_missing_parts(empty, 1.0, THRESHOLD, camera, mask) is empty
+
+
+def striped_picture(size: int) -> torch.Tensor:
+    across = (torch.arange(size) // 4 % 2).float()
+    return torch.stack([across, 1 - across, torch.full_like(across, 0.3)], -1)[None].expand(size, size, 3)
+
+
+def test_the_mesh_shows_the_picture_and_what_it_does_not_show_stays():
+    surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
+    texture, picture = torch.full((128, 128, 3), 0.5), striped_picture(48)
+    fitted = fit_to_picture(surface, texture, cameras, picture, torch.ones(48, 48), n_steps=60)
+    seen = surface.footprints(cameras, 128, 2)
+    covered = seen.coverage[0] > 0.999
+    assert covered.sum() > 400
+    assert (seen.paint(fitted)[0] - picture)[covered].abs().mean() < 0.03
+    assert (seen.paint(texture)[0] - picture)[covered].abs().mean() > 0.3
+    assert torch.equal(fitted[:, 66:], texture[:, 66:])  # the square behind
+
+
+@pytest.mark.parametrize("mask", [0.0, 0.8])
+def test_pixels_that_hold_background_lend_no_colour(mask):
+    surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
+    texture = torch.full((64, 64, 3), 0.5)
+    found = fit_to_picture(surface, texture, cameras, striped_picture(48) * mask, torch.full((48, 48), mask))
+    assert torch.equal(found, texture)
+
+
+def test_a_premultiplied_colour_is_undone():
+    surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
+    picture, mask = torch.full((48, 48, 3), 0.95 * 0.8), torch.full((48, 48), 0.95)
+    fitted = fit_to_picture(surface, torch.full((64, 64, 3), 0.5), cameras, picture, mask, n_steps=60)
+    assert (fitted[24:40, 12:20] - 0.8).abs().max() < 0.02
