@@ -3,6 +3,9 @@
 Haque et al. 2023, Instruct-NeRF2NeRF, section 3.2: every few steps a picture is rendered from the field as it is now,
 noised to a random level, and denoised by InstructPix2Pix, which is told the instruction and shows the untouched
 photograph; the result takes the photograph's place in the dataset. The other variants are that paper's comparisons.
+
+By default the edits of all pictures are averaged over the surfaces they show before the field is fitted to them, and
+kept where they are strong and agree (`consensus`): a weak prior is right on average only.
 """
 
 from typing import TYPE_CHECKING, Literal
