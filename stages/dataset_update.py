@@ -8,6 +8,7 @@ By default the edits of all pictures are averaged over the surfaces they show be
 kept where they are strong and agree (`consensus`): a weak prior is right on average only.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from prior3d.fields.scene_field import SceneField
     from prior3d.scenes.edited import EditedViews
 
+DECAY_FROM = 0.3  # of the steps
+
 
 class Params(StageParams):
     """What the stage can be told; the defaults are the `toy` preset."""
@@ -32,8 +35,8 @@ class Params(StageParams):
         description="the method, or what it is compared with: all pictures edited once, or edited and no field fitted "
         "to them, or score distillation",
     )
-    steps: int = Field(240, ge=1, le=1_000_000, description="optimiser steps")
-    edit_every: int = Field(5, ge=1, le=100_000, description="iterative: steps between two edits")
+    steps: int = Field(180, ge=1, le=1_000_000, description="optimiser steps")
+    edit_every: int = Field(4, ge=1, le=100_000, description="iterative: steps between two edits")
     guidance_scale: float = Field(3.0, ge=0, le=100, description="how much the instruction is followed")
     image_guidance_scale: float = Field(1.5, ge=0, le=100, description="how much the photograph is held to")
     noise_range: tuple[float, float] = Field(
@@ -67,7 +70,7 @@ class Params(StageParams):
         "are then edited together, as often as each would have its turn",
     )
     least_share: float = Field(
-        0.6,
+        0.7,
         ge=0,
         le=1,
         description="with consensus: changes weaker, or less agreed on, than such a share of the strongest are "
@@ -99,6 +102,7 @@ class Params(StageParams):
     samples_per_segment: int = Field(3, ge=1, le=32, description="samples in a piece")
     density_rate: float = Field(0.05, ge=0, le=10, description="Adam's learning rate of density logits")
     colour_rate: float = Field(0.05, gt=0, le=10, description="Adam's learning rate of colours and sky")
+    decay_to: float = Field(0.05, gt=0, le=1, description="what both fall to, as a fraction; 1: they stay")
     smoothness_weight: float = Field(0.02, ge=0, description="weight of the differences between neighbouring nodes")
     smooth_change: bool = Field(True, description="colours: those of what was added to them")
     perceptual_weight: float = Field(0.0, ge=0, description="weight of LPIPS on patches; needs perceptual_weights")
@@ -124,6 +128,7 @@ PRESETS: dict[str, dict] = {
         "transfer": False,
         "consensus": False,
         "smooth_change": False,
+        "decay_to": 1.0,
         "density_rate": 0.1,
     },
 }
@@ -140,7 +145,7 @@ def run(job: Job, params: Params) -> None:
     """Preview, edit and fit, and write the field with the edited pictures."""
     import torch
 
-    from prior3d.optimisation import optimise
+    from prior3d.optimisation import late_decay, optimise
     from prior3d.priors.loading import load_instruct
     from prior3d.scenes.edited import EditedViews
     from prior3d.scenes.relevance import EditRegion
@@ -155,29 +160,32 @@ def run(job: Job, params: Params) -> None:
     edited = EditedViews(views, split(views.views, params.held_out_every)[1], params.background).to(job.device)
     height, width = edited.cameras.height, edited.cameras.width
     region = EditRegion(len(field.density_logits), edited.views, height, width).to(job.device)
+    region.hold_the_rest(field)
     editor = Editor(job, prior, field, edited, params, region, seeds)
     edit_preview(job, editor, params)
     terms = sds_losses(editor, params, seeds) if params.variant == "sds" else fitting_losses(editor, params, seeds)
     n_steps = 1 if params.variant == "per_frame" else params.steps
-    for table in (field.density_logits, field.colours):
-        table.register_hook(lambda gradient: gradient * region.nodes)
-    rates = [
-        {"params": [field.density_logits], "lr": params.density_rate},
-        {"params": [field.colours, field.sky], "lr": params.colour_rate},
-    ]
-    if params.variant == "per_frame":
-        rates = [{"params": group["params"], "lr": 0.0} for group in rates]
     finished = optimise(
         terms,
         modules={"field": field, "edited": edited, "region": region},
-        optimiser=torch.optim.Adam(rates, betas=(0.9, 0.99), eps=1e-12, fused=True),
+        optimiser=torch.optim.Adam(rates(field, params), betas=(0.9, 0.99), eps=1e-12, fused=True),
         n_steps=n_steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
+        learning_rate_factor=partial(late_decay, begin=DECAY_FROM, final=params.decay_to),
     )
     if finished:
         write(job, field, edited)
+
+
+def rates(field: "SceneField", params: Params) -> list[dict]:
+    """Groups of Adam's parameters; edits of single pictures fit no field."""
+    moves = params.variant != "per_frame"
+    return [
+        {"params": [field.density_logits], "lr": params.density_rate * moves},
+        {"params": [field.colours, field.sky], "lr": params.colour_rate * moves},
+    ]
 
 
 def check_together(params: Params) -> None:

@@ -149,15 +149,17 @@ def gather_on_nodes(
     """
     origins, directions = (part.reshape(-1, 3) for part in rays(cameras))
     values = maps.reshape(-1, maps.shape[-1])
-    sums = values.new_zeros(len(field.density_logits), maps.shape[-1] + 1)
+    sums = values.new_zeros(maps.shape[-1] + 1, len(field.density_logits))
     for chosen in torch.arange(len(origins), device=origins.device).split(rays_at_once):
         found = _samples(field, origins[chosen], directions[chosen], n_segments, n_fine, occupied)
         seen = found.seen
+        rows = found.places[0][seen].reshape(-1)
         shares = found.places[1][seen] * found.weights[seen][:, None]
         shown = torch.cat([values[chosen], torch.ones_like(values[chosen][:, :1])], -1)[found.ray[seen]]
-        sums.index_add_(0, found.places[0][seen].reshape(-1), (shares[..., None] * shown[:, None]).flatten(0, 1))
-    sums[0] = 0
-    return sums[:, :-1] / sums[:, -1:].clamp_min(1e-8), sums[:, -1]
+        for channel in range(shown.shape[1]):  # far faster on the CPU than scattering rows
+            sums[channel].scatter_add_(0, rows, (shares * shown[:, channel, None]).reshape(-1))
+    sums[:, 0] = 0
+    return (sums[:-1] / sums[-1].clamp_min(1e-8)).T, sums[-1]
 
 
 @torch.no_grad()

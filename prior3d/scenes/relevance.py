@@ -39,6 +39,11 @@ class EditRegion(nn.Module):
         """[1, 1, height, width] in [0, 1] a picture's share of edit."""
         return self.maps[view : view + 1].float() / 255
 
+    def hold_the_rest(self, field: SceneField) -> None:
+        """Let no gradient reach what is outside of the region, however it changes."""
+        for table in (field.density_logits, field.colours):
+            table.register_hook(lambda gradient: gradient * self.nodes)
+
     def agree(
         self,
         field: SceneField,
