@@ -103,7 +103,7 @@ class Params(StageParams):
     density_rate: float = Field(0.05, ge=0, le=10, description="Adam's learning rate of density logits")
     colour_rate: float = Field(0.05, gt=0, le=10, description="Adam's learning rate of colours and sky")
     decay_to: float = Field(0.05, gt=0, le=1, description="what both fall to, as a fraction; 1: they stay")
-    smoothness_weight: float = Field(0.02, ge=0, description="weight of the differences between neighbouring nodes")
+    smoothness_weight: float = Field(0.1, ge=0, description="weight of the differences between neighbouring nodes")
     smooth_change: bool = Field(True, description="colours: those of what was added to them")
     perceptual_weight: float = Field(0.0, ge=0, description="weight of LPIPS on patches; needs perceptual_weights")
     perceptual_weights: str = Field("", description="file with VGG16 and LPIPS weights (none is shipped)")
@@ -129,6 +129,7 @@ PRESETS: dict[str, dict] = {
         "consensus": False,
         "smooth_change": False,
         "decay_to": 1.0,
+        "smoothness_weight": 0.02,
         "density_rate": 0.1,
     },
 }
