@@ -29,6 +29,7 @@ from prior3d.rendering.scene import occupied_cells, render_scene_view
 from prior3d.toyworld.edits import Edit, sample_edit
 from prior3d.toyworld.renders import render, toy_orbit
 from stages import artifacts
+from stages.dataset_update import Params
 from stages.entry import execute
 from stages.posed_images import PosedImages
 
@@ -198,7 +199,8 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     scorer = load_scorer(args.scorer, torch.device("cpu")) if args.scorer.is_dir() else None
     args.out.mkdir(parents=True, exist_ok=True)
-    described = {"settings": SETTINGS, "own_form": OWN_FORM, "sets": sets, "variants": args.variants}
+    described = {"settings": SETTINGS, "own_form": OWN_FORM, "sets": sets, "variants": args.variants,
+                 "defaults": Params().model_dump(mode="json")}  # fmt: skip
     file = args.out / "figures.json"
     found = json.loads(file.read_text()) if file.is_file() else {}
     rows = found["rows"] if found.get("described") == described else []
