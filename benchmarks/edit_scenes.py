@@ -5,7 +5,8 @@ known, once by each variant of `dataset_update`. Measured over white at cameras 
 pictures at the capture's own only): PSNR to the true edited renders, PSNR over the object's pixels that the edit does
 not change beside that of the unedited fit, and by the toy scorer the directional similarity and its consistency between
 neighbouring frames (Haque et al. 2023, section 4.2). The unedited fit's PSNR to the edited truth is what doing nothing
-gives. Stages run as in a flow, in one process.
+gives. `iterative` is the stage as it is by default; the others are in the form that the paper compares with, without
+consensus. Stages run as in a flow, in one process; scenes that are finished with the same settings are not made again.
 """
 
 import argparse
@@ -28,17 +29,20 @@ from prior3d.rendering.scene import occupied_cells, render_scene_view
 from prior3d.toyworld.edits import Edit, sample_edit
 from prior3d.toyworld.renders import render, toy_orbit
 from stages import artifacts
+from stages.dataset_update import Params
 from stages.entry import execute
 from stages.posed_images import PosedImages
 
 VARIANTS = ("iterative", "one_time", "per_frame", "sds")
 SIZE, N_VIEWS, N_TEST = 64, 24, 8
+FIGURES = ("psnr", "unnamed", "unnamed_loss", "direction", "consistency", "seconds", "processor")
 SETTINGS = {
     "scene_preparation": {},
     "scene_fit": {"resolutions": [33, 65], "steps": [200, 500], "rays_per_step": 1024, "segments": 32,
                   "held_out_every": 0},
-    "dataset_update": {"steps": 480, "rays_per_step": 1024, "segments": 32, "held_out_every": 0},
+    "dataset_update": {"rays_per_step": 1024, "segments": 32, "held_out_every": 0, "preview_scales": [[], []]},
 }  # fmt: skip
+OWN_FORM = {"consensus": False, "noise_range": [0.02, 0.98]}  # of what the method is compared with, as Haque et al. did
 
 
 def cameras(n: int, offset_deg: float) -> Cameras:
@@ -83,7 +87,8 @@ def prepare(run: Path, edit: Edit, prior: str, sets: dict) -> float:
     (run / "local.yaml").write_text(yaml.safe_dump({"device": "cpu"}))
     settings = {name: values | sets.get(name, {}) for name, values in SETTINGS.items()}
     for variant in VARIANTS:
-        settings[variant] = settings["dataset_update"] | {"variant": variant}
+        form = {} if variant == "iterative" else OWN_FORM
+        settings[variant] = SETTINGS["dataset_update"] | form | {"variant": variant} | sets.get("dataset_update", {})
     (run / "params.yaml").write_text(yaml.safe_dump(settings))
     if (run / "scene_fit" / "field.json").is_file():
         return json.loads((run / "scene_fit.cost.json").read_text())["seconds"]
@@ -103,6 +108,7 @@ def judged(made: np.ndarray, before: np.ndarray, after: np.ndarray, fitted: np.n
     found = {"psnr": psnr_db(made, after), "unnamed": float("nan"), "unnamed_fit": float("nan")}
     if same.sum() > 50:
         found |= {"unnamed": psnr_db(made[same], after[same]), "unnamed_fit": psnr_db(fitted[same], before[same])}
+        found["unnamed_loss"] = found["unnamed_fit"] - found["unnamed"]
     if scorer is not None:
         first, second = (torch.from_numpy(np.ascontiguousarray(p, np.float32)).movedim(-1, 1) for p in (before, made))
         texts = scorer.embed_texts([edit.before.caption, edit.after.caption])
@@ -136,11 +142,22 @@ def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | 
     for variant in args.variants:
         given = {"field": "scene_fit", "images": "scene_preparation", "instruction": "inputs/instruction.txt",
                  "prior": "inputs/prior.json", "name": variant}  # fmt: skip
+        began = time.process_time()
         seconds = stage(run, "dataset_update", given)
+        processor = time.process_time() - began
         at = "own" if variant == "per_frame" else "test"
         made = edited_pictures(run / variant) if at == "own" else seen_by(artifacts.Field.load(run / variant), rig)
         figures = judged(made, truth[at][0], truth[at][1], fits[at], truth[at][2], scorer, edit)
-        rows.append({"scene": index, "variant": variant, "instruction": edit.instruction, "seconds": seconds} | figures)
+        rows.append(
+            {
+                "scene": index,
+                "variant": variant,
+                "instruction": edit.instruction,
+                "seconds": seconds,
+                "processor": processor,
+            }
+            | figures
+        )
         sheet.append(list(made[:N_TEST]))
         print(line(rows[-1]), flush=True)
     write_png(args.out / f"scene_{index:02d}.png", contact_sheet(sheet))
@@ -181,17 +198,38 @@ def main() -> None:
         sets.setdefault(name, {})[parameter] = yaml.safe_load(value)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     scorer = load_scorer(args.scorer, torch.device("cpu")) if args.scorer.is_dir() else None
-    rows = []
+    args.out.mkdir(parents=True, exist_ok=True)
+    described = {"settings": SETTINGS, "own_form": OWN_FORM, "sets": sets, "variants": args.variants,
+                 "defaults": Params().model_dump(mode="json")}  # fmt: skip
+    file = args.out / "figures.json"
+    found = json.loads(file.read_text()) if file.is_file() else {}
+    rows = found["rows"] if found.get("described") == described else []
     for index in range(args.first, args.first + args.scenes):
-        rows += one_scene(index, "colour" if index % 2 == 0 else "pattern", args, scorer, sets)
-        (args.out / "figures.json").write_text(json.dumps(rows, indent=1))
-    print(f"\n{'mean over scenes':46}{'variant':10}{'seconds':>8}{'PSNR':>9}{'unnamed':>9}{'its fit':>9}"
-          f"{'direction':>12}{'consistency':>12}")  # fmt: skip
-    for variant in ("nothing", *args.variants):
-        own = [row for row in rows if row["variant"] == variant]
-        keys = ("seconds", "psnr", "unnamed", "unnamed_fit", "direction", "consistency")
-        mean = {key: float(np.nanmean([row.get(key, np.nan) for row in own])) for key in keys}
-        print(line({"scene": len(own), "instruction": "", "variant": variant} | mean))
+        if index not in {row["scene"] for row in rows}:
+            rows += one_scene(index, "colour" if index % 2 == 0 else "pattern", args, scorer, sets)
+            file.write_text(json.dumps({"described": described, "rows": rows}, indent=1))
+    table(rows, args.variants)
+
+
+def table(rows: list[dict], variants: list[str]) -> None:
+    """Means over scenes with 95 % bootstrap intervals, of all and of each kind of edit."""
+    for name, kept in (("all", rows), ("colour", [r for r in rows if r["scene"] % 2 == 0]),
+                       ("pattern", [r for r in rows if r["scene"] % 2])):  # fmt: skip
+        print(f"\n{name:10}{'n':>3}" + "".join(f"{key:>24}" for key in FIGURES))
+        for variant in ("nothing", *variants):
+            own = [row for row in kept if row["variant"] == variant]
+            cells = [cell([row.get(key, np.nan) for row in own]) for key in FIGURES]
+            print(f"{variant:10}{len(own):3d}" + "".join(cells))
+
+
+def cell(values: list[float]) -> str:
+    """Mean and interval in one column, of those that are."""
+    there = np.array([value for value in values if np.isfinite(value)])
+    if not len(there):
+        return f"{'-':>24}"
+    means = there[np.random.default_rng(0).integers(0, len(there), (2000, len(there)))].mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{there.mean():9.2f} [{low:5.2f}, {high:5.2f}]".rjust(24)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,12 @@
 Haque et al. 2023, Instruct-NeRF2NeRF, section 3.2: every few steps a picture is rendered from the field as it is now,
 noised to a random level, and denoised by InstructPix2Pix, which is told the instruction and shows the untouched
 photograph; the result takes the photograph's place in the dataset. The other variants are that paper's comparisons.
+
+By default the edits of all pictures are averaged over the surfaces they show before the field is fitted to them, and
+kept where they are strong and agree (`consensus`): a weak prior is right on average only.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -12,12 +16,15 @@ from pydantic import Field
 from prior3d.errors import Prior3dError
 from stages import artifacts
 from stages.entry import Job, StageParams, main
+from stages.picture_editor import Editor, edit_preview
 from stages.posed_images import PosedImages
-from stages.scene_edit import Editor, edit_preview, fitting_losses, sds_losses
+from stages.scene_edit import fitting_losses, sds_losses
 
 if TYPE_CHECKING:
     from prior3d.fields.scene_field import SceneField
     from prior3d.scenes.edited import EditedViews
+
+DECAY_FROM = 0.3  # of the steps
 
 
 class Params(StageParams):
@@ -28,12 +35,12 @@ class Params(StageParams):
         description="the method, or what it is compared with: all pictures edited once, or edited and no field fitted "
         "to them, or score distillation",
     )
-    steps: int = Field(600, ge=1, le=1_000_000, description="optimiser steps")
-    edit_every: int = Field(10, ge=1, le=100_000, description="iterative: steps between two edits")
+    steps: int = Field(180, ge=1, le=1_000_000, description="optimiser steps")
+    edit_every: int = Field(4, ge=1, le=100_000, description="iterative: steps between two edits")
     guidance_scale: float = Field(3.0, ge=0, le=100, description="how much the instruction is followed")
     image_guidance_scale: float = Field(1.5, ge=0, le=100, description="how much the photograph is held to")
     noise_range: tuple[float, float] = Field(
-        (0.02, 0.98), description="range of the noise level, uniform", json_schema_extra={"unit": "of T"}
+        (0.98, 0.98), description="range of the noise level, uniform", json_schema_extra={"unit": "of T"}
     )
     denoising_steps: int = Field(10, ge=1, le=1000, description="DDIM steps of one edit")
     transfer: bool = Field(
@@ -43,9 +50,45 @@ class Params(StageParams):
         0.1,
         ge=0,
         le=1,
-        description="with transfer: mean changes below it are left out",
+        description="with transfer, without consensus: mean changes below it are left out",
         json_schema_extra={"unit": "of colour range"},
     )
+    relevance_threshold: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="edit only where the prior's prediction differs because of the instruction, by such a share of the "
+        "greatest difference; 0: everywhere",
+    )
+    relevance_samples: int = Field(4, ge=1, le=100, description="noises a picture from which that is judged")
+    relevance_noise: float = Field(
+        0.8, ge=0, le=1, description="level of that noise", json_schema_extra={"unit": "of T"}
+    )
+    consensus: bool = Field(
+        True,
+        description="average what all pictures' edits change over the surfaces they show; iterative: all pictures "
+        "are then edited together, as often as each would have its turn",
+    )
+    least_share: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="with consensus: changes weaker, or less agreed on, than such a share of the strongest are "
+        "left out",
+    )
+    like_colours: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="with least_share: surfaces of like colours are changed, or left, together; 0: each by itself",
+        json_schema_extra={"unit": "of colour range"},
+    )
+    edits_averaged: int = Field(1, ge=1, le=100, description="edits, of different noise, whose mean is an edit")
+    final_noise: float = Field(
+        0.0, ge=0, le=1, description="what the upper end of noise_range goes to, linearly; 0: it stays",
+        json_schema_extra={"unit": "of T"},
+    )  # fmt: skip
+    kept_share: float = Field(0.0, ge=0, lt=1, description="iterative: how much of a picture's last edit is kept")
     edit_size: int = Field(
         0, ge=0, le=2048, description="shorter side of pictures shown to the prior; 0: the prior's own for an embedded "
         "one, else the photograph's", json_schema_extra={"unit": "pixels"},
@@ -59,7 +102,9 @@ class Params(StageParams):
     samples_per_segment: int = Field(3, ge=1, le=32, description="samples in a piece")
     density_rate: float = Field(0.05, ge=0, le=10, description="Adam's learning rate of density logits")
     colour_rate: float = Field(0.05, gt=0, le=10, description="Adam's learning rate of colours and sky")
-    smoothness_weight: float = Field(0.02, ge=0, description="weight of the differences between neighbouring nodes")
+    decay_to: float = Field(0.05, gt=0, le=1, description="what both fall to, as a fraction; 1: they stay")
+    smoothness_weight: float = Field(0.1, ge=0, description="weight of the differences between neighbouring nodes")
+    smooth_change: bool = Field(True, description="colours: those of what was added to them")
     perceptual_weight: float = Field(0.0, ge=0, description="weight of LPIPS on patches; needs perceptual_weights")
     perceptual_weights: str = Field("", description="file with VGG16 and LPIPS weights (none is shipped)")
     patch: int = Field(32, ge=16, le=512, description="side of those patches", json_schema_extra={"unit": "pixels"})
@@ -73,12 +118,18 @@ PRESETS: dict[str, dict] = {
     "toy": {},
     "paper": {
         "steps": 15_000,
+        "edit_every": 10,
+        "noise_range": (0.02, 0.98),
         "rays_per_step": 16_384,
         "segments": 160,
         "guidance_scale": 7.5,
         "preview_scales": ((1.2, 1.5, 1.8), (5.0, 7.5, 10.0)),
         "denoising_steps": 20,
         "transfer": False,
+        "consensus": False,
+        "smooth_change": False,
+        "decay_to": 1.0,
+        "smoothness_weight": 0.02,
         "density_rate": 0.1,
     },
 }
@@ -95,9 +146,10 @@ def run(job: Job, params: Params) -> None:
     """Preview, edit and fit, and write the field with the edited pictures."""
     import torch
 
-    from prior3d.optimisation import optimise
+    from prior3d.optimisation import late_decay, optimise
     from prior3d.priors.loading import load_instruct
     from prior3d.scenes.edited import EditedViews
+    from prior3d.scenes.relevance import EditRegion
     from prior3d.seeds import Seeds
     from stages.scene_fit import scene_field, split
 
@@ -107,27 +159,34 @@ def run(job: Job, params: Params) -> None:
     field = scene_field(job)
     views = PosedImages.load(job.inputs["images"])
     edited = EditedViews(views, split(views.views, params.held_out_every)[1], params.background).to(job.device)
-    editor = Editor(job, prior, field, edited, params, seeds)
+    height, width = edited.cameras.height, edited.cameras.width
+    region = EditRegion(len(field.density_logits), edited.views, height, width).to(job.device)
+    region.hold_the_rest(field)
+    editor = Editor(job, prior, field, edited, params, region, seeds)
     edit_preview(job, editor, params)
     terms = sds_losses(editor, params, seeds) if params.variant == "sds" else fitting_losses(editor, params, seeds)
     n_steps = 1 if params.variant == "per_frame" else params.steps
-    rates = [
-        {"params": [field.density_logits], "lr": params.density_rate},
-        {"params": [field.colours, field.sky], "lr": params.colour_rate},
-    ]
-    if params.variant == "per_frame":
-        rates = [{"params": group["params"], "lr": 0.0} for group in rates]
     finished = optimise(
         terms,
-        modules={"field": field, "edited": edited},
-        optimiser=torch.optim.Adam(rates, betas=(0.9, 0.99), eps=1e-12, fused=True),
+        modules={"field": field, "edited": edited, "region": region},
+        optimiser=torch.optim.Adam(rates(field, params), betas=(0.9, 0.99), eps=1e-12, fused=True),
         n_steps=n_steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
+        learning_rate_factor=partial(late_decay, begin=DECAY_FROM, final=params.decay_to),
     )
     if finished:
         write(job, field, edited)
+
+
+def rates(field: "SceneField", params: Params) -> list[dict]:
+    """Groups of Adam's parameters; edits of single pictures fit no field."""
+    moves = params.variant != "per_frame"
+    return [
+        {"params": [field.density_logits], "lr": params.density_rate * moves},
+        {"params": [field.colours, field.sky], "lr": params.colour_rate * moves},
+    ]
 
 
 def check_together(params: Params) -> None:

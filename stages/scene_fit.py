@@ -40,7 +40,7 @@ class Params(StageParams):
     )
     resolutions: tuple[Resolution, ...] = Field((33, 65, 97), min_length=1, description="nodes along an axis, by phase")
     steps: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
-        (600, 900, 1800), description="steps, by phase"
+        (400, 600, 1200), description="steps, by phase"
     )
     rays_per_step: int = Field(2048, ge=16, le=262_144, description="rays a step; half of it in the first phase")
     segments: int = Field(

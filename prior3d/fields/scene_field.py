@@ -179,7 +179,13 @@ def _without_first_row(gradient: Tensor) -> Tensor:
     return gradient
 
 
-def roughness(field: SceneField, kept: Tensor, generator: torch.Generator, n_nodes: int = 16_384) -> Tensor:
+def roughness(
+    field: SceneField,
+    kept: Tensor,
+    generator: torch.Generator,
+    n_nodes: int = 16_384,
+    start: Tensor | None = None,
+) -> Tensor:
     """Mean difference of random nodes to their neighbours along the axes: 0.1 per density logit, squared of colours.
 
     Args:
@@ -187,6 +193,7 @@ def roughness(field: SceneField, kept: Tensor, generator: torch.Generator, n_nod
         kept: [n] nodes to draw from, of `SceneField.kept_nodes`.
         generator: on the CPU.
         n_nodes: how many are drawn.
+        start: colours that may be as rough as they are: only what was added to them counts.
     """
     node = kept[torch.randint(len(kept), (n_nodes,), generator=generator).to(kept.device)]
     resolution = field.config.resolution
@@ -197,6 +204,9 @@ def roughness(field: SceneField, kept: Tensor, generator: torch.Generator, n_nod
         both = (there > 0).nonzero()[:, 0]
         first, second = here[both], there[both]
         logits = (field.density_logits[first] - field.density_logits[second]).abs().sum()
-        colours = (field.colours[first] - field.colours[second]).square().mean(-1).sum()
+        difference = field.colours[first] - field.colours[second]
+        if start is not None:
+            difference = difference - (start[first] - start[second])
+        colours = difference.square().mean(-1).sum()
         total = total + (0.1 * logits + colours) / n_nodes
     return total

@@ -61,6 +61,47 @@ class InstructPrior:
         return self.diffusion.as_noise(noisy, guided, timesteps)
 
     @torch.no_grad()
+    def relevance(
+        self,
+        images: Tensor,
+        instruction: str,
+        camera: Tensor | None = None,
+        *,
+        level: float = 0.8,
+        n_samples: int = 4,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """How much the instruction matters to the prediction of the noise, place by place (Mirzaei et al. 2023, eq. 4).
+
+        Args:
+            images: [views, 3, height, width] in [0, 1], noised and told.
+            instruction: in words.
+            camera: as in `edit`.
+            level: of the noise, in parts of T; 0.8 in the paper.
+            n_samples: noises over whose predictions the mean is taken.
+            generator: draws the noise.
+
+        Returns:
+            [views, 1, height, width] mean absolute difference over channels to the prediction for an empty instruction.
+        """
+        diffusion, n = self.diffusion, len(images)
+        images = images.to(diffusion.device)
+        latents, condition = diffusion.encode(images), self.condition(images)
+        at = torch.full((n,), round(level * (diffusion.n_timesteps - 1)), device=diffusion.device)
+        texts = torch.cat([diffusion.embed([text]).expand(n, -1, -1) for text in (instruction, "")])
+        total = torch.zeros_like(latents[:, :1])
+        for _ in range(n_samples):
+            noise = torch.randn(latents.shape, generator=generator, device=generator.device).to(latents)
+            noisy = diffusion.add_noise(latents, noise, at)
+            seen = torch.cat([noisy, condition], dim=1).repeat(2, 1, 1, 1)
+            told, untold = (
+                diffusion.as_noise(noisy, output, at) for output in diffusion.network(seen, at, texts, camera).chunk(2)
+            )
+            total += (told - untold).abs().mean(1, keepdim=True) / n_samples
+        size = (images.shape[2], images.shape[3])
+        return torch.nn.functional.interpolate(total, size, mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
     def edit(
         self,
         images_now: Tensor,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.fields.scene_field import SceneField
+from prior3d.fields.trilinear import weighted_rows
 from prior3d.rendering.rays import near_far, rays
 
 NEAREST, FARTHEST = 0.1, 60.0  # of a contracted scene, in world units
@@ -54,6 +55,53 @@ def render_scene_rays(
         background: [n, 3] behind a bounded scene; a contracted one has its sky.
         watch: remember in `field.seen` how much each cell was seen.
     """
+    found = _samples(field, origins, directions, n_segments, n_fine, occupied, generator)
+    ray, distances, seen = found.ray, found.distances, found.seen
+    colours = field.seen_colours((found.places[0][seen], found.places[1][seen]), directions[ray[seen]])
+    if watch:
+        points = origins[ray[seen]] + directions[ray[seen]] * distances[seen][:, None]
+        field.seen.scatter_reduce_(0, field.cells(points), found.weights.detach()[seen], "amax")
+    values = torch.cat([colours, distances[seen][:, None], torch.ones_like(colours[:, :1])], -1)
+    summed = values.new_zeros(len(origins), 5).index_add(0, ray[seen], values * found.weights[seen][:, None])
+    opacity = summed[:, 4]
+    behind = field.sky_colours(directions) if field.config.contracted else background
+    rgb = summed[:, :3] if behind is None else summed[:, :3] + (1 - opacity)[:, None] * behind
+    spread = _spread(found.before, found.passing)
+    return SceneRendering(rgb, opacity, summed[:, 3] / opacity.clamp_min(1e-8), spread)
+
+
+@dataclass(frozen=True)
+class SceneSamples:
+    """Samples on rays, those of skipped pieces left out.
+
+    Attributes:
+        ray: [samples] of each sample.
+        distances: [samples] along it.
+        places: what `SceneField.lookup` says of them.
+        weights: [samples] in the ray's colour.
+        seen: [some] the samples whose weight counts.
+        before, passing: [n, all samples of a ray] transmittance before each, optical depth of each.
+    """
+
+    ray: Tensor
+    distances: Tensor
+    places: tuple[Tensor, Tensor]
+    weights: Tensor
+    seen: Tensor
+    before: Tensor
+    passing: Tensor
+
+
+def _samples(
+    field: SceneField,
+    origins: Tensor,
+    directions: Tensor,
+    n_segments: int,
+    n_fine: int,
+    occupied: Tensor | None,
+    generator: torch.Generator | None = None,
+) -> SceneSamples:
+    """Where rays are looked at, and with which weights."""
     edges = _edges(field, origins, directions, n_segments)
     kept = _kept(field, origins, directions, edges, occupied)
     ray = kept // n_segments
@@ -64,8 +112,7 @@ def render_scene_rays(
     distances = (begins[:, None] + (steps + shift) * widths).reshape(-1)
     widths = widths.expand(-1, n_fine).reshape(-1)
     ray = ray.repeat_interleave(n_fine)
-    points = origins[ray] + directions[ray] * distances[:, None]
-    places = field.lookup(points)
+    places = field.lookup(origins[ray] + directions[ray] * distances[:, None])
     stopped = field.densities(places) * widths
     flat = (kept[:, None] * n_fine + steps).reshape(-1)
     shape = (len(origins), n_segments * n_fine)
@@ -73,15 +120,70 @@ def render_scene_rays(
     before = torch.exp(-(passing.cumsum(-1) - passing))
     weights = (before * (1 - torch.exp(-passing))).view(-1)[flat]
     seen = (weights.detach() > SEEN_FROM).nonzero()[:, 0]
-    colours = field.seen_colours((places[0][seen], places[1][seen]), directions[ray[seen]])
-    if watch:
-        field.seen.scatter_reduce_(0, field.cells(points[seen]), weights.detach()[seen], "amax")
-    values = torch.cat([colours, distances[seen][:, None], torch.ones_like(colours[:, :1])], -1)
-    summed = values.new_zeros(len(origins), 5).index_add(0, ray[seen], values * weights[seen][:, None])
-    opacity = summed[:, 4]
-    behind = field.sky_colours(directions) if field.config.contracted else background
-    rgb = summed[:, :3] if behind is None else summed[:, :3] + (1 - opacity)[:, None] * behind
-    return SceneRendering(rgb, opacity, summed[:, 3] / opacity.clamp_min(1e-8), _spread(before, passing))
+    return SceneSamples(ray, distances, places, weights, seen, before, passing)
+
+
+@torch.no_grad()
+def gather_on_nodes(
+    field: SceneField,
+    cameras: Cameras,
+    maps: Tensor,
+    n_segments: int,
+    occupied: Tensor | None = None,
+    n_fine: int = 4,
+    rays_at_once: int = 8192,
+) -> tuple[Tensor, Tensor]:
+    """What pictures show at each node: their values, weighted by how much of the node each pixel sees.
+
+    Args:
+        field: the scene.
+        cameras: of the pictures.
+        maps: [views, height, width, channels].
+        n_segments: as in `render_scene_rays`.
+        occupied: as there.
+        n_fine: as there.
+        rays_at_once: how many are looked at together.
+
+    Returns:
+        [rows, channels] weighted means, 0 of nodes that nothing sees; [rows] the sum of the weights.
+    """
+    origins, directions = (part.reshape(-1, 3) for part in rays(cameras))
+    values = maps.reshape(-1, maps.shape[-1])
+    sums = values.new_zeros(maps.shape[-1] + 1, len(field.density_logits))
+    for chosen in torch.arange(len(origins), device=origins.device).split(rays_at_once):
+        found = _samples(field, origins[chosen], directions[chosen], n_segments, n_fine, occupied)
+        seen = found.seen
+        rows = found.places[0][seen].reshape(-1)
+        shares = found.places[1][seen] * found.weights[seen][:, None]
+        shown = torch.cat([values[chosen], torch.ones_like(values[chosen][:, :1])], -1)[found.ray[seen]]
+        for channel in range(shown.shape[1]):  # far faster on the CPU than scattering rows
+            sums[channel].scatter_add_(0, rows, (shares * shown[:, channel, None]).reshape(-1))
+    sums[:, 0] = 0
+    return (sums[:-1] / sums[-1].clamp_min(1e-8)).T, sums[-1]
+
+
+@torch.no_grad()
+def render_node_values(
+    field: SceneField,
+    cameras: Cameras,
+    values: Tensor,
+    n_segments: int,
+    occupied: Tensor | None = None,
+    n_fine: int = 4,
+    rays_at_once: int = 8192,
+) -> Tensor:
+    """[views, height, width, channels] values [rows, channels] of the nodes, seen as colours are, over zeros."""
+    origins, directions = rays(cameras)
+    leading = origins.shape[:-1]
+    pieces = []
+    for start, toward in zip(
+        origins.reshape(-1, 3).split(rays_at_once), directions.reshape(-1, 3).split(rays_at_once), strict=True
+    ):
+        found = _samples(field, start, toward, n_segments, n_fine, occupied)
+        seen = found.seen
+        here = weighted_rows(values, found.places[0][seen], found.places[1][seen]) * found.weights[seen][:, None]
+        pieces.append(here.new_zeros(len(start), values.shape[1]).index_add(0, found.ray[seen], here))
+    return torch.cat(pieces).view(*leading, values.shape[1])
 
 
 def render_scene_view(

@@ -42,7 +42,7 @@ def read_colmap(folder: Path, model: Path) -> Capture:
         ) from None
     try:
         reconstruction = pycolmap.Reconstruction(str(model))
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, LookupError) as error:
         raise Prior3dError(f"{model}: not a whole COLMAP model ({error}); run COLMAP again") from None
     images = list(reconstruction.images.values())
     if not images:

@@ -52,6 +52,10 @@ class EditedViews(nn.Module):
         self.pixels[view] = as_bytes(picture[0])
         self.n_edits += 1
 
+    def put_all(self, pictures: Tensor) -> None:
+        """Replace all by pictures [views, 3, height, width] in [0, 1] that no prior made anew."""
+        self.pixels.copy_(as_bytes(pictures))
+
 
 def prior_size(height: int, width: int, shorter: int, multiple: int) -> tuple[int, int]:
     """Height and width at which a picture is shown to a prior: its shorter side as given, the other a multiple."""

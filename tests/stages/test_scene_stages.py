@@ -117,22 +117,41 @@ def another(fitted, folder, prior, **changed):
     return folder
 
 
-def test_edit_and_its_resume(fitted, tmp_path, prior, monkeypatch):
+@pytest.mark.parametrize(
+    ("changed", "edits"),
+    [
+        ({"consensus": False}, 4),  # at steps 0, 2, 4 and 6
+        ({"steps": 12, "kept_share": 0.5, "final_noise": 0.4}, 8),  # all four at steps 0 and 8
+        ({"steps": 8, "relevance_threshold": 0.3, "edits_averaged": 2, "transfer": False}, 4),
+    ],
+)
+def test_edit_and_its_resume(fitted, tmp_path, prior, monkeypatch, changed, edits):
     """The edited pictures are in the checkpoint: a resumed edit ends in the same bits."""
-    whole = another(fitted, tmp_path / "whole", prior)
+    whole = another(fitted, tmp_path / "whole", prior, dataset_update=changed)
     assert execute("stages.dataset_update", EDIT, whole) == 0
-    resumed = another(fitted, tmp_path / "resumed", prior)
+    resumed = another(fitted, tmp_path / "resumed", prior, dataset_update=changed)
     broken_off(monkeypatch, "dataset_update", EDIT, resumed, 5)
     same_field(whole / "dataset_update", resumed / "dataset_update")
     for view in range(4):
         name = f"dataset_update/edited/{view:05d}.png"
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()
     metrics = artifacts.Metrics.load(whole / "dataset_update")
-    assert metrics["edits"]["value"] == 4  # at steps 0, 2, 4 and 6
+    assert metrics["edits"]["value"] == edits
     assert (whole / "dataset_update" / "edit_preview.png").is_file()
     assert execute("stages.capture_path", PATH, whole) == 0
     with Image.open(whole / "capture_path" / "path.png") as sheet:
         assert sheet.height == 2 * 20 + 4  # before and after, 16 pixels each with gaps of 4
+
+
+def test_nothing_irrelevant_is_edited(fitted, tmp_path, prior):
+    """Where the pictures and the field may change is where the instruction matters; the rest keeps its bits."""
+    changed = {"relevance_threshold": 0.9, "consensus": False, "steps": 3, "edit_every": 1, "transfer": False}
+    folder = another(fitted, tmp_path / "run", prior, dataset_update=changed)
+    assert execute("stages.dataset_update", EDIT, folder) == 0
+    share = artifacts.Metrics.load(folder / "dataset_update")["edited_share"]["value"]
+    before, after = (artifacts.Field.load(folder / name) for name in ("scene_fit", "dataset_update"))
+    same = (before.colours == after.colours).all(-1)
+    assert 0 < share < 0.9 and 0.1 < same.float().mean() < 1
 
 
 @pytest.mark.parametrize(("variant", "edits"), [("one_time", 4), ("per_frame", 4), ("sds", 0)])

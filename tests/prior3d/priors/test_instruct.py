@@ -99,6 +99,31 @@ def test_the_lower_the_first_timestep_the_more_of_the_picture_stays(prior):
         prior.edit(now, now, ["a"], t_start=4, n_steps=5, generator=torch.Generator())
 
 
+def test_relevance_is_what_the_words_change_in_the_predicted_noise(prior):
+    """By hand for one noise; an empty instruction changes nothing, anywhere."""
+    images, diffusion = pictures(), prior.diffusion
+    found = prior.relevance(images, "a red ball", n_samples=1, generator=torch.Generator().manual_seed(3))
+    assert found.shape == (len(images), 1, *images.shape[2:]) and found.max() > 0
+    latents, at = diffusion.encode(images), torch.full((len(images),), round(0.8 * (diffusion.n_timesteps - 1)))
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
+    noisy = diffusion.add_noise(latents, noise, at)
+    told, untold = (
+        diffusion.as_noise(
+            noisy,
+            diffusion.network(
+                torch.cat([noisy, prior.condition(images)], 1), at, diffusion.embed([text]).expand(len(images), -1, -1)
+            ),
+            at,
+        )
+        for text in ("a red ball", "")
+    )
+    by_hand = torch.nn.functional.interpolate(
+        (told - untold).abs().mean(1, keepdim=True), images.shape[2:], mode="bilinear"
+    )
+    assert torch.allclose(found, by_hand, atol=1e-5)
+    assert prior.relevance(images, "", generator=torch.Generator().manual_seed(3)).abs().max() < 1e-6
+
+
 def test_timesteps_of_instruct_nerf2nerf():
     """T = 980 of 20 steps begins at 19 * 49 + 1, as the scheduler of the authors' code has it."""
     steps = instruct_timesteps(980, 20)

@@ -176,6 +176,35 @@ def test_colmap_by_a_stand_in_of_its_classes(tmp_path, monkeypatch):
     assert (lens.fx, lens.fy, lens.cx, lens.cy, lens.radial) == (20, 20, 8.5, 6, (0.1, 0, 0))
 
 
+def test_colmap_by_the_package_itself(tmp_path):
+    """A model in COLMAP's documented text format, and the binary that pycolmap makes of it."""
+    pycolmap = pytest.importorskip("pycolmap", reason="the optional extra prior3d[colmap] is not installed")
+    cameras = orbit_cameras(ring(3, 30.0), 12, 16)
+    model = tmp_path / "sparse" / "0"
+    model.mkdir(parents=True)
+    (tmp_path / "images").mkdir()
+    (model / "cameras.txt").write_text("1 OPENCV 16 12 20 21 8.5 6 0.1 -0.02 0.003 0.004\n")
+    (model / "points3D.txt").write_text("")
+    lines = []
+    for index, (quaternion, translation) in enumerate(zip(*to_colmap(cameras.c2w.double()), strict=True)):
+        Image.fromarray(np.zeros((12, 16, 3), np.uint8)).save(tmp_path / "images" / f"{index}.jpg")
+        numbers = " ".join(f"{value:.17g}" for value in (*quaternion.tolist(), *translation.tolist()))
+        lines += [f"{index + 1} {numbers} 1 {index}.jpg", ""]
+    (model / "images.txt").write_text("\n".join(lines) + "\n")
+    for ending in ("txt", "bin"):
+        capture = read_capture(tmp_path)
+        assert torch.allclose(capture.c2w, cameras.c2w.double(), atol=1e-6), ending
+        lens = capture.frames[2].lens
+        assert (lens.fx, lens.fy, lens.cx, lens.cy) == (20, 21, 8.5, 6)
+        assert lens.radial == (0.1, -0.02, 0) and lens.tangential == (0.003, 0.004)
+        pycolmap.Reconstruction(str(model)).write_binary(str(model))
+        for file in model.glob("*.txt"):
+            file.unlink()
+    (model / "images.bin").write_bytes(b"\x05")
+    with pytest.raises(Prior3dError, match="not a whole COLMAP model"):
+        read_capture(tmp_path)
+
+
 def test_lenses_of_colmap():
     lens = lens_of("OPENCV", [1, 2, 3, 4, 0.1, 0.2, 0.3, 0.4], (10, 10), "x")
     assert (lens.fx, lens.fy, lens.cx, lens.cy) == (1, 2, 3, 4)

@@ -1,0 +1,217 @@
+"""Parts of dataset_update: the editor of single pictures, where it edits, and the preview of its guidance scales."""
+
+from typing import TYPE_CHECKING
+
+from stages.job import Job
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prior3d.fields.scene_field import SceneField
+    from prior3d.priors.instruct import InstructPrior
+    from prior3d.scenes.edited import EditedViews
+    from prior3d.scenes.relevance import EditRegion
+    from prior3d.seeds import Seeds
+    from stages.dataset_update import Params
+
+OWN_RADIUS, OWN_FOV_DEG = 3.2, 40.0  # where a camera must stand for its azimuth to mean something to a toy prior
+MULTIPLE = 16  # sides that every autoencoder and network here can halve
+
+
+class Editor:
+    """Edits pictures of one scene by one instruction."""
+
+    def __init__(
+        self,
+        job: Job,
+        prior: "InstructPrior",
+        field: "SceneField",
+        edited: "EditedViews",
+        params: "Params",
+        region: "EditRegion",
+        seeds: "Seeds",
+    ) -> None:
+        """Say what the prior has no words for."""
+        import copy
+
+        import torch
+
+        from prior3d.rendering.scene import occupied_cells
+        from prior3d.scenes.edited import prior_size
+        from stages.locations import embedded_names
+
+        self._torch, self.job = torch, job
+        self.prior, self.field, self.edited, self.params, self.seeds = prior, field, edited, params, seeds
+        self.region, self.before = region, copy.deepcopy(field).requires_grad_(False)
+        self.instruction = job.inputs["instruction"].read_text(encoding="utf-8").strip()
+        self.occupied = occupied_cells(field)
+        height, width = edited.cameras.height, edited.cameras.width
+        own = prior.diffusion.image_size
+        embedded = job.prior().name in embedded_names()
+        shorter = params.edit_size or (own if embedded else min(height, width) // MULTIPLE * MULTIPLE)
+        self.size = prior_size(height, width, shorter, MULTIPLE)
+        self.cameras = told_cameras(edited, prior, params)
+        unknown = prior.diffusion.unknown_words(self.instruction)
+        job.metric("unknown_words", len(unknown), "words", higher_is_better=False)
+        if unknown:
+            job.progress(0, params.steps, text=f"warning: this prior does not know: {', '.join(unknown)}")
+
+    def render(self, view: int) -> "Tensor":
+        """[1, 3, height, width] the field as it is now, over the background."""
+        return self.render_many(self.field, self.edited, [view], self.params.background, self.params.segments)
+
+    @staticmethod
+    def render_many(
+        field: "SceneField", edited: "EditedViews", chosen: list[int], level: float, segments: int = 64
+    ) -> "Tensor":
+        """[chosen, 3, height, width] in [0, 1]."""
+        import torch
+
+        from prior3d.rendering.scene import occupied_cells, render_scene_view
+
+        cameras = edited.cameras[torch.tensor(chosen)].to(field.rows.device)
+        pictures, _, _ = render_scene_view(field, cameras, segments, occupied_cells(field), level)
+        return pictures.movedim(-1, 1).clamp(0, 1)
+
+    def edit(
+        self, view: int, *, from_render: bool, progress: float = 0.0, scales: tuple[float, float] | None = None
+    ) -> "Tensor":
+        """[1, 3, height, width] a picture edited: from the render at a random noise level, or from pure noise.
+
+        Args:
+            view: which.
+            from_render: else from the photograph, at the highest level.
+            progress: how much of the loop is done, 0 to 1.
+            scales: image and text guidance, in the place of the parameters'.
+        """
+        from prior3d.scenes.edited import resized, transferred
+
+        p = self.params
+        low, high = p.noise_range
+        high += (max(low, p.final_noise or high) - high) * progress
+        share = high
+        if from_render:
+            share = low + (high - low) * float(self._torch.rand((), generator=self.seeds.generator("levels")))
+        original = self.edited.original(view)
+        small = resized(original, self.size)
+        now = resized(self.render(view), self.size) if from_render else small
+        made = self.answers(view, now, small, share, self.instruction, p.edits_averaged, scales).mean(0, keepdim=True)
+        if not p.transfer:
+            picture = resized(made, (original.shape[2], original.shape[3]))
+        else:
+            with self._torch.no_grad():
+                unedited = self.prior.diffusion.decode(self.prior.diffusion.encode(small))
+            picture = transferred(original, made, unedited, 0.0 if p.consensus else p.least_change)
+        return original + (picture - original) * self.region.of(view)
+
+    def answers(
+        self,
+        view: int,
+        now: "Tensor",
+        small: "Tensor",
+        share: float,
+        instruction: str,
+        n: int,
+        scales: tuple[float, float] | None = None,
+    ) -> "Tensor":
+        """[n, 3, h, w] what the prior makes of [1, 3, h, w] at its own size, each from noise of its own.
+
+        Args:
+            view: whose camera it is told.
+            now: where denoising begins.
+            small: what the instruction speaks of.
+            share: the noise level, of T.
+            instruction: in words.
+            n: how many.
+            scales: image and text guidance, in the place of the parameters'.
+        """
+        from prior3d.priors.instruct import instruct_timesteps
+
+        p, prior = self.params, self.prior
+        image_scale, text_scale = scales or (p.image_guidance_scale, p.guidance_scale)
+        camera = None if self.cameras is None else self.cameras[view : view + 1].expand(n, -1)
+        return prior.edit(
+            now.expand(n, -1, -1, -1),
+            small.expand(n, -1, -1, -1),
+            [instruction],
+            camera,
+            image_guidance_scale=image_scale,
+            guidance_scale=text_scale,
+            timesteps=instruct_timesteps(
+                max(p.denoising_steps, round(share * prior.diffusion.n_timesteps)), p.denoising_steps
+            ),
+            generator=self.seeds.generator("noise"),
+        )
+
+    def find_region(self) -> None:
+        """Where the instruction applies, as all pictures say together (Mirzaei et al. 2023)."""
+        from prior3d.scenes.edited import resized
+
+        p, edited = self.params, self.edited
+        maps = []
+        for view in range(edited.views):
+            found = self.prior.relevance(
+                resized(edited.original(view), self.size),
+                self.instruction,
+                None if self.cameras is None else self.cameras[view : view + 1],
+                level=p.relevance_noise,
+                n_samples=p.relevance_samples,
+                generator=self.seeds.generator("noise"),
+            )
+            maps.append(resized(found, (edited.cameras.height, edited.cameras.width)))
+        share = self.region.agree(
+            self.before, edited.cameras, self._torch.cat(maps), p.relevance_threshold, p.segments, self.occupied
+        )
+        self.job.metric("edited_share", share, "of the pixels that show something")
+
+    def agree(self) -> None:
+        """Make the edits of all pictures those of one scene: what they say of a surface is averaged over it."""
+        from prior3d.scenes.relevance import agreed_changes
+
+        p, edited = self.params, self.edited
+        originals = edited.originals.float() / 255
+        changes = agreed_changes(
+            self.before, edited.cameras, originals, edited.pixels.float() / 255 - originals, p.segments, self.occupied,
+            p.least_share, p.like_colours,
+        )  # fmt: skip
+        edited.put_all(originals + changes)
+
+
+def told_cameras(edited: "EditedViews", prior: "InstructPrior", params: "Params") -> "Tensor | None":
+    """[views, CAMERA_DIM] what a prior that takes a camera is told; None: nothing."""
+    import torch
+
+    from prior3d.priors.camera_embedding import camera_embedding
+
+    position = edited.cameras.positions
+    radius = position.norm(dim=-1)
+    alike = (radius / OWN_RADIUS - 1).abs().max() < 0.1 and (edited.cameras.fov_deg - OWN_FOV_DEG).abs().max() < 4
+    takes = prior.diffusion.camera_conditioned
+    if params.tell_camera == "no" or not takes or (params.tell_camera == "auto" and not alike):
+        return None
+    azimuth_deg = torch.rad2deg(torch.atan2(position[:, 1], position[:, 0]))
+    elevation_deg = torch.rad2deg(torch.asin((position[:, 2] / radius).clamp(-1, 1)))
+    return camera_embedding(azimuth_deg, elevation_deg).to(prior.diffusion.device)
+
+
+def edit_preview(job: Job, editor: Editor, params: "Params") -> None:
+    """`edit_preview.png`: one view edited with each pair of guidance scales, text guidance rising to the right."""
+    from prior3d.images import contact_sheet, write_png
+    from prior3d.seeds import Seeds
+
+    image_scales, text_scales = params.preview_scales
+    if not image_scales or not text_scales:
+        return
+    own = editor.seeds
+    path = job.out / "edit_preview.png"
+    view = editor.edited.views // 2
+    rows = []
+    for image_scale in image_scales:
+        row = [editor.edited.original(view)]
+        for text_scale in text_scales:
+            editor.seeds = Seeds(params.seed)  # the same noise in all, and none taken from the loop's
+            row.append(editor.edit(view, from_render=False, scales=(image_scale, text_scale)))
+        rows.append([image[0].movedim(0, -1).cpu().numpy() for image in row])
+    editor.seeds = own
+    write_png(path, contact_sheet(rows))
+    job.progress(0, params.steps, preview=path, text=f"image guidance {image_scales} down, text {text_scales} across")
