@@ -1,7 +1,7 @@
 """The field's colours on the mesh: an atlas, baked as a camera would see the field, in a GLB and an OBJ.
 
-With a picture of the object, the texels that its camera sees are then fitted to its pixels, which are sharper than the
-field's colours along a normal.
+A field's colours are grainy: that is smoothed away, edges are kept. With a picture of the object, the texels that its
+camera sees are then fitted to its pixels, which are sharper than the field's colours along a normal.
 """
 
 from typing import TYPE_CHECKING
@@ -30,6 +30,20 @@ class Params(StageParams):
         description="a texel shows what a short ray sees from this far outside the surface to twice as far inside",
         json_schema_extra={"unit": "world units"},
     )
+    smoothing: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="how far colours are smoothed over the surface; 0 leaves their grain",
+        json_schema_extra={"unit": "world units"},
+    )
+    edge: float = Field(
+        0.2,
+        gt=0,
+        le=2,
+        description="smoothing: colours much farther apart are not mixed",
+        json_schema_extra={"unit": "of colour range"},
+    )
     picture_steps: int = Field(
         20,
         ge=0,
@@ -52,16 +66,15 @@ def run(job: Job, params: Params) -> None:
     field = rgb_field(job)
     mesh = artifacts.Mesh.load(job.inputs["mesh"])
     textured, numbers = bake(mesh, field, params.resolution, params.shell, job.device, job.progress)
-    if "image" in job.inputs:
-        textured = with_picture(job, params, textured)
+    textured = finished(job, params, textured)
     artifacts.TexturedMesh.save(job.out, textured)
     job.metric("charts", numbers["charts"], "charts", higher_is_better=False)
     job.metric("texture_use", numbers["texture_use"], "of texels", n=params.resolution**2, higher_is_better=True)
     job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
 
 
-def with_picture(job: Job, params: Params, mesh: "TexturedMesh") -> "TexturedMesh":
-    """The mesh with a texture that shows the input picture from its camera."""
+def finished(job: Job, params: Params, mesh: "TexturedMesh") -> "TexturedMesh":
+    """The mesh with its texture smoothed and, if there is an input picture, showing that from its camera."""
     from dataclasses import replace
 
     import torch
@@ -69,15 +82,19 @@ def with_picture(job: Job, params: Params, mesh: "TexturedMesh") -> "TexturedMes
     from prior3d.meshes.painting import Surface
     from prior3d.meshes.placement import HERE
     from prior3d.meshes.texture_fit import fit_to_picture
+    from prior3d.meshes.texture_smoothing import smooth_texture
     from prior3d.meshes.uv import UvMesh
 
+    surface = UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.faces, HERE)
+    texture = torch.from_numpy(mesh.texture).to(job.device)
+    texture = smooth_texture(surface, texture, params.smoothing, params.edge)
+    if "image" not in job.inputs:
+        return replace(mesh, texture=texture.cpu().numpy())
     picture = image_artifacts.ObjectImage.load(job.inputs["image"])
     size = min(picture.size, params.resolution)
-    surface = Surface(UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.faces, HERE), job.device)
     colours, mask = (values.to(job.device) for values in picture.premultiplied(size))
-    texture = torch.from_numpy(mesh.texture).to(job.device)
     cameras = picture.viewpoint.cameras(size).to(job.device)
-    fitted = fit_to_picture(surface, texture, cameras, colours, mask, params.picture_steps)
+    fitted = fit_to_picture(Surface(surface, job.device), texture, cameras, colours, mask, params.picture_steps)
     return replace(mesh, texture=fitted.cpu().numpy())
 
 
