@@ -51,6 +51,15 @@ def picture_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.n
     return np.concatenate([seen.rgb[0] / np.maximum(mask, 1e-3), mask], -1).clip(0, 1)
 
 
+def depth_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+    """The exact depth of the same view as a depth picture [size, size] uint16: farther is brighter, scale unknown."""
+    orbit = toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg]))
+    depth = render(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=1).depth[0]
+    seen = depth > 0
+    stretched = (depth - depth[seen].min()) / max(float(np.ptp(depth[seen])), 1e-6)
+    return (np.where(seen, stretched, 1.0) * 65_535).round().astype(np.uint16)
+
+
 def novel_cameras(azimuth_deg: float):
     """The 16 cameras that figures are taken from: evenly round, beginning 11 degrees off the picture's; two heights."""
     azimuths = azimuth_deg + 11.25 + torch.arange(N_VIEWS) * (360.0 / N_VIEWS)
@@ -172,7 +181,7 @@ def sheet_rows(toy: ToyObject, index: int, result: Path) -> list[list[np.ndarray
 
 def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, words: list[str]) -> Path | None:
     """Run one object; its run folder, or None (and the message) if it failed."""
-    name = f"{args.method}-{variant}-{index:02d}"
+    name = f"{args.method}-{variant}{'-depth' if args.with_depth else ''}-{index:02d}"
     folder = args.project / "data" / "runs" / name
     if (folder / "benchmark.json").is_file() or args.reuse:
         return folder if (folder / args.result / "mesh.glb").is_file() else None
@@ -199,6 +208,10 @@ def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, wor
         args.result,
         *words,
     ]
+    if args.with_depth:
+        depth = args.project / "pictures" / f"{index:02d}_depth.png"
+        Image.fromarray(depth_of(toy, azimuth_deg, elevation_deg)).save(depth)
+        command += ["--depth", str(depth)]
     command += [word for text in VARIANTS[variant] for word in ("--set", text)]
     started = time.monotonic()
     done = subprocess.run(command, cwd=args.project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -252,6 +265,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="index of the first")
     parser.add_argument("--without-prior", action="store_true", help="also without the prior")
     parser.add_argument("--without-inversion", action="store_true", help="also with a generic prompt")
+    parser.add_argument("--with-depth", action="store_true", help="give the picture's exact depth, of unknown scale")
     parser.add_argument("--reuse", action="store_true", help="only judge the runs that are there")
     parser.add_argument("--sheet", type=Path, help="a PNG: exact renders above the meshes, all round")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures of each object")
