@@ -38,7 +38,7 @@ class Params(StageParams):
         json_schema_extra={"unit": "world units"},
     )
     edge: float = Field(
-        0.2,
+        0.1,
         gt=0,
         le=2,
         description="smoothing: colours much farther apart are not mixed",

@@ -49,7 +49,8 @@ def split_switches(method: Method, sets: list[str]) -> tuple[Method, list[str]]:
         elif stage in optional:
             (asked.add if value == "on" else asked.discard)(stage)
         else:
-            near = get_close_matches(stage, optional, n=1, cutoff=0.5)
+            always = stage in {s.name for s in method.stages}
+            near = [] if always else get_close_matches(stage, optional, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else f"those are: {', '.join(optional) or 'none'}"
             raise Prior3dError(f"--set {text!r}: {method.name} has no optional stage {stage!r}; {hint}")
     chosen = method.with_stages(asked)
