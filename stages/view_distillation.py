@@ -37,7 +37,7 @@ AGAINST_FULL = "raise view_distillation.mask_weight, or give pictures with masks
 class Params(FitParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
-    steps: int = Field(160, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
+    steps: int = Field(480, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
     prior_weight: float = Field(
         0.03, ge=0, description="weight of the prior's views where it is trusted fully; input views have 1; 0: none"
     )
@@ -50,7 +50,7 @@ class Params(FitParams):
     )
     denoising_steps: int = Field(8, ge=1, le=1000, description="most DDIM steps from the noise down; 100 u, if fewer")
     refresh_every: int = Field(
-        10, ge=1, le=100_000, description="steps between two times that views are denoised anew",
+        30, ge=1, le=100_000, description="steps between two times that views are denoised anew",
         json_schema_extra={"unit": "steps"},
     )  # fmt: skip
     views_at_once: int = Field(8, ge=1, le=400, description="views of the ring that are then denoised")
@@ -169,7 +169,7 @@ class Ring:
         """Draw cameras and a noise level; render, noise, denoise; put the pictures in the place of the old ones."""
         import torch
 
-        from prior3d.colours import difference_mask, solid
+        from prior3d.colours import difference_mask, matted, solid
         from prior3d.view_distillation import denoised
 
         known, n = self.known, min(self.params.views_at_once, self.known.cameras.views)
@@ -184,7 +184,7 @@ class Ring:
         stays = self.params.keep_regression
         masks = None
         if known.seen.masks is not None:
-            found = solid(difference_mask(images, known.level), opacity)
+            found = matted(images, solid(difference_mask(images, known.level), opacity), known.level)
             images = (images - (1 - found[:, None]) * known.level).clamp_min(0).minimum(found[:, None])
             masks = stays * known.seen.masks[index] + (1 - stays) * found
         images = stays * known.seen.colours[index] + (1 - stays) * images
