@@ -1,12 +1,16 @@
 """Is one field better than what it is made from? `python benchmarks/sparse_views.py [--objects N] [--inputs 2 3 6]`.
 
 Held-out toy objects, of each 1 to 10 input views and 32 others. Compared on those at 64x64 pixels, on the object's
-background (white, grey or black): `sparsefusion`'s field; `plain`, the same field fitted to the inputs alone; `mesh`,
-its textured mesh; `regression`, the prior's feature transformer; `samples`, one draw of its diffusion model for each
-view; `nearest`, the input of the closest direction. PSNR and SSIM are means over objects of means over views.
-Consistency is how much the colour of a point of the true surface varies between the pictures that should show it
-(`photo_inconsistency`): the truth's own is not 0, as a lamp sits on the camera. `--out FILE` writes all numbers,
-`--sheet FILE` a picture of the first objects: a row each for truth and what was compared.
+background (white, grey or black): `sparsefusion`'s field; `plain`, the same field fitted to the inputs alone;
+`mirrored`, fitted to them and their mirror images where mirror planes were found; `mesh`, the textured mesh;
+`regression`, the prior's feature transformer; `samples`, one draw of its diffusion model for each view; `nearest`, the
+input of the closest direction. PSNR and SSIM are means over objects of means over views. Consistency is how much the
+colour of a point of the true surface varies between the pictures that should show it (`photo_inconsistency`): the
+truth's own is not 0, as a lamp sits on the camera.
+
+`--out FILE` writes all numbers, `--sheet FILE` a picture of the first objects: a row each for truth and what was
+compared. `--keep FOLDER` keeps what the stages make, and takes what lies there already as it is: remove from it what
+your changes should alter.
 """
 
 import argparse
@@ -35,13 +39,15 @@ from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import ToyRenders, render, toy_orbit
 from stages import artifacts
+from stages import view_artifacts as artifacts_of_views
 from stages.entry import execute
 from stages.locations import embedded_prior
 
 WORLD_SEED, SIZE, N_WANTED = 0, 64, 32
 ELEVATIONS_DEG = (-10.0, 60.0)
-STAGES = ("view_features", "view_distillation", "mesh_extraction", "texture_baking")
-METHODS = ("sparsefusion", "plain", "mesh", "regression", "samples", "nearest", "truth")
+STAGES = ("view_symmetry", "view_features", "view_distillation", "mesh_extraction", "texture_baking")
+BASELINES = ("plain", "mirrored")
+METHODS = ("sparsefusion", *BASELINES, "mesh", "regression", "samples", "nearest", "truth")
 
 
 def cameras_of(index: int, n: int) -> Cameras:
@@ -64,37 +70,42 @@ def write_folder(folder: Path, drawn: ToyRenders, cameras: Cameras, n: int) -> N
 
 
 def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -> tuple[float, float]:
-    """view_preparation to texture_baking in a folder, and `plain`, the same fit without the prior.
+    """view_preparation to texture_baking in a folder, and the baselines: the same fit without the prior.
 
-    A prior of no trust counts nothing: both fits would be the same to the bit, so `plain` is not made.
+    `plain` has no mirror images, `mirrored` has them. A prior of no trust counts nothing: `mirrored` would then be the
+    result to the bit, and is not made.
 
     Returns:
-        seconds by the clock and of the processor, without those of `plain`.
+        seconds by the clock and of the processor, without those of the baselines.
     """
-    names = ("view_preparation", *STAGES, "plain")
+    names = ("view_preparation", *STAGES, *BASELINES)
     params = {name: sets.get(name, {}) for name in names}
-    params["plain"] = sets.get("view_distillation", {}) | {"prior_weight": 0.0}
+    params |= {name: sets.get("view_distillation", {}) | {"prior_weight": 0.0} for name in BASELINES}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "prior.json").write_text(json.dumps({"name": "views", "digest": "-"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"views": str(prior)}}))
+    (folder / "none").mkdir(exist_ok=True)
+    artifacts_of_views.Symmetry().save(folder / "none")
     views = ["--views", "view_preparation", "--prior", "prior.json"]
+    knowing = [*views, "--features", "view_features", "--symmetry"]
     words = {
         "view_preparation": ["--images", str(images)],
-        "view_features": views,
-        "view_distillation": [*views, "--features", "view_features"],
+        "view_symmetry": ["--views", "view_preparation"],
+        "view_features": [*views, "--symmetry", "view_symmetry"],
+        "view_distillation": [*knowing, "view_symmetry"],
         "mesh_extraction": ["--field", "view_distillation"],
         "texture_baking": ["--mesh", "mesh_extraction", "--field", "view_distillation"],
-        "plain": [*views, "--features", "view_features", "--name", "plain"],
+        "plain": [*knowing, "none", "--name", "plain"],
+        "mirrored": [*knowing, "view_symmetry", "--name", "mirrored"],
     }
     clock, processor = time.monotonic(), time.process_time()
     taken = 0.0, 0.0
     for name, argv in words.items():
-        module = f"stages.{name}"
         if name == "plain":
             taken = time.monotonic() - clock, time.process_time() - processor
-            if trust_of(folder) == 0:
-                break
-            module = "stages.view_distillation"
+        if (folder / name).is_dir() or (name == "mirrored" and trust_of(folder) == 0):
+            continue
+        module = "stages.view_distillation" if name in BASELINES else f"stages.{name}"
         with contextlib.redirect_stdout(io.StringIO()):  # progress lines
             code = execute(module, argv, folder)
         if code:
@@ -117,8 +128,8 @@ def compared(
     drawn = prior.draw(features, generator=torch.Generator().manual_seed(seed))
     closest = (wanted.c2w[:, :3, 2] @ inputs.c2w[:, :3, 2].T).argmax(dim=1)
     shown = {"regression": regression, "samples": drawn, "nearest": pictures[:n][closest], "truth": pictures[n:]}
-    plain = "plain" if trust_of(folder) > 0 else "view_distillation"
-    for name, stage in (("sparsefusion", "view_distillation"), ("plain", plain)):
+    mirrored = "mirrored" if trust_of(folder) > 0 else "view_distillation"
+    for name, stage in (("sparsefusion", "view_distillation"), ("plain", "plain"), ("mirrored", mirrored)):
         shown[name] = rendered(artifacts.Field.load(folder / stage), placed(folder, wanted), 64, level)[0]
     found = {name: images.movedim(1, -1).numpy() for name, images in shown.items()}
     mesh = artifacts.TexturedMesh.load(folder / "texture_baking")
@@ -142,8 +153,9 @@ def score(args: argparse.Namespace, prior: ViewsPrior, index: int, n: int) -> tu
     cameras = cameras[torch.cat([torch.arange(n), torch.arange(max(args.inputs), cameras.views)])]
     truth, level = render(toy, cameras), list(BACKGROUNDS.values())[index % len(BACKGROUNDS)][0]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_folder(folder / "images", truth, cameras, n)
+        folder = args.keep / f"{index:03}_{n}" if args.keep else Path(name)
+        if not (folder / "images").is_dir():
+            write_folder(folder / "images", truth, cameras, n)
         clock, processor = run_stages(folder, args.prior, folder / "images", args.set)
         shown = compared(folder, prior, truth, cameras, n, level, index)
         figures: dict = {"object": index, "caption": toy.caption, "inputs": n, "trust": trust_of(folder)}
@@ -176,6 +188,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, nargs="+", default=[2, 3, 6])
     parser.add_argument("--prior", type=Path, help="default: the embedded one")
     parser.add_argument("--set", type=json.loads, default={}, help='JSON, e.g. {"view_distillation": {"steps": 100}}')
+    parser.add_argument("--keep", type=Path, help="where what the stages make stays")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()

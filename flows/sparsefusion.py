@@ -2,6 +2,8 @@
 
     images --> [ view_preparation ]  square cut-outs about the object, cameras and scale normalised; the rest held out
                      |
+               [ view_symmetry ]  mirror planes of the object, if there are such: then every input counts twice
+                     |
     prior  --> [ view_features ]  what the prior's feature transformer says of a ring of cameras; how far to trust it
                      |
                [ view_sampling ]  novel views drawn one by one from the diffusion model, for looking at
@@ -15,7 +17,7 @@
                [ evaluation ]  turntables, measurements on the held-out pictures, the report
 
 Source: Zhou and Tulsiani, SparseFusion: Distilling View-conditioned Diffusion for 3D Reconstruction, CVPR 2023,
-figure 2; written from the description alone.
+figure 2; written from the description alone. `view_symmetry` is not of the paper.
 """
 
 from flows.engine.method import Input, Method, Stage
@@ -29,10 +31,17 @@ METHOD = Method(
     ),
     stages=(
         Stage("view_preparation", {"images": "images"}),
-        Stage("view_features", {"views": "view_preparation", "prior": "prior"}, gpu=True),
+        Stage("view_symmetry", {"views": "view_preparation"}, gpu=True),
+        Stage(
+            "view_features",
+            {"views": "view_preparation", "symmetry": "view_symmetry", "prior": "prior"},
+            gpu=True,
+        ),
         Stage("view_sampling", {"views": "view_preparation", "features": "view_features", "prior": "prior"}, gpu=True),
         Stage(
-            "view_distillation", {"views": "view_preparation", "features": "view_features", "prior": "prior"}, gpu=True
+            "view_distillation",
+            {"views": "view_preparation", "symmetry": "view_symmetry", "features": "view_features", "prior": "prior"},
+            gpu=True,
         ),
         Stage("mesh_extraction", {"field": "view_distillation"}, gpu=True),
         Stage("texture_baking", {"mesh": "mesh_extraction", "field": "view_distillation"}, gpu=True),

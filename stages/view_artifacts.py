@@ -1,7 +1,7 @@
 """Artifacts of the sparse-view method: input views in memory, and what a views prior says of a ring of cameras."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from prior3d.cameras import Cameras
+    from prior3d.symmetry import MirrorPlane
     from prior3d.view_distillation import GivenViews, SeenViews
 
 
@@ -47,6 +48,30 @@ class InputViews:
             return InputViews(images * masks[:, None], masks, torch.ones_like(masks), cameras)
         return InputViews(images, None, masks, cameras)
 
+    def __getitem__(self, index: list[int]) -> "InputViews":
+        """Some of the views."""
+        import torch
+
+        masks = None if self.masks is None else self.masks[index]
+        return InputViews(self.colours[index], masks, self.weights[index], self.cameras[torch.tensor(index)])
+
+    def with_mirrored(self, symmetry: "Symmetry") -> "InputViews":
+        """These views, then their mirror images in each plane, of the symmetry's weight; without masks only these."""
+        import torch
+
+        from prior3d.cameras import Cameras
+
+        if self.masks is None or not symmetry.planes:
+            return self
+        cameras = [self.cameras, *(plane.mirrored(self.cameras) for plane in symmetry.planes)]
+        c2w, fov_deg = (torch.cat([getattr(part, name) for part in cameras]) for name in ("c2w", "fov_deg"))
+
+        def doubled(pixels: "Tensor", weight: float = 1.0) -> "Tensor":
+            return torch.cat([pixels, *[pixels.flip(-1) * weight] * len(symmetry.planes)])
+
+        together = Cameras(c2w, fov_deg, self.cameras.height, self.cameras.width)
+        return InputViews(doubled(self.colours), doubled(self.masks), doubled(self.weights, symmetry.weight), together)
+
     def given(self, size: int) -> "GivenViews":
         """As a prior takes them: at `size` pixels."""
         import torch.nn.functional as functional
@@ -58,6 +83,51 @@ class InputViews:
 
         masks = None if self.masks is None else scaled(self.masks[:, None])[:, 0]
         return GivenViews(scaled(self.colours), masks, self.cameras.resized(size, size))
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """`symmetry.json`: the object's mirror planes, and how well fits showed inputs that were left out.
+
+    Attributes:
+        planes: none or more.
+        weight: of mirror images, in (0, 1].
+        left_out_db: of each input left out, its number: PSNR in dB of a fit to the others (and their mirror images).
+    """
+
+    planes: "tuple[MirrorPlane, ...]" = ()
+    weight: float = 1.0
+    left_out_db: dict[int, float] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the file."""
+        from prior3d.checkpoints import write_atomically
+
+        content = {
+            "planes": [asdict(plane) for plane in self.planes],
+            "weight": self.weight,
+            "left_out_db": {str(view): score for view, score in self.left_out_db.items()},
+        }
+        write_atomically(folder / "symmetry.json", (json.dumps(content, indent=2) + "\n").encode())
+
+    @staticmethod
+    def load(folder: Path) -> "Symmetry":
+        """Read the file; a Prior3dError says what is wrong with it."""
+        from prior3d.symmetry import MirrorPlane
+
+        path = folder / "symmetry.json"
+        content = _parse(path)
+        try:
+            planes = tuple(MirrorPlane(**plane) for plane in content["planes"])
+            left_out_db = {int(view): float(score) for view, score in content["left_out_db"].items()}
+            return Symmetry(planes, float(content["weight"]), left_out_db)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Prior3dError(f"{path}: not a symmetry ({error}). {_AGAIN}") from error
+
+    @staticmethod
+    def validate(folder: Path) -> None:
+        """Load the file."""
+        Symmetry.load(folder)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from stages.guided_views import Preview, Range, check_object, write_row
 from stages.held_out import save_surroundings
 from stages.plain_views import DECAY_FROM, DECAY_TO
 from stages.posed_images import PosedImages
-from stages.view_artifacts import InputViews, ViewFeatures
+from stages.view_artifacts import InputViews, Symmetry, ViewFeatures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +82,7 @@ PRESETS: dict[str, dict] = {
         "keep_regression": 0.0,
     },
 }
-INPUTS = {"views": PosedImages, "features": ViewFeatures, "prior": Prior}
+INPUTS = {"views": PosedImages, "symmetry": Symmetry, "features": ViewFeatures, "prior": Prior}
 OUTPUT = FieldArtifact
 
 
@@ -95,7 +95,8 @@ def run(job: Job, params: Params) -> None:
     prior = load_views(job.prior(), job.device)
     known = ViewFeatures.load(job.inputs["features"], job.device)
     seeds = Seeds(params.seed)
-    fit = begin(InputViews.load(job.inputs["views"], job.device), known, params, seeds)
+    views = InputViews.load(job.inputs["views"], job.device)
+    fit = begin(views.with_mirrored(Symmetry.load(job.inputs["symmetry"])), known, params, seeds)
     assert fit.targets is not None
     ring = Ring(prior, known, fit, params, seeds)
     weight = params.prior_weight * known.trust
@@ -129,7 +130,7 @@ def run(job: Job, params: Params) -> None:
         if fit.surroundings is not None:
             save_surroundings(job.out, fit.surroundings.coefficients)
         write_row(job.out / "preview.png", pictures)
-        measure(job, fit, weight)
+        measure(job, fit, len(views.colours), weight)
 
 
 def begin(views: InputViews, known: ViewFeatures, params: Params, seeds: "Seeds") -> "SparseFit":
@@ -191,17 +192,18 @@ class Ring:
         self.targets.put(index, images, masks, weight)
 
 
-def measure(job: Job, fit: "SparseFit", weight: float) -> None:
-    """Record how well the field shows its inputs, and what the prior counted."""
+def measure(job: Job, fit: "SparseFit", n_inputs: int, weight: float) -> None:
+    """Record how well the field shows its inputs (not their mirror images), and what the prior counted."""
     import torch
 
     from prior3d.metrics import psnr_db
 
-    inputs = fit.inputs
-    level = 1.0 if inputs.masked else None
-    pictures, _ = fit.pictures(inputs.cameras, level)
-    wanted = inputs.colours + (1 - inputs.masks[..., None]) if inputs.masked else inputs.colours
-    counts = (inputs.weights > 0)[..., None]
+    inputs, first = fit.inputs, slice(0, n_inputs)
+    pictures, _ = fit.pictures(inputs.cameras[first], 1.0 if inputs.masked else None)
+    wanted = inputs.colours[first]
+    if inputs.masked:
+        wanted = wanted + (1 - inputs.masks[first][..., None])
+    counts = (inputs.weights[first] > 0)[..., None]
     made = torch.where(counts, pictures.movedim(1, -1), wanted)
     job.metric(
         "input_psnr", psnr_db(made.cpu().numpy(), wanted.cpu().numpy()), "dB", n=len(wanted), higher_is_better=True

@@ -1,21 +1,18 @@
 """What the views prior's feature transformer says of a ring of cameras, made once; and how far it can be trusted.
 
-Trust is measured: each input is left out in turn, the prior shows it from the others, and a field is fitted to the
-others alone. Where the prior's pictures are as good as the fits', it is trusted; where they are 3 dB worse, not at all.
+Trust is measured: each input that `view_symmetry` left out is shown by the prior from the others. Where these pictures
+are as good as those of the fields that were fitted there, the prior is trusted; where they are 3 dB worse, not at all.
 """
 
-import json
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from stages.artifacts import Prior
-from stages.entry import Job, main
-from stages.fit_params import FitParams
+from stages.entry import Job, StageParams, main
 from stages.guided_views import DEGREES, Range
-from stages.job import write_whole
 from stages.posed_images import PosedImages
-from stages.view_artifacts import InputViews, ViewFeatures
+from stages.view_artifacts import InputViews, Symmetry, ViewFeatures
 
 if TYPE_CHECKING:
     from prior3d.cameras import Cameras
@@ -26,23 +23,15 @@ AT_ONCE = 8  # cameras between two looks at whether to stop
 DISTRUST = 0.25  # below it the result is all but a plain fit, which is said
 
 
-class Params(FitParams):
-    """What the stage can be told; those of a fit are for the fits that trust is measured against."""
+class Params(StageParams):
+    """What the stage can be told."""
 
     n_views: int = Field(32, ge=4, le=400, description="cameras of the ring")
     elevation_deg: Range = Field((-10, 60), description="range of their elevation", json_schema_extra=DEGREES)
-    left_out: int = Field(4, ge=0, le=10, description="inputs left out to measure trust; 0: trust it unmeasured")
-    fit_steps: int = Field(
-        100, ge=1, le=100_000, description="steps of the fits that it is compared with",
-        json_schema_extra={"unit": "steps"},
-    )  # fmt: skip
 
 
-PRESETS: dict[str, dict] = {
-    "toy": {},
-    "paper": {"n_views": 82, "left_out": 0, "n_samples": 128, "resolutions": (17, 33, 65, 129)},
-}
-INPUTS = {"views": PosedImages, "prior": Prior}
+PRESETS: dict[str, dict] = {"toy": {}, "paper": {"n_views": 82}}
+INPUTS = {"views": PosedImages, "symmetry": Symmetry, "prior": Prior}
 OUTPUT = ViewFeatures
 
 
@@ -56,7 +45,8 @@ def run(job: Job, params: Params) -> None:
 
     prior = load_views(job.prior(), job.device)
     views = InputViews.load(job.inputs["views"], job.device)
-    given, total = views.given(prior.image_size), params.n_views + params.left_out
+    symmetry = Symmetry.load(job.inputs["symmetry"])
+    given, total = views.given(prior.image_size), params.n_views + len(symmetry.left_out_db)
     level = background_level(given)
     ring = not_copies(given.cameras, camera_ring(params, given.cameras, prior.image_size).to(job.device))
     pieces = []
@@ -68,9 +58,7 @@ def run(job: Job, params: Params) -> None:
     masks = None if given.masks is None else torch.cat([piece.masks for piece in pieces if piece.masks is not None])
     features, colours = (torch.cat([getattr(piece, name) for piece in pieces]) for name in ("features", "colours"))
     seen = SeenViews(features, colours, masks)
-    shown, fitted = left_out_scores(job, prior, views, params)
-    if job.stopping:
-        return
+    shown, fitted = left_out_scores(job, prior, views, symmetry, params.n_views), list(symmetry.left_out_db.values())
     trusted = trust(shown, fitted)
     ViewFeatures(ring, seen, level, trusted).save(job.out)
     pictures = seen.colours if seen.masks is None else seen.colours + (1 - seen.masks[:, None]) * level
@@ -82,70 +70,30 @@ def run(job: Job, params: Params) -> None:
 def record(job: Job, total: int, trusted: float, shown: list[float], fitted: list[float]) -> None:
     """Say what trust came out, and why."""
     job.metric("trust", trusted, "", n=len(shown), higher_is_better=True)
-    text = "trust is not measured: of one input none can be left out"
+    text = "trust is not measured: no input was left out"
     if shown:
-        prior_db, plain_db = (sum(values) / len(values) for values in (shown, fitted))
+        prior_db, fit_db = (sum(values) / len(values) for values in (shown, fitted))
         job.metric("left_out_prior", prior_db, "dB", n=len(shown), higher_is_better=True)
-        job.metric("left_out_plain", plain_db, "dB", n=len(shown), higher_is_better=True)
-        text = f"inputs left out: {prior_db:.1f} dB by the prior, {plain_db:.1f} dB by a plain fit; trust {trusted:.2f}"
+        job.metric("left_out_fit", fit_db, "dB", n=len(shown), higher_is_better=True)
+        text = f"inputs left out: {prior_db:.1f} dB by the prior, {fit_db:.1f} dB by a fit; trust {trusted:.2f}"
         if trusted < DISTRUST:
             text += ": the prior does not know such things, the inputs alone decide"
     job.progress(total, total, text=text, preview=job.out / "preview.png")
 
 
-def left_out_scores(
-    job: Job, prior: "ViewsPrior", views: InputViews, params: Params
-) -> tuple[list[float], list[float]]:
-    """PSNR in dB of each left-out input as the prior shows it, and as a field fitted to the others does."""
-    from prior3d.view_distillation import leave_one_out
-
-    shown: list[float] = []
-    fitted: list[float] = []
-    for turn, (view, others) in enumerate(leave_one_out(len(views.colours), params.left_out)):
-        kept = job.work / f"left_out_{turn}.json"
-        if not kept.is_file():
-            scores = left_out_score(job, prior, views, params, turn, view, others)
-            if scores is None:
-                return [], []
-            write_whole(kept, json.dumps(scores))
-        by_prior, by_fit = json.loads(kept.read_text())
-        shown.append(by_prior)
-        fitted.append(by_fit)
-        job.progress(params.n_views + turn + 1, params.n_views + params.left_out, text="trust, one input left out")
-    return shown, fitted
-
-
-def left_out_score(
-    job: Job, prior: "ViewsPrior", views: InputViews, params: Params, turn: int, view: int, others: list[int]
-) -> tuple[float, float] | None:
-    """Both PSNRs of one view; None when the job was asked to stop."""
-    import torch
-
-    from prior3d.seeds import Seeds
-    from prior3d.sparse_fit import plain_fit
+def left_out_scores(job: Job, prior: "ViewsPrior", views: InputViews, symmetry: Symmetry, n_views: int) -> list[float]:
+    """PSNR in dB of each left-out input as the prior shows it from the others."""
     from prior3d.view_distillation import seen_from
-    from stages.plain_views import carry_out, score_db
+    from stages.plain_views import score_db
 
-    given, size = views.given(prior.image_size), prior.image_size
-    weights = views.weights[others]
-    fit = plain_fit(
-        views.colours[others],
-        None if views.masks is None else views.masks[others],
-        weights,
-        views.cameras[torch.tensor(others)],
-        params.settings(),
-        Seeds(params.seed + turn),
-        fit=lambda made: carry_out(job, made, params, params.fit_steps, f"left_out_{turn}.safetensors"),
-    )
-    if fit is None:
-        return None
-    truth, seen = given[[view]], seen_from(prior, given[others], given.cameras[view], background_level(given))
-    colours, opacity = fit.pictures(truth.cameras.resized(size, size))
-    masked = truth.masks is not None
-    return (
-        score_db(seen.colours, seen.masks if masked else None, truth),
-        score_db(colours, opacity if masked else None, truth),
-    )
+    given = views.given(prior.image_size)
+    level, found = background_level(given), []
+    for view in symmetry.left_out_db:
+        truth, others = given[[view]], given[[other for other in range(len(views.colours)) if other != view]]
+        seen = seen_from(prior, others, truth.cameras, level)
+        found.append(score_db(seen.colours, seen.masks if truth.masks is not None else None, truth))
+        job.progress(n_views + len(found), n_views + len(symmetry.left_out_db), text="trust, one input left out")
+    return found
 
 
 def background_level(given: "GivenViews") -> float:
