@@ -12,8 +12,8 @@ TINY_FIT = ("resolutions=[9]", "n_samples=8", "rays_per_step=64")
 SETS = [
     "view_preparation.frames=[0, 2]",
     "view_preparation.size=32",
+    "view_symmetry.fit_steps=2",
     "view_features.n_views=4",
-    "view_features.fit_steps=2",
     "view_sampling.n_views=2",
     "view_sampling.denoising_steps=2",
     "view_distillation.steps=60",
@@ -26,7 +26,7 @@ SETS = [
     "evaluation.n_samples=16",
     "evaluation.video_frames=2",
     "evaluation.video_size=32",
-    *(f"view_features.{text}" for text in TINY_FIT),
+    *(f"view_symmetry.{text}" for text in TINY_FIT),
     *(f"view_distillation.{text}" for text in TINY_FIT[:2]),
 ]
 
@@ -58,7 +58,9 @@ def test_what_is_refused_first(fake, tmp_path, views_prior):
 def test_it_shares_the_stages_behind_the_field():
     known = {stage.module for stage in methods.METHODS["latent-nerf"].stages}
     own = {stage.module for stage in sparsefusion.METHOD.stages} - known
-    assert own == {f"stages.view_{name}" for name in ("preparation", "features", "sampling", "distillation")}
+    assert own == {
+        f"stages.view_{name}" for name in ("preparation", "symmetry", "features", "sampling", "distillation")
+    }
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """view_features, view_sampling, view_distillation on a tiny random views prior: artifacts, resume, what they read."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 import yaml
 
 from prior3d.images import write_png
+from prior3d.symmetry import MirrorPlane
 from stages import artifacts
 from stages.entry import execute
-from stages.view_artifacts import InputViews, ViewFeatures
+from stages.view_artifacts import InputViews, Symmetry, ViewFeatures
 from tests.breaking_off import stop_at
 from tests.posed_ball import ball_cameras, ball_pictures, write_ball
 from tests.tiny_views import write_tiny_views
@@ -18,11 +20,14 @@ from tests.tiny_views import write_tiny_views
 FIT = {"resolutions": [9], "n_samples": 8, "rays_per_step": 64, "mask_weight": 2.0}
 PARAMS = {
     "view_preparation": {"size": 32},
-    "view_features": FIT | {"n_views": 5, "fit_steps": 3, "left_out": 2},
+    "view_symmetry": FIT | {"fit_steps": 3, "left_out": 2, "planes": 1},
+    "view_features": {"n_views": 5},
     "view_sampling": {"n_views": 2, "denoising_steps": 2},
     "view_distillation": FIT | {"steps": 8, "refresh_every": 2, "views_at_once": 2, "prior_weight": 0.5},
 }
-VIEWS = ["--views", "view_preparation", "--prior", "prior.json"]
+SYMMETRY = ["--views", "view_preparation"]
+VIEWS = [*SYMMETRY, "--symmetry", "view_symmetry", "--prior", "prior.json"]
+SAMPLING = [*SYMMETRY, "--prior", "prior.json", "--features", "view_features"]
 KNOWING = [*VIEWS, "--features", "view_features"]
 
 
@@ -49,6 +54,7 @@ def make_run(folder, prior, n=3, frames=(), masks="alpha", **changed):
     (folder / "prior.json").write_text(json.dumps({"name": "views", "digest": "0"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"views": str(prior)}}))
     assert execute("stages.view_preparation", ["--images", "images"], folder) == 0
+    assert execute("stages.view_symmetry", SYMMETRY, folder) == 0
     return folder
 
 
@@ -67,7 +73,7 @@ def test_artifacts_and_a_resume_to_the_same_bits(tmp_path, prior, monkeypatch):
     for folder in (whole, broken):
         assert execute("stages.view_features", VIEWS, folder) == 0
         trusted(folder)
-    assert execute("stages.view_sampling", KNOWING, whole) == 0
+    assert execute("stages.view_sampling", SAMPLING, whole) == 0
     assert len(list((whole / "view_sampling/samples").iterdir())) == 2
     assert execute("stages.view_distillation", KNOWING, whole) == 0
     with monkeypatch.context() as patch:
@@ -83,20 +89,55 @@ def test_artifacts_and_a_resume_to_the_same_bits(tmp_path, prior, monkeypatch):
     assert config.head == "rgb" and config.encoding.resolutions == (9,)
 
 
-def test_trust_is_measured_with_inputs_left_out_and_kept_over_a_kill(tmp_path, prior, monkeypatch):
+def test_trust_compares_the_prior_with_the_fits_of_inputs_left_out(tmp_path, prior):
     folder = make_run(tmp_path / "run", prior)
+    path = folder / "view_symmetry/symmetry.json"
+    content = json.loads(path.read_text())
+    assert sorted(content["left_out_db"]) == ["0", "1"]
+    trusts = []
+    for fit_db in (5.0, 60.0):  # far worse than the random prior is, and far better
+        path.write_text(json.dumps(content | {"left_out_db": {"0": fit_db, "1": fit_db}}))
+        shutil.rmtree(folder / "view_features", ignore_errors=True)
+        shutil.rmtree(folder / ".work/view_features", ignore_errors=True)
+        assert execute("stages.view_features", VIEWS, folder) == 0
+        metrics = artifacts.Metrics.load(folder / "view_features")
+        assert metrics["left_out_fit"]["value"] == fit_db and metrics["trust"]["n"] == 2
+        trusts.append(metrics["trust"]["value"])
+    assert trusts == [1.0, 0.0]
+
+
+def test_fits_of_inputs_left_out_are_kept_over_a_kill(tmp_path, prior, monkeypatch):
+    folder = make_run(tmp_path / "run", prior)
+    first = (folder / "view_symmetry/symmetry.json").read_bytes()
+    shutil.rmtree(folder / "view_symmetry")
+    shutil.rmtree(folder / ".work/view_symmetry")
     with monkeypatch.context() as patch:
-        stop_at(patch, 7)  # five views of the ring, then two inputs left out: after the second
-        assert execute("stages.view_features", VIEWS, folder) == 1
-    kept = list((folder / ".work/view_features").glob("*/left_out_*.json"))
+        stop_at(patch, 2)  # plain: both inputs; with a plane: after none
+        assert execute("stages.view_symmetry", SYMMETRY, folder) == 1
+    kept = sorted((folder / ".work/view_symmetry").glob("*/plain_*.json"))
     assert len(kept) == 2
-    kept[0].write_text("[30.0, 10.0]")  # taken as it is: not measured again
-    kept[1].write_text("[20.0, 10.0]")
-    assert execute("stages.view_features", VIEWS, folder) == 0
-    metrics = artifacts.Metrics.load(folder / "view_features")
-    assert metrics["left_out_prior"]["value"] == 25 and metrics["trust"] == {
-        "value": 1.0, "unit": "", "n": 2, "higher_is_better": True,
-    }  # fmt: skip
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert execute("stages.view_symmetry", SYMMETRY, folder) == 0
+    assert (folder / "view_symmetry/symmetry.json").read_bytes() == first
+    assert [path.stat().st_mtime_ns for path in kept if path.is_file()] in (times, [])  # taken as they were
+
+
+def test_a_plane_that_does_not_help_is_dropped(tmp_path, prior, monkeypatch, capsys):
+    """The ball is red in front and blue behind: a plane with its normal along x is wrong, one along y is right."""
+    from prior3d import symmetry
+
+    folder = make_run(
+        tmp_path / "run", prior, n=4, view_symmetry={"fit_steps": 60, "rays_per_step": 512, "left_out": 4}
+    )
+    for angle_deg, kept in ((0.0, 0), (90.0, 1)):
+        monkeypatch.setattr(
+            symmetry, "find_planes", lambda *_, angle_deg=angle_deg: [symmetry.MirrorPlane(angle_deg, 0.0)]
+        )
+        shutil.rmtree(folder / "view_symmetry")
+        shutil.rmtree(folder / ".work/view_symmetry", ignore_errors=True)
+        assert execute("stages.view_symmetry", SYMMETRY, folder) == 0
+        assert f"; {kept} kept" in capsys.readouterr().out
+        assert len(Symmetry.load(folder / "view_symmetry").planes) == kept
 
 
 def test_a_prior_that_is_not_trusted_changes_nothing(tmp_path, prior):
@@ -141,7 +182,8 @@ def test_the_ring_holds_no_input_camera(tmp_path, prior):
 def test_one_picture_is_trusted_unmeasured(tmp_path, prior, capsys):
     folder = make_run(tmp_path, prior, n=1)
     assert execute("stages.view_features", VIEWS, folder) == 0
-    assert "of one input none can be left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "of one picture it cannot be told" in said and "no input was left out" in said
     assert ViewFeatures.load(folder / "view_features").trust == 1
     assert execute("stages.view_distillation", KNOWING, folder) == 0
 
@@ -151,6 +193,7 @@ def test_pictures_without_masks_have_surroundings(tmp_path, prior):
     assert execute("stages.view_features", VIEWS, folder) == 0
     trusted(folder)
     assert ViewFeatures.load(folder / "view_features").seen.masks is None
+    assert Symmetry.load(folder / "view_symmetry").planes == ()
     assert execute("stages.view_distillation", KNOWING, folder) == 0
     assert len(json.loads((folder / "view_distillation/surroundings.json").read_text())) == 9
 
@@ -179,3 +222,19 @@ def test_features_that_are_damaged(tmp_path, prior, capsys):
     path.write_bytes(path.read_bytes()[:-40])
     assert execute("stages.view_distillation", KNOWING, folder) == 2
     assert "damaged, or not that of features.json" in capsys.readouterr().err
+
+
+def test_a_symmetry_that_is_damaged(tmp_path, prior, capsys):
+    folder = make_run(tmp_path, prior)
+    (folder / "view_symmetry/symmetry.json").write_text('{"planes": [{"angle": 3}], "weight": 1, "left_out_db": {}}')
+    assert execute("stages.view_features", VIEWS, folder) == 2
+    assert "not a symmetry" in capsys.readouterr().err
+
+
+def test_mirror_images_are_further_inputs_of_their_weight(tmp_path, prior):
+    views = InputViews.load(make_run(tmp_path, prior) / "view_preparation")
+    plane = MirrorPlane(90.0, 0.0)
+    both = views.with_mirrored(Symmetry((plane,), 0.25))
+    assert both.cameras.views == 6 and torch.equal(both.colours[3:], views.colours.flip(-1))
+    assert torch.equal(both.weights[3:], views.weights.flip(-1) * 0.25)
+    assert views.with_mirrored(Symmetry()) is views
