@@ -66,7 +66,11 @@ METHOD = Method(
             gpu=True,
         ),
         Stage("mesh_extraction", {"field": "image_nerf", "image": "image_preparation"}, gpu=True),
-        Stage("texture_baking", {"mesh": "mesh_extraction", "field": "image_nerf"}, gpu=True),
+        Stage(
+            "texture_baking",
+            {"mesh": "mesh_extraction", "field": "image_nerf", "image": "image_preparation"},
+            gpu=True,
+        ),
         Stage("texture_projection", {"mesh": "texture_baking", "image": "image_preparation"}, gpu=True),
         Stage(
             "inpainting",
@@ -106,9 +110,8 @@ METHOD = Method(
     presets={
         "toy": {
             "image_nerf": {"front_share": 0.4, "opinion_weight": 0.05, "clip_d_weight": 0.05, "depth_weight": 0.2},
-            "texture_baking": {"resolution": 256},
             "inpainting": {"noise_level": 0.6},
-            "texture_refinement": {"noise_levels": (0.3,), "steps": 60},
+            "texture_refinement": {"noise_levels": (0.3,), "steps": 60, "resolution": 512},
         },
         # SDS between 0.2 and 0.6 T at a guidance scale of 11; 2,000 of 5,000 steps from the front
         "paper": {

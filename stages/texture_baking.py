@@ -11,6 +11,7 @@ from pydantic import Field
 from prior3d.errors import Prior3dError
 from stages import artifacts, image_artifacts
 from stages.entry import Job, StageParams, main
+from stages.shown_picture import showing_picture
 
 if TYPE_CHECKING:
     from prior3d.fields import Field as RadianceField
@@ -81,7 +82,6 @@ def finished(job: Job, params: Params, mesh: "TexturedMesh") -> "TexturedMesh":
 
     from prior3d.meshes.painting import Surface
     from prior3d.meshes.placement import HERE
-    from prior3d.meshes.texture_fit import fit_to_picture
     from prior3d.meshes.texture_smoothing import smooth_texture
     from prior3d.meshes.uv import UvMesh
 
@@ -90,11 +90,7 @@ def finished(job: Job, params: Params, mesh: "TexturedMesh") -> "TexturedMesh":
     texture = smooth_texture(surface, texture, params.smoothing, params.edge)
     if "image" not in job.inputs:
         return replace(mesh, texture=texture.cpu().numpy())
-    picture = image_artifacts.ObjectImage.load(job.inputs["image"])
-    size = min(picture.size, params.resolution)
-    colours, mask = (values.to(job.device) for values in picture.premultiplied(size))
-    cameras = picture.viewpoint.cameras(size).to(job.device)
-    fitted = fit_to_picture(Surface(surface, job.device), texture, cameras, colours, mask, params.picture_steps)
+    fitted = showing_picture(job, Surface(surface, job.device), texture, params.picture_steps)
     return replace(mesh, texture=fitted.cpu().numpy())
 
 

@@ -23,6 +23,7 @@ from stages.concept_artifact import Concept
 from stages.entry import Job, main
 from stages.guided_views import PAPER_VIEWS, GuidedParams, GuidedViews, Preview, ring_of, spiral, write_row
 from stages.repainted_views import RepaintedViews
+from stages.shown_picture import showing_picture
 from stages.subject import subject
 
 if TYPE_CHECKING:
@@ -66,6 +67,13 @@ class Params(GuidedParams):
     anchor_weight: float = Field(4.0, ge=0, description="paint: weight of its photographed texels staying as they are")
     photograph_weight: float = Field(
         4.0, ge=0, description="paint: weight of the photograph's pixels, seen from its camera"
+    )
+    picture_steps: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description="paint: steps that at last fit what the photograph's camera sees to its pixels; 0: none",
+        json_schema_extra={"unit": "steps"},
     )
     image_size: int = Field(
         0, ge=0, le=1024, description="size of renders; 0: the prior's", json_schema_extra={"unit": "pixels"}
@@ -160,6 +168,10 @@ def run(job: Job, params: Params) -> None:
         if anchors is not None:  # what no view shows was filled before
             seen = torch.ones_like(seen)
         painted, seen_share = finished_texture(mesh, texture.values.detach(), seen)
+        if anchors is not None and "image" in job.inputs:
+            painted = showing_picture(job, surface, torch.from_numpy(painted), params.picture_steps).cpu().numpy()
+            with torch.no_grad():
+                texture.values.copy_(torch.from_numpy(painted))
         artifacts.TexturedMesh.save_painted(job.out, mesh, painted)
         job.metric("surface_seen", seen_share, "of texels", n=params.resolution**2, higher_is_better=True)
         job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)

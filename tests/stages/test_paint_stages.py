@@ -31,6 +31,7 @@ PREPARE_MESH = ["--mesh", "inputs/ball.ply"]
 PREPARE_IMAGE = ["--image", "inputs/ball.png", "--camera", "inputs/camera.txt"]
 PROJECT = ["--mesh", "mesh_preparation", "--image", "image_preparation"]
 FILL = [*PROJECT, "--texture", "texture_projection", "--prior", "inputs/inpainting.json"]
+HALVES = ((slice(8, 11), (1, 0, 0)), (slice(13, 16), (0, 1, 0)))  # rows of a picture of 24 pixels, and their colour
 REFINE = [*PROJECT, "--paint", "inpainting", "--prior", "inputs/prior.json"]
 
 
@@ -103,6 +104,21 @@ def test_a_photograph_is_projected_filled_and_held(tmp_path, priors):
     picture = from_front(folder, artifacts.TexturedMesh.load(folder / "texture_refinement").texture)[0]
     assert picture[9, 12, 0] > 0.8 and picture[14, 12, 1] > 0.8, "red above and green below, as in the photograph"
     assert value(folder, "texture_refinement", "surface_seen") == 1
+
+
+def test_refinement_ends_with_the_photographs_pixels(tmp_path, priors):
+    free = {"anchor_weight": 0, "photograph_weight": 0, "learning_rate": 0.5}  # a random prior then spoils the front
+    folder = projected(tmp_path / "run", priors, texture_refinement=free)
+    assert execute("stages.inpainting", FILL, folder) == 0
+    off = {}
+    for steps in (0, 20):
+        params = yaml.safe_load((folder / "params.yaml").read_text())
+        params["texture_refinement"]["picture_steps"] = steps
+        (folder / "params.yaml").write_text(yaml.safe_dump(params))
+        assert execute("stages.texture_refinement", REFINE, folder) == 0
+        front = from_front(folder, artifacts.TexturedMesh.load(folder / "texture_refinement").texture)[0]
+        off[steps] = [np.abs(front[rows, 9:15] - colour).mean() for rows, colour in HALVES]
+    assert min(off[0]) > 0.15 and max(off[20]) < 0.05
 
 
 def test_inpainting_is_the_same_to_the_bit_after_a_kill(tmp_path, priors, monkeypatch):

@@ -1,0 +1,32 @@
+"""A texture that shows the input picture from its camera: the end of the stages that make one."""
+
+from typing import TYPE_CHECKING
+
+from stages import image_artifacts
+from stages.entry import Job
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from prior3d.meshes.painting import Surface
+
+
+def showing_picture(job: Job, surface: "Surface", texture: "Tensor", n_steps: int) -> "Tensor":
+    """Fit the texels that the camera of the input `image` sees to its pixels.
+
+    Args:
+        job: its `image` is the picture.
+        surface: the mesh.
+        texture: [resolution, resolution, 3], also filled beyond the charts.
+        n_steps: of `fit_to_picture`; 0 leaves the texture as it is.
+
+    Returns:
+        [resolution, resolution, 3] in [0, 1], on the surface's device.
+    """
+    from prior3d.meshes.texture_fit import fit_to_picture
+
+    picture = image_artifacts.ObjectImage.load(job.inputs["image"])
+    size = min(picture.size, texture.shape[0])
+    colours, mask = (values.to(job.device) for values in picture.premultiplied(size))
+    cameras = picture.viewpoint.cameras(size).to(job.device)
+    return fit_to_picture(surface, texture.to(job.device), cameras, colours, mask, n_steps)
