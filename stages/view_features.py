@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8  # cameras between two looks at whether to stop
 DISTRUST = 0.25  # below it the result is all but a plain fit, which is said
+BADLY_DB = 16.0  # PSNR of inputs left out below which the prior does not know such things, however bad fits are
 
 
 class Params(StageParams):
@@ -78,6 +79,8 @@ def record(job: Job, total: int, trusted: float, shown: list[float], fitted: lis
         text = f"inputs left out: {prior_db:.1f} dB by the prior, {fit_db:.1f} dB by a fit; trust {trusted:.2f}"
         if trusted < DISTRUST:
             text += ": the prior does not know such things, the inputs alone decide"
+        elif prior_db < BADLY_DB:
+            text += ": the prior does not seem to know such things, it is only no worse than a fit"
     job.progress(total, total, text=text, preview=job.out / "preview.png")
 
 

@@ -89,7 +89,7 @@ def test_artifacts_and_a_resume_to_the_same_bits(tmp_path, prior, monkeypatch):
     assert config.head == "rgb" and config.encoding.resolutions == (9,)
 
 
-def test_trust_compares_the_prior_with_the_fits_of_inputs_left_out(tmp_path, prior):
+def test_trust_compares_the_prior_with_the_fits_of_inputs_left_out(tmp_path, prior, capsys):
     folder = make_run(tmp_path / "run", prior)
     path = folder / "view_symmetry/symmetry.json"
     content = json.loads(path.read_text())
@@ -103,6 +103,9 @@ def test_trust_compares_the_prior_with_the_fits_of_inputs_left_out(tmp_path, pri
         metrics = artifacts.Metrics.load(folder / "view_features")
         assert metrics["left_out_fit"]["value"] == fit_db and metrics["trust"]["n"] == 2
         trusts.append(metrics["trust"]["value"])
+        assert metrics["left_out_prior"]["value"] < 16  # a random prior, which knows nothing
+        said = "does not know such things" if trusts[-1] == 0 else "does not seem to know such things"
+        assert said in capsys.readouterr().out
     assert trusts == [1.0, 0.0]
 
 
