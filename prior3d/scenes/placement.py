@@ -8,6 +8,7 @@ from torch import Tensor
 from prior3d.errors import Prior3dError
 
 SEEN_RADIUS = 1.0944  # 3.2 sin(20 degrees): the ball that the project's own turntable sees whole
+LOOKS_THERE = 0.2  # how far from a single camera's axis the capture's origin may be, as a share of its depth
 INSIDE_OUT_RADIUS = 0.5  # where the farthest camera comes to stand if the cameras look away from each other
 
 
@@ -79,14 +80,18 @@ def look_at_point(positions: Tensor, directions: Tensor) -> Tensor:
         directions: [views, 3] unit.
 
     Returns:
-        [3]. Where the axes are parallel, or one: the point in front of the cameras at four times their spread (1
-        for a single camera), as the axes do not tell.
+        [3]. Where the axes do not tell: of a single camera the point of its axis that is nearest to the capture's
+        origin, if the camera looks there (`LOOKS_THERE`), else 1 ahead; of parallel axes the point in front of the
+        cameras at four times their spread.
     """
     across = torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None]
     total = across.mean(0)
     if torch.linalg.eigvalsh(total)[0] < 1e-4:
         middle = positions.mean(0)
         spread = (positions - middle).norm(dim=-1).max()
+        depth = -(middle * directions[0]).sum()
+        if len(positions) == 1 and (middle + depth * directions[0]).norm() <= LOOKS_THERE * depth:
+            return middle + depth * directions[0]
         return middle + directions.mean(0) * (4 * spread if spread > 0 else 1.0)
     return torch.linalg.solve(total, (across @ positions[..., None]).mean(0))[:, 0]
 

@@ -45,7 +45,11 @@ def test_cameras_that_look_away_from_each_other():
 def test_look_at_point_of_two_axes_and_of_one():
     positions = torch.tensor([[1.0, 0, 0], [0, 1, 0]], dtype=torch.float64)
     assert look_at_point(positions, -positions).tolist() == pytest.approx([0, 0, 0])
-    assert look_at_point(positions[:1], -positions[:1]).tolist() == pytest.approx([0, 0, 0])  # one unit ahead
+    one = torch.tensor([[3.2, 0, 0.1]], dtype=torch.float64)
+    back, aside = torch.tensor([[-1.0, 0, 0]], dtype=torch.float64), torch.tensor([[0.0, 1, 0]], dtype=torch.float64)
+    assert look_at_point(one, back).tolist() == pytest.approx([0, 0, 0.1])  # nearly at the capture's origin
+    assert look_at_point(one, -back).tolist() == pytest.approx([4.2, 0, 0.1])  # away from it: one unit ahead
+    assert look_at_point(one, aside).tolist() == pytest.approx([3.2, 1, 0.1])
     ahead = torch.tensor([[0.0, 0, -1]] * 2, dtype=torch.float64)  # parallel: four spreads of sqrt(1/2) ahead
     assert look_at_point(positions, ahead).tolist() == pytest.approx([0.5, 0.5, -4 * math.sqrt(0.5)])
 
