@@ -80,7 +80,10 @@ def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -
     """
     names = ("view_preparation", *STAGES, *BASELINES)
     params = {name: sets.get(name, {}) for name in names}
-    params |= {name: sets.get("view_distillation", {}) | {"prior_weight": 0.0} for name in BASELINES}
+    params |= {
+        name: sets.get("view_distillation", {}) | {"prior_weight": 0.0, "single_prior_weight": 0.0}
+        for name in BASELINES
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "prior.json").write_text(json.dumps({"name": "views", "digest": "-"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"views": str(prior)}}))

@@ -41,6 +41,9 @@ class Params(FitParams):
     prior_weight: float = Field(
         0.03, ge=0, description="weight of the prior's views where it is trusted fully; input views have 1; 0: none"
     )
+    single_prior_weight: float = Field(
+        0.5, ge=0, description="the same where there is one input view, which by itself leaves all depths open"
+    )
     warm_up: float = Field(
         1 / 3, ge=0, le=1, description="share of the steps at which the feature transformer's pictures are fitted",
         json_schema_extra={"unit": "of steps"},
@@ -75,6 +78,7 @@ PRESETS: dict[str, dict] = {
         "n_samples": 128,
         "rays_per_step": 16_384,
         "prior_weight": 1.0,
+        "single_prior_weight": 1.0,
         "noise_levels": (0.0, 1.0),
         "denoising_steps": 50,
         "refresh_every": 1,
@@ -99,7 +103,7 @@ def run(job: Job, params: Params) -> None:
     fit = begin(views.with_mirrored(Symmetry.load(job.inputs["symmetry"])), known, params, seeds)
     assert fit.targets is not None
     ring = Ring(prior, known, fit, params, seeds)
-    weight = params.prior_weight * known.trust
+    weight = known.trust * (params.prior_weight if len(views.colours) > 1 else params.single_prior_weight)
     shown = known.cameras[slice(0, None, max(1, known.cameras.views // 8))]
 
     def ring_pictures() -> "tuple[Tensor, Tensor]":

@@ -183,12 +183,13 @@ def test_the_ring_holds_no_input_camera(tmp_path, prior):
 
 
 def test_one_picture_is_trusted_unmeasured(tmp_path, prior, capsys):
-    folder = make_run(tmp_path, prior, n=1)
+    folder = make_run(tmp_path, prior, n=1, view_distillation={"single_prior_weight": 0.7})
     assert execute("stages.view_features", VIEWS, folder) == 0
     said = capsys.readouterr().out
     assert "of one picture it cannot be told" in said and "no input was left out" in said
     assert ViewFeatures.load(folder / "view_features").trust == 1
     assert execute("stages.view_distillation", KNOWING, folder) == 0
+    assert artifacts.Metrics.load(folder / "view_distillation")["prior_weight"]["value"] == 0.7
 
 
 def test_pictures_without_masks_have_surroundings(tmp_path, prior):
