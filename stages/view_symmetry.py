@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prior3d.symmetry import MirrorPlane
 
 BALL_RADIUS = 1.0  # view_preparation puts the object into it
+SCORED_PIXELS = 64  # at which inputs left out are compared: finer pictures at what the embedded views prior sees
 NEARLY_DB = 0.5  # planes that show inputs left out so much worse than the best one are dropped
 
 
@@ -153,7 +154,7 @@ def left_out_fit(
     )
     if fit is None:
         return None
-    truth = views[[view]].given(views.colours.shape[-1])
+    truth = views[[view]].given(SCORED_PIXELS)
     colours, opacity = fit.pictures(truth.cameras)
     masked = truth.masks is not None
     level = 1 - opacity[0] if masked else 0.0
@@ -170,7 +171,7 @@ def write_preview(job: Job, views: InputViews, fits: "list[dict[int, tuple[float
     from prior3d.images import contact_sheet, write_png
 
     shown = list(fits[0]) if fits else list(range(len(views.colours)))
-    inputs = views.given(views.colours.shape[-1]).over(1.0)[shown]
+    inputs = views.given(SCORED_PIXELS).over(1.0)[shown]
     rows = [list(inputs.movedim(1, -1).cpu().numpy())]
     rows += [[picture.movedim(0, -1).numpy() for _, picture in fit.values()] for fit in fits]
     write_png(job.out / "preview.png", contact_sheet(rows))
