@@ -99,9 +99,17 @@ class ViewRays(nn.Module):
             self.masks[index] = masks.to(device)
         self.weights[index] = torch.as_tensor(weights, dtype=torch.float32, device=device)
 
-    def draw(self, n_rays: int, generator: torch.Generator, idle: float = 0.1) -> RayBatch:
-        """Draw rays, most of them on and near masks; none of weight 0 (all of weight 0: any, which then count 0)."""
-        interest = (self.weights > 0).double()
+    def draw(self, n_rays: int, generator: torch.Generator, idle: float = 0.1, *, by_weight: bool = False) -> RayBatch:
+        """Draw rays, most of them on and near masks; none of weight 0 (all of weight 0: any, which then count 0).
+
+        Args:
+            n_rays: how many.
+            generator: of the choice, on the CPU.
+            idle: how often rays far from masks are drawn, relative to the others.
+            by_weight: draw in proportion to the weights, and count all rays alike; else draw those of all weights
+                alike, and give their weights.
+        """
+        interest = self.weights.double() if by_weight else (self.weights > 0).double()
         if self.masked:
             reach = 2 * max(1, self.masks.shape[1] // 24) + 1
             near = functional.max_pool2d(self.masks[:, None], reach, stride=1, padding=reach // 2)[:, 0] > 0.1
@@ -109,8 +117,11 @@ class ViewRays(nn.Module):
         cumulative = interest.view(-1).cumsum(0)
         places = torch.rand(n_rays, dtype=torch.float64, generator=generator).to(cumulative.device) * cumulative[-1]
         i = torch.searchsorted(cumulative, places, right=True).clamp_max(len(cumulative) - 1)
-        flat = self.colours.view(-1, 3)[i], self.masks.view(-1)[i], self.weights.view(-1)[i]
-        return RayBatch(self.origins[i], self.directions[i], *flat)
+        weights = self.weights.view(-1)[i]
+        weights = (weights > 0).to(weights) if by_weight else weights
+        return RayBatch(
+            self.origins[i], self.directions[i], self.colours.view(-1, 3)[i], self.masks.view(-1)[i], weights
+        )
 
 
 class Surroundings(nn.Module):
@@ -189,7 +200,8 @@ class SparseFit:
 
     def losses(self, progress: float, target_weight: float = 0.0) -> dict[str, Tensor]:
         """Weighted losses after a fraction `progress` of the steps; the prior's views count `target_weight`."""
-        settings, batches = self.settings, [self.inputs.draw(self.settings.rays_per_step, self.generator("rays"))]
+        settings = self.settings
+        batches = [self.inputs.draw(settings.rays_per_step, self.generator("rays"), by_weight=True)]
         if self.targets is not None and target_weight > 0:
             batches.append(self.targets.draw(settings.rays_per_step, self.generator("target_rays")))
         origins, directions = (torch.cat([getattr(b, n) for b in batches]) for n in ("origins", "directions"))

@@ -91,7 +91,7 @@ class Symmetry:
 
     Attributes:
         planes: none or more.
-        weight: of mirror images, in (0, 1].
+        weight: of mirror images beside inputs, in (0, 1]: how often their rays are drawn.
         left_out_db: of each input left out, its number: PSNR in dB of a fit to the others (and their mirror images).
     """
 

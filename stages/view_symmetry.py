@@ -35,7 +35,9 @@ class Params(FitParams):
         0.003, ge=0, le=1, description="how much worse than the best plane a further one may fit the outlines",
         json_schema_extra={"unit": "of their pixels"},
     )  # fmt: skip
-    weight: float = Field(0.5, gt=0, le=1, description="of a mirror image; input views have 1")
+    weight: float = Field(
+        0.5, gt=0, le=1, description="how often rays of a mirror image are drawn, beside those of an input view"
+    )
     left_out: int = Field(3, ge=0, le=10, description="inputs left out to measure; 0: planes and prior unmeasured")
     fit_steps: int = Field(
         100, ge=1, le=100_000, description="steps of the fits without an input",

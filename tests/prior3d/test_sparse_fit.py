@@ -1,5 +1,6 @@
 """Rays of views that may be masked or not, their losses by hand, and a fit that recovers a coloured ball."""
 
+import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
@@ -61,6 +62,21 @@ def test_pixels_of_no_weight_are_never_drawn():
     drawn = views.draw(50, torch.Generator().manual_seed(0))
     assert (drawn.weights == 0.5).all() and (drawn.colours == 0.25).all()
     assert torch.equal(drawn.directions[0], views.directions.view(3, 8, 8, 3)[1, 2, 3])
+
+
+def test_rays_are_drawn_by_weight_or_weighed():
+    views = ViewRays(rig(2), masked=True)
+    views.put(
+        torch.arange(2), torch.full((2, 3, 8, 8), 0.5), torch.ones(2, 8, 8), torch.tensor([1.0, 0.25])[:, None, None]
+    )
+    first = views.origins[:64].mean(0)
+    by_weight, alike = (
+        views.draw(4000, torch.Generator().manual_seed(0), by_weight=chosen) for chosen in (True, False)
+    )
+    shares = [((b.origins - first).norm(dim=-1) < 1e-4).double().mean().item() for b in (by_weight, alike)]
+    assert shares == pytest.approx([0.8, 0.5], abs=0.03)
+    assert by_weight.weights.unique().tolist() == [1.0]
+    assert alike.weights.unique().tolist() == [0.25, 1.0]
 
 
 def test_replaced_views_are_what_is_drawn_and_what_a_checkpoint_holds():
