@@ -55,6 +55,21 @@ class Params(GuidedParams):
     reference_weight: float = Field(2.0, ge=0, description="weight of the picture's colours (Huber)")
     mask_weight: float = Field(1.0, ge=0, description="weight of the opacity's difference to outlines")
     reference_rays: int = Field(1024, ge=16, le=262_144, description="rays of the picture a step")
+    mirror_weight: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="of the picture's mirror image beside it, for things that look alike on their left and right",
+    )
+    mirror_from: float = Field(
+        1.0, ge=0, le=1, description="when the mirror image comes in", json_schema_extra={"unit": "of steps"}
+    )
+    mirror_agreement: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="overlap (IoU) of the field's outline then with the mirror image's, else it stays out",
+    )
     front_share: float = Field(
         0.0,
         ge=0,
@@ -176,7 +191,7 @@ def run(job: Job, params: Params) -> None:
     groups = field.parameter_groups(params.learning_rate)
     finished = optimise(
         losses,
-        modules={"field": field, "targets": reconstruction.remade.targets},
+        modules={"field": field, "targets": reconstruction.remade.targets, "mirrored": reconstruction.mirrored},
         optimiser=torch.optim.Adam(groups, betas=(0.9, 0.99), eps=params.adam_epsilon),
         n_steps=total,
         seeds=seeds,
@@ -187,6 +202,8 @@ def run(job: Job, params: Params) -> None:
     if finished:
         images, opacity = shown(prior.image_size)
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        if reconstruction.mirrored.agreement >= 0:
+            job.metric("mirror_iou", float(reconstruction.mirrored.agreement), "", higher_is_better=True)
         job.metric("reference_psnr", reference_psnr_db(field, picture, params), "dB", higher_is_better=True)
         artifacts.Field.save(job.out, field)
         write_depth(job, field, picture, params)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from prior3d.mirrored_picture import MirroredPicture
 from stages.guided_views import DrawnViews, GuidedViews
 from stages.remade_views import RemadeViews
 
@@ -45,6 +46,7 @@ class Reconstruction:
         image = picture.over(1.0, size)[None].to(self.prior.device)
         self.reference.put(image, mask[None].to(self.prior.device), 1.0, idle_interest=0.5)
         self.remade = RemadeViews(field, field, views, seeds, params, self._surface)
+        self.mirrored = MirroredPicture(picture, size).to(self.prior.device)
         self._choose_background(picture)
         self.fine = _finer_half(field)
 
@@ -53,7 +55,7 @@ class Reconstruction:
         p = self.params
         for parameter in self.fine:
             parameter.requires_grad_(step >= p.fine_from * p.steps)
-        terms = self.reference_terms()
+        terms = self.reference_terms() | self.mirrored_terms(step)
         if step < p.steps:
             return terms | (self.distillation_terms(step) if p.sds_weight > 0 else {}) | self._smooth()
         return terms | self.remade_terms(step - p.steps)
@@ -73,6 +75,19 @@ class Reconstruction:
         if p.depth_weight > 0 and self.picture.depth is not None:
             terms["depth"] = p.depth_weight * self._depth()
         return terms
+
+    def mirrored_terms(self, step: int) -> "dict[str, Tensor]":
+        """Colour and outline of rays of the picture's mirror image, from `mirror_from` on, if the field agrees then."""
+        p = self.params
+        if p.mirror_weight == 0 or step < p.mirror_from * p.steps or not self.mirrored.elsewhere:
+            return {}
+        if self.mirrored.agreement < 0:
+            self.mirrored.compare(self.field, p.n_samples)
+        if self.mirrored.agreement < p.mirror_agreement:
+            return {}
+        _, colour, mask = self._rays(self.mirrored, p.reference_rays, "mirrored")
+        weight = p.mirror_weight
+        return {"mirrored": weight * p.reference_weight * colour, "mirrored_mask": weight * p.mask_weight * mask}
 
     def distillation_terms(self, step: int) -> "dict[str, Tensor]":
         """Score distillation of drawn views through the prior's encoder, and the regularisers of those views."""

@@ -169,7 +169,9 @@ def run(job: Job, params: Params) -> None:
             seen = torch.ones_like(seen)
         painted, seen_share = finished_texture(mesh, texture.values.detach(), seen)
         if anchors is not None and "image" in job.inputs:
-            painted = showing_picture(job, surface, torch.from_numpy(painted), params.picture_steps).cpu().numpy()
+            own = paint_artifacts.PaintableMesh.guess(job.inputs["mesh"], params.resolution)
+            shown = showing_picture(job, surface, torch.from_numpy(painted), params.picture_steps, own)
+            painted = shown.cpu().numpy()
             with torch.no_grad():
                 texture.values.copy_(torch.from_numpy(painted))
         artifacts.TexturedMesh.save_painted(job.out, mesh, painted)

@@ -53,3 +53,24 @@ def fit_to_picture(
         spread = (missing[:, None] * shares[..., None]).reshape(-1, 3)
         values = values + torch.zeros_like(values).index_add(0, rows, spread) / (total + firmness)[:, None]
     return values.clamp(0, 1).view_as(texture)
+
+
+def rim_texels(surface: Surface, resolution: int, cameras: Cameras, mask: Tensor, supersampling: int = 2) -> Tensor:
+    """Texels about which a picture says little: only pixels that the object covers in part show them.
+
+    Args:
+        surface: the mesh.
+        resolution: side of its texture.
+        cameras: one, the picture's.
+        mask: [height, width] of the picture, in [0, 1].
+        supersampling: as in `fit_to_picture`, to which all other texels that the camera sees are left.
+
+    Returns:
+        [resolution, resolution] bool.
+    """
+    seen = surface.footprints(cameras, resolution, supersampling)
+    inside = (mask.flatten()[seen.pixels] > INSIDE) & (seen.weights.sum(1) > INSIDE)
+    rim = torch.zeros(resolution**2, dtype=torch.bool, device=seen.rows.device)
+    rim[seen.rows[~inside][seen.weights[~inside] > 0]] = True
+    rim[seen.rows[inside][seen.weights[inside] > 0]] = False
+    return rim.view(resolution, resolution)

@@ -59,7 +59,10 @@ def said(capfd, stage, arguments, folder):
 
 @pytest.mark.slow
 def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
-    whole, broken = (make_run(tmp_path / name, prior, nerf={"depth_weight": 0.5}) for name in ("whole", "broken"))
+    whole, broken = (
+        make_run(tmp_path / name, prior, nerf={"depth_weight": 0.5, "mirror_weight": 0.5, "mirror_agreement": 0.0})
+        for name in ("whole", "broken")
+    )
     for stage, arguments, file, step in (
         ("textual_inversion", INVERTED, "concept.safetensors", 5),
         ("image_nerf", RECONSTRUCTED, "field.safetensors", 8),
@@ -84,6 +87,18 @@ def test_image_nerf_without_a_word_without_the_prior_and_as_the_paper(tmp_path, 
     folder = make_run(tmp_path / "run", prior, nerf={"prompt": "a red {}", "generic": "ball"} | nerf)
     assert execute("stages.image_nerf", INVERTED, folder) == 0
     assert artifacts.Metrics.load(folder / "image_nerf")["unknown_words"]["value"] == 0
+
+
+@pytest.mark.parametrize(("agreement", "moves"), [(0.0, True), (1.0, False)])
+def test_the_mirror_image_counts_where_the_field_agrees(tmp_path, prior, agreement, moves):
+    nerf = {"mirror_weight": 0.5, "mirror_agreement": agreement}
+    fields = []
+    for name, asked in (("with", nerf), ("without", {})):
+        folder = make_run(tmp_path / name, prior, nerf=asked)
+        assert execute("stages.image_nerf", INVERTED, folder) == 0
+        fields.append((folder / "image_nerf" / "field.safetensors").read_bytes())
+    assert (fields[0] != fields[1]) == moves
+    assert 0 < artifacts.Metrics.load(tmp_path / "with" / "image_nerf")["mirror_iou"]["value"] < 1
 
 
 def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):

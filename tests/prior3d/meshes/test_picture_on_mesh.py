@@ -13,7 +13,7 @@ from prior3d.meshes.outline_fit import Sight, fit_outlines
 from prior3d.meshes.painting import Surface
 from prior3d.meshes.placement import HERE
 from prior3d.meshes.raster import render_mesh
-from prior3d.meshes.texture_fit import fit_to_picture
+from prior3d.meshes.texture_fit import fit_to_picture, rim_texels
 from prior3d.meshes.threshold import Outlines, outlines
 from prior3d.meshes.uv import UvMesh
 
@@ -158,3 +158,17 @@ def test_a_premultiplied_colour_is_undone():
     picture, mask = torch.full((48, 48, 3), 0.95 * 0.8), torch.full((48, 48), 0.95)
     fitted = fit_to_picture(surface, torch.full((64, 64, 3), 0.5), cameras, picture, mask, n_steps=60)
     assert (fitted[24:40, 12:20] - 0.8).abs().max() < 0.02
+
+
+def test_texels_at_the_rim_are_those_that_the_fit_leaves_alone():
+    surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
+    mask = torch.ones(48, 48)
+    mask[:, 24:] = 0.5  # the right half of the picture holds background
+    texture = torch.full((64, 64, 3), 0.5)
+    rim = rim_texels(surface, 64, cameras, mask)
+    fitted = fit_to_picture(surface, texture, cameras, striped_picture(48), mask)
+    changed = (fitted != texture).any(-1)
+    assert rim.sum() > 300 and changed.sum() > 300
+    assert not (rim & changed).any()
+    assert not rim[:, 34:].any()  # the square behind
+    assert (rim | changed)[4:60, 2:30].all()
