@@ -59,16 +59,13 @@ class Params(GuidedParams):
         0.0,
         ge=0,
         le=1,
-        description="of the picture's mirror image beside it, for things that look alike on their left and right",
-    )
-    mirror_from: float = Field(
-        1.0, ge=0, le=1, description="when the mirror image comes in", json_schema_extra={"unit": "of steps"}
+        description="of the picture's mirror image beside it, for things whose left and right are alike; 0: none",
     )
     mirror_agreement: float = Field(
         0.8,
         ge=0,
         le=1,
-        description="overlap (IoU) of the field's outline then with the mirror image's, else it stays out",
+        description="the mirror image stays beside re-made views if the field's outline overlaps its own by this (IoU)",
     )
     front_share: float = Field(
         0.0,

@@ -77,15 +77,15 @@ class Reconstruction:
         return terms
 
     def mirrored_terms(self, step: int) -> "dict[str, Tensor]":
-        """Colour and outline of rays of the picture's mirror image, from `mirror_from` on, if the field agrees then."""
-        p = self.params
-        if p.mirror_weight == 0 or step < p.mirror_from * p.steps or not self.mirrored.elsewhere:
+        """Colour and outline of rays of the picture's mirror image; beside re-made views only if the field agrees."""
+        p, mirrored = self.params, self.mirrored
+        if p.mirror_weight == 0 or not mirrored.elsewhere:
             return {}
-        if self.mirrored.agreement < 0:
-            self.mirrored.compare(self.field, p.n_samples)
-        if self.mirrored.agreement < p.mirror_agreement:
+        if step == p.steps and mirrored.agreement < 0:
+            mirrored.compare(self.field, p.n_samples)
+        if 0 <= mirrored.agreement < p.mirror_agreement:
             return {}
-        _, colour, mask = self._rays(self.mirrored, p.reference_rays, "mirrored")
+        _, colour, mask = self._rays(mirrored, p.reference_rays, "mirrored")
         weight = p.mirror_weight
         return {"mirrored": weight * p.reference_weight * colour, "mirrored_mask": weight * p.mask_weight * mask}
 
