@@ -69,8 +69,25 @@ class Params(StageParams):
         description="average what all pictures' edits change over the surfaces they show; iterative: all pictures "
         "are then edited together, as often as each would have its turn",
     )
+    guesses: int = Field(
+        4,
+        ge=0,
+        le=100,
+        description="with consensus: answers of each picture in one step, without guidance, that tell where it is "
+        "edited; 0: none",
+    )
+    guess_noise: float = Field(
+        0.8, gt=0, le=1, description="noise level of that step", json_schema_extra={"unit": "of T"}
+    )
+    least_likely: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="with guesses: surfaces of like colours are left as they are where these make less than such a "
+        "share of the edit",
+    )
     least_share: float = Field(
-        0.7,
+        0.6,
         ge=0,
         le=1,
         description="with consensus: changes weaker, or less agreed on, than such a share of the strongest are "
@@ -82,6 +99,9 @@ class Params(StageParams):
         le=1,
         description="with least_share: surfaces of like colours are changed, or left, together; 0: each by itself",
         json_schema_extra={"unit": "of colour range"},
+    )
+    own_share: float = Field(
+        0.3, ge=0, le=1, description="with like_colours: how much each place counts by itself, beside its like"
     )
     edits_averaged: int = Field(1, ge=1, le=100, description="edits, of different noise, whose mean is an edit")
     final_noise: float = Field(
@@ -149,7 +169,7 @@ def run(job: Job, params: Params) -> None:
     from prior3d.optimisation import late_decay, optimise
     from prior3d.priors.loading import load_instruct
     from prior3d.scenes.edited import EditedViews
-    from prior3d.scenes.relevance import EditRegion
+    from prior3d.scenes.relevance import EditRegion, Guesses
     from prior3d.seeds import Seeds
     from stages.scene_fit import scene_field, split
 
@@ -162,13 +182,14 @@ def run(job: Job, params: Params) -> None:
     height, width = edited.cameras.height, edited.cameras.width
     region = EditRegion(len(field.density_logits), edited.views, height, width).to(job.device)
     region.hold_the_rest(field)
-    editor = Editor(job, prior, field, edited, params, region, seeds)
+    guesses = Guesses(len(field.density_logits)).to(job.device)
+    editor = Editor(job, prior, field, edited, params, region, guesses, seeds)
     edit_preview(job, editor, params)
     terms = sds_losses(editor, params, seeds) if params.variant == "sds" else fitting_losses(editor, params, seeds)
     n_steps = 1 if params.variant == "per_frame" else params.steps
     finished = optimise(
         terms,
-        modules={"field": field, "edited": edited, "region": region},
+        modules={"field": field, "edited": edited, "region": region, "guesses": guesses},
         optimiser=torch.optim.Adam(rates(field, params), betas=(0.9, 0.99), eps=1e-12, fused=True),
         n_steps=n_steps,
         seeds=seeds,

@@ -10,11 +10,16 @@ if TYPE_CHECKING:
     from prior3d.fields.scene_field import SceneField
     from prior3d.priors.instruct import InstructPrior
     from prior3d.scenes.edited import EditedViews
-    from prior3d.scenes.relevance import EditRegion
+    from prior3d.scenes.relevance import EditRegion, Guesses
     from prior3d.seeds import Seeds
     from stages.dataset_update import Params
 
 OWN_RADIUS, OWN_FOV_DEG = 3.2, 40.0  # where a camera must stand for its azimuth to mean something to a toy prior
+UNCHANGED = 0.02  # of colour range: changes below it are none
+NOTHING_CHANGED = (
+    "warning: the prior does not say where this is to be, so nothing is changed; lower dataset_update.least_likely or "
+    "least_share, or name another part"
+)
 MULTIPLE = 16  # sides that every autoencoder and network here can halve
 
 
@@ -29,6 +34,7 @@ class Editor:
         edited: "EditedViews",
         params: "Params",
         region: "EditRegion",
+        guesses: "Guesses",
         seeds: "Seeds",
     ) -> None:
         """Say what the prior has no words for."""
@@ -42,7 +48,7 @@ class Editor:
 
         self._torch, self.job = torch, job
         self.prior, self.field, self.edited, self.params, self.seeds = prior, field, edited, params, seeds
-        self.region, self.before = region, copy.deepcopy(field).requires_grad_(False)
+        self.region, self.guesses, self.before = region, guesses, copy.deepcopy(field).requires_grad_(False)
         self.instruction = job.inputs["instruction"].read_text(encoding="utf-8").strip()
         self.occupied = occupied_cells(field)
         height, width = edited.cameras.height, edited.cameras.width
@@ -164,17 +170,46 @@ class Editor:
         )
         self.job.metric("edited_share", share, "of the pixels that show something")
 
+    def guess(self) -> None:
+        """Ask the prior about all untouched pictures in one step: where it holds a change possible."""
+        from prior3d.scenes.edited import resized
+
+        p, edited, prior = self.params, self.edited, self.prior
+        size = (edited.cameras.height, edited.cameras.width)
+        timestep = max(1, round(p.guess_noise * (prior.diffusion.n_timesteps - 1)))
+        means, squares = [], []
+        for view in range(edited.views):
+            small = resized(edited.original(view), self.size)
+            with self._torch.no_grad():
+                unedited = prior.diffusion.decode(prior.diffusion.encode(small))
+            camera = None if self.cameras is None else self.cameras[view : view + 1].expand(p.guesses, -1)
+            made = prior.edit(
+                small.expand(p.guesses, -1, -1, -1), small.expand(p.guesses, -1, -1, -1), [self.instruction], camera,
+                image_guidance_scale=1.0, guidance_scale=1.0, timesteps=[timestep],
+                generator=self.seeds.generator("guesses"),
+            )  # fmt: skip
+            change = self._torch.nn.functional.interpolate(made - unedited, size, mode="bilinear", align_corners=False)
+            means.append(change.mean(0))
+            squares.append(change.square().sum(1, keepdim=True).mean(0))
+        mean, square = self._torch.stack(means), self._torch.stack(squares)
+        self.guesses.gather(self.before, edited.cameras, mean, square, p.segments, self.occupied)
+
     def agree(self) -> None:
         """Make the edits of all pictures those of one scene: what they say of a surface is averaged over it."""
-        from prior3d.scenes.relevance import agreed_changes
+        from prior3d.scenes.relevance import Choice, agreed_changes
 
         p, edited = self.params, self.edited
+        if p.guesses > 0 and not self.guesses.known:
+            self.guess()
         originals = edited.originals.float() / 255
         changes = agreed_changes(
             self.before, edited.cameras, originals, edited.pixels.float() / 255 - originals, p.segments, self.occupied,
-            p.least_share, p.like_colours,
+            Choice(p.least_share, p.like_colours, p.own_share, p.least_likely),
+            self.guesses if p.guesses > 0 else None,
         )  # fmt: skip
         edited.put_all(originals + changes)
+        if changes.abs().max() < UNCHANGED:
+            self.job.progress(0, p.steps, text=NOTHING_CHANGED)
 
 
 def told_cameras(edited: "EditedViews", prior: "InstructPrior", params: "Params") -> "Tensor | None":

@@ -1,9 +1,15 @@
 """What the views of a surface agree on: where an instruction applies, and what it changes there.
 
+Whole edits, denoised step by step with guidance, say what becomes of a surface, but overstate where: asked for dots,
+they may paint all of it. One step from strong noise, without guidance, gives the mean of all edits that the prior holds
+possible: a blur, but of each place the chance that it is changed (`Guesses`). `agreed_changes` takes both.
+
 Mirzaei et al. 2023, Watch Your Steps: Local Image and Scene Editing by Text Instructions: the relevance of a pixel is
 how much the prior's prediction of the noise differs with the instruction from that without (`InstructPrior.relevance`),
 and a field of it over the scene makes the views agree. Here that field is the mean over all pixels that see a node.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +21,7 @@ from prior3d.rendering.scene import gather_on_nodes, render_node_values
 TOP_SHARE = 0.05  # of what is seen: the least of it counts as the greatest, whatever the outliers are
 LEAST_OPACITY = 0.5  # of a pixel that shows something
 N_FINE = 2  # samples in a segment; means over pixels need no more
+SURE = 2.0  # steepness of the choice where guesses tell as well
 UNSEEN = 1e-3  # nodes with less weight in all pictures are on no surface
 
 
@@ -81,6 +88,69 @@ class EditRegion(nn.Module):
         return float((shown[solid] / opacity[solid]).mean())
 
 
+class Guesses(nn.Module):
+    """What answers in one step change at each node of a scene; a module, so that checkpoints hold it.
+
+    Attributes:
+        mean: [rows, 3] over all pixels that see the node, and all answers.
+        square: [rows, 1] mean of the squared length of the change.
+        known: whether anything was gathered.
+    """
+
+    mean: Tensor
+    square: Tensor
+    known: Tensor
+
+    def __init__(self, n_rows: int):
+        """Begin with none."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_rows, 3))
+        self.register_buffer("square", torch.zeros(n_rows, 1))
+        self.register_buffer("known", torch.tensor(False))
+
+    def gather(
+        self,
+        field: SceneField,
+        cameras: Cameras,
+        mean: Tensor,
+        square: Tensor,
+        n_segments: int,
+        occupied: Tensor | None = None,
+    ) -> None:
+        """Bring what answers change to the nodes.
+
+        Args:
+            field: the scene before the edit, whose surfaces count.
+            cameras: of the pictures.
+            mean: [views, 3, height, width] change over all answers of each picture.
+            square: [views, 1, height, width] mean over them of the change's squared length.
+            n_segments: as in `render_scene_rays`.
+            occupied: as there.
+        """
+        maps = torch.cat([mean, square], 1).movedim(1, -1)
+        found, _ = gather_on_nodes(field, cameras, maps, n_segments, occupied, N_FINE)
+        self.mean.copy_(found[:, :3])
+        self.square.copy_(found[:, 3:])
+        self.known.fill_(True)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of the changes are taken.
+
+    Attributes:
+        least_share: of the greatest strength: half of a change is taken there (`share_taken`); 0: all of every change.
+        like_colours: surfaces whose colours differ by less have their strength in common; 0: each node has its own.
+        own_share: of a node's own strength beside that which it has in common.
+        least_likely: with guesses: half of a change is taken where they make such a share of it, over like colours.
+    """
+
+    least_share: float = 0.0
+    like_colours: float = 0.0
+    own_share: float = 0.0
+    least_likely: float = 0.0
+
+
 def agreed_changes(
     field: SceneField,
     cameras: Cameras,
@@ -88,14 +158,14 @@ def agreed_changes(
     changes: Tensor,
     n_segments: int,
     occupied: Tensor | None = None,
-    least_share: float = 0.0,
-    like_colours: float = 0.0,
+    choice: Choice = Choice(),
+    guesses: Guesses | None = None,
 ) -> Tensor:
     """What single edits change, made the same in all pictures: at each node the mean of what those that see it say.
 
     A node's strength is its mean change (of the channel that changes most) times the root of its agreement,
     |mean change|^2 / mean |change|^2 over the pixels that see it: 1 where all say the same, about 1 / n where n
-    independent ones mean nothing.
+    independent ones mean nothing. With guesses it is multiplied by their strength there.
 
     Args:
         field: the scene before the edit, whose surfaces count.
@@ -104,8 +174,8 @@ def agreed_changes(
         changes: [views, 3, height, width] of each picture's edit.
         n_segments: as in `render_scene_rays`.
         occupied: as there.
-        least_share: of the greatest strength: half of a change is taken there (`share_taken`); 0: all of every change.
-        like_colours: surfaces whose colours differ by less have their strength in common; 0: each node has its own.
+        choice: which changes are taken.
+        guesses: what answers in one step said of the nodes.
 
     Returns:
         [views, 3, height, width] changes that are one scene's, nothing where no surface is.
@@ -113,14 +183,37 @@ def agreed_changes(
     maps = torch.cat([changes, changes.square().sum(1, keepdim=True), originals], 1).movedim(1, -1)
     gathered, weights = gather_on_nodes(field, cameras, maps, n_segments, occupied, N_FINE)
     mean, square, colours = gathered.split([3, 1, 3], -1)
-    if least_share > 0:
-        agreement = mean.square().sum(1, keepdim=True) / square.clamp_min(1e-8)
-        strength = mean.abs().amax(1, keepdim=True) * agreement.sqrt()
-        if like_colours > 0:
-            strength = over_like_colours(strength, weights, colours, like_colours)
-        top = max(greatest(strength[:, 0], weights), 1e-8)
-        mean = mean * share_taken(strength / top, least_share)
+    if choice.least_share > 0:
+
+        def in_common(values: Tensor) -> Tensor:
+            if choice.like_colours == 0:
+                return values
+            return over_like_colours(values, weights, colours, choice.like_colours)
+
+        def relative(values: Tensor) -> Tensor:
+            return values / max(greatest(values[:, 0], weights), 1e-8)
+
+        def told(mean: Tensor, square: Tensor) -> Tensor:
+            own = strength(mean, square)
+            return relative(choice.own_share * own + (1 - choice.own_share) * in_common(own))
+
+        share = told(mean, square)
+        if guesses is None:
+            mean = mean * share_taken(share, choice.least_share)
+        else:
+            share = share_taken(relative(share * told(guesses.mean, guesses.square)), choice.least_share, SURE)
+            alike = in_common((guesses.mean * mean).sum(1, keepdim=True))
+            likely = alike / in_common(mean.square().sum(1, keepdim=True)).clamp_min(1e-4)
+            if choice.least_likely > 0:
+                share = share * share_taken(likely, choice.least_likely, SURE)
+            mean = mean * share
     return render_node_values(field, cameras, mean, n_segments, occupied, N_FINE).movedim(-1, 1)
+
+
+def strength(mean: Tensor, square: Tensor) -> Tensor:
+    """Strengths [n, 1] of changes with that mean [n, 3] and mean square [n, 1]: see `agreed_changes`."""
+    agreement = mean.square().sum(1, keepdim=True) / square.clamp_min(1e-8)
+    return mean.abs().amax(1, keepdim=True) * agreement.sqrt()
 
 
 def over_like_colours(values: Tensor, weights: Tensor, colours: Tensor, width: float) -> Tensor:
@@ -148,6 +241,6 @@ def greatest(values: Tensor, weights: Tensor) -> float:
     return float(falling[int((passed < TOP_SHARE * passed[-1]).sum())])
 
 
-def share_taken(relevance: Tensor, threshold: float) -> Tensor:
-    """How much of an edit is taken: none below half of the threshold, half at it, all from one and a half on."""
-    return (relevance / threshold - 0.5).clamp(0, 1)
+def share_taken(relevance: Tensor, threshold: float, steepness: float = 1.0) -> Tensor:
+    """How much of an edit is taken: half at the threshold; of steepness 1 none at half of it, all at one and a half."""
+    return ((relevance / threshold - 1) * steepness + 0.5).clamp(0, 1)

@@ -6,7 +6,15 @@ import torch
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.fields.scene_field import EMPTY_LOGIT, SceneField, SceneFieldConfig
 from prior3d.rendering.scene import gather_on_nodes, render_node_values, render_scene_view
-from prior3d.scenes.relevance import EditRegion, agreed_changes, greatest, over_like_colours, share_taken
+from prior3d.scenes.relevance import (
+    Choice,
+    EditRegion,
+    Guesses,
+    agreed_changes,
+    greatest,
+    over_like_colours,
+    share_taken,
+)
 
 SIZE, SEGMENTS = 20, 48
 
@@ -103,7 +111,7 @@ def test_edits_become_those_of_one_scene(balls, cameras):
     change = torch.tensor([-0.6, 0.6, 0.0]).view(1, 3, 1, 1) * right
     noise = 0.3 * torch.randn(change.shape, generator=torch.Generator().manual_seed(0))
     plain = agreed_changes(field, cameras, originals, change + noise, SEGMENTS)
-    chosen = agreed_changes(field, cameras, originals, change + noise, SEGMENTS, None, 0.5, 0.1)
+    chosen = agreed_changes(field, cameras, originals, change + noise, SEGMENTS, None, Choice(0.5, 0.1))
     sure, other = right[:, 0] > 0.95, left[:, 0] > 0.95
     for agreed in (plain, chosen):
         assert (agreed - change).movedim(1, -1)[sure].square().mean() < 0.25 * 0.3**2
@@ -118,3 +126,25 @@ def test_the_greatest_is_no_outlier():
     assert greatest(values, weights) == 3.0
     assert greatest(values, torch.tensor([0.5, 0.06, 0.2, 0.24])) == 9.0
     assert greatest(values, torch.zeros(4)) == 0.0 and greatest(values[:0], weights[:0]) == 0.0
+
+
+@pytest.mark.parametrize(("faint", "right_changes"), [(0.7, True), (0.2, False)])
+def test_guesses_tell_where(balls, cameras, faint, right_changes):
+    """Whole edits paint both balls; answers in one step change the right one by a part of that, the left hardly."""
+    field, x = balls
+    right, left = (ball(field, chosen, cameras).movedim(-1, 1) for chosen in (x > 0, x < 0))
+    originals = torch.cat([right, 1 - right - left, left], 1)
+    paint = torch.tensor([-0.6, 0.6, 0.0]).view(1, 3, 1, 1)
+    whole = paint * right + 0.8 * paint * left
+    answers = faint * paint * right + 0.1 * paint * left
+    guesses = Guesses(len(field.density_logits))
+    guesses.gather(field, cameras, answers, answers.square().sum(1, keepdim=True), SEGMENTS)
+    choice = Choice(least_share=0.6, like_colours=0.1, own_share=0.3, least_likely=0.4)
+    unsure = agreed_changes(field, cameras, originals, whole, SEGMENTS, None, choice)
+    agreed = agreed_changes(field, cameras, originals, whole, SEGMENTS, None, choice, guesses)
+    on_right, on_left = (
+        [change.movedim(1, -1)[side[:, 0] > 0.95].abs().amax(-1).mean().item() for change in (unsure, agreed)]
+        for side in (right, left)
+    )
+    assert on_left[0] > 0.3 and on_left[1] < 0.02
+    assert on_right[0] > 0.5 and (on_right[1] > 0.5 if right_changes else on_right[1] < 0.05)
