@@ -110,7 +110,8 @@ METHOD = Method(
     presets={
         "toy": {
             "image_nerf": {"mirror_weight": 0.5, "depth_weight": 0.2},
-            "inpainting": {"noise_level": 0.3},
+            "texture_projection": {"mirror_confidence": 0.5},
+            "inpainting": {"noise_level": 0.3, "drawn_share": 0.3},
             "texture_refinement": {"noise_levels": (0.2,), "steps": 60, "resolution": 512},
         },
         # SDS between 0.2 and 0.6 T at a guidance scale of 11; 2,000 of 5,000 steps from the front

@@ -51,5 +51,5 @@ METHOD = Method(
             gpu=True,
         ),
     ),
-    example="prior3d run sparsefusion --images data/examples/three_views --name three-views",
+    example="prior3d run sparsefusion --images captures/mug --set view_preparation.n_inputs=3 --name mug",
 )

@@ -44,11 +44,11 @@ def load_anchors(job: "Job", surface: "Surface", params: "Params") -> Anchors:
     """The anchors in a stage's inputs `paint` and, if it is there, `image`, at the stage's resolution."""
     import torch.nn.functional as functional
 
-    from prior3d.meshes.projection import PROJECTED
+    from prior3d.meshes.projection import MIRRORED, PROJECTED
 
     paint = paint_artifacts.PartialTexture.load(job.inputs["paint"], job.device)
     size = (params.resolution, params.resolution)
-    trust = paint.confidence * (paint.source == PROJECTED)
+    trust = paint.confidence * ((paint.source == PROJECTED) | (paint.source == MIRRORED))
     layers = [paint.colours.movedim(-1, 0)[None], trust[None, None]]
     if paint.confidence.shape != size:
         layers = [functional.interpolate(layer, size, mode="bilinear", align_corners=False) for layer in layers]

@@ -31,7 +31,7 @@ class Coat:
         colours: [n, 3].
         confidence: [n], 0 where nothing is known.
         base: [n, 3], what stands there while nothing is known.
-        source: [n] uint8: UNKNOWN, PROJECTED or INPAINTED.
+        source: [n] uint8: UNKNOWN, PROJECTED, INPAINTED or MIRRORED.
     """
 
     colours: "Tensor"
@@ -162,6 +162,7 @@ class InpaintedViews:
         _, in_hole = project_picture(picture, (trust & hole).float(), look, self.params.squareness)
         colours, confidence = project_picture(picture, trust.float(), look, self.params.squareness)
         coat = self.coat
+        colours = torch.lerp(coat.shown, colours, self.params.drawn_share)
         confidence = confidence.where((in_hole > 0) & (coat.confidence < self.params.renewal * confidence), 0.0)
         coat.source = torch.where(confidence > coat.confidence, INPAINTED, coat.source).to(torch.uint8)
         coat.colours, coat.confidence = merged(coat.colours, coat.confidence, colours, confidence)

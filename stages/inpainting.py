@@ -70,6 +70,9 @@ class Params(StageParams):
         le=1,
         description="a texel is drawn again by a view that would know it better by this factor; 0: never",
     )
+    drawn_share: float = Field(
+        1.0, gt=0, le=1, description="of what is drawn; the rest is what stood there, such as the mesh's own texture"
+    )
     smallest_hole: float = Field(
         0.02, ge=0, le=1, description="views with less to fill are left out", json_schema_extra={"unit": "of pixels"}
     )
@@ -99,7 +102,7 @@ OUTPUT = paint_artifacts.PartialTexture
 def run(job: Job, params: Params) -> None:
     """Fill the texture."""
     from prior3d.meshes.painting import Surface
-    from prior3d.meshes.projection import INPAINTED, PROJECTED, UNKNOWN, nearest_known, surface_texels
+    from prior3d.meshes.projection import INPAINTED, MIRRORED, PROJECTED, UNKNOWN, nearest_known, surface_texels
     from prior3d.priors.loading import load_inpainting
     from prior3d.seeds import Seeds
 
@@ -119,7 +122,8 @@ def run(job: Job, params: Params) -> None:
     filled = fill_all(job, params, views, image.viewpoint)
     if filled is None:
         return
-    for name, source in (("projected", PROJECTED), ("inpainted", INPAINTED), ("dilated", UNKNOWN)):
+    kinds = {"projected": PROJECTED, "mirrored": MIRRORED, "inpainted": INPAINTED, "dilated": UNKNOWN}
+    for name, source in kinds.items():
         share = (coat.source == source).float().mean().item()
         job.metric(name, share, "of texels", n=len(coat.source))
     known = coat.confidence > 0
@@ -189,11 +193,12 @@ def whole_texture(points: "SurfaceTexels", coat: Coat, weight: float) -> "Partia
     import torch
 
     from prior3d.meshes.atlas import dilate
-    from prior3d.meshes.projection import PROJECTED, PartialTexture
+    from prior3d.meshes.projection import MIRRORED, PROJECTED, PartialTexture
 
     charts = points.whole(torch.ones_like(coat.confidence)) > 0
     colours = dilate(points.whole(coat.colours).cpu().numpy(), charts.cpu().numpy(), steps=8)
-    confidence = torch.where(coat.source == PROJECTED, coat.confidence / weight, coat.confidence)
+    of_photograph = (coat.source == PROJECTED) | (coat.source == MIRRORED)
+    confidence = torch.where(of_photograph, coat.confidence / weight, coat.confidence)
     return PartialTexture(
         torch.from_numpy(colours).to(coat.colours), points.whole(confidence), points.whole(coat.source)
     )

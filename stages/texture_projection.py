@@ -4,6 +4,8 @@ Tang et al. 2023 (Make-It-3D), section 3.3, for a mesh instead of a point cloud:
 in the photograph if nothing is in front of it (a z-buffer), the less surely the more it turns away; pixels at the edge
 of the alpha, which hold some background, and those where one part ends in front of another lend no colour. The other
 texels keep the colour of the mesh's own texture, or of the nearest texel that is seen, with a confidence of 0.
+Of things whose left and right are alike (`mirror_confidence`) the other side takes the mirrored photograph's pixels, if
+the mesh's outline from the mirrored camera is that of the mirrored photograph.
 
 The mesh must stand in the world as the photograph's camera sees it. `mask_iou` tells how far their outlines agree.
 """
@@ -18,6 +20,7 @@ from stages.entry import Job, StageParams, main
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from prior3d.cameras import Cameras
     from prior3d.meshes.painting import Surface
@@ -44,6 +47,9 @@ class Params(StageParams):
     squareness: float = Field(
         1.0, ge=0, le=10, description="power of the cosine to the surface's normal that weighs a pixel"
     )
+    mirror_confidence: float = Field(
+        0.0, ge=0, le=1, description="of the mirrored photograph's pixels on the other side, beside its own; 0: none"
+    )
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"resolution": 1024, "erosion": 4}}
@@ -58,15 +64,12 @@ def run(job: Job, params: Params) -> None:
     from prior3d.images import write_png
     from prior3d.meshes.painting import Surface
     from prior3d.meshes.projection import (
+        MIRRORED,
         PROJECTED,
         UNKNOWN,
         PartialTexture,
-        away_from_edges,
-        eroded,
         grown,
-        look_at,
         nearest_known,
-        project_picture,
         surface_texels,
     )
 
@@ -76,10 +79,7 @@ def run(job: Job, params: Params) -> None:
     camera = image.viewpoint.cameras(image.size).to(job.device)
     notes = agreement(job, surface, image, camera)
     job.progress(1, STEPS, text="projecting")
-    rgba = torch.from_numpy(image.rgba).to(job.device)
-    trust = eroded(rgba[..., 3], params.erosion) * away_from_edges(surface, camera)
-    look = look_at(surface, points, camera)
-    colours, confidence = project_picture(rgba[..., :3].movedim(-1, 0), trust, look, params.squareness)
+    colours, confidence = projected(surface, points, image, camera, params)
     known = confidence > 0
     if not known.any():
         raise Prior3dError(
@@ -87,16 +87,58 @@ def run(job: Job, params: Params) -> None:
             "check --camera, and how the mesh stands (up, front, radius of mesh_preparation)"
         )
     source = torch.where(known, PROJECTED, UNKNOWN).to(torch.uint8)
+    if params.mirror_confidence > 0:
+        other, how_sure = mirrored(job, surface, points, image, params)
+        added = ~known & (how_sure > 0)
+        colours, confidence = other.where(added[:, None], colours), how_sure.where(added, confidence)
+        source = torch.where(added, MIRRORED, source).to(torch.uint8)
+        job.metric("mirrored", added.float().mean().item(), "of texels", n=len(added))
+        known = known | added
     guess = paint_artifacts.PaintableMesh.guess(job.inputs["mesh"], params.resolution)
     others = nearest_known(points.positions, colours, known) if guess is None else points.of(guess.to(colours))
     colours = colours.where(known[:, None], others)  # unknown, but not empty: a refinement may begin here
     paint = PartialTexture(grown(points.whole(colours), points), points.whole(confidence), points.whole(source))
     job.progress(2, STEPS, text="looking at it")
     paint_artifacts.PartialTexture.save(job.out, paint)
-    job.metric("projected", known.float().mean().item(), "of texels", n=len(known))
+    job.metric("projected", (source == PROJECTED).float().mean().item(), "of texels", n=len(known))
     write_png(job.out / "preview.png", checks(surface, points, paint, image))
     text = f"{known.float().mean():.0%} of the texels"
     job.progress(STEPS, STEPS, preview=job.out / "preview.png", text="; ".join([text, *notes]))
+
+
+def projected(
+    surface: "Surface", points: "SurfaceTexels", image: "ObjectImage", camera: "Cameras", params: Params
+) -> "tuple[Tensor, Tensor]":
+    """Colours [n, 3] that the photograph shows at the texels, and their confidence [n]."""
+    import torch
+
+    from prior3d.meshes.projection import away_from_edges, eroded, look_at, project_picture
+
+    rgba = torch.from_numpy(image.rgba).to(surface.device)
+    trust = eroded(rgba[..., 3], params.erosion) * away_from_edges(surface, camera)
+    look = look_at(surface, points, camera)
+    return project_picture(rgba[..., :3].movedim(-1, 0), trust, look, params.squareness)
+
+
+def mirrored(
+    job: Job, surface: "Surface", points: "SurfaceTexels", image: "ObjectImage", params: Params
+) -> "tuple[Tensor, Tensor]":
+    """The same of the mirrored photograph; of no confidence where the mesh does not look like it from there."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from prior3d.meshes.projection import distances
+    from prior3d.metrics import mask_iou
+    from prior3d.mirrored_picture import LEFT_AND_RIGHT
+
+    flipped = replace(image, rgba=np.ascontiguousarray(image.rgba[:, ::-1]))
+    camera = LEFT_AND_RIGHT.mirrored(image.viewpoint.cameras(image.size)).to(surface.device)
+    outline = distances(surface, camera).isfinite().float().cpu().numpy()
+    iou = mask_iou(outline, flipped.mask)
+    job.metric("mirrored_mask_iou", iou, "", n=outline.size, higher_is_better=True)
+    colours, confidence = projected(surface, points, flipped, camera, params)
+    return colours, confidence * params.mirror_confidence * (iou >= LEAST_IOU)
 
 
 def agreement(job: Job, surface: "Surface", image: "ObjectImage", camera: "Cameras") -> list[str]:

@@ -23,7 +23,7 @@ LARGEST_SHIFT = 0.1  # of a colour at a seam; greater differences are other thin
 Z_BUFFER = 512  # least side of the z-buffer, in pixels: outlines are then sharper than those of any small picture
 
 
-UNKNOWN, PROJECTED, INPAINTED = 0, 1, 2  # where a texel's colour comes from
+UNKNOWN, PROJECTED, INPAINTED, MIRRORED = 0, 1, 2, 3  # where a texel's colour comes from
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PartialTexture:
     Attributes:
         colours: [resolution, resolution, 3].
         confidence: [resolution, resolution] at least 0; 0 where nothing is known, 1 where a picture shows it squarely.
-        source: [resolution, resolution] uint8: UNKNOWN, PROJECTED or INPAINTED.
+        source: [resolution, resolution] uint8: UNKNOWN, PROJECTED, INPAINTED or MIRRORED.
     """
 
     colours: Tensor
