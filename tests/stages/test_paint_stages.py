@@ -106,6 +106,38 @@ def test_a_photograph_is_projected_filled_and_held(tmp_path, priors):
     assert value(folder, "texture_refinement", "surface_seen") == 1
 
 
+def test_the_other_side_takes_the_mirrored_photograph(tmp_path, priors):
+    folder = projected(tmp_path / "run", priors, azimuth=60.0, texture_projection={"mirror_confidence": 0.5})
+    paint = paint_artifacts.PartialTexture.load(folder / "texture_projection")
+    assert value(folder, "texture_projection", "mirrored_mask_iou") > 0.95
+    shares = [value(folder, "texture_projection", name) for name in ("projected", "mirrored")]
+    assert all(0.1 < share < 0.3 for share in shares)
+    mirrored = paint.source == 3
+    assert paint.confidence[mirrored].min() > 0 and paint.confidence[mirrored].max() <= 0.5
+    mesh = paint_artifacts.PaintableMesh.load(folder / "mesh_preparation")
+    camera = orbit_cameras(ring(1, 0.0, start_deg=-60.0), 24, 24)
+    seen = render_mesh(mesh.split(mesh.placed(), paint.colours.numpy()), camera).rgb[0]
+    for rows, colour in HALVES:
+        assert np.abs(seen[rows, 9:15] - colour).mean() < 0.15
+    assert execute("stages.inpainting", FILL, folder) == 0
+    filled = paint_artifacts.PartialTexture.load(folder / "inpainting")
+    assert torch.allclose(
+        filled.colours[mirrored & (filled.source == 3)], paint.colours[mirrored & (filled.source == 3)]
+    )
+    assert (filled.source == 3).sum() > 0.8 * mirrored.sum()
+
+
+def test_of_what_is_drawn_a_share_is_taken(tmp_path, priors):
+    drawn = {}
+    for share in (1.0, 0.01):
+        folder = projected(tmp_path / str(share), priors, inpainting={"drawn_share": share})
+        before = paint_artifacts.PartialTexture.load(folder / "texture_projection").colours
+        assert execute("stages.inpainting", FILL, folder) == 0
+        filled = paint_artifacts.PartialTexture.load(folder / "inpainting")
+        drawn[share] = (filled.colours - before)[filled.source == 2].abs().mean()
+    assert drawn[0.01] < 0.03 < 0.1 < drawn[1.0]
+
+
 def test_refinement_ends_with_the_photographs_pixels(tmp_path, priors):
     free = {"anchor_weight": 0, "photograph_weight": 0, "learning_rate": 0.5}  # a random prior then spoils the front
     folder = projected(tmp_path / "run", priors, texture_refinement=free)
