@@ -80,7 +80,7 @@ class Params(StageParams):
         0.8, gt=0, le=1, description="noise level of that step", json_schema_extra={"unit": "of T"}
     )
     least_likely: float = Field(
-        0.4,
+        0.3,
         ge=0,
         le=1,
         description="with guesses: surfaces of like colours are left as they are where these make less than such a "
@@ -101,7 +101,7 @@ class Params(StageParams):
         json_schema_extra={"unit": "of colour range"},
     )
     own_share: float = Field(
-        0.3, ge=0, le=1, description="with like_colours: how much each place counts by itself, beside its like"
+        0.5, ge=0, le=1, description="with like_colours: how much each place counts by itself, beside its like"
     )
     edits_averaged: int = Field(1, ge=1, le=100, description="edits, of different noise, whose mean is an edit")
     final_noise: float = Field(
