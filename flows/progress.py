@@ -95,13 +95,14 @@ def make_display(stages: list[str], plain: bool, stream: TextIO | None = None) -
 
 
 class PlainDisplay:
-    """One line when something begins or ends, and one every five seconds meanwhile."""
+    """One line when something begins or ends, one every five seconds meanwhile, and every warning."""
 
     def __init__(self, stages: list[str], stream: TextIO) -> None:
         self._states = {name: StageState(name) for name in stages}
         self._stream, self._lock = stream, threading.Lock()
         self._last: dict[str, float] = {}
         self._fresh_previews: set[str] = set()  # stages whose newest preview has not been named yet
+        self._unsaid: dict[str, str] = {}  # the newest text of stages whose lines since then were left out
         self._width = max((len(n) for n in stages), default=0)
 
     def __call__(self, event: Event) -> None:
@@ -118,7 +119,8 @@ class PlainDisplay:
         if event.kind == "line":
             return f"| {event.data['text']}"
         if event.kind == "ended":
-            return f"{state.state} in {event.data['seconds']:.1f} s"
+            unsaid = self._unsaid.pop(event.stage, "")
+            return f"{state.state} in {event.data['seconds']:.1f} s{'; ' * bool(unsaid)}{unsaid}"
         if event.kind == "retrying":
             return f"crashed, trying again: {event.data['message'].splitlines()[0]}"
         if event.kind == "running":
@@ -126,11 +128,16 @@ class PlainDisplay:
             return "running"
         if event.kind == "failed":
             return "failed"
+        if warns(event):
+            return f"| {event.data['text']}"
         if "preview" in event.data:
             self._fresh_previews.add(event.stage)
+        if event.kind == "progress" and "text" in event.data:
+            self._unsaid[event.stage] = event.data["text"]
         if event.kind != "progress" or time.monotonic() - self._last.get(event.stage, 0.0) < LINE_EVERY_S:
             return ""
         self._last[event.stage] = time.monotonic()
+        self._unsaid.pop(event.stage, None)
         preview = f", preview {state.preview}" if event.stage in self._fresh_previews else ""
         self._fresh_previews.discard(event.stage)
         return f"{state.step}/{state.total}  {state.details()}{preview}"
@@ -154,7 +161,7 @@ class LiveDisplay:
     def __call__(self, event: Event) -> None:
         """Show an event."""
         self._states[event.stage].take(event)
-        if event.kind == "line":
+        if event.kind == "line" or warns(event):
             self._console.print(f"{event.stage} | {event.data['text']}", markup=False, style="dim")
         elif event.kind == "retrying":
             self._console.print(f"{event.stage} crashed, trying again: {event.data['message']}", markup=False)
@@ -180,6 +187,11 @@ class LiveDisplay:
     def close(self) -> None:
         """Leave the last picture as it is."""
         self._live.stop()
+
+
+def warns(event: Event) -> bool:
+    """Whether the text of a progress event must be seen even if others follow at once."""
+    return event.kind == "progress" and event.data.get("text", "").startswith("warning:")
 
 
 def duration(seconds: float) -> str:

@@ -86,6 +86,18 @@ def test_plain_display_is_not_flooded():
     assert stream.getvalue().splitlines() == ["s  running"]
 
 
+def test_plain_display_tells_the_last_text_and_every_warning():
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    display(Event("s", "running"))
+    display(Event("s", "progress", {"step": 0, "total": 2, "text": "warning: unknown words"}))
+    display(Event("s", "progress", {"step": 1, "total": 2, "text": "one of two"}))
+    display(Event("s", "progress", {"step": 2, "total": 2, "text": "trust 0.10"}))
+    display(Event("s", "ended", {"outcome": "Completed", "seconds": 1.0}))
+    lines = stream.getvalue().splitlines()
+    assert lines == ["s  running", "s  | warning: unknown words", "s  done in 1.0 s; trust 0.10"]
+
+
 def test_plain_display_names_a_new_preview_once(monkeypatch):
     monkeypatch.setattr("flows.progress.LINE_EVERY_S", 0.0)
     stream = io.StringIO()
