@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from prior3d.fields import Field
+from prior3d.metrics import mask_iou
 from prior3d.object_image import ObjectImage
 from prior3d.rendering import render_without_gradient
 from prior3d.symmetry import MirrorPlane
@@ -36,5 +37,4 @@ class MirroredPicture(MaskedViews):
     def compare(self, field: Field, n_samples: int) -> None:
         """Measure the agreement with a field as it is now."""
         _, opacity, _ = render_without_gradient(field, self.cameras.to(self.masks.device), n_samples)
-        mine, seen = self.masks > 0.5, opacity > 0.5
-        self.agreement.copy_((mine & seen).sum() / (mine | seen).sum().clamp_min(1))
+        self.agreement.fill_(mask_iou(opacity.cpu().numpy(), self.masks.cpu().numpy()))

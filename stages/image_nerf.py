@@ -199,8 +199,13 @@ def run(job: Job, params: Params) -> None:
     if finished:
         images, opacity = shown(prior.image_size)
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
-        if reconstruction.mirrored.agreement >= 0:
-            job.metric("mirror_iou", float(reconstruction.mirrored.agreement), "", higher_is_better=True)
+        agreement = float(reconstruction.mirrored.agreement)
+        if agreement >= 0:
+            job.metric("mirror_iou", agreement, "", higher_is_better=True)
+        if 0 <= agreement < params.mirror_agreement:
+            job.progress(
+                total, total, text=f"the picture's mirror image was left out: outlines overlap by {agreement:.0%}"
+            )
         job.metric("reference_psnr", reference_psnr_db(field, picture, params), "dB", higher_is_better=True)
         artifacts.Field.save(job.out, field)
         write_depth(job, field, picture, params)

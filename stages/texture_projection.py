@@ -88,7 +88,9 @@ def run(job: Job, params: Params) -> None:
         )
     source = torch.where(known, PROJECTED, UNKNOWN).to(torch.uint8)
     if params.mirror_confidence > 0:
-        other, how_sure = mirrored(job, surface, points, image, params)
+        other, how_sure, iou = mirrored(job, surface, points, image, params)
+        if iou < LEAST_IOU:
+            notes.append(f"the photograph's mirror image is left out: outlines overlap by {iou:.0%}")
         added = ~known & (how_sure > 0)
         colours, confidence = other.where(added[:, None], colours), how_sure.where(added, confidence)
         source = torch.where(added, MIRRORED, source).to(torch.uint8)
@@ -122,8 +124,8 @@ def projected(
 
 def mirrored(
     job: Job, surface: "Surface", points: "SurfaceTexels", image: "ObjectImage", params: Params
-) -> "tuple[Tensor, Tensor]":
-    """The same of the mirrored photograph; of no confidence where the mesh does not look like it from there."""
+) -> "tuple[Tensor, Tensor, float]":
+    """The same of the mirrored photograph, and how far outlines overlap: of no confidence below `LEAST_IOU`."""
     from dataclasses import replace
 
     import numpy as np
@@ -138,7 +140,7 @@ def mirrored(
     iou = mask_iou(outline, flipped.mask)
     job.metric("mirrored_mask_iou", iou, "", n=outline.size, higher_is_better=True)
     colours, confidence = projected(surface, points, flipped, camera, params)
-    return colours, confidence * params.mirror_confidence * (iou >= LEAST_IOU)
+    return colours, confidence * params.mirror_confidence * (iou >= LEAST_IOU), iou
 
 
 def agreement(job: Job, surface: "Surface", image: "ObjectImage", camera: "Cameras") -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import trimesh
 import yaml
+from PIL import Image
 
 import stages.job
 from prior3d.cameras import orbit_cameras, ring
@@ -125,6 +126,19 @@ def test_the_other_side_takes_the_mirrored_photograph(tmp_path, priors):
         filled.colours[mirrored & (filled.source == 3)], paint.colours[mirrored & (filled.source == 3)]
     )
     assert (filled.source == 3).sum() > 0.8 * mirrored.sum()
+
+
+def test_a_mirrored_photograph_that_the_mesh_does_not_look_like_is_left_out(tmp_path, priors, capfd):
+    folder = make_run(tmp_path / "run", priors, azimuth=60.0, texture_projection={"mirror_confidence": 0.5})
+    with Image.open(folder / "inputs" / "ball.png") as picture:
+        half = np.asarray(picture, np.float32) / 255
+    half[:, 24:, 3] = 0
+    write_png(folder / "inputs" / "ball.png", half)
+    assert execute("stages.mesh_preparation", PREPARE_MESH, folder) == 0
+    assert execute("stages.image_preparation", PREPARE_IMAGE, folder) == 0
+    assert execute("stages.texture_projection", PROJECT, folder) == 0
+    assert value(folder, "texture_projection", "mirrored") == 0
+    assert "mirror image is left out: outlines overlap by" in capfd.readouterr().out
 
 
 def test_of_what_is_drawn_a_share_is_taken(tmp_path, priors):

@@ -89,7 +89,7 @@ def test_image_nerf_without_a_word_without_the_prior_and_as_the_paper(tmp_path, 
     assert artifacts.Metrics.load(folder / "image_nerf")["unknown_words"]["value"] == 0
 
 
-def test_the_mirror_image_stays_where_the_field_agrees(tmp_path, prior):
+def test_the_mirror_image_stays_where_the_field_agrees(tmp_path, prior, capfd):
     fields = {}
     for name, nerf in (
         ("without", {}),
@@ -100,6 +100,7 @@ def test_the_mirror_image_stays_where_the_field_agrees(tmp_path, prior):
         assert execute("stages.image_nerf", INVERTED, folder) == 0
         fields[name] = (folder / "image_nerf" / "field.safetensors").read_bytes()
     assert len(set(fields.values())) == 3
+    assert capfd.readouterr().out.count("mirror image was left out") == 1
     assert 0 < artifacts.Metrics.load(tmp_path / "always" / "image_nerf")["mirror_iou"]["value"] < 1
 
 

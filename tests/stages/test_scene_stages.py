@@ -163,6 +163,13 @@ def test_variants(fitted, tmp_path, prior, variant, edits):
     assert torch.equal(before, after) == (variant == "per_frame")
 
 
+def test_an_edit_that_changes_nothing_is_said(fitted, tmp_path, prior, monkeypatch, capsys):
+    folder = another(fitted, tmp_path / "run", prior, dataset_update={"steps": 1})
+    monkeypatch.setattr("prior3d.scenes.relevance.share_taken", lambda relevance, *_: 0 * relevance)
+    assert execute("stages.dataset_update", EDIT, folder) == 0
+    assert "so nothing is changed; lower dataset_update.least_likely" in capsys.readouterr().out
+
+
 def test_an_instruction_the_prior_has_no_words_for(fitted, tmp_path, prior, capsys):
     folder = another(fitted, tmp_path / "run", prior, dataset_update={"steps": 1})
     (folder / "inputs" / "instruction.txt").write_text("make it a zeppelin\n")
