@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from prior3d.cameras import view_words
+from prior3d.priors.agreed_edit import laid_on
 from prior3d.priors.camera_embedding import camera_embedding
 from prior3d.priors.inpainting import GREY, InpaintingPrior
 from prior3d.priors.instruct import InstructPrior
@@ -64,7 +65,7 @@ def instruct_grid(
     n_steps: int,
     seed: int,
 ) -> Tensor:
-    """A row an instruction: the image [3, h, w], then several edits of it."""
+    """A row an instruction: the image [3, h, w], several edits of it, and behind them what these agree on."""
     rows = []
     images = image.expand(N_DRAWN, -1, -1, -1)
     for instruction in instructions:
@@ -77,7 +78,8 @@ def instruct_grid(
             n_steps=n_steps,
             generator=torch.Generator().manual_seed(seed),
         )
-        rows.append(_row(torch.cat([image[None], edited.cpu()])))
+        agreed = laid_on(prior, image[None], edited.mean(dim=0, keepdim=True))
+        rows.append(_row(torch.cat([image[None], edited.cpu(), agreed.cpu()])))
     return torch.cat(rows, dim=-2)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
 from prior3d.fields.scene_field import SceneField
+from prior3d.priors.agreed_edit import share_taken
 from prior3d.rendering.scene import gather_on_nodes, render_node_values
 
 TOP_SHARE = 0.05  # of what is seen: the least of it counts as the greatest, whatever the outliers are
@@ -239,8 +240,3 @@ def greatest(values: Tensor, weights: Tensor) -> float:
     if not len(passed) or passed[-1] <= 0:
         return 0.0
     return float(falling[int((passed < TOP_SHARE * passed[-1]).sum())])
-
-
-def share_taken(relevance: Tensor, threshold: float, steepness: float = 1.0) -> Tensor:
-    """How much of an edit is taken: half at the threshold; of steepness 1 none at half of it, all at one and a half."""
-    return ((relevance / threshold - 1) * steepness + 0.5).clamp(0, 1)

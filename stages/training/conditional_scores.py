@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from prior3d.priors.agreed_edit import agreed_edit
 from prior3d.priors.inpainting import InpaintingPrior
 from prior3d.priors.instruct import InstructPrior
 from prior3d.priors.text_to_image import TextToImagePrior
@@ -89,7 +90,8 @@ def instruct_scores(
     Returns:
         `edit_psnr_db`: of the whole image; `nothing_done_psnr_db`: the same of the unedited image, which an edit has to
         beat; `edited_pixels_psnr_db`, `unedited_pixels_psnr_db`: of the pixels that the exact edit changes, and of the
-        rest; `vae_psnr_db`, `vae_unedited_pixels_psnr_db`: the autoencoder's own of the edited render.
+        rest; `agreed_*`: the same three of what several answers agree on (`agreed_edit`), with its own guidance;
+        `vae_psnr_db`, `vae_unedited_pixels_psnr_db`: the autoencoder's own of the edited render.
     """
     before, after, instructions, camera, _ = held_out_edits(edits, n, seed, ("colour", "pattern"))
     labels = camera if prior.diffusion.camera_conditioned else None
@@ -107,7 +109,13 @@ def instruct_scores(
             generator=generator,
         )
 
-    edited, own = _in_batches(edit, n), reconstructed(prior.diffusion, after)
+    agreed_generator = torch.Generator().manual_seed(seed)
+
+    def agree(part: slice) -> Tensor:
+        told = None if labels is None else labels[part]
+        return agreed_edit(prior, before[part], instructions[part], told, generator=agreed_generator)
+
+    edited, agreed, own = _in_batches(edit, n), _in_batches(agree, n), reconstructed(prior.diffusion, after)
     changed = (before - after).abs().amax(dim=1, keepdim=True) > SAME
     everywhere = torch.ones_like(changed)
     return {
@@ -115,6 +123,9 @@ def instruct_scores(
         "nothing_done_psnr_db": psnr_where(before, after, everywhere),
         "edited_pixels_psnr_db": psnr_where(edited, after, changed),
         "unedited_pixels_psnr_db": psnr_where(edited, after, ~changed),
+        "agreed_edit_psnr_db": psnr_where(agreed, after, everywhere),
+        "agreed_edited_pixels_psnr_db": psnr_where(agreed, after, changed),
+        "agreed_unedited_pixels_psnr_db": psnr_where(agreed, after, ~changed),
         "vae_psnr_db": psnr_where(own, after, everywhere),
         "vae_unedited_pixels_psnr_db": psnr_where(own, after, ~changed),
     }

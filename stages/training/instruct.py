@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from prior3d.priors.agreed_edit import agreed_edit
 from prior3d.priors.camera_embedding import camera_embedding
 from prior3d.priors.instruct import InstructPrior
 from prior3d.toyworld.edits import INSTRUCTION_WORDS
@@ -41,6 +42,9 @@ class Params(ConditionalParams):
     drop_instruction: float = Field(0.05, ge=0, le=0.3, description="alone")
     drop_image: float = Field(0.05, ge=0, le=0.3, description="alone")
     drop_both: float = Field(0.05, ge=0, le=0.3)
+    timestep_power: float = Field(
+        1.0, gt=0, le=1, description="below 1, strong noise comes more often, where all of an edit is decided"
+    )
 
 
 def main() -> None:
@@ -70,7 +74,7 @@ def train(params: Params) -> None:
     def loss_of(generator: torch.Generator) -> Tensor:
         batch, instructions, camera, condition = draw_batch(latents, edits, params, generator)
         text = text_encoder(tokenize(tokenizer, instructions).to(params.device)).last_hidden_state
-        return v_loss(unet, text, batch, camera, alphas, generator, condition)
+        return v_loss(unet, text, batch, camera, alphas, generator, condition, params.timestep_power)
 
     def grid() -> Tensor:
         prior.diffusion.forget_texts()  # their embeddings change while the text encoder learns
@@ -121,13 +125,14 @@ def held_out_edits(
 
 
 def demonstration(prior: InstructPrior, edits: Edits, n: int = 10, n_steps: int = 20, seed: int = 1) -> Tensor:
-    """A picture [3, 3 h, n w]: held-out objects, what the prior makes of them, the exact edits."""
+    """A picture [3, 4 h, n w]: held-out objects, one edit of each, what several agree on, the exact edits."""
     before, after, instructions, camera, _ = held_out_edits(edits, n, seed, ("colour", "pattern", "category"))
     generator = torch.Generator().manual_seed(seed)
     edited = prior.edit(
         before, before, instructions, camera, generator=generator, guidance_scale=3.0, n_steps=n_steps
     ).cpu()
-    return torch.cat([torch.cat(list(row), dim=-1) for row in (before, edited, after)], dim=-2)
+    agreed = agreed_edit(prior, before, instructions, camera, generator=generator).cpu()
+    return torch.cat([torch.cat(list(row), dim=-1) for row in (before, edited, agreed, after)], dim=-2)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,14 @@ from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
 from stages.training.common import World, composite, read_params, report
 from stages.training.text_to_image import samples_seen
-from stages.training.text_to_image_scores import N_CAPTIONS, autoencoder_scores, held_out, sample_scores, samples
+from stages.training.text_to_image_scores import (
+    MARGIN_DEG,
+    N_CAPTIONS,
+    autoencoder_scores,
+    held_out,
+    sample_scores,
+    samples,
+)
 
 FOLDER, SCORER = Path("data/priors/toy"), Path("data/priors/toy-scorer")
 PROMPTS = (
@@ -128,6 +135,7 @@ def card(scores: dict[str, float], params: Params) -> str:
     """The model card."""
     facts = json.loads((FOLDER / "training.json").read_text())
     percent = {name: f"{value:.1%}" for name, value in scores.items()}
+    obeyed, real_obeyed = percent["clear_view_word_samples"], percent["clear_view_word_real"]
     kid, halves = f"{scores['kid_samples']:.4f}", f"{scores['kid_real_halves']:.4f}"
     return f"""# The toy prior
 
@@ -165,6 +173,7 @@ backgrounds; the judge is the toy scorer.
 |---|---|---|
 | nearest caption is the own | {percent["r_precision_samples"]} | {percent["r_precision_real"]} |
 | view word obeyed, kinds with a front | {percent["view_word_samples"]} | {percent["view_word_real"]} |
+| the same, {MARGIN_DEG:g}° or more from views of another word | {obeyed} | {real_obeyed} |
 | kernel distance to real renders (KID on the scorer's features) | {kid} | {halves} between halves |
 """
 

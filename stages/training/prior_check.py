@@ -69,10 +69,10 @@ def verdict(role: str, scores: dict[str, float]) -> str:
     if role == "inpainting":
         return _said(scores["hole_psnr_db"] >= 20, "fills holes in pictures of toy objects")
     if role == "instruct":
-        better = scores["edit_psnr_db"] - scores["nothing_done_psnr_db"]
+        better = scores["agreed_edit_psnr_db"] - scores["nothing_done_psnr_db"]
         if better <= 0:
             return "its edits are farther from the exact ones than the pictures it was given: not good for editing"
-        return _said(scores["edit_psnr_db"] >= 23, "edits pictures of toy objects as it is told")
+        return _said(scores["agreed_edit_psnr_db"] >= 23, "edits pictures of toy objects as it is told")
     if role == "views":
         return _said(scores["sample_psnr_db_3"] >= 23, "shows other views of toy objects in three posed pictures")
     if role == "scorer":

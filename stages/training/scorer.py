@@ -4,7 +4,8 @@ Images over random named backgrounds are told from each other by their captions,
 background. Two images with the same caption are no negatives of each other. A linear head on the same image tower names
 the view; it is trained along, on kinds that have a front, because a second network would cost a second pass over the
 same pictures, and the caption's loss alone would teach the tower to forget the view. A second head, which is not kept,
-names what the caption says, fact by fact: that teaches the tower shapes sooner than contrast alone does.
+names what the caption says, fact by fact: that teaches the tower shapes sooner than contrast alone does. Most of the
+training sees a part of the patches (Li et al. 2023, FLIP), those of the object first, and so twice as many pictures.
 """
 
 import copy
@@ -48,6 +49,12 @@ class Params(BaseModel, extra="forbid"):
     blurred_share: float = Field(
         0.3, ge=0, le=1, description="images seen at half resolution, as renders of fields are"
     )
+    patches_seen: float = Field(
+        0.45, gt=0, le=1, description="share of the patches that are seen at first, those without object left out first"
+    )
+    partly_seen_share: float = Field(
+        0.75, ge=0, le=1, description="share of the steps on a part of the patches; all are seen behind it"
+    )
     pixel_noise: float = Field(0.03, ge=0, description="largest standard deviation of noise on the pixels")
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy-scorer, not with noise")
     threads: int = Field(2, ge=1)
@@ -62,10 +69,11 @@ class Batch:
         captions: [n] without view and background.
         views: [n] places in `VIEW_WORDS`.
         fronted: [n] whether the object's kind has a front.
+        alpha: [n, 1, h, w] opacity of the object.
     """
 
-    def __init__(self, images: Tensor, captions: list[str], views: Tensor, fronted: Tensor):
-        self.images, self.captions, self.views, self.fronted = images, captions, views, fronted
+    def __init__(self, images: Tensor, captions: list[str], views: Tensor, fronted: Tensor, alpha: Tensor):
+        self.images, self.captions, self.views, self.fronted, self.alpha = images, captions, views, fronted, alpha
 
 
 def main() -> None:
@@ -95,7 +103,9 @@ def train(params: Params) -> None:
     start, mean = time.monotonic(), 0.0
     for step in trainer.steps():
         batch = draw_batch(world, params, trainer.generator)
-        loss, right = pair_loss(models, tokenizer, batch, params)
+        partly = step < params.partly_seen_share * params.steps
+        seen = patches_to_see(batch.alpha, params, trainer.generator) if partly else None
+        loss, right = pair_loss(models, tokenizer, batch, params, seen)
         trainer.update(loss)
         mean += (float(loss.detach()) - mean) / min(step - trainer.first + 1, 100)
         if step % 20 == 0:
@@ -141,16 +151,16 @@ def draw_batch(world: World, params: Params, generator: torch.Generator) -> Batc
     n = params.batch
     index = torch.randint(len(world), (n,), generator=generator)
     colours = torch.tensor(list(BACKGROUNDS.values()))[torch.randint(len(BACKGROUNDS), (n,), generator=generator)]
-    images = composite(torch.from_numpy(world.rgba[index.numpy()]), colours)
-    mirrored = torch.rand(n, generator=generator) < 0.5  # no caption and no view word tells left from right
-    images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+    rgba = torch.from_numpy(world.rgba[index.numpy()])
+    images, alpha = composite(rgba, colours), rgba[:, None, :, :, 3] / 255
+    mirrored = (torch.rand(n, generator=generator) < 0.5)[:, None, None, None]  # no word tells left from right
+    images, alpha = (torch.where(mirrored, whole.flip(-1), whole) for whole in (images, alpha))
     captions = [world.caption(i) for i in index.tolist()]
     views = torch.from_numpy(np.array(world.views[index.numpy()]))
     words = view_words(toy_orbit(views[:, 0], views[:, 1]))
     fronted = torch.tensor([kind_of_caption(caption).front for caption in captions])
-    return Batch(
-        roughened(images, params, generator), captions, torch.tensor([VIEW_WORDS.index(w) for w in words]), fronted
-    )
+    views = torch.tensor([VIEW_WORDS.index(word) for word in words])
+    return Batch(roughened(images, params, generator), captions, views, fronted, alpha)
 
 
 def roughened(images: Tensor, params: Params, generator: torch.Generator) -> Tensor:
@@ -163,21 +173,54 @@ def roughened(images: Tensor, params: Params, generator: torch.Generator) -> Ten
     return (torch.where(blurred, coarse, images) + deviation * noise).clamp(0, 1)
 
 
-def pair_loss(models: dict[str, Any], tokenizer: Any, batch: Batch, params: Params) -> tuple[Tensor, float]:
-    """The loss of a batch, and the share of its images whose nearest caption is their own."""
+def patches_to_see(alpha: Tensor, params: Params, generator: torch.Generator) -> Tensor:
+    """Places [n, k] of the patches that are seen: random ones of the object's, then random ones of the background's.
+
+    Args:
+        alpha: [n, 1, h, w] opacity of the object.
+        params: how many are seen.
+        generator: draws them.
+    """
+    covered = functional.max_pool2d(alpha, params.patch).flatten(1) > 0
+    rank = covered + torch.rand(covered.shape, generator=generator)
+    return rank.topk(max(1, round(params.patches_seen * rank.shape[1])), dim=1).indices
+
+
+def image_features(vision: Any, pixels: Tensor, seen: Tensor | None) -> Tensor:
+    """What a CLIPVisionModel makes of pixels [n, 3, h, w]: [n, width], of all patches or those at `seen` [n, k]."""
+    tokens = vision.pre_layrnorm(vision.embeddings(pixels))
+    if seen is not None:
+        chosen = torch.cat([torch.zeros_like(seen[:, :1]), 1 + seen], dim=1).to(tokens.device)  # 0: the class token
+        tokens = tokens.gather(1, chosen[:, :, None].expand(-1, -1, tokens.shape[2]))
+    return vision.post_layernorm(vision.encoder(inputs_embeds=tokens).last_hidden_state[:, 0])
+
+
+def pair_loss(
+    models: dict[str, Any], tokenizer: Any, batch: Batch, params: Params, seen: Tensor | None = None
+) -> tuple[Tensor, float]:
+    """The loss of a batch, and the share of its images whose nearest caption is their own.
+
+    Args:
+        models: `build`'s.
+        tokenizer: of the captions.
+        batch: the pairs.
+        params: the weights of the losses.
+        seen: [n, k] places of the patches that are seen; None: all.
+    """
     clip = models["clip"]
     deviation, mean = (torch.tensor(v).view(1, 3, 1, 1) for v in (CLIP_DEVIATION, CLIP_MEAN))
-    seen = clip.vision_model(pixel_values=((batch.images - mean) / deviation).to(params.device)).pooler_output
-    tokens = tokenizer(batch.captions, padding="max_length", truncation=True, return_tensors="pt")
+    features = image_features(clip.vision_model, ((batch.images - mean) / deviation).to(params.device), seen)
+    # the text tower looks back only, so padding to the longest caption is as good as to the full length
+    tokens = tokenizer(batch.captions, padding="longest", truncation=True, return_tensors="pt")
     texts = clip.get_text_features(input_ids=tokens.input_ids.to(params.device)).pooler_output
-    images = functional.normalize(clip.visual_projection(seen), dim=-1)
+    images = functional.normalize(clip.visual_projection(features), dim=-1)
     logits = images @ functional.normalize(texts, dim=-1).T * clip.logit_scale.exp().clamp(max=LARGEST_LOGIT_SCALE)
     loss = contrastive_loss(logits, batch.captions)
     views = batch.views.to(params.device)
-    wrong_view = functional.cross_entropy(models["view_head"](seen), views, reduction="none")
+    wrong_view = functional.cross_entropy(models["view_head"](features), views, reduction="none")
     fronted = batch.fronted.to(params.device).float()
     loss = loss + params.view_weight * (wrong_view * fronted).sum() / fronted.sum().clamp(min=1)
-    loss = loss + params.facts_weight * facts_loss(models["facts_head"](seen), batch.captions)
+    loss = loss + params.facts_weight * facts_loss(models["facts_head"](features), batch.captions)
     nearest = logits.detach().argmax(dim=1).tolist()
     right = [batch.captions[i] == batch.captions[j] for i, j in enumerate(nearest)]
     return loss, sum(right) / len(right)

@@ -163,14 +163,17 @@ def v_loss(
     alphas: Tensor,
     generator: torch.Generator,
     condition: Tensor | None = None,
+    timestep_power: float = 1.0,
 ) -> Tensor:
     """Mean squared error of the predicted velocity v = √ᾱ ε - √(1-ᾱ) x (Salimans and Ho 2022).
 
-    A `condition` [n, further channels, 16, 16] is seen behind the noisy latents.
+    A `condition` [n, further channels, 16, 16] is seen behind the noisy latents. Timesteps are T u^timestep_power of
+    uniform u: below 1, strong noise comes more often.
     """
     n = len(latents)
     # one timestep from each of n equal strata: the same expectation as independent draws, with less variance
-    t = ((torch.arange(n) + torch.rand(n, generator=generator)) / n * TRAIN_TIMESTEPS).long()
+    share = ((torch.arange(n) + torch.rand(n, generator=generator)) / n) ** timestep_power
+    t = (share * TRAIN_TIMESTEPS).long().clamp(max=TRAIN_TIMESTEPS - 1)
     noise = torch.randn(latents.shape, generator=generator)
     alpha = alphas[t].view(-1, 1, 1, 1)
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise

@@ -21,6 +21,7 @@ from prior3d.toyworld.renders import toy_orbit
 from stages.training.common import World, composite
 
 N_CAPTIONS = 200
+MARGIN_DEG = 15.0  # a view so far from all borders between view words is mistaken for no other by a little
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,20 @@ class HeldOut:
     backgrounds: list[str]
     azimuth_deg: Tensor
     elevation_deg: Tensor
+
+    @property
+    def fronted(self) -> Tensor:
+        """Whose kind has a front: [n]."""
+        return torch.tensor([kind_of_caption(caption).front for caption in self.captions])
+
+    @property
+    def clear(self) -> Tensor:
+        """Which views are `MARGIN_DEG` or more from those of another word: [n]."""
+        clear = torch.ones(len(self.words), dtype=torch.bool)
+        for turn, tilt in ((MARGIN_DEG, 0.0), (-MARGIN_DEG, 0.0), (0.0, MARGIN_DEG), (0.0, -MARGIN_DEG)):
+            words = view_words(toy_orbit(self.azimuth_deg + turn, self.elevation_deg + tilt))
+            clear &= torch.tensor([a == b for a, b in zip(words, self.words, strict=True)])
+        return clear
 
 
 def held_out(world: World, n: int = N_CAPTIONS, seed: int = 0) -> HeldOut:
@@ -98,18 +113,24 @@ def samples(
 def sample_scores(scorer: Scorer, real: HeldOut, drawn: Tensor) -> dict[str, float]:
     """R-Precision among the captions, obeyed view words, and kernel distance, each beside that of the real renders."""
     own = torch.arange(len(real.captions))
-    fronted = torch.tensor([kind_of_caption(caption).front for caption in real.captions])
-    wanted = torch.tensor([VIEW_WORDS.index(word) for word in real.words])
     scores: dict[str, float] = {}
     for name, images in (("samples", drawn), ("real", real.images)):
         scores[f"r_precision_{name}"] = scorer.r_precision(images, own, real.captions)
-        named = scorer.view_logits(images).argmax(-1).cpu()
-        scores[f"view_word_{name}"] = float((named == wanted)[fronted].float().mean())
+        obeyed = views_obeyed(scorer, real, images)
+        scores[f"view_word_{name}"] = float(obeyed[real.fronted].float().mean())
+        scores[f"clear_view_word_{name}"] = float(obeyed[real.fronted & real.clear].float().mean())
     embedded = scorer.embed_images(real.images)
     half = len(embedded) // 2
     scores["kid_samples"] = kernel_distance(scorer.embed_images(drawn), embedded)
     scores["kid_real_halves"] = kernel_distance(embedded[:half], embedded[half:])
     return scores
+
+
+@torch.no_grad()
+def views_obeyed(scorer: Scorer, real: HeldOut, images: Tensor) -> Tensor:
+    """Whether the judge names each image's view as it was asked for: [n]."""
+    wanted = torch.tensor([VIEW_WORDS.index(word) for word in real.words])
+    return scorer.view_logits(images).argmax(-1).cpu() == wanted
 
 
 def kernel_distance(first: Tensor, second: Tensor) -> float:

@@ -13,7 +13,6 @@ from prior3d.scenes.relevance import (
     agreed_changes,
     greatest,
     over_like_colours,
-    share_taken,
 )
 
 SIZE, SEGMENTS = 20, 48
@@ -90,10 +89,6 @@ def test_a_scene_without_a_surface_is_edited_everywhere(cameras):
     region = EditRegion(len(field.density_logits), 12, SIZE, SIZE)
     assert region.agree(field, cameras, torch.rand(12, 1, SIZE, SIZE), 0.5, 16) == 0.0
     assert (region.nodes == 1).all()
-
-
-def test_share_by_hand():
-    assert share_taken(torch.tensor([0.2, 0.4, 0.5, 0.6]), 0.4).tolist() == pytest.approx([0, 0.5, 0.75, 1.0])
 
 
 def test_means_over_like_colours_by_hand():

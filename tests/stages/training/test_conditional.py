@@ -3,6 +3,7 @@
 import json
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from prior3d.priors.loading import load_inpainting, load_instruct, load_text_to_
 from stages.training import conditional, inpainting, instruct, masks
 from stages.training.common import Edits, Trainer, World
 from stages.training.conditional_scores import inpainting_scores, instruct_scores, psnr_where
+from stages.training.text_to_image import v_loss
 from stages.training.tokenizer import build_tokenizer
 from tests.tiny_prior import write_tiny_prior
 from tests.toy_training import write_world
@@ -148,6 +150,21 @@ def test_what_is_dropped_is_dropped_alone_or_with_the_other(project):
     assert (image & ~text).mean() == pytest.approx(0.2, abs=0.02)
     assert (image & text).mean() == pytest.approx(0.3, abs=0.025)
     assert (camera == 0).all(dim=1).float().mean() == pytest.approx(0.4, abs=0.03)
+
+
+@pytest.mark.parametrize(("power", "mean"), [(1.0, 0.5), (0.5, 2 / 3)])
+def test_a_power_below_one_draws_strong_noise_more_often(power, mean):
+    seen = []
+
+    def unet(noisy, timesteps, text, class_labels):
+        seen.append(timesteps)
+        return SimpleNamespace(sample=torch.zeros_like(noisy[:, :4]))
+
+    latents = torch.ones(512, 4, 2, 2)
+    generator = torch.Generator().manual_seed(0)
+    v_loss(unet, torch.zeros(512, 1, 1), latents, torch.zeros(512, 1), torch.ones(1000), generator, None, power)
+    assert seen[0].float().mean() / 1000 == pytest.approx(mean, abs=0.01)  # of u^power: 1 / (power + 1)
+    assert seen[0].min() >= 0 and seen[0].max() <= 999
 
 
 def test_masks_are_holes_of_every_kind():

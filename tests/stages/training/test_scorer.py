@@ -113,6 +113,41 @@ def test_a_warm_start_begins_with_the_weights_on_disk_and_counts_their_samples(p
     assert '"samples_before": 48' in (scorer.OUT / "training.json").read_text()
 
 
+def test_patches_without_object_are_left_out_first():
+    alpha = torch.zeros(2, 1, 32, 32)
+    alpha[0, :, 8:16, 8:12] = 1  # two patches, the second in the row below
+    alpha[1] = 1
+    generator = torch.Generator().manual_seed(0)
+    seen = scorer.patches_to_see(alpha, scorer.Params(patch=4, patches_seen=0.25), generator)
+    assert seen.shape == (2, 16)
+    assert all(len(set(row.tolist())) == 16 for row in seen)
+    assert {2 * 8 + 2, 3 * 8 + 2} <= set(seen[0].tolist())
+    again = scorer.patches_to_see(alpha, scorer.Params(patch=4, patches_seen=0.25), generator)
+    assert set(seen[0].tolist()) != set(again[0].tolist()), "the others are drawn anew"
+
+
+def test_seeing_all_patches_is_what_the_model_itself_does_and_order_is_nothing():
+    torch.manual_seed(0)
+    vision = scorer.build(scorer.Params(**TINY), build_tokenizer(), 32)["clip"].vision_model
+    pixels = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        theirs = vision(pixel_values=pixels).pooler_output
+        torch.testing.assert_close(scorer.image_features(vision, pixels, None), theirs)
+        shuffled = torch.randperm(64).expand(2, -1)
+        torch.testing.assert_close(scorer.image_features(vision, pixels, shuffled), theirs, atol=1e-5, rtol=1e-5)
+        part = scorer.image_features(vision, pixels, shuffled[:, :9])
+    assert not torch.allclose(part, theirs, atol=1e-3)
+
+
+def test_the_mask_of_a_mirrored_picture_is_mirrored_with_it(project):
+    world = World(project / "data/world", "train")
+    params = scorer.Params(batch=32, blurred_share=0, pixel_noise=0)
+    batch = scorer.draw_batch(world, params, torch.Generator().manual_seed(0))
+    corner = batch.images[:, :, :1, :1]
+    differs = (batch.images - corner).abs().amax(dim=1, keepdim=True) > 0.02
+    assert not (differs & (batch.alpha == 0)).any()
+
+
 def test_the_kind_of_a_caption():
     assert kind_of_caption("a fir tree with a red trunk").noun == "fir tree"
     assert kind_of_caption("an orange ice cream with a red cone").noun == "ice cream"
