@@ -26,7 +26,7 @@ from stages.training.text_to_image_scores import autoencoder_scores, held_out, s
 from stages.training.view_scores import MOST_INPUTS, novel_view_scores, trials
 
 CPU = torch.device("cpu")
-OBJECTS = 400  # enough for 200 captions that all differ
+OBJECTS = 800  # as many as the cards draw their captions from
 GOALS = {
     "toy": {
         "vae_psnr_db": 32.0,

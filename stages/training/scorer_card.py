@@ -23,7 +23,7 @@ class Params(BaseModel, extra="forbid"):
 
     seed: int = 0
     captions: int = Field(N_CAPTIONS, ge=2, description="each image is told among so many")
-    draws: int = Field(4, ge=1, description="of captions, views and backgrounds")
+    draws: int = Field(12, ge=1, description="of captions, views and backgrounds")
     threads: int = Field(2, ge=1)
 
 
