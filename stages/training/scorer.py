@@ -166,11 +166,16 @@ def draw_batch(world: World, params: Params, generator: torch.Generator) -> Batc
 def roughened(images: Tensor, params: Params, generator: torch.Generator) -> Tensor:
     """Halve the resolution of some images and put a little noise on all: what is judged is never a clean render."""
     n = len(images)
-    coarse = functional.interpolate(functional.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
+    coarse = halved(images)
     blurred = torch.rand(n, 1, 1, 1, generator=generator) < params.blurred_share
     deviation = params.pixel_noise * torch.rand(n, 1, 1, 1, generator=generator)
     noise = torch.randn(images.shape, generator=generator)
     return (torch.where(blurred, coarse, images) + deviation * noise).clamp(0, 1)
+
+
+def halved(images: Tensor) -> Tensor:
+    """Images [n, 3, h, w] as fields of half the resolution show them, at their own size."""
+    return functional.interpolate(functional.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
 
 
 def patches_to_see(alpha: Tensor, params: Params, generator: torch.Generator) -> Tensor:

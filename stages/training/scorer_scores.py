@@ -5,13 +5,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
 from prior3d.priors.scorer import Scorer
 from stages.training.caption_facts import facts
 from stages.training.common import World
-from stages.training.text_to_image_scores import N_CAPTIONS, HeldOut, held_out, views_obeyed
+from stages.training.scorer import halved
+from stages.training.text_to_image_scores import N_CAPTIONS, held_out, views_obeyed
 
 FACTS = ("kind", "colour", "second colour", "pattern or part")
 
@@ -54,17 +54,12 @@ def scorer_scores(
         mistakes += [
             Mistake(real.images[i], real.captions[i], real.captions[int(nearest[i])]) for i in wrong.nonzero()[:, 0]
         ]
-        found["top1_halved"].append(scorer.r_precision(halved(real), torch.arange(n_captions), real.captions))
+        found["top1_halved"].append(scorer.r_precision(halved(real.images), torch.arange(n_captions), real.captions))
         right = views_obeyed(scorer, real, real.images)
         obeyed["view_word"].append(right[real.fronted])
         obeyed["clear_view_word"].append(right[real.fronted & real.clear])
     scores = {name: statistics.fmean(values) for name, values in found.items()} | {"top1_least": min(found["top1"])}
     return scores | {name: float(torch.cat(parts).float().mean()) for name, parts in obeyed.items()}, mistakes
-
-
-def halved(real: HeldOut) -> Tensor:
-    """Renders as fields of half the resolution show them: [n, 3, h, w]."""
-    return functional.interpolate(functional.avg_pool2d(real.images, 2), scale_factor=2, mode="bilinear")
 
 
 def what_differs(mistakes: list[Mistake], most: int = 5) -> list[tuple[str, int]]:
