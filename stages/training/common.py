@@ -7,21 +7,24 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from prior3d.toyworld.palette import PATTERNS
 
 Model = TypeVar("Model", bound=BaseModel)
+Precision = Literal["float32", "bfloat16"]  # of the networks' layers; weights and losses stay in float32
+MINUTES: Any = Field(None, gt=0, description="the training ends after so long, if not before; None: after its steps")
 
 
 def read_params(section: str, model: type[Model]) -> Model:
@@ -38,10 +41,9 @@ def report(**fields: Any) -> None:
 
 
 class Renders(Protocol):
-    """Rendered images: `rgba` [n, size, size, 4] uint8, premultiplied, and `views` [n, 2] in degrees."""
+    """Rendered images: `rgba` [n, size, size, 4] uint8, premultiplied."""
 
     rgba: NDArray[np.uint8]
-    views: NDArray[np.float32]
 
     def __len__(self) -> int: ...
 
@@ -121,7 +123,15 @@ def composite(rgba: Tensor, backgrounds: Tensor) -> Tensor:
 class Trainer:
     """AdamW with a schedule, an exponential moving average, and checkpoints that a kill at any instant leaves whole.
 
-    The learning rate warms up over 100 steps, stays constant for 40 % of the steps, then falls as a cosine to 1 %.
+    The learning rate warms up over 100 steps, stays constant for 40 % of the training, then falls as a cosine to 1 %.
+    The training ends with its last step or, where `minutes` are given, with the clock, whichever comes first; the time
+    of sittings that were stopped counts.
+
+    Attributes:
+        generator: on the models' device, so that a batch can be drawn where it is needed.
+        step: that is being done; -1 before the first.
+        first: step of this sitting.
+        share: of the training that is over.
     """
 
     def __init__(
@@ -135,37 +145,56 @@ class Trainer:
         seconds_between_checkpoints: float = 60.0,
         writes: bool = True,
         samples_before: int = 0,
+        minutes: float | None = None,
     ):
         self.models, self.total, self.learning_rate, self.decay = models, total, learning_rate, decay
         self.average = {name: copy.deepcopy(model).requires_grad_(False) for name, model in models.items()}
         parameters = [p for model in models.values() for p in model.parameters()]
-        self.optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-3)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.device = parameters[0].device
+        self.optimiser = torch.optim.AdamW(
+            parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=self.device.type == "cuda"
+        )
+        self.generator = torch.Generator(self.device).manual_seed(seed)
         self.writes, self.samples_before = writes, samples_before
-        self.path, self.first, self.step = folder / "checkpoint.pt", 0, 0
+        self.path, self.first, self.step = folder / "checkpoint.pt", 0, -1
         self.seconds, self.last = seconds_between_checkpoints, time.monotonic()
+        self.limit, self.spent, self.share = math.inf if minutes is None else 60 * minutes, 0.0, 0.0
+        self.finite = torch.ones((), dtype=torch.bool, device=self.device)
         folder.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             self._resume()
 
     def steps(self) -> Iterator[int]:
         """The steps still to do; a checkpoint is written every minute and behind the last."""
+        started = time.monotonic() - self.spent
         for step in range(self.first, self.total):
+            self.spent = time.monotonic() - started
+            self.share = max(step / self.total, self.spent / self.limit)
+            if self.share >= 1:
+                break
             self.step = step
             for group in self.optimiser.param_groups:
-                group["lr"] = self.learning_rate * schedule(self.step, self.total)
+                group["lr"] = self.learning_rate * schedule(step, self.share)
             yield step
-            if self.writes and (time.monotonic() - self.last > self.seconds or self.step == self.total - 1):
+            if self.writes and time.monotonic() - self.last > self.seconds:
                 self.save()
+        if self.writes and self.done > self.first:
+            self.save()
+
+    @property
+    def done(self) -> int:
+        """Steps done, in all sittings of this training."""
+        return self.step + 1
 
     def update(self, loss: Tensor) -> None:
         """One optimiser step on a loss.
 
         Raises:
-            FloatingPointError: the loss is not finite.
+            FloatingPointError: the loss is not finite; on a GPU, which asking would keep waiting, one of the last 50.
         """
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"loss {float(loss.detach())} at step {self.step}: lower the learning rate")
+        self.finite &= torch.isfinite(loss.detach())
+        if self.device.type == "cpu" or self.step % 50 == 0:
+            self._check()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
@@ -183,10 +212,16 @@ class Trainer:
         return self.average[name].eval()
 
     def save(self) -> None:
-        """Write the checkpoint: temporary file, fsync, rename."""
+        """Write the checkpoint: temporary file, fsync, rename.
+
+        Raises:
+            FloatingPointError: a loss since the last one was not finite.
+        """
+        self._check()
         self.last = time.monotonic()
         state = {
-            "step": self.step + 1,
+            "step": self.done,
+            "spent": self.spent,
             "models": {name: model.state_dict() for name, model in self.models.items()},
             "average": {name: model.state_dict() for name, model in self.average.items()},
             "optimiser": self.optimiser.state_dict(),
@@ -201,13 +236,18 @@ class Trainer:
         temporary.replace(self.path)
 
     def _resume(self) -> None:
-        state = torch.load(self.path, weights_only=True)
+        state = torch.load(self.path, weights_only=True, map_location="cpu")
         for name, model in self.models.items():
             model.load_state_dict(state["models"][name])
             self.average[name].load_state_dict(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
-        self.first, self.samples_before = state["step"], state["samples_before"]
+        self.first, self.samples_before, self.spent = state["step"], state["samples_before"], state["spent"]
+        self.step = self.first - 1
+
+    def _check(self) -> None:
+        if not self.finite:
+            raise FloatingPointError(f"loss not finite by step {self.step}: lower the learning rate")
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:
@@ -222,8 +262,23 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def schedule(step: int, total: int) -> float:
-    """The learning rate's factor: warm-up over 100 steps, constant to 40 %, then a cosine down to 1 %."""
+def schedule(step: int, share: float) -> float:
+    """The learning rate's factor: warm-up over 100 steps, constant to 40 % of the training, then a cosine to 1 %.
+
+    Args:
+        step: of the training.
+        share: of the training that is over, 0 .. 1.
+    """
     warm = min(1.0, (step + 1) / 100)
-    fall = max(0.0, (step / total - 0.4) / 0.6)
+    fall = max(0.0, (share - 0.4) / 0.6)
     return warm * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * fall)))
+
+
+def running_mean(mean: Tensor, value: Tensor, n: int) -> Tensor:
+    """The mean over the last n values or so; it stays on its device, as reading a number makes a GPU wait."""
+    return mean + (value.detach() - mean) / n
+
+
+def lower_precision(device: str, precision: Precision) -> AbstractContextManager[Any]:
+    """Layers in bfloat16 where `precision` says so; weights, losses and what is sensitive stay in float32."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from prior3d.priors.text_to_image import TextToImagePrior
-from stages.training.common import Trainer, load_weights, report
+from stages.training.common import MINUTES, Precision, Trainer, load_weights, report, running_mean
 from stages.training.text_to_image import samples_seen
 
 TOY = Path("data/priors/toy")
@@ -31,8 +31,10 @@ class ConditionalParams(BaseModel, extra="forbid"):
 
     seed: int = 0
     steps: int = Field(8_000, ge=1)
+    minutes: float | None = MINUTES
     batch: int = Field(32, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
+    precision: Precision = "float32"
     drop_camera: float = Field(0.15, ge=0, le=1)
     warm_start: bool = Field(False, description="begin with this prior's own weights on disk, not with text-to-image")
     threads: int = Field(2, ge=1)
@@ -101,43 +103,43 @@ def run(
     params: ConditionalParams,
     loss_of: Callable[[torch.Generator], Tensor],
     grid: Callable[[], Tensor],
-) -> int:
-    """Train to the end; every few minutes write `samples.png` beside the checkpoint.
+) -> None:
+    """Train to the end; every few minutes, and then, write `samples.png` beside the checkpoint.
 
     Args:
         trainer: with its models.
         params: how.
         loss_of: the loss of a batch drawn with a generator.
         grid: a picture [3, height, width] of what the averaged weights do.
-
-    Returns:
-        The steps done, over all sittings of this training.
     """
     from prior3d.images import write_png
 
-    start, mean, interval = time.monotonic(), 0.0, SECONDS_BETWEEN_GRIDS
+    def draw() -> None:
+        write_png(trainer.path.with_name("samples.png"), grid().permute(1, 2, 0).cpu().numpy())
+
+    start, mean, interval = time.monotonic(), torch.zeros((), device=trainer.device), SECONDS_BETWEEN_GRIDS
     drawn = start
     for step in trainer.steps():
         loss = loss_of(trainer.generator)
         trainer.update(loss)
-        mean += (float(loss.detach()) - mean) / min(step - trainer.first + 1, 200)
+        mean = running_mean(mean, loss, min(step - trainer.first + 1, 200))
         if step % 20 == 0:
             rate = (step + 1 - trainer.first) * params.batch / (time.monotonic() - start)
-            report(step=step, total=params.steps, loss=round(mean, 4), text=f"{rate:.0f} samples/s")
-        if time.monotonic() - drawn > interval or step == params.steps - 1:
+            report(step=step, total=params.steps, loss=round(float(mean), 4), text=f"{rate:.0f} samples/s")
+        if time.monotonic() - drawn > interval:
             began = time.monotonic()
-            write_png(trainer.path.with_name("samples.png"), grid().permute(1, 2, 0).cpu().numpy())
+            draw()
             drawn = time.monotonic()
             interval = max(SECONDS_BETWEEN_GRIDS, (drawn - began) / LARGEST_SHARE_OF_GRIDS)
-    return max(trainer.first, trainer.step + 1)
+    draw()
 
 
-def save(trainer: Trainer, folder: Path, pipeline: str, steps: int, params: ConditionalParams) -> None:
+def save(trainer: Trainer, folder: Path, pipeline: str, params: ConditionalParams) -> None:
     """Write the averaged weights in half precision into a diffusers folder that holds the frozen parts already."""
     for name in trainer.models:
         copy.deepcopy(trainer.averaged(name)).half().save_pretrained(folder / name)
     index = json.loads((TOY / "model_index.json").read_text()) | {"_class_name": pipeline}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
-    facts = {"steps": steps, "samples": steps * params.batch, "params": params.model_dump()}
+    facts = {"steps": trainer.done, "samples": trainer.done * params.batch, "params": params.model_dump()}
     facts |= {"samples_before": trainer.samples_before, "began_with": "data/priors/toy"}
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")

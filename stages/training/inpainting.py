@@ -12,7 +12,7 @@ from prior3d.priors.inpainting import InpaintingPrior
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
-from stages.training.common import Trainer, World, composite, read_params
+from stages.training.common import Trainer, World, composite, lower_precision, read_params
 from stages.training.conditional import (
     TOY,
     ConditionalParams,
@@ -26,7 +26,7 @@ from stages.training.conditional import (
     save,
 )
 from stages.training.masks import half, random_masks
-from stages.training.text_to_image import Latents, draw_conditions, tokenize, v_loss
+from stages.training.text_to_image import Latents, SpokenWorld, v_loss
 
 OUT, WORK = Path("data/priors/toy-inpainting"), Path(".work/training/inpainting")
 CHANNELS = 9
@@ -57,34 +57,50 @@ def train(params: Params) -> None:
     text_encoder = text_encoder.to(params.device)
     unet = open_unet((OUT if params.warm_start else TOY) / "unet", CHANNELS).to(params.device)
     before = samples_before(OUT, params)
-    trainer = Trainer(WORK, {"unet": unet}, params.learning_rate, params.steps, params.seed, samples_before=before)
+    trainer = Trainer(
+        WORK,
+        {"unet": unet},
+        params.learning_rate,
+        params.steps,
+        params.seed,
+        samples_before=before,
+        minutes=params.minutes,
+    )
     prior = InpaintingPrior(frozen_prior(OUT, trainer.averaged("unet"), text_encoder, tokenizer, params.device))
     world, held_out = (World(Path("data/world"), split) for split in ("train", "held-out"))
     latents = Latents(prior.diffusion.vae, world, params.device)
-    alphas = prior.diffusion.alphas_cumprod.cpu()
+    spoken = SpokenWorld(world, tokenizer, params.device)
+    alphas = prior.diffusion.alphas_cumprod
 
     def loss_of(generator: torch.Generator) -> Tensor:
-        batch, captions, camera, condition = draw_batch(latents, world, prior, params, generator)
-        text = text_encoder(tokenize(tokenizer, captions).to(params.device)).last_hidden_state
-        return v_loss(unet, text, batch, camera, alphas, generator, condition)
+        batch, tokens, camera, condition = draw_batch(latents, spoken, prior, params, generator)
+        with lower_precision(params.device, params.precision):
+            text = text_encoder(tokens).last_hidden_state
+            return v_loss(unet, text, batch, camera, alphas, generator, condition)
 
-    steps = run(trainer, params, loss_of, lambda: demonstration(prior, held_out))
-    save(trainer, OUT, "StableDiffusionInpaintPipeline", steps, params)
+    run(trainer, params, loss_of, lambda: demonstration(prior, held_out))
+    save(trainer, OUT, "StableDiffusionInpaintPipeline", params)
 
 
 def draw_batch(
-    latents: Latents, world: World, prior: InpaintingPrior, params: Params, generator: torch.Generator
-) -> tuple[Tensor, list[str], Tensor, Tensor]:
-    """A training batch: latents [n, 4, 16, 16], captions [n], cameras [n, CAMERA_DIM], conditions [n, 5, 16, 16]."""
-    image = torch.randint(len(world), (params.batch,), generator=generator)
-    background = torch.randint(len(BACKGROUNDS), (params.batch,), generator=generator)
+    latents: Latents, world: SpokenWorld, prior: InpaintingPrior, params: Params, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A training batch.
+
+    Returns:
+        (latents [n, 4, 16, 16], captions as tokens [n, model_max_length], cameras [n, CAMERA_DIM], conditions
+        [n, 5, 16, 16]).
+    """
+    device, n = generator.device, params.batch
+    image = torch.randint(len(world.rows), (n,), generator=generator, device=device)
+    background = torch.randint(len(BACKGROUNDS), (n,), generator=generator, device=device)
     drops = (params.drop_caption, params.drop_camera, params.drop_view_word, params.drop_background)
-    captions, camera = draw_conditions(world, image, background, drops, generator)
-    rgba = torch.from_numpy(world.rgba[image.numpy()])
-    masks = random_masks(rgba[..., 3].float() / 255, generator)
-    images = composite(rgba, latents.colours[background])
-    condition = prior.condition(images.to(params.device), masks.to(params.device))
-    return latents[image, background], captions, camera, condition
+    tokens, camera = world.draw(image, background, drops, generator)
+    rgba = latents.rgba[image]
+    seed = int(torch.randint(2**62, (), generator=generator, device=device))
+    masks = random_masks(rgba[..., 3].cpu().float() / 255, torch.Generator().manual_seed(seed))  # one by one, so here
+    condition = prior.condition(composite(rgba, latents.colours[background]), masks.to(device))
+    return latents[image, background], tokens, camera, condition
 
 
 def half_masked(world: World, n: int, seed: int) -> tuple[Tensor, Tensor, list[str], Tensor, Tensor]:

@@ -5,8 +5,8 @@ image, or both are left out now and then, for guidance on either (Brooks et al. 
 """
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -16,7 +16,7 @@ from prior3d.priors.camera_embedding import camera_embedding
 from prior3d.priors.instruct import InstructPrior
 from prior3d.toyworld.edits import INSTRUCTION_WORDS
 from prior3d.toyworld.palette import BACKGROUNDS
-from stages.training.common import Edits, Trainer, composite, read_params
+from stages.training.common import Edits, Trainer, composite, lower_precision, read_params
 from stages.training.conditional import (
     TOY,
     ConditionalParams,
@@ -64,43 +64,67 @@ def train(params: Params) -> None:
     unet = open_unet(begin / "unet", CHANNELS).to(params.device)
     before = samples_before(OUT, params)
     models = {"unet": unet, "text_encoder": text_encoder}
-    trainer = Trainer(WORK, models, params.learning_rate, params.steps, params.seed, samples_before=before)
+    trainer = Trainer(
+        WORK, models, params.learning_rate, params.steps, params.seed, samples_before=before, minutes=params.minutes
+    )
     averaged = trainer.averaged("unet"), trainer.averaged("text_encoder")
     prior = InstructPrior(frozen_prior(OUT, *averaged, tokenizer, params.device))
     edits, held_out = (Edits(Path("data/edits"), split) for split in ("train", "held-out"))
-    latents = Latents(prior.diffusion.vae, edits, params.device)
-    alphas = prior.diffusion.alphas_cumprod.cpu()
+    latents, told = Latents(prior.diffusion.vae, edits, params.device), ToldEdits(edits, tokenizer, params.device)
+    alphas = prior.diffusion.alphas_cumprod
 
     def loss_of(generator: torch.Generator) -> Tensor:
-        batch, instructions, camera, condition = draw_batch(latents, edits, params, generator)
-        text = text_encoder(tokenize(tokenizer, instructions).to(params.device)).last_hidden_state
-        return v_loss(unet, text, batch, camera, alphas, generator, condition, params.timestep_power)
+        batch, tokens, camera, condition = draw_batch(latents, told, params, generator)
+        with lower_precision(params.device, params.precision):
+            text = text_encoder(tokens).last_hidden_state
+            return v_loss(unet, text, batch, camera, alphas, generator, condition, params.timestep_power)
 
     def grid() -> Tensor:
         prior.diffusion.forget_texts()  # their embeddings change while the text encoder learns
         return demonstration(prior, held_out)
 
-    steps = run(trainer, params, loss_of, grid)
-    save(trainer, OUT, "StableDiffusionInstructPix2PixPipeline", steps, params)
+    run(trainer, params, loss_of, grid)
+    save(trainer, OUT, "StableDiffusionInstructPix2PixPipeline", params)
     tokenizer.save_pretrained(OUT / "tokenizer")
 
 
+class ToldEdits:
+    """What is said of each pair of images, in the device's memory.
+
+    Attributes:
+        tokens: [instructions, model_max_length] of every instruction there is; the first is empty.
+        rows: [pairs] the instruction of each pair.
+        cameras: [pairs, CAMERA_DIM] embedded.
+    """
+
+    def __init__(self, edits: Edits, tokenizer: Any, device: str):
+        texts: dict[str, int] = {"": 0}
+        rows = [texts.setdefault(edits.record(pair)["instruction"], len(texts)) for pair in range(edits.n_pairs)]
+        self.tokens, self.rows = tokenize(tokenizer, list(texts)).to(device), torch.tensor(rows, device=device)
+        views = torch.from_numpy(edits.views[::2])
+        self.cameras = camera_embedding(views[:, 0], views[:, 1]).to(device)
+
+
 def draw_batch(
-    latents: Latents, edits: Edits, params: Params, generator: torch.Generator
-) -> tuple[Tensor, list[str], Tensor, Tensor]:
-    """A training batch: latents after [n, 4, 16, 16], instructions [n], cameras [n, CAMERA_DIM], latents before."""
-    pair = torch.randint(edits.n_pairs, (params.batch,), generator=generator)
-    background = torch.randint(len(BACKGROUNDS), (params.batch,), generator=generator)
-    drawn, camera_drawn = torch.rand(2, params.batch, generator=generator)
-    without_text = (drawn < params.drop_instruction + params.drop_both).tolist()
+    latents: Latents, told: ToldEdits, params: Params, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A training batch.
+
+    Returns:
+        (latents after [n, 4, 16, 16], instructions as tokens [n, model_max_length], cameras [n, CAMERA_DIM],
+        latents before).
+    """
+    device, n = generator.device, params.batch
+    pair = torch.randint(len(told.rows), (n,), generator=generator, device=device)
+    background = torch.randint(len(BACKGROUNDS), (n,), generator=generator, device=device)
+    drawn, camera_drawn = torch.rand(2, n, generator=generator, device=device)
+    with_text = drawn >= params.drop_instruction + params.drop_both
     without_image = (drawn >= params.drop_instruction) & (
         drawn < params.drop_instruction + params.drop_both + params.drop_image
     )
-    instructions = ["" if without_text[i] else edits.record(int(p))["instruction"] for i, p in enumerate(pair)]
-    views = torch.from_numpy(np.array(edits.views[2 * pair.numpy()]))
-    camera = camera_embedding(views[:, 0], views[:, 1]) * (camera_drawn >= params.drop_camera)[:, None]
+    camera = told.cameras[pair] * (camera_drawn >= params.drop_camera)[:, None]
     condition = latents[2 * pair, background] * ~without_image[:, None, None, None]
-    return latents[2 * pair + 1, background], instructions, camera, condition
+    return latents[2 * pair + 1, background], told.tokens[told.rows[pair] * with_text], camera, condition
 
 
 def held_out_edits(

@@ -28,14 +28,20 @@ class PosedWorld:
     def __init__(self, rgba: NDArray[np.uint8], cameras: Cameras, scenes: list[Tensor]):
         """Take pictures; every camera's size is theirs."""
         self.rgba, self.cameras, self.scenes = rgba, cameras, scenes
-        self.colours = torch.tensor(list(BACKGROUNDS.values()))
+        self.colours, self.pixels = torch.tensor(list(BACKGROUNDS.values())), torch.from_numpy(rgba)
 
     def __len__(self) -> int:
         return len(self.rgba)
 
+    def to(self, device: str) -> "PosedWorld":
+        """The same with pictures and cameras in a device's memory; `scenes` and `rgba` stay where they are."""
+        moved = PosedWorld(self.rgba, self.cameras.to(device), self.scenes)
+        moved.colours, moved.pixels = self.colours.to(device), self.pixels.to(device)
+        return moved
+
     def images(self, index: Tensor, background: Tensor) -> Tensor:
         """Pictures [n] over named backgrounds [n], by their number: [n, 3, size, size] in [0, 1]."""
-        return composite(torch.from_numpy(self.rgba[index.numpy()]), self.colours[background])
+        return composite(self.pixels[index], self.colours[background])
 
 
 def toy_views(folder: Path, split: str) -> PosedWorld:
@@ -62,6 +68,10 @@ class Draw:
     contexts: Tensor
     queries: Tensor
     background: Tensor
+
+    def to(self, device: str) -> "Draw":
+        """The same numbers on a device."""
+        return Draw(self.contexts.to(device), self.queries.to(device), self.background.to(device))
 
     def context_images(self, world: PosedWorld) -> Tensor:
         """[scenes, contexts, 3, size, size]."""

@@ -260,7 +260,7 @@ def save(trainer: Trainer, tokenizer: Any, params: Params) -> None:
     processor.save_pretrained(OUT)  # a processor keeps it in its own file alone, which older readers do not know
     head = {name: value.half().contiguous() for name, value in trainer.averaged("view_head").state_dict().items()}
     save_file(head, OUT / VIEW_HEAD, metadata={"format": "pt"})
-    facts = {"steps": trainer.step + 1, "samples": (trainer.step + 1) * params.batch, "params": params.model_dump()}
+    facts = {"steps": trainer.done, "samples": trainer.done * params.batch, "params": params.model_dump()}
     facts |= {"samples_before": trainer.samples_before}
     (OUT / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
 

@@ -9,13 +9,12 @@ import copy
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from prior3d.cameras import view_words
@@ -23,7 +22,19 @@ from prior3d.priors.camera_embedding import CAMERA_DIM, camera_embedding
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
-from stages.training.common import Renders, Trainer, World, composite, load_weights, read_params, report
+from stages.training.common import (
+    MINUTES,
+    Precision,
+    Renders,
+    Trainer,
+    World,
+    composite,
+    load_weights,
+    lower_precision,
+    read_params,
+    report,
+    running_mean,
+)
 from stages.training.tokenizer import build_tokenizer
 
 OUT, WORK = Path("data/priors/toy"), Path(".work/training/text_to_image")
@@ -35,8 +46,10 @@ class Params(BaseModel, extra="forbid"):
 
     seed: int = 0
     steps: int = Field(12_000, ge=1)
+    minutes: float | None = MINUTES
     batch: int = Field(32, ge=1, description="over all workers")
     learning_rate: float = Field(1e-3, gt=0)
+    precision: Precision = "float32"
     channels: tuple[int, int, int] = (48, 96, 144)
     text_width: int = 128
     drop_caption: float = Field(0.12, ge=0, le=1)
@@ -48,30 +61,87 @@ class Params(BaseModel, extra="forbid"):
     workers: int = Field(2, ge=1, description="processes, one thread each, that average their gradients")
     device: str = "cpu"
 
+    @model_validator(mode="after")
+    def one_worker_has_one_clock(self) -> Self:
+        """Workers wait for each other, so all do the same steps."""
+        if self.workers > 1 and (self.minutes is not None or self.device != "cpu"):
+            raise ValueError(
+                f"text_to_image: {self.workers} workers on {self.device}; minutes and a GPU need workers: 1"
+            )
+        return self
+
 
 class Latents:
-    """Latents of every image over every background, encoded when first asked for and then kept in memory."""
+    """Latents of every image over every background, in half precision in the device's memory.
+
+    On the CPU they are encoded when first asked for, on a GPU all at the beginning.
+    """
 
     def __init__(self, vae: Any, world: Renders, device: str):
-        self.vae, self.world, self.device = vae, world, device
-        side = world.rgba.shape[1] // 4
-        self.store = np.zeros((len(world), len(BACKGROUNDS), 4, side, side), np.float16)
-        self.known = np.zeros((len(world), len(BACKGROUNDS)), bool)
-        self.colours = torch.tensor(list(BACKGROUNDS.values()))
+        self.vae, self.rgba = vae, torch.from_numpy(world.rgba).to(device)
+        self.colours = torch.tensor(list(BACKGROUNDS.values()), device=device)
+        n, side = len(world), world.rgba.shape[1] // 4
+        self.store = torch.zeros(n, len(BACKGROUNDS), 4, side, side, dtype=torch.float16, device=device)
+        self.known = torch.zeros(n, len(BACKGROUNDS), dtype=torch.bool, device=device)
+        self.complete = self.rgba.device.type != "cpu"
+        if self.complete:
+            everything = torch.cartesian_prod(*(torch.arange(m, device=device) for m in self.known.shape))
+            for part in everything.split(1024):
+                self._encode(*part.T)
 
-    @torch.no_grad()
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
         """Latents [n, 4, side, side] of images [n] over backgrounds [n]."""
-        image, background = (part.numpy() for part in index)
-        latents = torch.from_numpy(self.store[image, background].astype(np.float32))
-        missing = np.flatnonzero(~self.known[image, background])
-        if len(missing):
-            rgba = torch.from_numpy(self.world.rgba[image[missing]])
-            pixels = composite(rgba, self.colours[index[1][missing]]).to(self.device) * 2 - 1
-            latents[missing] = self.vae.encode(pixels).latent_dist.mean.cpu()
-            self.store[image[missing], background[missing]] = latents[missing].numpy().astype(np.float16)
-            self.known[image[missing], background[missing]] = True
-        return latents
+        image, background = index
+        if not self.complete:
+            missing = ~self.known[image, background]
+            if missing.any():
+                self._encode(image[missing], background[missing])
+        return self.store[image, background].float()
+
+    @torch.no_grad()
+    def _encode(self, image: Tensor, background: Tensor) -> None:
+        pixels = composite(self.rgba[image], self.colours[background]) * 2 - 1
+        self.store[image, background] = self.vae.encode(pixels).latent_dist.mean.half()
+        self.known[image, background] = True
+
+
+class SpokenWorld:
+    """What can be said of each image of a world, as tokens in the device's memory.
+
+    Attributes:
+        tokens: [texts, model_max_length] of every text that is said of any image; the first is empty.
+        rows: [n, 2, backgrounds + 1] the text of image i without and with its view word, without and with a background.
+        cameras: [n, CAMERA_DIM] embedded.
+        patterned: [m] the images of patterned objects.
+    """
+
+    def __init__(self, world: World, tokenizer: Any, device: str):
+        views = torch.from_numpy(world.views)
+        words = view_words(toy_orbit(views[:, 0], views[:, 1]))
+        texts: dict[str, int] = {"": 0}
+        rows = [
+            texts.setdefault(full_caption(world.caption(i), view, background), len(texts))
+            for i in range(len(world))
+            for view in (None, words[i])
+            for background in (None, *BACKGROUNDS)
+        ]
+        self.tokens = tokenize(tokenizer, list(texts)).to(device)
+        self.rows = torch.tensor(rows, device=device).view(len(world), 2, -1)
+        self.cameras = camera_embedding(views[:, 0], views[:, 1]).to(device)
+        self.patterned = world.patterned.to(device)
+
+    def draw(
+        self, image: Tensor, background: Tensor, drops: tuple[float, float, float, float], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """What is said of images [n] over backgrounds [n]: tokens [n, model_max_length], cameras [n, CAMERA_DIM].
+
+        Whole captions, cameras, view words and backgrounds are left out with the probabilities `drops`.
+        """
+        device = self.rows.device
+        drawn = torch.rand(len(image), 4, generator=generator, device=device)
+        caption, camera, view, named = (drawn >= torch.tensor(drops, device=device)).long().T
+        row = self.rows[image, view, named * (background + 1)]
+        return self.tokens[caption * row], self.cameras[image] * camera[:, None]
 
 
 def build(params: Params, tokenizer: Any) -> tuple[Any, Any, Any]:
@@ -121,38 +191,19 @@ def build(params: Params, tokenizer: Any) -> tuple[Any, Any, Any]:
 
 
 def draw_batch(
-    latents: Latents, world: World, params: Params, n: int, generator: torch.Generator
-) -> tuple[Tensor, list[str], Tensor]:
-    """A training batch: latents [n, 4, 16, 16], captions [n], camera embeddings [n, CAMERA_DIM]."""
-    image = torch.randint(len(world), (n,), generator=generator)
+    latents: Latents, world: SpokenWorld, params: Params, n: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A training batch: latents [n, 4, 16, 16], tokens [n, model_max_length], camera embeddings [n, CAMERA_DIM]."""
+    device = generator.device
+    image = torch.randint(len(world.rows), (n,), generator=generator, device=device)
     if params.patterned_share > 0:
-        patterned = world.patterned[torch.randint(len(world.patterned), (n,), generator=generator)]
-        image = torch.where(torch.rand(n, generator=generator) < params.patterned_share, patterned, image)
-    background = torch.randint(len(BACKGROUNDS), (n,), generator=generator)
+        place = torch.randint(len(world.patterned), (n,), generator=generator, device=device)
+        here = torch.rand(n, generator=generator, device=device) < params.patterned_share
+        image = torch.where(here, world.patterned[place], image)
+    background = torch.randint(len(BACKGROUNDS), (n,), generator=generator, device=device)
     drops = (params.drop_caption, params.drop_camera, params.drop_view_word, params.drop_background)
-    captions, camera = draw_conditions(world, image, background, drops, generator)
-    return latents[image, background], captions, camera
-
-
-def draw_conditions(
-    world: World,
-    image: Tensor,
-    background: Tensor,
-    drops: tuple[float, float, float, float],
-    generator: torch.Generator,
-) -> tuple[list[str], Tensor]:
-    """What is said of images [n] over backgrounds [n]: captions and camera embeddings [n, CAMERA_DIM].
-
-    Whole captions, cameras, view words and backgrounds are left out with the probabilities `drops`.
-    """
-    views = torch.from_numpy(np.array(world.views[image.numpy()]))
-    keep = torch.rand(len(image), 4, generator=generator) >= torch.tensor(drops)
-    names, captions, words = list(BACKGROUNDS), [], view_words(toy_orbit(views[:, 0], views[:, 1]))
-    for i in range(len(image)):
-        view = words[i] if keep[i, 2] else None
-        named = names[int(background[i])] if keep[i, 3] else None
-        captions.append(full_caption(world.caption(int(image[i])), view, named) if keep[i, 0] else "")
-    return captions, camera_embedding(views[:, 0], views[:, 1]) * keep[:, 1:2]
+    tokens, camera = world.draw(image, background, drops, generator)
+    return latents[image, background], tokens, camera
 
 
 def v_loss(
@@ -170,20 +221,19 @@ def v_loss(
     A `condition` [n, further channels, 16, 16] is seen behind the noisy latents. Timesteps are T u^timestep_power of
     uniform u: below 1, strong noise comes more often.
     """
-    n = len(latents)
+    n, device = len(latents), latents.device
     # one timestep from each of n equal strata: the same expectation as independent draws, with less variance
-    share = ((torch.arange(n) + torch.rand(n, generator=generator)) / n) ** timestep_power
+    offset = torch.rand(n, generator=generator, device=device)
+    share = ((torch.arange(n, device=device) + offset) / n) ** timestep_power
     t = (share * TRAIN_TIMESTEPS).long().clamp(max=TRAIN_TIMESTEPS - 1)
-    noise = torch.randn(latents.shape, generator=generator)
+    noise = torch.randn(latents.shape, generator=generator, device=device)
     alpha = alphas[t].view(-1, 1, 1, 1)
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    device = text.device
-    seen = noisy.to(device)
-    if condition is not None:
-        seen = torch.cat([seen, condition.to(device)], dim=1)
-    predicted = unet(seen, t.to(device), text, class_labels=camera.to(device)).sample
-    return F.mse_loss(predicted, target.to(device))
+    seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
+    seen = seen.contiguous(memory_format=torch.channels_last)
+    predicted = unet(seen, t, text, class_labels=camera).sample
+    return F.mse_loss(predicted.float(), target)
 
 
 def train(rank: int, params: Params) -> None:
@@ -215,7 +265,8 @@ def train(rank: int, params: Params) -> None:
         .eval()
     )
     world = World(Path("data/world"), "train")
-    latents = Latents(vae, world, params.device)
+    latents, spoken = Latents(vae, world, params.device), SpokenWorld(world, tokenizer, params.device)
+    alphas = scheduler.alphas_cumprod.to(params.device)
     trainer = Trainer(
         WORK,
         models,
@@ -224,18 +275,20 @@ def train(rank: int, params: Params) -> None:
         params.seed,
         writes=rank == 0,
         samples_before=samples_before,
+        minutes=params.minutes,
     )
-    start, mean, share = time.monotonic(), 0.0, params.batch // params.workers
+    start, mean, share = time.monotonic(), torch.zeros((), device=params.device), params.batch // params.workers
     for step in trainer.steps():
-        generator = torch.Generator().manual_seed(hash((params.seed, step, rank)) % 2**62)
-        batch, captions, camera = draw_batch(latents, world, params, share, generator)
-        text = text_encoder(tokenize(tokenizer, captions).to(params.device)).last_hidden_state
-        loss = v_loss(unet, text, batch, camera, scheduler.alphas_cumprod, generator)
+        generator = torch.Generator(params.device).manual_seed(hash((params.seed, step, rank)) % 2**62)
+        batch, tokens, camera = draw_batch(latents, spoken, params, share, generator)
+        with lower_precision(params.device, params.precision):
+            text = text_encoder(tokens).last_hidden_state
+            loss = v_loss(unet, text, batch, camera, alphas, generator)
         trainer.update(loss)
-        mean += (float(loss.detach()) - mean) / min(step - trainer.first + 1, 200)
+        mean = running_mean(mean, loss, min(step - trainer.first + 1, 200))
         if rank == 0 and step % 50 == 0:
             rate = (step + 1 - trainer.first) * params.batch / (time.monotonic() - start)
-            report(step=step, total=params.steps, loss=round(mean, 4), text=f"{rate:.0f} samples/s")
+            report(step=step, total=params.steps, loss=round(float(mean), 4), text=f"{rate:.0f} samples/s")
     if rank == 0:
         save(trainer, tokenizer, scheduler, OUT, params)
 
@@ -270,7 +323,7 @@ def save(trainer: Trainer, tokenizer: Any, scheduler: Any, folder: Path, params:
         "vae": ["diffusers", "AutoencoderKL"],
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
-    facts = {"steps": trainer.step + 1, "samples": (trainer.step + 1) * params.batch, "params": params.model_dump()}
+    facts = {"steps": trainer.done, "samples": trainer.done * params.batch, "params": params.model_dump()}
     facts |= {"samples_before": trainer.samples_before}  # of the weights that a warm start began with
     (folder / "training.json").write_text(json.dumps(facts, indent=2))
 

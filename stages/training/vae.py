@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from prior3d.toyworld.palette import BACKGROUNDS
-from stages.training.common import Trainer, World, composite, load_weights, read_params, report
+from stages.training.common import MINUTES, Trainer, World, composite, load_weights, read_params, report
 
-OUT = Path("data/priors/toy/vae")
+OUT, WORK = Path("data/priors/toy/vae"), Path(".work/training/vae")
 
 
 class Params(BaseModel, extra="forbid"):
@@ -25,6 +25,7 @@ class Params(BaseModel, extra="forbid"):
 
     seed: int = 0
     steps: int = Field(6_000, ge=1)
+    minutes: float | None = MINUTES
     batch: int = Field(16, ge=1, description="whole images a step; while cropping, three times as many crops")
     crop: int = Field(32, ge=16, description="side of the crops that most of the training sees, in pixels")
     crop_share: float = Field(0.85, ge=0, le=1, description="share of the steps on crops; whole images behind it")
@@ -58,16 +59,14 @@ def main() -> None:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
     vae = vae.to(params.device, memory_format=torch.channels_last)
-    trainer = Trainer(Path(".work/training/vae"), {"vae": vae}, params.learning_rate, params.steps, params.seed)
-    world = World(Path("data/world"), "train")
+    trainer = Trainer(WORK, {"vae": vae}, params.learning_rate, params.steps, params.seed, minutes=params.minutes)
+    rgba = torch.from_numpy(World(Path("data/world"), "train").rgba).to(params.device)
     generator, start = trainer.generator, time.monotonic()
     for step in trainer.steps():
-        cropping = step < params.crop_share * params.steps
-        images = sample_images(world, params.batch * (3 if cropping else 1), generator) * 2 - 1
+        cropping = trainer.share < params.crop_share
+        images = sample_images(rgba, params.batch * (3 if cropping else 1), generator) * 2 - 1
         images = random_crop(images, params.crop, generator) if cropping else images
-        images = images.to(
-            params.device, memory_format=torch.channels_last
-        )  # without it the CPU takes six times as long
+        images = images.contiguous(memory_format=torch.channels_last)  # without it the CPU takes six times as long
         loss = reconstruction_loss(vae, images, params, generator)
         trainer.update(loss)
         if step % 20 == 0:
@@ -75,7 +74,7 @@ def main() -> None:
             report(step=step, total=params.steps, loss=round(float(loss.detach()), 4), text=f"{rate:.1f} steps/s")
     vae = trainer.averaged("vae")
     if not params.decoder_only:
-        whiten(vae, torch.cat([_means(vae, sample_images(world, 64, generator).to(params.device)) for _ in range(24)]))
+        whiten(vae, torch.cat([_means(vae, sample_images(rgba, 64, generator)) for _ in range(24)]))
     vae.to(torch.float16).save_pretrained(OUT)
     held_out = World(Path("data/world"), "held-out")
     report(step=params.steps, total=params.steps, text=f"held-out PSNR {psnr(vae.float(), held_out):.2f} dB")
@@ -99,18 +98,20 @@ def build(channels: tuple[int, ...]) -> Any:
     )
 
 
-def sample_images(world: World, n: int, generator: torch.Generator) -> Tensor:
-    """Random images [n, 3, 64, 64] in 0..1, each over one of the named backgrounds."""
-    index = torch.randint(len(world), (n,), generator=generator).sort().values
-    colours = torch.tensor(list(BACKGROUNDS.values()))[torch.randint(len(BACKGROUNDS), (n,), generator=generator)]
-    return composite(torch.from_numpy(world.rgba[index.numpy()]), colours)
+def sample_images(rgba: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Random images [n, 3, h, w] in 0..1 of a world's `rgba`, each over one of the named backgrounds."""
+    device = rgba.device
+    index = torch.randint(len(rgba), (n,), generator=generator, device=device).sort().values
+    colours = torch.tensor(list(BACKGROUNDS.values()), device=device)
+    return composite(rgba[index], colours[torch.randint(len(colours), (n,), generator=generator, device=device)])
 
 
 def random_crop(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
     """One window of side² for the whole batch, kept off the outer eighth, where there is mostly background."""
     size = images.shape[-1]
     margin = size // 8
-    top, left = (int(torch.randint(margin, size - margin - side + 1, (1,), generator=generator)) for _ in range(2))
+    most = size - margin - side + 1
+    top, left = torch.randint(margin, most, (2,), generator=generator, device=generator.device).tolist()
     return images[:, :, top : top + side, left : left + side]
 
 
@@ -120,7 +121,7 @@ def reconstruction_loss(vae: Any, images: Tensor, params: Params, generator: tor
     Without the chroma term the model stays grey for a long time: most of the error is brightness.
     """
     mean = vae.encode(images).latent_dist.mean
-    noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+    noise = torch.randn(mean.shape, generator=generator, device=mean.device)
     decoded = vae.decode(mean + params.latent_noise * noise).sample
     error = decoded - images
     loss = error.abs().mean() + 2 * F.avg_pool2d(error, 4).abs().mean()
@@ -155,10 +156,10 @@ def whiten(vae: Any, latents: Tensor) -> None:
 def psnr(vae: Any, world: World, n: int = 600) -> float:
     """Mean PSNR in dB of reconstructions of n images of a world, a third of them over each background."""
     generator = torch.Generator().manual_seed(1)
-    total, batch = 0.0, 50
+    total, batch, rgba = 0.0, 50, torch.from_numpy(world.rgba)
     device = next(vae.parameters()).device
     for _ in range(n // batch):
-        images = sample_images(world, batch, generator).to(device)
+        images = sample_images(rgba, batch, generator).to(device)
         decoded = vae.decode(_means(vae, images)).sample / 2 + 0.5
         error = (decoded.clamp(0, 1) - images).square().mean(dim=(1, 2, 3))
         total += float((-10 * error.log10()).sum())

@@ -12,20 +12,28 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as functional
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
-from prior3d.cameras import Cameras
 from prior3d.images import write_png
 from prior3d.priors.epipolar import EpipolarConfig, EpipolarTransformer
 from prior3d.priors.views import ViewsPrior
 from prior3d.priors.views_loading import save_epipolar
 from stages.locations import embedded_prior
-from stages.training.common import Trainer, load_weights, read_params, report
+from stages.training.common import (
+    MINUTES,
+    Precision,
+    Trainer,
+    load_weights,
+    lower_precision,
+    read_params,
+    report,
+    running_mean,
+)
 from stages.training.posed import Draw, PosedWorld, co3d_views, draw_scenes, toy_views
 from stages.training.text_to_image import TRAIN_TIMESTEPS, Latents, samples_seen
 from stages.training.view_scores import sheet, trials
@@ -41,6 +49,7 @@ class Params(BaseModel, extra="forbid"):
     data: str | None = Field(None, description="a category of your own in CO3Dv2's layout; None: the toy world's views")
     out: str = Field(str(OUT), description="folder of the prior; name another one with data of your own")
     steps: int = Field(20_000, ge=1)
+    minutes: float | None = MINUTES
     scenes: int = Field(2, ge=1, description="a step")
     queries: int = Field(4, ge=1, description="wanted views of each scene; fewer where contexts leave fewer pictures")
     noises: int = Field(2, ge=1, description="noise levels at which each query is denoised")
@@ -48,9 +57,7 @@ class Params(BaseModel, extra="forbid"):
     channels: tuple[int, int, int] = (32, 48, 80)
     width: int = Field(48, ge=8, multiple_of=8, description="of the epipolar transformer's tokens")
     depth_samples: int = Field(12, ge=2)
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the epipolar transformer's layers; its geometry and all weights stay in float32"
-    )
+    precision: Precision = "float32"
     regression_weight: float = Field(5.0, ge=0, description="of the Huber loss of the transformer's own picture")
     drop_condition: float = Field(0.1, ge=0, le=1)
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy-views, not with noise")
@@ -101,23 +108,33 @@ def train(params: Params, vae_folder: Path = VAE) -> None:
         load_weights(epipolar, out / "epipolar/model.safetensors")
     models = {name: model.to(params.device) for name, model in (("unet", unet), ("epipolar", epipolar))}
     unet.to(memory_format=torch.channels_last)
-    latents = Latents(vae, cast(Any, world), params.device)  # which needs only its pictures
+    latents, here = Latents(vae, world, params.device), world.to(params.device)
+    alphas = scheduler.alphas_cumprod.to(params.device)
     trainer = Trainer(
-        params.work, models, params.learning_rate, params.steps, params.seed, samples_before=samples_before
+        params.work,
+        models,
+        params.learning_rate,
+        params.steps,
+        params.seed,
+        samples_before=samples_before,
+        minutes=params.minutes,
     )
-    start, means, samples = time.monotonic(), [0.0, 0.0], 0
+    start, means, samples = time.monotonic(), torch.zeros(2, device=params.device), 0
     most = max(len(scene) for scene in world.scenes)
     for step in trainer.steps():
-        generator = torch.Generator().manual_seed(hash((params.seed, step)) % 2**62)
-        drawn = draw_scenes(world, params.scenes, *step_sizes(params, step, most), generator)
-        losses = both_losses(models, world, latents, drawn, params, scheduler.alphas_cumprod, generator)
+        drawing, generator = (
+            torch.Generator(d).manual_seed(hash((params.seed, step)) % 2**62) for d in ("cpu", params.device)
+        )
+        drawn = draw_scenes(world, params.scenes, *step_sizes(params, step, most), drawing)
+        losses = both_losses(models, here, latents, drawn.to(params.device), params, alphas, generator)
         trainer.update(losses[0] + params.regression_weight * losses[1])
         samples += drawn.queries.numel()
         done = step + 1 - trainer.first
-        means = [m + (float(loss.detach()) - m) / min(done, 100) for m, loss in zip(means, losses, strict=True)]
+        means = running_mean(means, torch.stack(losses), min(done, 100))
         if step % 20 == 0:
-            text = f"v {means[0]:.4f}, colours {means[1]:.4f}, {samples / (time.monotonic() - start):.1f} views/s"
-            report(step=step, total=params.steps, loss=round(sum(means), 4), text=text)
+            v, colours = means.tolist()
+            text = f"v {v:.4f}, colours {colours:.4f}, {samples / (time.monotonic() - start):.1f} views/s"
+            report(step=step, total=params.steps, loss=round(v + colours, 4), text=text)
         if (step + 1) % params.preview_steps == 0:
             preview(trainer, vae, scheduler, world, params.work)
     save(trainer, scheduler, params, most, vae_folder)
@@ -182,26 +199,23 @@ def both_losses(
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """The diffusion model's loss on the queries' latents, and the Huber loss of the transformer's own pictures."""
-    device, queries = params.device, drawn.queries.flatten()
-    contexts = drawn.context_images(world).to(device)
-    cameras, wanted = (_cameras(world, index, device) for index in (drawn.contexts, drawn.queries))
-    lower = params.precision == "bfloat16"
-    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=lower):
-        features, pictures = (part.float() for part in models["epipolar"](contexts, cameras, wanted))
-    truth = world.images(queries, drawn.query_background).to(device)
+    queries, cameras = drawn.queries.flatten(), [world.cameras[i.flatten()] for i in (drawn.contexts, drawn.queries)]
+    truth = world.images(queries, drawn.query_background)
+    with lower_precision(params.device, params.precision):
+        features, pictures = (part.float() for part in models["epipolar"](drawn.context_images(world), *cameras))
     with torch.no_grad():
         regressed = latents.vae.encode(pictures.detach() * 2 - 1).latent_dist.mean
     condition = torch.cat([features, regressed], dim=1)  # no gradient of this loss makes the picture anything but true
-    clean = latents[queries, drawn.query_background]
-    many = params.noises
-    v = v_loss(
-        models["unet"],
-        clean.repeat(many, 1, 1, 1),
-        condition.repeat(many, 1, 1, 1),
-        params.drop_condition,
-        alphas,
-        generator,
-    )
+    clean, many = latents[queries, drawn.query_background], params.noises
+    with lower_precision(params.device, params.precision):
+        v = v_loss(
+            models["unet"],
+            clean.repeat(many, 1, 1, 1),
+            condition.repeat(many, 1, 1, 1),
+            params.drop_condition,
+            alphas,
+            generator,
+        )
     return v, huber(pictures - truth).mean()
 
 
@@ -211,25 +225,21 @@ def v_loss(
     """Mean squared error of the predicted velocity v = √ᾱ ε - √(1-ᾱ) x (Salimans and Ho 2022)."""
     n, device = len(latents), condition.device
     # one timestep from each of n equal strata, in any order: the same expectation with less variance
-    strata = torch.randperm(n, generator=generator)
-    t = ((strata + torch.rand(n, generator=generator)) / n * TRAIN_TIMESTEPS).long()
-    noise = torch.randn(latents.shape, generator=generator)
-    keep = (torch.rand(n, 1, 1, 1, generator=generator) >= drop).float()
+    strata = torch.randperm(n, generator=generator, device=device)
+    t = ((strata + torch.rand(n, generator=generator, device=device)) / n * TRAIN_TIMESTEPS).long()
+    noise = torch.randn(latents.shape, generator=generator, device=device)
+    keep = (torch.rand(n, 1, 1, 1, generator=generator, device=device) >= drop).float()
     alpha = alphas[t].view(-1, 1, 1, 1)
     noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-    given = torch.cat([noisy.to(device), condition * keep.to(device)], dim=1)
-    predicted = unet(given.contiguous(memory_format=torch.channels_last), t.to(device)).sample
-    return functional.mse_loss(predicted, target.to(device))
+    given = torch.cat([noisy, condition * keep], dim=1)
+    predicted = unet(given.contiguous(memory_format=torch.channels_last), t).sample
+    return functional.mse_loss(predicted.float(), target)
 
 
 def huber(error: Tensor, knee: float = 0.1) -> Tensor:
     """Quadratic below the knee and linear above: knee (√(1 + (e / knee)²) - 1) (Charbonnier et al. 1994)."""
     return ((1 + (error / knee).square()).sqrt() - 1) * knee
-
-
-def _cameras(world: PosedWorld, index: Tensor, device: str) -> Cameras:
-    return world.cameras[index.flatten()].to(device)
 
 
 def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int, vae_folder: Path = VAE) -> None:
@@ -247,8 +257,8 @@ def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int, v
         "vae": ["diffusers", "AutoencoderKL"],
     }
     (out / "model_index.json").write_text(json.dumps(index, indent=2))
-    samples = params.scenes * sum(step_sizes(params, step, most_pictures)[1] for step in range(trainer.step + 1))
-    facts = {"steps": trainer.step + 1, "samples": samples, "params": params.model_dump()}
+    samples = params.scenes * sum(step_sizes(params, step, most_pictures)[1] for step in range(trainer.done))
+    facts = {"steps": trainer.done, "samples": samples, "params": params.model_dump()}
     facts |= {"samples_before": trainer.samples_before}  # of the weights that a warm start began with
     (out / "training.json").write_text(json.dumps(facts, indent=2))
 

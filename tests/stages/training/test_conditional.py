@@ -144,8 +144,9 @@ def test_what_is_dropped_is_dropped_alone_or_with_the_other(project):
             return torch.ones(len(index[0]), 4, 16, 16)
 
     params = instruct.Params(batch=6000, drop_instruction=0.1, drop_image=0.2, drop_both=0.3, drop_camera=0.4)
-    _, texts, camera, condition = instruct.draw_batch(Ones(), edits, params, torch.Generator().manual_seed(0))
-    text, image = np.array([t == "" for t in texts]), (condition.amax(dim=(1, 2, 3)) == 0).numpy()
+    told = instruct.ToldEdits(edits, build_tokenizer(), "cpu")
+    _, tokens, camera, condition = instruct.draw_batch(Ones(), told, params, torch.Generator().manual_seed(0))
+    text, image = (tokens == told.tokens[0]).all(dim=1).numpy(), (condition.amax(dim=(1, 2, 3)) == 0).numpy()
     assert (text & ~image).mean() == pytest.approx(0.1, abs=0.02)
     assert (image & ~text).mean() == pytest.approx(0.2, abs=0.02)
     assert (image & text).mean() == pytest.approx(0.3, abs=0.025)

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from prior3d.toyworld.objects import sample_object
+from stages.training import common
 from stages.training.common import Trainer, World, composite, load_weights, schedule
 from stages.training.text_to_image import samples_seen
 from stages.training.tokenizer import MAX_TOKENS, build_tokenizer, vocabulary, with_words
@@ -105,15 +107,46 @@ def test_samples_before_a_warm_start_survive_a_kill(tmp_path):
 def test_training_refuses_a_loss_that_is_not_finite(tmp_path):
     model = nn.Linear(1, 1)
     trainer = Trainer(tmp_path, {"model": model}, 1e-2, 3, seed=0)
-    with pytest.raises(FloatingPointError, match="loss nan at step 0: lower the learning rate"):
+    next(trainer.steps())
+    with pytest.raises(FloatingPointError, match="loss not finite by step 0: lower the learning rate"):
         trainer.update(model(torch.tensor([[float("nan")]])).sum())
+    with pytest.raises(FloatingPointError):
+        trainer.save()
+    assert not trainer.path.exists()
 
 
 def test_the_schedule_warms_up_stays_and_falls():
-    assert schedule(0, 1000) == pytest.approx(0.01)
-    assert schedule(100, 1000) == schedule(399, 1000) == 1.0
-    assert schedule(700, 1000) == pytest.approx(0.505)
-    assert schedule(999, 1000) == pytest.approx(0.01, abs=1e-4)
+    assert schedule(0, 0.0) == pytest.approx(0.01)
+    assert schedule(100, 0.1) == schedule(399, 0.399) == 1.0
+    assert schedule(700, 0.7) == pytest.approx(0.505)
+    assert schedule(999, 0.999) == pytest.approx(0.01, abs=1e-4)
+    assert schedule(49, 0.7) == pytest.approx(0.505 / 2)
+
+
+def test_a_training_by_the_clock_ends_with_it_and_counts_earlier_sittings(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(common, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def sit(most):
+        trainer = Trainer(tmp_path, {"model": nn.Linear(1, 1)}, 1.0, 1000, seed=0, minutes=1)
+        rates = []
+        for _ in trainer.steps():
+            rates.append(trainer.optimiser.param_groups[0]["lr"])
+            clock[0] += 6  # seconds a step
+            if len(rates) == most:
+                trainer.step, trainer.spent = trainer.step, trainer.spent + 6
+                trainer.save()
+                break
+        return trainer, rates
+
+    first, rates = sit(most=4)
+    assert first.done == 4 and rates == pytest.approx([0.01, 0.02, 0.03, 0.04])  # still warming up
+    clock[0] += 1000  # between the sittings
+    second, rates = sit(most=None)
+    assert (second.first, second.done, len(rates)) == (4, 10, 6)
+    assert rates[0] == pytest.approx(0.05) and rates[-1] == pytest.approx(0.1 * schedule(1000, 0.9))
+    third, rates = sit(most=None)
+    assert third.done == 10 and rates == []
 
 
 def test_compositing_premultiplied_pixels():
