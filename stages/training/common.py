@@ -10,20 +10,22 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from torch import Tensor, nn
 
+from prior3d.devices import choose_device
 from prior3d.toyworld.palette import PATTERNS
 
 Model = TypeVar("Model", bound=BaseModel)
 Precision = Literal["float32", "bfloat16"]  # of the networks' layers; weights and losses stay in float32
+Device = Annotated[str, AfterValidator(lambda name: str(choose_device(name)))]  # auto, cpu, cuda, cuda:N or mps
 MINUTES: Any = Field(None, gt=0, description="the training ends after so long, if not before; None: after its steps")
 
 

@@ -26,7 +26,7 @@ from prior3d.toyworld.objects import kind_of_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
 from stages.training.caption_facts import SIZES, facts_loss
-from stages.training.common import Trainer, World, composite, load_weights, read_params, report
+from stages.training.common import Device, Trainer, World, composite, load_weights, read_params, report
 from stages.training.tokenizer import build_tokenizer
 
 OUT, WORK = Path("data/priors/toy-scorer"), Path(".work/training/scorer")
@@ -58,7 +58,7 @@ class Params(BaseModel, extra="forbid"):
     pixel_noise: float = Field(0.03, ge=0, description="largest standard deviation of noise on the pixels")
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy-scorer, not with noise")
     threads: int = Field(2, ge=1)
-    device: str = "cpu"
+    device: Device = "cpu"
 
 
 class Batch:

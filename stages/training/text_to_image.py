@@ -24,6 +24,7 @@ from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
 from stages.training.common import (
     MINUTES,
+    Device,
     Precision,
     Renders,
     Trainer,
@@ -59,7 +60,7 @@ class Params(BaseModel, extra="forbid"):
     patterned_share: float = Field(0.0, ge=0, le=1, description="samples drawn from patterned objects only")
     warm_start: bool = Field(False, description="begin with the weights that lie in data/priors/toy, not with noise")
     workers: int = Field(2, ge=1, description="processes, one thread each, that average their gradients")
-    device: str = "cpu"
+    device: Device = "cpu"
 
     @model_validator(mode="after")
     def one_worker_has_one_clock(self) -> Self:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from prior3d.toyworld.palette import BACKGROUNDS
-from stages.training.common import MINUTES, Trainer, World, composite, load_weights, read_params, report
+from stages.training.common import MINUTES, Device, Trainer, World, composite, load_weights, read_params, report
 
 OUT, WORK = Path("data/priors/toy/vae"), Path(".work/training/vae")
 
@@ -38,7 +38,7 @@ class Params(BaseModel, extra="forbid"):
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy/vae")
     decoder_only: bool = Field(False, description="leave the encoder as it is: models trained on its latents still fit")
     threads: int = Field(2, ge=1)
-    device: str = "cpu"
+    device: Device = "cpu"
 
     @model_validator(mode="after")
     def _decoder_has_an_encoder(self) -> Self:

@@ -26,6 +26,7 @@ from prior3d.priors.views_loading import save_epipolar
 from stages.locations import embedded_prior
 from stages.training.common import (
     MINUTES,
+    Device,
     Precision,
     Trainer,
     load_weights,
@@ -63,7 +64,7 @@ class Params(BaseModel, extra="forbid"):
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy-views, not with noise")
     preview_steps: int = Field(500, ge=1, description="steps between two sheets of samples, preview.png")
     threads: int = Field(2, ge=1)
-    device: str = "cpu"
+    device: Device = "cpu"
 
     @model_validator(mode="after")
     def own_data_has_its_own_prior(self) -> Self:
