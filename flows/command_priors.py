@@ -22,6 +22,7 @@ from stages.locations import PACKAGE_PARENT, embedded_folders, embedded_names
 ACTIONS = ("ls", "check", "train", "sample")
 LONGEST_TEXT = 1000
 STEPS = 25
+TRAINING_WORDS = ("steps", "minutes", "device")  # that a views prior of one's own category is trained with
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,15 @@ def train(words: list[str]) -> int:
     parser.add_argument("--data", type=Path, help="views: a category of your own, in CO3Dv2's layout")
     parser.add_argument("--out", metavar="NAME", help="views: name of the prior (default: views- and the folder's)")
     parser.add_argument("--steps", type=int, help="views: steps of training (default: 20,000)")
+    parser.add_argument("--minutes", type=float, help="views: end the training after so long, if not before")
+    parser.add_argument("--device", help="views: auto, cpu, cuda, cuda:N or mps (default: cpu)")
     args = parser.parse_args(words)
     name, project = args.name, find_project(Path.cwd())
     if args.data is not None:
         return train_views(project, args)
-    if args.out is not None or args.steps is not None:
-        raise Prior3dError(f"--out and --steps go with --data; those of {name} stand in params.yaml")
+    given = [f"--{word}" for word in ("out", *TRAINING_WORDS) if getattr(args, word) is not None]
+    if given:
+        raise Prior3dError(f"{', '.join(given)}: only with --data; how {name} is trained stands in params.yaml")
     stages = making(project, name)
     line = [sys.executable, "-m", "dvc", "repro", *stages]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -119,12 +123,20 @@ def train_views(project: Project, args: argparse.Namespace) -> int:
         raise Prior3dError(f"--data {args.data}: it has no frame_annotations.jgz; give a category in CO3Dv2's layout")
     if args.steps is not None and args.steps < 1:
         raise Prior3dError(f"--steps {args.steps}: use at least 1")
+    if args.minutes is not None and not args.minutes > 0:
+        raise Prior3dError(f"--minutes {args.minutes}: use more than 0")
+    if args.device is not None:
+        from prior3d.devices import choose_device  # with torch, which takes a second
+
+        choose_device(args.device)
     name = args.out or f"views-{data.name}"
     if "/" in name or name in embedded_names():
         raise Prior3dError(f"--out {name}: choose a plain name that no prior which travels with the project has")
     out = f"data/priors/{name}"
     line = [sys.executable, "-m", "stages.training.views", "--data", str(data), "--out", out]
-    line += [] if args.steps is None else ["--steps", str(args.steps)]
+    for word in TRAINING_WORDS:
+        if getattr(args, word) is not None:
+            line += [f"--{word}", str(getattr(args, word))]
     path = os.pathsep.join([str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")])
     if code := subprocess.run(line, cwd=project.root, env={**os.environ, "PYTHONPATH": path}).returncode:
         raise Prior3dError(f"training ended with {code}; the same command goes on at its last checkpoint")

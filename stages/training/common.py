@@ -244,7 +244,8 @@ class Trainer:
             self.average[name].load_state_dict(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
-        self.first, self.samples_before, self.spent = state["step"], state["samples_before"], state["spent"]
+        self.first, self.samples_before = state["step"], state["samples_before"]
+        self.spent = state.get("spent", 0.0)  # checkpoints of before trainings had a clock do not say
         self.step = self.first - 1
 
     def _check(self) -> None:

@@ -82,7 +82,7 @@ class Params(BaseModel, extra="forbid"):
 def main() -> None:
     """Train with the parameters of `params.yaml`, or on data of one's own with those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("data", "out", "steps", "threads", "device"):
+    for name in ("data", "out", "steps", "minutes", "threads", "device"):
         parser.add_argument(f"--{name}", help=Params.model_fields[name].description)
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     if not given:

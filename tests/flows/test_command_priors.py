@@ -157,7 +157,9 @@ def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, mo
         (("views", "--data", str(project.root)), "it has no frame_annotations.jgz"),
         (("views", "--data", data, "--steps", "0"), "use at least 1"),
         (("views", "--data", data, "--out", "toy-views"), "choose a plain name"),
-        (("toy", "--steps", "5"), "--out and --steps go with --data"),
+        (("views", "--data", data, "--minutes", "nan"), "use more than 0"),
+        (("views", "--data", data, "--device", "abacus"), "'abacus' is not a device"),
+        (("toy", "--steps", "5", "--device", "cpu"), "--steps, --device: only with --data; how toy is trained stands"),
     ):
         code, _, err = said(capsys, "train", *words)
         assert code == 2 and message in err
@@ -167,10 +169,11 @@ def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, mo
         returncode = 0
 
     monkeypatch.setattr(command_priors.subprocess, "run", lambda line, **_: called.append(line) or Done)
-    code, out, _ = said(capsys, "train", "views", "--data", data, "--steps", "7")
+    words = ("--device", "cpu", "--steps", "7", "--minutes", "2")
+    code, out, _ = said(capsys, "train", "views", "--data", data, *words)
     assert code == 0 and "--prior views-balls" in out
     assert called[0][1:] == ["-m", "stages.training.views", "--data", data, "--out", "data/priors/views-balls",
-                             "--steps", "7"]  # fmt: skip
+                             "--steps", "7", "--minutes", "2.0", "--device", "cpu"]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -181,7 +184,7 @@ def test_a_views_prior_is_trained_on_ones_own_category_and_loads(project, capsys
     from tests.tiny_co3d import write_category
 
     data = str(write_category(project.root / "balls"))
-    assert said(capsys, "train", "views", "--data", data, "--steps", "2", "--out", "balls")[0] == 0
+    assert said(capsys, "train", "views", "--data", data, "--steps", "2", "--minutes", "9", "--out", "balls")[0] == 0
     prior = load_views(project.root / "data/priors/balls", torch.device("cpu"))
     assert prior.image_size == 64
     facts = json.loads((project.root / "data/priors/balls/training.json").read_text())
