@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -123,8 +124,8 @@ def train_views(project: Project, args: argparse.Namespace) -> int:
         raise Prior3dError(f"--data {args.data}: it has no frame_annotations.jgz; give a category in CO3Dv2's layout")
     if args.steps is not None and args.steps < 1:
         raise Prior3dError(f"--steps {args.steps}: use at least 1")
-    if args.minutes is not None and not args.minutes > 0:
-        raise Prior3dError(f"--minutes {args.minutes}: use more than 0")
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise Prior3dError(f"--minutes {args.minutes}: use a number above 0")
     if args.device is not None:
         from prior3d.devices import choose_device  # with torch, which takes a second
 

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 import yaml
-from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, Field
 from torch import Tensor, nn
 
@@ -24,9 +23,15 @@ from prior3d.devices import choose_device
 from prior3d.toyworld.palette import PATTERNS
 
 Model = TypeVar("Model", bound=BaseModel)
-Precision = Literal["float32", "bfloat16"]  # of the networks' layers; weights and losses stay in float32
+Precision = Literal["float32", "bfloat16"]
 Device = Annotated[str, AfterValidator(lambda name: str(choose_device(name)))]  # auto, cpu, cuda, cuda:N or mps
-MINUTES: Any = Field(None, gt=0, description="the training ends after so long, if not before; None: after its steps")
+PRECISION: Any = Field("float32", description="of the networks' layers; weights, geometry and losses stay in float32")
+MINUTES: Any = Field(
+    None,
+    gt=0,
+    allow_inf_nan=False,
+    description="of steps, behind which the training ends if it has not; None: no limit",
+)
 
 
 def read_params(section: str, model: type[Model]) -> Model:
@@ -40,14 +45,6 @@ def report(**fields: Any) -> None:
     """Print one progress line, as every stage does."""
     sys.stdout.write("@@" + json.dumps(fields) + "\n")
     sys.stdout.flush()
-
-
-class Renders(Protocol):
-    """Rendered images: `rgba` [n, size, size, 4] uint8, premultiplied."""
-
-    rgba: NDArray[np.uint8]
-
-    def __len__(self) -> int: ...
 
 
 class World:
@@ -126,8 +123,8 @@ class Trainer:
     """AdamW with a schedule, an exponential moving average, and checkpoints that a kill at any instant leaves whole.
 
     The learning rate warms up over 100 steps, stays constant for 40 % of the training, then falls as a cosine to 1 %.
-    The training ends with its last step or, where `minutes` are given, with the clock, whichever comes first; the time
-    of sittings that were stopped counts.
+    The training ends with its last step or, where `minutes` are given, with the clock, whichever comes first; the steps
+    of sittings that were stopped count. A checkpoint goes on on any device; to the same bits on the CPU it came from.
 
     Attributes:
         generator: on the models' device, so that a batch can be drawn where it is needed.
@@ -178,6 +175,7 @@ class Trainer:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate * schedule(step, self.share)
             yield step
+            self.spent = time.monotonic() - started
             if self.writes and time.monotonic() - self.last > self.seconds:
                 self.save()
         if self.writes and self.done > self.first:
@@ -192,7 +190,7 @@ class Trainer:
         """One optimiser step on a loss.
 
         Raises:
-            FloatingPointError: the loss is not finite; on a GPU, which asking would keep waiting, one of the last 50.
+            FloatingPointError: a loss was not finite; asked every 50 steps on a GPU, which waits to answer.
         """
         self.finite &= torch.isfinite(loss.detach())
         if self.device.type == "cpu" or self.step % 50 == 0:
@@ -228,6 +226,7 @@ class Trainer:
             "average": {name: model.state_dict() for name, model in self.average.items()},
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
+            "device": self.device.type,
             "samples_before": self.samples_before,
         }
         temporary = self.path.with_suffix(".tmp")
@@ -243,7 +242,10 @@ class Trainer:
             model.load_state_dict(state["models"][name])
             self.average[name].load_state_dict(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
+        if state.get("device", "cpu") == self.device.type:
+            self.generator.set_state(state["generator"])
+        else:  # other devices draw other numbers, and know nothing of this state
+            self.generator.manual_seed(self.generator.initial_seed() + state["step"])
         self.first, self.samples_before = state["step"], state["samples_before"]
         self.spent = state.get("spent", 0.0)  # checkpoints of before trainings had a clock do not say
         self.step = self.first - 1

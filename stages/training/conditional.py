@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from prior3d.priors.text_to_image import TextToImagePrior
-from stages.training.common import MINUTES, Device, Precision, Trainer, load_weights, report, running_mean
+from stages.training.common import MINUTES, PRECISION, Device, Precision, Trainer, load_weights, report, running_mean
 from stages.training.text_to_image import samples_seen
 
 TOY = Path("data/priors/toy")
@@ -34,7 +34,7 @@ class ConditionalParams(BaseModel, extra="forbid"):
     minutes: float | None = MINUTES
     batch: int = Field(32, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
-    precision: Precision = "float32"
+    precision: Precision = PRECISION
     drop_camera: float = Field(0.15, ge=0, le=1)
     warm_start: bool = Field(False, description="begin with this prior's own weights on disk, not with text-to-image")
     threads: int = Field(2, ge=1)

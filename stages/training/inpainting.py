@@ -68,7 +68,7 @@ def train(params: Params) -> None:
     )
     prior = InpaintingPrior(frozen_prior(OUT, trainer.averaged("unet"), text_encoder, tokenizer, params.device))
     world, held_out = (World(Path("data/world"), split) for split in ("train", "held-out"))
-    latents = Latents(prior.diffusion.vae, world, params.device)
+    latents = Latents(prior.diffusion.vae, torch.from_numpy(world.rgba).to(params.device))
     spoken = SpokenWorld(world, tokenizer, params.device)
     alphas = prior.diffusion.alphas_cumprod
 

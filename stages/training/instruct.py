@@ -70,7 +70,10 @@ def train(params: Params) -> None:
     averaged = trainer.averaged("unet"), trainer.averaged("text_encoder")
     prior = InstructPrior(frozen_prior(OUT, *averaged, tokenizer, params.device))
     edits, held_out = (Edits(Path("data/edits"), split) for split in ("train", "held-out"))
-    latents, told = Latents(prior.diffusion.vae, edits, params.device), ToldEdits(edits, tokenizer, params.device)
+    latents, told = (
+        Latents(prior.diffusion.vae, torch.from_numpy(edits.rgba).to(params.device)),
+        ToldEdits(edits, tokenizer, params.device),
+    )
     alphas = prior.diffusion.alphas_cumprod
 
     def loss_of(generator: torch.Generator) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from prior3d.errors import Prior3dError
 from stages.training.common import report
 
 Arrays = dict[str, tuple[tuple[int, ...], str]]  # name to the shape of one object's rows, and the element type
@@ -34,10 +35,7 @@ def render_split(folder: Path, split: str, objects: int, chunk: int, arrays: Arr
     marks = folder / f"{split}.chunks"
     marks.mkdir(parents=True, exist_ok=True)
     for name, (shape, dtype) in arrays.items():
-        path = folder / f"{split}.{name}.npy"
-        if not path.exists():
-            whole = (objects * shape[0], *shape[1:])
-            np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=whole).flush()
+        make_room(folder / f"{split}.{name}.npy", (objects * shape[0], *shape[1:]), dtype)
     left = [first for first in range(0, objects, chunk) if not (marks / str(first)).exists()]
     start = time.monotonic()
     fill = partial(_fill, folder, split, chunk, draw)
@@ -45,6 +43,29 @@ def render_split(folder: Path, split: str, objects: int, chunk: int, arrays: Arr
         for done, rows in enumerate(pool.map(fill, left) if pool else map(fill, left)):
             rate = (done + 1) * rows / (time.monotonic() - start)
             report(step=left[done] + chunk, total=objects, text=f"{split}: {rate:.0f} images/s")
+
+
+def make_room(path: Path, shape: tuple[int, ...], dtype: str) -> None:
+    """Make an array on disk, or lengthen one whose first rows are there; a kill leaves the old one or the new one.
+
+    Raises:
+        Prior3dError: what is there is longer, or of other rows: it belongs to other parameters.
+    """
+    known = None
+    if path.exists():
+        known = np.load(path, mmap_mode="r")
+        if (known.shape[1:], known.dtype) != (shape[1:], np.dtype(dtype)) or len(known) > shape[0]:
+            raise Prior3dError(
+                f"{path}: {known.dtype} {known.shape}, but the parameters ask for {dtype} {shape}; delete {path.parent}"
+            )
+        if len(known) == shape[0]:
+            return
+    temporary = path.with_suffix(".tmp")
+    array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+    if known is not None:
+        array[: len(known)] = known
+    array.flush()
+    temporary.replace(path)
 
 
 def _one_thread() -> None:

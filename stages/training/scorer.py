@@ -102,9 +102,10 @@ def train(params: Params) -> None:
     trainer = Trainer(WORK, models, params.learning_rate, params.steps, params.seed, samples_before=samples_before)
     start, mean = time.monotonic(), 0.0
     for step in trainer.steps():
-        batch = draw_batch(world, params, trainer.generator)
+        generator = torch.Generator().manual_seed(hash((params.seed, step)) % 2**62)  # pictures are drawn on the CPU
+        batch = draw_batch(world, params, generator)
         partly = step < params.partly_seen_share * params.steps
-        seen = patches_to_see(batch.alpha, params, trainer.generator) if partly else None
+        seen = patches_to_see(batch.alpha, params, generator) if partly else None
         loss, right = pair_loss(models, tokenizer, batch, params, seen)
         trainer.update(loss)
         mean += (float(loss.detach()) - mean) / min(step - trainer.first + 1, 100)

@@ -24,9 +24,9 @@ from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
 from stages.training.common import (
     MINUTES,
+    PRECISION,
     Device,
     Precision,
-    Renders,
     Trainer,
     World,
     composite,
@@ -50,7 +50,7 @@ class Params(BaseModel, extra="forbid"):
     minutes: float | None = MINUTES
     batch: int = Field(32, ge=1, description="over all workers")
     learning_rate: float = Field(1e-3, gt=0)
-    precision: Precision = "float32"
+    precision: Precision = PRECISION
     channels: tuple[int, int, int] = (48, 96, 144)
     text_width: int = 128
     drop_caption: float = Field(0.12, ge=0, le=1)
@@ -73,37 +73,49 @@ class Params(BaseModel, extra="forbid"):
 
 
 class Latents:
-    """Latents of every image over every background, in half precision in the device's memory.
+    """Latents of every image over every background, in half precision in the memory of the device that has the images.
 
-    On the CPU they are encoded when first asked for, on a GPU all at the beginning.
+    On the CPU they are encoded when first asked for, on a GPU all at the beginning. They are encoded so many at a time,
+    whoever asks: an image's last bits depend on how many it is encoded with, and must not on where a training stopped.
     """
 
-    def __init__(self, vae: Any, world: Renders, device: str):
-        self.vae, self.rgba = vae, torch.from_numpy(world.rgba).to(device)
-        self.colours = torch.tensor(list(BACKGROUNDS.values()), device=device)
-        n, side = len(world), world.rgba.shape[1] // 4
-        self.store = torch.zeros(n, len(BACKGROUNDS), 4, side, side, dtype=torch.float16, device=device)
-        self.known = torch.zeros(n, len(BACKGROUNDS), dtype=torch.bool, device=device)
-        self.complete = self.rgba.device.type != "cpu"
-        if self.complete:
-            everything = torch.cartesian_prod(*(torch.arange(m, device=device) for m in self.known.shape))
-            for part in everything.split(1024):
-                self._encode(*part.T)
+    def __init__(self, vae: Any, rgba: Tensor, at_once: int = 16):
+        """Take images [n, size, size, 4] uint8, premultiplied, on the autoencoder's device."""
+        self.vae, self.rgba, self.at_once = vae, rgba, at_once
+        self.colours = torch.tensor(list(BACKGROUNDS.values()), device=rgba.device)
+        shape = len(rgba), len(BACKGROUNDS)
+        side = rgba.shape[1] // 4
+        self.store = torch.zeros(*shape, 4, side, side, dtype=torch.float16, device=rgba.device)
+        self.known = torch.zeros(shape, dtype=torch.bool, device=rgba.device)
+        self.complete = False
+        if rgba.device.type != "cpu":
+            self.at_once = 1024
+            self.encode_all()
 
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
         """Latents [n, 4, side, side] of images [n] over backgrounds [n]."""
         image, background = index
         if not self.complete:
             missing = ~self.known[image, background]
-            if missing.any():
-                self._encode(image[missing], background[missing])
+            self._encode(image[missing], background[missing])
         return self.store[image, background].float()
 
+    def encode_all(self) -> None:
+        """Encode every image over every background."""
+        ranges = (torch.arange(n, device=self.rgba.device) for n in self.known.shape)
+        self._encode(*torch.cartesian_prod(*ranges).T)
+        self.complete = True
+
     @torch.no_grad()
-    def _encode(self, image: Tensor, background: Tensor) -> None:
-        pixels = composite(self.rgba[image], self.colours[background]) * 2 - 1
-        self.store[image, background] = self.vae.encode(pixels).latent_dist.mean.half()
-        self.known[image, background] = True
+    def _encode(self, images: Tensor, backgrounds: Tensor) -> None:
+        for image, background in zip(images.split(self.at_once), backgrounds.split(self.at_once), strict=True):
+            if not len(image):
+                continue
+            place = torch.arange(self.at_once, device=image.device) % len(image)
+            pixels = composite(self.rgba[image[place]], self.colours[background[place]]) * 2 - 1
+            latents = self.vae.encode(pixels).latent_dist.mean[: len(image)]
+            self.store[image, background] = latents.half()
+            self.known[image, background] = True
 
 
 class SpokenWorld:
@@ -266,7 +278,10 @@ def train(rank: int, params: Params) -> None:
         .eval()
     )
     world = World(Path("data/world"), "train")
-    latents, spoken = Latents(vae, world, params.device), SpokenWorld(world, tokenizer, params.device)
+    latents, spoken = (
+        Latents(vae, torch.from_numpy(world.rgba).to(params.device)),
+        SpokenWorld(world, tokenizer, params.device),
+    )
     alphas = scheduler.alphas_cumprod.to(params.device)
     trainer = Trainer(
         WORK,

@@ -28,7 +28,7 @@ class Params(BaseModel, extra="forbid"):
     minutes: float | None = MINUTES
     batch: int = Field(16, ge=1, description="whole images a step; while cropping, three times as many crops")
     crop: int = Field(32, ge=16, description="side of the crops that most of the training sees, in pixels")
-    crop_share: float = Field(0.85, ge=0, le=1, description="share of the steps on crops; whole images behind it")
+    crop_share: float = Field(0.85, ge=0, le=1, description="share of the training on crops; whole images behind it")
     chroma_weight: float = Field(4.0, ge=0, description="weight of the colour-difference error")
     squared_weight: float = Field(0.0, ge=0, description="weight of the squared error, which is what PSNR measures")
     learning_rate: float = Field(2e-3, gt=0)
@@ -134,7 +134,7 @@ def reconstruction_loss(vae: Any, images: Tensor, params: Params, generator: tor
 @torch.no_grad()
 def whiten(vae: Any, latents: Tensor) -> None:
     """Fold the ZCA whitening of latents [n, 4, h, w] into the two 1x1 convolutions; the variance becomes negligible."""
-    flat = latents.permute(1, 0, 2, 3).flatten(1).double()
+    flat = latents.cpu().permute(1, 0, 2, 3).flatten(1).double()  # which Metal lacks
     mean = flat.mean(dim=1, keepdim=True)
     values, vectors = torch.linalg.eigh((flat - mean) @ (flat - mean).T / flat.shape[1])
     forward = (vectors @ torch.diag(values.rsqrt()) @ vectors.T).float()

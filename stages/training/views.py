@@ -26,6 +26,7 @@ from prior3d.priors.views_loading import save_epipolar
 from stages.locations import embedded_prior
 from stages.training.common import (
     MINUTES,
+    PRECISION,
     Device,
     Precision,
     Trainer,
@@ -58,7 +59,7 @@ class Params(BaseModel, extra="forbid"):
     channels: tuple[int, int, int] = (32, 48, 80)
     width: int = Field(48, ge=8, multiple_of=8, description="of the epipolar transformer's tokens")
     depth_samples: int = Field(12, ge=2)
-    precision: Precision = "float32"
+    precision: Precision = PRECISION
     regression_weight: float = Field(5.0, ge=0, description="of the Huber loss of the transformer's own picture")
     drop_condition: float = Field(0.1, ge=0, le=1)
     warm_start: bool = Field(False, description="begin with the weights in data/priors/toy-views, not with noise")
@@ -109,7 +110,8 @@ def train(params: Params, vae_folder: Path = VAE) -> None:
         load_weights(epipolar, out / "epipolar/model.safetensors")
     models = {name: model.to(params.device) for name, model in (("unet", unet), ("epipolar", epipolar))}
     unet.to(memory_format=torch.channels_last)
-    latents, here = Latents(vae, world, params.device), world.to(params.device)
+    here = world.to(params.device)
+    latents = Latents(vae, here.pixels)
     alphas = scheduler.alphas_cumprod.to(params.device)
     trainer = Trainer(
         params.work,
@@ -123,9 +125,8 @@ def train(params: Params, vae_folder: Path = VAE) -> None:
     start, means, samples = time.monotonic(), torch.zeros(2, device=params.device), 0
     most = max(len(scene) for scene in world.scenes)
     for step in trainer.steps():
-        drawing, generator = (
-            torch.Generator(d).manual_seed(hash((params.seed, step)) % 2**62) for d in ("cpu", params.device)
-        )
+        drawing = torch.Generator().manual_seed(hash((params.seed, step)) % 2**62)
+        generator = torch.Generator(params.device).manual_seed(hash((params.seed, step, 6)) % 2**62)
         drawn = draw_scenes(world, params.scenes, *step_sizes(params, step, most), drawing)
         losses = both_losses(models, here, latents, drawn.to(params.device), params, alphas, generator)
         trainer.update(losses[0] + params.regression_weight * losses[1])

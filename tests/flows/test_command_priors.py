@@ -157,7 +157,8 @@ def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, mo
         (("views", "--data", str(project.root)), "it has no frame_annotations.jgz"),
         (("views", "--data", data, "--steps", "0"), "use at least 1"),
         (("views", "--data", data, "--out", "toy-views"), "choose a plain name"),
-        (("views", "--data", data, "--minutes", "nan"), "use more than 0"),
+        (("views", "--data", data, "--minutes", "nan"), "use a number above 0"),
+        (("views", "--data", data, "--minutes", "inf"), "use a number above 0"),
         (("views", "--data", data, "--device", "abacus"), "'abacus' is not a device"),
         (("toy", "--steps", "5", "--device", "cpu"), "--steps, --device: only with --data; how toy is trained stands"),
     ):

@@ -55,7 +55,7 @@ def test_parts_are_left_out_as_often_as_asked_and_independently(spoken):
 def test_latents_are_those_of_the_autoencoder_whenever_they_are_asked_for(world):
     torch.manual_seed(0)
     vae = build((8, 8, 8)).eval()
-    latents = Latents(vae, world, "cpu")
+    latents = Latents(vae, torch.from_numpy(world.rgba))
     image, background = torch.tensor([5, 1, 5]), torch.tensor([0, 2, 1])
     first, again = latents[image, background], latents[image, background]
     pixels = composite(torch.from_numpy(world.rgba)[image], torch.tensor(list(BACKGROUNDS.values()))[background])
@@ -63,16 +63,41 @@ def test_latents_are_those_of_the_autoencoder_whenever_they_are_asked_for(world)
         expected = vae.encode(pixels * 2 - 1).latent_dist.mean
     assert torch.equal(first, again) and torch.allclose(first, expected, atol=2e-3 * expected.abs().max())
     assert latents.known.sum() == 3
+    everything = Latents(vae, torch.from_numpy(world.rgba))
+    everything.encode_all()
+    assert everything.known.all() and torch.equal(everything[image, background], first)
+
+
+def test_an_image_has_the_same_bits_whatever_it_is_asked_for_with(world):
+    torch.manual_seed(0)
+    vae = build((16, 32, 64)).eval()
+    n = len(world)
+    image, background = torch.arange(n), torch.arange(n) % len(BACKGROUNDS)
+    straight, stopped = (Latents(vae, torch.from_numpy(world.rgba), at_once=8) for _ in range(2))
+    for few in image.split(3):
+        stopped[few, background[few]]
+    assert torch.equal(straight[image, background], stopped[image, background])
 
 
 def test_batches_repeat_with_their_seed_and_hold_the_asked_share_of_patterns(world, spoken):
     torch.manual_seed(0)
-    latents, params = Latents(build((8, 8, 8)), world, "cpu"), Params(workers=1, patterned_share=0.25)
+    latents, params = Latents(build((8, 8, 8)), torch.from_numpy(world.rgba)), Params(workers=1, patterned_share=0.25)
     spoken.patterned = torch.tensor([7])  # no object of this small world has a pattern
     batches = [draw_batch(latents, spoken, params, 2000, torch.Generator().manual_seed(1)) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(*batches, strict=True))
     share = (batches[0][0] == latents.store[7].float()[:, None]).flatten(2).all(-1).any(0).float().mean()
     assert share == pytest.approx(0.25 + 0.75 / len(world), abs=0.03)
+
+
+def test_everything_in_a_batch_is_of_the_same_image(world, spoken):
+    torch.manual_seed(0)
+    latents = Latents(build((8, 8, 8)), torch.from_numpy(world.rgba))
+    params = Params(workers=1, drop_caption=0, drop_camera=0, drop_view_word=0, drop_background=0)
+    batch, tokens, camera = draw_batch(latents, spoken, params, 12, torch.Generator().manual_seed(2))
+    for one, text, view in zip(batch, tokens, camera, strict=True):
+        image, background = (latents.store.float() == one).flatten(2).all(-1).nonzero()[0].tolist()
+        assert torch.equal(text, spoken.tokens[spoken.rows[image, 1, background + 1]])
+        assert torch.equal(view, spoken.cameras[image])
 
 
 def test_lower_precision_is_used_where_it_is_asked_for_alone():
@@ -86,6 +111,8 @@ def test_lower_precision_is_used_where_it_is_asked_for_alone():
 def test_workers_share_neither_a_clock_nor_a_gpu():
     with pytest.raises(ValueError, match="2 workers on cpu; minutes and a GPU need workers: 1"):
         Params(workers=2, minutes=1.0)
+    with pytest.raises(ValueError, match="2 workers on cuda"):
+        Params.model_construct(workers=2, minutes=None, device="cuda").one_worker_has_one_clock()
     assert Params(workers=1, minutes=1.0).minutes == 1.0
 
 

@@ -11,11 +11,12 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionInstructPix2PixPipeline
 from transformers import CLIPTextModel
 
+from prior3d.priors.camera_embedding import camera_embedding
 from prior3d.priors.loading import load_inpainting, load_instruct, load_text_to_image
 from stages.training import conditional, inpainting, instruct, masks
 from stages.training.common import Edits, Trainer, World
 from stages.training.conditional_scores import inpainting_scores, instruct_scores, psnr_where
-from stages.training.text_to_image import v_loss
+from stages.training.text_to_image import tokenize, v_loss
 from stages.training.tokenizer import build_tokenizer
 from tests.tiny_prior import write_tiny_prior
 from tests.toy_training import write_world
@@ -37,7 +38,11 @@ def data(tmp_path_factory):
         shutil.copy(world / f"{split}.rgba.npy", edits)
         shutil.copy(world / f"{split}.views.npy", edits)
         kinds = ("colour", "pattern", "category", "colour") * 2
-        records = [{"kind": k, "instruction": "make it red", "before": "a ball", "after": "a red ball"} for k in kinds]
+        told = [f"make it {colour}" for colour in ("red", "blue", "green", "yellow", "white", "black", "grey", "pink")]
+        records = [
+            {"kind": kind, "instruction": words, "before": "a ball", "after": "a red ball"}
+            for kind, words in zip(kinds, told, strict=True)
+        ]
         (edits / f"{split}.edits.json").write_text(json.dumps(records))
     return root
 
@@ -151,6 +156,25 @@ def test_what_is_dropped_is_dropped_alone_or_with_the_other(project):
     assert (image & ~text).mean() == pytest.approx(0.2, abs=0.02)
     assert (image & text).mean() == pytest.approx(0.3, abs=0.025)
     assert (camera == 0).all(dim=1).float().mean() == pytest.approx(0.4, abs=0.03)
+
+
+def test_everything_in_a_batch_of_edits_is_of_the_same_pair(project):
+    edits, tokenizer = Edits(project / "data/edits", "train"), build_tokenizer()
+
+    class Numbers:
+        """In place of latents, the number of the image."""
+
+        def __getitem__(self, index):
+            return index[0].float().view(-1, 1, 1, 1).expand(-1, 4, 16, 16)
+
+    params = instruct.Params(batch=40, drop_instruction=0, drop_image=0, drop_both=0, drop_camera=0)
+    told = instruct.ToldEdits(edits, tokenizer, "cpu")
+    after, tokens, camera, before = instruct.draw_batch(Numbers(), told, params, torch.Generator().manual_seed(0))
+    pair = (before[:, 0, 0, 0] / 2).long()
+    assert len(pair.unique()) > 4 and torch.equal(after, before + 1)
+    assert torch.equal(tokens, tokenize(tokenizer, [edits.record(p)["instruction"] for p in pair.tolist()]))
+    views = torch.from_numpy(edits.views)[2 * pair]
+    assert torch.equal(camera, camera_embedding(views[:, 0], views[:, 1]))
 
 
 @pytest.mark.parametrize(("power", "mean"), [(1.0, 0.5), (0.5, 2 / 3)])

@@ -128,25 +128,34 @@ def test_a_training_by_the_clock_ends_with_it_and_counts_earlier_sittings(tmp_pa
     monkeypatch.setattr(common, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     def sit(most):
-        trainer = Trainer(tmp_path, {"model": nn.Linear(1, 1)}, 1.0, 1000, seed=0, minutes=1)
+        model = {"model": nn.Linear(1, 1)}
+        trainer = Trainer(tmp_path, model, 1.0, 1000, seed=0, minutes=1, seconds_between_checkpoints=0)
         rates = []
         for _ in trainer.steps():
+            if len(rates) == most:
+                break  # killed before the end of this step, behind the checkpoint of the one before
             rates.append(trainer.optimiser.param_groups[0]["lr"])
             clock[0] += 6  # seconds a step
-            if len(rates) == most:
-                trainer.step, trainer.spent = trainer.step, trainer.spent + 6
-                trainer.save()
-                break
         return trainer, rates
 
-    first, rates = sit(most=4)
-    assert first.done == 4 and rates == pytest.approx([0.01, 0.02, 0.03, 0.04])  # still warming up
+    _, rates = sit(most=4)
+    assert rates == pytest.approx([0.01, 0.02, 0.03, 0.04])  # still warming up
     clock[0] += 1000  # between the sittings
     second, rates = sit(most=None)
     assert (second.first, second.done, len(rates)) == (4, 10, 6)
     assert rates[0] == pytest.approx(0.05) and rates[-1] == pytest.approx(0.1 * schedule(1000, 0.9))
     third, rates = sit(most=None)
     assert third.done == 10 and rates == []
+
+
+def test_a_checkpoint_of_another_device_goes_on_with_numbers_of_its_own(tmp_path):
+    first = Trainer(tmp_path, {"model": nn.Linear(1, 1)}, 1e-2, 3, seed=0)
+    next(first.steps())
+    first.save()
+    state = torch.load(first.path, weights_only=True)
+    torch.save(state | {"device": "cuda", "generator": torch.zeros(16, dtype=torch.uint8)}, first.path)
+    second = Trainer(tmp_path, {"model": nn.Linear(1, 1)}, 1e-2, 3, seed=0)
+    assert second.first == 1 and second.generator.initial_seed() == 1
 
 
 def test_compositing_premultiplied_pixels():
@@ -224,3 +233,19 @@ def test_rendering_a_world_goes_on_where_it_was(tmp_path):
     assert len(world) == 8 and world.caption(5) == "three"
     assert np.array_equal(world.rgba[4:], rgba[4:]), "what was rendered must not be lost"
     assert np.array_equal(world.rgba[2:4], draw(1)["rgba"]) and np.allclose(world.views[2:4], draw(1)["views"])
+
+
+def test_a_world_grows_and_keeps_what_is_rendered(tmp_path):
+    from prior3d.errors import Prior3dError
+    from stages.training.rendering import make_room
+
+    path = tmp_path / "train.views.npy"
+    make_room(path, (4, 2), "float32")
+    np.lib.format.open_memmap(path, mode="r+")[:] = 7
+    make_room(path, (4, 2), "float32")
+    make_room(path, (6, 2), "float32")
+    grown = np.load(path)
+    assert grown.shape == (6, 2) and (grown[:4] == 7).all() and (grown[4:] == 0).all()
+    for shape in ((5, 2), (8, 3)):
+        with pytest.raises(Prior3dError, match=r"float32 \(6, 2\), but the parameters ask for .* delete "):
+            make_room(path, shape, "float32")
