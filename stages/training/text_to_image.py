@@ -79,17 +79,20 @@ class Latents:
     whoever asks: an image's last bits depend on how many it is encoded with, and must not on where a training stopped.
     """
 
-    def __init__(self, vae: Any, rgba: Tensor, at_once: int = 16):
-        """Take images [n, size, size, 4] uint8, premultiplied, on the autoencoder's device."""
-        self.vae, self.rgba, self.at_once = vae, rgba, at_once
+    def __init__(self, vae: Any, rgba: Tensor, at_once: int | None = None):
+        """Take images [n, size, size, 4] uint8, premultiplied, on the autoencoder's device.
+
+        `at_once` are encoded together; None: 16 on the CPU, 1024 elsewhere.
+        """
+        on_cpu = rgba.device.type == "cpu"
+        self.vae, self.rgba, self.at_once = vae, rgba, at_once or (16 if on_cpu else 1024)
         self.colours = torch.tensor(list(BACKGROUNDS.values()), device=rgba.device)
         shape = len(rgba), len(BACKGROUNDS)
         side = rgba.shape[1] // 4
         self.store = torch.zeros(*shape, 4, side, side, dtype=torch.float16, device=rgba.device)
         self.known = torch.zeros(shape, dtype=torch.bool, device=rgba.device)
         self.complete = False
-        if rgba.device.type != "cpu":
-            self.at_once = 1024
+        if not on_cpu:
             self.encode_all()
 
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
@@ -239,14 +242,18 @@ def v_loss(
     offset = torch.rand(n, generator=generator, device=device)
     share = ((torch.arange(n, device=device) + offset) / n) ** timestep_power
     t = (share * TRAIN_TIMESTEPS).long().clamp(max=TRAIN_TIMESTEPS - 1)
-    noise = torch.randn(latents.shape, generator=generator, device=device)
-    alpha = alphas[t].view(-1, 1, 1, 1)
-    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+    noisy, target = noised(latents, t, alphas, generator)
     seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
     seen = seen.contiguous(memory_format=torch.channels_last)
     predicted = unet(seen, t, text, class_labels=camera).sample
     return F.mse_loss(predicted.float(), target)
+
+
+def noised(latents: Tensor, t: Tensor, alphas: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Latents [n, c, h, w] with fresh noise at timesteps t [n], and their velocity v, for cumulative alphas [T]."""
+    noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+    alpha = alphas[t].view(-1, 1, 1, 1)
+    return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise, alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
 
 
 def train(rank: int, params: Params) -> None:

@@ -37,7 +37,7 @@ from stages.training.common import (
     running_mean,
 )
 from stages.training.posed import Draw, PosedWorld, co3d_views, draw_scenes, toy_views
-from stages.training.text_to_image import TRAIN_TIMESTEPS, Latents, samples_seen
+from stages.training.text_to_image import TRAIN_TIMESTEPS, Latents, noised, samples_seen
 from stages.training.view_scores import sheet, trials
 
 OUT, VAE, WORK = Path("data/priors/toy-views"), Path("data/priors/toy/vae"), Path(".work/training/views")
@@ -229,11 +229,8 @@ def v_loss(
     # one timestep from each of n equal strata, in any order: the same expectation with less variance
     strata = torch.randperm(n, generator=generator, device=device)
     t = ((strata + torch.rand(n, generator=generator, device=device)) / n * TRAIN_TIMESTEPS).long()
-    noise = torch.randn(latents.shape, generator=generator, device=device)
+    noisy, target = noised(latents, t, alphas, generator)
     keep = (torch.rand(n, 1, 1, 1, generator=generator, device=device) >= drop).float()
-    alpha = alphas[t].view(-1, 1, 1, 1)
-    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-    target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
     given = torch.cat([noisy, condition * keep], dim=1)
     predicted = unet(given.contiguous(memory_format=torch.channels_last), t).sample
     return functional.mse_loss(predicted.float(), target)
