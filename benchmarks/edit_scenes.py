@@ -22,16 +22,16 @@ from text_to_3d import WORLD_SEED
 from torch import Tensor
 
 from prior3d.cameras import Cameras, orbit_cameras
-from prior3d.images import contact_sheet, write_png
+from prior3d.diffusion.scorer import Scorer, load_scorer
+from prior3d.images.files import contact_sheet, write_png
 from prior3d.metrics import psnr_db
-from prior3d.priors.scorer import Scorer, load_scorer
 from prior3d.rendering.scene import occupied_cells, render_scene_view
 from prior3d.toyworld.edits import Edit, sample_edit
 from prior3d.toyworld.renders import render, toy_orbit
-from stages import artifacts
+from stages.artifacts.capture import load_posed_images
+from stages.artifacts.fields import load_field
+from stages.contract.entry import execute
 from stages.dataset_update import Params
-from stages.entry import execute
-from stages.posed_images import PosedImages
 
 VARIANTS = ("iterative", "one_time", "per_frame", "sds")
 SIZE, N_VIEWS, N_TEST = 64, 24, 8
@@ -130,10 +130,10 @@ def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | 
     seconds_fit = prepare(run, edit, args.prior, sets)
     rig, ring_order = cameras(N_TEST, 60.0), torch.argsort((torch.arange(N_TEST) * 137.508 + 60) % 360)
     rig = rig[ring_order]
-    own = PosedImages.load(run / "scene_preparation").cameras.resized(SIZE, SIZE)
+    own = load_posed_images(run / "scene_preparation").cameras.resized(SIZE, SIZE)
     truth = {name: (pictures(edit.before, r), pictures(edit.after, r), render(edit.before, r).mask)
              for name, r in (("test", rig), ("own", own))}  # fmt: skip
-    fitted = artifacts.Field.load(run / "scene_fit")
+    fitted = load_field(run / "scene_fit")
     fits = {"test": seen_by(fitted, rig), "own": seen_by(fitted, own)}
     rows = [{"scene": index, "variant": "nothing", "instruction": edit.instruction, "caption": edit.before.caption,
              "seconds": seconds_fit, "fit_psnr": psnr_db(fits["test"], truth["test"][0]),
@@ -146,7 +146,7 @@ def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | 
         seconds = stage(run, "dataset_update", given)
         processor = time.process_time() - began
         at = "own" if variant == "per_frame" else "test"
-        made = edited_pictures(run / variant) if at == "own" else seen_by(artifacts.Field.load(run / variant), rig)
+        made = edited_pictures(run / variant) if at == "own" else seen_by(load_field(run / variant), rig)
         figures = judged(made, truth[at][0], truth[at][1], fits[at], truth[at][2], scorer, edit)
         rows.append(
             {
@@ -167,7 +167,7 @@ def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | 
 
 def edited_pictures(folder: Path) -> np.ndarray:
     """[views, size, size, 3] of a finished stage's `edited`."""
-    from prior3d.images import from_bytes
+    from prior3d.images.files import from_bytes
 
     return np.stack([from_bytes(file.read_bytes()) for file in sorted((folder / "edited").glob("*.png"))])
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 import yaml
 
-import stages.scene_fit as scene_fit
+import stages.scene_fit.stage as scene_fit
 from prior3d.metrics import psnr_db
-from stages.entry import execute
-from stages.posed_images import PosedImages
+from stages.artifacts.capture import load_posed_images
+from stages.contract.entry import execute
 
 
 class Watch:
@@ -98,7 +98,7 @@ def main() -> None:
             scene_fit.losses = watch.losses
         metrics = json.loads((run / "scene_fit" / "metrics.json").read_text())
         (run / "curve.json").write_text(json.dumps({"rows": watch.rows, "metrics": metrics}, indent=1))
-        views = PosedImages.load(run / "scene_preparation").views
+        views = load_posed_images(run / "scene_preparation").views
         print(capture.name, f"{views} pictures", json.dumps(metrics), flush=True)
 
 

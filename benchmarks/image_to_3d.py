@@ -21,12 +21,12 @@ from PIL import Image
 
 from flows.methods import METHODS
 from prior3d.cameras import orbit_cameras
-from prior3d.images import contact_sheet, to_uint8, write_png
+from prior3d.images.files import contact_sheet, to_uint8, write_png
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
 from prior3d.toyworld.objects import ToyObject, sample_object
 from prior3d.toyworld.renders import render, toy_orbit
-from stages.artifacts import TexturedMesh
+from stages.artifacts.meshes import load_textured_mesh
 
 WORLD_SEED, N_VIEWS, SIZE, PICTURE_SIZE, F_DISTANCE, N_POINTS, GRID = 7, 16, 64, 64, 0.05, 8000, 48
 VARIANTS: dict[str, list[str]] = {
@@ -152,7 +152,7 @@ def result_stage(method: str, words: list[str]) -> str:
 def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
     """All figures of one mesh but its seconds."""
     azimuth_deg, elevation_deg = viewpoint(index)
-    mesh = TexturedMesh.load(result)
+    mesh = load_textured_mesh(result)
     cameras = novel_cameras(azimuth_deg)
     made, true = render_mesh(mesh, cameras, background=1.0).rgb, render(toy, cameras).over((1.0, 1.0, 1.0))
     own = orbit_cameras(toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg])), SIZE, SIZE)
@@ -176,7 +176,7 @@ def sheet_rows(toy: ToyObject, index: int, result: Path) -> list[list[np.ndarray
     elevations = torch.tensor([elevation_deg, *[20.0] * 7])
     cameras = orbit_cameras(toy_orbit(azimuths, elevations), 96, 96)
     true = render(toy, cameras).over((1.0, 1.0, 1.0))
-    return [list(true), list(render_mesh(TexturedMesh.load(result), cameras, background=1.0).rgb)]
+    return [list(true), list(render_mesh(load_textured_mesh(result), cameras, background=1.0).rgb)]
 
 
 def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, words: list[str]) -> Path | None:

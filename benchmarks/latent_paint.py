@@ -16,9 +16,9 @@ from sketch_shape import make
 from text_to_3d import WORLD_SEED
 
 from prior3d.cameras import Cameras, orbit_cameras
+from prior3d.diffusion.scorer import Scorer, load_scorer
 from prior3d.meshes.painted_files import load_painted
 from prior3d.meshes.raster import render_mesh
-from prior3d.priors.scorer import Scorer, load_scorer
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import render, toy_orbit

@@ -20,21 +20,25 @@ from image_to_3d import SIZE, WORLD_SEED, cell, novel_cameras, sharpness
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras, orbit_cameras
-from prior3d.images import contact_sheet, write_png
+from prior3d.diffusion.concepts import teach
+from prior3d.diffusion.embedded import embedded_prior
+from prior3d.diffusion.loading import load_text_to_image
+from prior3d.images.files import contact_sheet, write_png
+from prior3d.images.object_image import ObjectImage
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
-from prior3d.object_image import ObjectImage
-from prior3d.priors.concepts import teach
-from prior3d.priors.loading import load_text_to_image
 from prior3d.rendering import rays, render_without_gradient
 from prior3d.rendering.rays import project
 from prior3d.seeds import Seeds
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.renders import render
-from stages import artifacts, image_artifacts
-from stages.concept_artifact import Concept
-from stages.guided_views import GuidedParams, GuidedViews, spiral
-from stages.locations import embedded_prior
+from stages.artifacts import FIELD
+from stages.artifacts.fields import load_field
+from stages.artifacts.images import load_object_image
+from stages.artifacts.meshes import load_textured_mesh
+from stages.artifacts.priors import load_concept
+from stages.contract.parameters import GuidedParams
+from stages.guided_views import GuidedViews, spiral
 
 SPLAT_SIZE, RADIUS_PX, POINTS_A_PIXEL, N_FEATURES = 128, 1.6, 8, 16
 N_VIEWS, N_SAMPLES, STEPS, NOISE_LEVEL, DENOISING_STEPS, LEVEL = 24, 96, 300, 0.3, 6, 1.0
@@ -95,7 +99,7 @@ def splat(places: Tensor, camera: Cameras) -> Splats:
     return Splats(pixels, points, opaque * passed)
 
 
-def points_of(field: artifacts.Field, picture: ObjectImage, cameras: Cameras) -> Points:
+def points_of(field: FIELD, picture: ObjectImage, cameras: Cameras) -> Points:
     """The picture's pixels at the field's depth; then of each view what the points so far leave open."""
     own = picture.viewpoint.cameras(SPLAT_SIZE)
     colours, mask = picture.premultiplied(SPLAT_SIZE)
@@ -116,7 +120,7 @@ def points_of(field: artifacts.Field, picture: ObjectImage, cameras: Cameras) ->
     return cloud
 
 
-def unprojected(field: artifacts.Field, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+def unprojected(field: FIELD, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
     """Where the rays of a camera meet the field [h, w, 3], its colour there, and whether they meet anything."""
     features, opacity, depth = render_without_gradient(field, camera, N_SAMPLES)
     origins, directions = rays(camera)
@@ -213,8 +217,8 @@ def judge(made: np.ndarray, true: np.ndarray, seen: np.ndarray, given: np.ndarra
 def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[np.ndarray]]]:
     """All ways for one object, and rows of pictures."""
     toy, seeds, params = sample_object(WORLD_SEED, index, "held-out"), Seeds(0), GuidedParams()
-    field = artifacts.Field.load(run / "image_nerf").requires_grad_(False)
-    picture = image_artifacts.ObjectImage.load(run / "image_preparation")
+    field = load_field(run / "image_nerf").requires_grad_(False)
+    picture = load_object_image(run / "image_preparation")
     own, ring = picture.viewpoint.cameras(SPLAT_SIZE), orbit_cameras(spiral(params, N_VIEWS), SPLAT_SIZE, SPLAT_SIZE)
     novel = novel_cameras(picture.viewpoint.azimuth_deg)
     true = render(toy, novel).over((1.0, 1.0, 1.0))
@@ -229,7 +233,7 @@ def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[
     plain = [plainly(cloud, s) for s in (seen, *novel_seen)]
     built = time.process_time() - started
     prior = load_text_to_image(embedded_prior("toy"), torch.device("cpu"))
-    concept = Concept.load(run / "textual_inversion")
+    concept = load_concept(run / "textual_inversion")
     teach(prior, concept)
     views = GuidedViews(prior, f"a {concept.token}", params, named_backgrounds=True)
     targets = remade(run, torch.stack([plainly(cloud, s) for s in around]), views, params, seeds)
@@ -238,7 +242,7 @@ def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[
     with torch.no_grad():
         drawn = [renderer.picture(s) for s in (seen, *novel_seen)]
     trained = time.process_time() - started
-    mesh = artifacts.TexturedMesh.load(run / "texture_refinement")
+    mesh = load_textured_mesh(run / "texture_refinement")
     from_mesh = render_mesh(mesh, novel, background=1.0).rgb
     own_of_mesh = render_mesh(mesh, picture.viewpoint.cameras(SIZE), background=1.0).rgb[0]
     ways = {"points": _arrays(plain), "points and network": _arrays(drawn), "mesh": [own_of_mesh, *from_mesh]}

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from flows.command_priors import known_priors
-from prior3d.priors.loading import load_inpainting, load_instruct, load_text_to_image
-from prior3d.priors.scorer import load_scorer
-from prior3d.priors.views_loading import load_views
-from stages.locations import embedded_prior
+from prior3d.diffusion.embedded import embedded_prior
+from prior3d.diffusion.loading import load_inpainting, load_instruct, load_text_to_image
+from prior3d.diffusion.scorer import load_scorer
+from prior3d.diffusion.views_loading import load_views
 from stages.training import conditional_card, conditional_scores, prior_card, scorer_card, views_card
 from stages.training.common import World, read_params
 from stages.training.posed import toy_views

@@ -18,18 +18,18 @@ import torch
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.devices import choose_device
-from prior3d.distillation import Guidance
-from prior3d.fields import Field, FieldConfig
-from prior3d.priors.loading import load_text_to_image
-from prior3d.priors.text_to_image import TextToImagePrior
+from prior3d.diffusion.embedded import embedded_prior
+from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.distillation.sds import Guidance
+from prior3d.fields import FieldConfig, ObjectField
 from prior3d.rendering import render
-from stages.locations import embedded_prior
 
 VIEWS, SAMPLES, GUIDANCE_SCALE = 4, 48, 10.0
 PARTS = ("render", "encode", "UNet", "backward")
 
 
-def step(prior: TextToImagePrior, field: Field, guidance: Guidance, rgb: bool) -> dict[str, float]:
+def step(prior: TextToImagePrior, field: ObjectField, guidance: Guidance, rgb: bool) -> dict[str, float]:
     """One step's seconds by part, of processor time on the CPU, of the clock on a GPU."""
     on_cpu = prior.device.type == "cpu"
     spent: dict[str, float] = {}
@@ -63,7 +63,7 @@ def step(prior: TextToImagePrior, field: Field, guidance: Guidance, rgb: bool) -
 def median_step(prior: TextToImagePrior, rgb: bool, n_steps: int) -> dict[str, float]:
     """The median milliseconds of each part."""
     head, channels = ("rgb", 3) if rgb else ("latent", prior.latent_channels)
-    field = Field(FieldConfig(head=head, channels=channels), torch.Generator().manual_seed(0)).to(prior.device)
+    field = ObjectField(FieldConfig(head=head, channels=channels), torch.Generator().manual_seed(0)).to(prior.device)
     guidance = Guidance(prior.embed(["a blue mug"]), prior.embed([""]), GUIDANCE_SCALE)
     step(prior, field, guidance, rgb)
     steps = [step(prior, field, guidance, rgb) for _ in range(n_steps)]

@@ -18,13 +18,13 @@ import torch
 import trimesh
 from text_to_3d import N_CAPTIONS, WORLD_SEED, cameras, hits, world_until
 
+from prior3d.diffusion.scorer import Scorer, load_scorer
+from prior3d.losses.shape_guide import volume_iou
 from prior3d.meshes.files import load_glb
 from prior3d.meshes.raster import render_mesh
-from prior3d.priors.scorer import Scorer, load_scorer
-from prior3d.shape_guide import volume_iou
 from prior3d.toyworld.objects import ToyObject, sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
-from stages.mesh_artifacts import ShapeGuide
+from stages.artifacts.meshes import load_shape_guide
 
 CATEGORIES = ("mushroom", "snowman", "rocket", "teddy bear", "house", "chair", "car", "mug")
 
@@ -109,7 +109,7 @@ def main() -> None:
         given = ["--prompt", prompt, *words]
         row["seconds"] = make("sketch-shape", f"sketch-{slug}", [*given, "--shape", str(file.resolve())], args.project)
         runs = args.project / "data" / "runs"
-        guide = ShapeGuide.load(runs / f"sketch-{slug}" / "shape_guide")
+        guide = load_shape_guide(runs / f"sketch-{slug}" / "shape_guide")
         sides = {"guided": runs / f"sketch-{slug}"}
         if not args.no_unguided:
             make("latent-nerf", f"unsketched-{slug}", given, args.project)

@@ -27,21 +27,22 @@ import torch
 import yaml
 
 from prior3d.cameras import Cameras, orbit_cameras, to_nerfstudio
-from prior3d.images import contact_sheet, write_png
+from prior3d.diffusion.embedded import embedded_prior
+from prior3d.diffusion.views import ViewsPrior
+from prior3d.diffusion.views_loading import load_views
+from prior3d.images.files import contact_sheet, write_png
 from prior3d.meshes.consistency import photo_inconsistency
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
-from prior3d.priors.views import ViewsPrior
-from prior3d.priors.views_loading import load_views
-from prior3d.sparse_fit import rendered
+from prior3d.reconstruction.sparse_fit import rendered
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import ToyRenders, render, toy_orbit
-from stages import artifacts
-from stages import view_artifacts as artifacts_of_views
-from stages.entry import execute
-from stages.locations import embedded_prior
+from stages.artifacts.fields import load_field
+from stages.artifacts.meshes import load_textured_mesh
+from stages.artifacts.views import Symmetry
+from stages.contract.entry import execute
 
 WORLD_SEED, SIZE, N_WANTED = 0, 64, 32
 ELEVATIONS_DEG = (-10.0, 60.0)
@@ -88,7 +89,7 @@ def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -
     (folder / "prior.json").write_text(json.dumps({"name": "views", "digest": "-"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"views": str(prior)}}))
     (folder / "none").mkdir(exist_ok=True)
-    artifacts_of_views.Symmetry().save(folder / "none")
+    Symmetry().save(folder / "none")
     views = ["--views", "view_preparation", "--prior", "prior.json"]
     knowing = [*views, "--features", "view_features", "--symmetry"]
     words = {
@@ -133,9 +134,9 @@ def compared(
     shown = {"regression": regression, "samples": drawn, "nearest": pictures[:n][closest], "truth": pictures[n:]}
     mirrored = "mirrored" if trust_of(folder) > 0 else "view_distillation"
     for name, stage in (("sparsefusion", "view_distillation"), ("plain", "plain"), ("mirrored", mirrored)):
-        shown[name] = rendered(artifacts.Field.load(folder / stage), placed(folder, wanted), 64, level)[0]
+        shown[name] = rendered(load_field(folder / stage), placed(folder, wanted), 64, level)[0]
     found = {name: images.movedim(1, -1).numpy() for name, images in shown.items()}
-    mesh = artifacts.TexturedMesh.load(folder / "texture_baking")
+    mesh = load_textured_mesh(folder / "texture_baking")
     found["mesh"] = render_mesh(mesh, placed(folder, wanted), background=level).rgb
     return {name: found[name] for name in METHODS}
 

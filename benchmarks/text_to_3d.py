@@ -15,9 +15,9 @@ import torch
 from eight_prompts import make
 
 from prior3d.cameras import Cameras, orbit_cameras
+from prior3d.diffusion.scorer import Scorer, load_scorer
 from prior3d.meshes.files import load_glb
 from prior3d.meshes.raster import render_mesh
-from prior3d.priors.scorer import Scorer, load_scorer
 from prior3d.toyworld.objects import ToyObject, sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import render, toy_orbit

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.engine.project import Project, find_project
 from flows.request import Parser
 from prior3d.errors import Prior3dError
-from stages.job import write_whole
+from prior3d.files import write_whole
 
 A_VERSION = "a run (mug), a version of it (mug@3), or as it was in a git revision (mug@v1.0)"
 

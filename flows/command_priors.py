@@ -16,9 +16,10 @@ from flows.engine.declaration import read_yaml
 from flows.engine.priors import choose_prior
 from flows.engine.project import Project, find_project
 from flows.request import Parser, check_text
+from prior3d.diffusion.embedded import PACKAGE_PARENT, embedded_folders, embedded_names
+from prior3d.diffusion.roles import role_of
 from prior3d.errors import Prior3dError
-from prior3d.priors.roles import role_of
-from stages.locations import PACKAGE_PARENT, embedded_folders, embedded_names
+from stages.artifacts.priors import load_concept
 
 ACTIONS = ("ls", "check", "train", "sample")
 LONGEST_TEXT = 1000
@@ -189,8 +190,8 @@ def sample(words: list[str]) -> int:
     if args.concept is not None:
         _teach(known, prior, args.concept, texts)
     _warn_of_unknown_words(getattr(prior, "diffusion", prior), texts)
-    from prior3d.images import write_png
-    from stages.prior_samples import picture_of
+    from flows.prior_samples import picture_of
+    from prior3d.images.files import write_png
 
     out = args.out or Path(f"samples-{known.name.replace('/', '-')}.png")
     write_png(out, picture_of(_grid(known, prior, texts, args)))
@@ -211,11 +212,10 @@ def find(text: str) -> Known:
 
 def _teach(known: Known, prior: Any, folder: Path, texts: list[str]) -> None:
     """Teach a prior a concept's word (raises Prior3dError if it cannot be, or no text holds it)."""
-    from prior3d.priors.concepts import teach
-    from stages.concept_artifact import Concept
+    from prior3d.diffusion.concepts import teach
 
     diffusion = getattr(prior, "diffusion", prior)
-    concept = Concept.load(folder)
+    concept = load_concept(folder)
     if not any(concept.token in text for text in texts):
         raise Prior3dError(f"--concept: no --prompt holds its word; write e.g. --prompt 'a {concept.token}'")
     teach(diffusion, concept)
@@ -242,7 +242,7 @@ def _texts(known: Known, args: argparse.Namespace) -> list[str]:
 
 
 def _grid(known: Known, prior: Any, texts: list[str], args: argparse.Namespace) -> Any:
-    from stages.prior_samples import inpainting_grid, instruct_grid, text_to_image_grid
+    from flows.prior_samples import inpainting_grid, instruct_grid, text_to_image_grid
 
     if known.role == "text_to_image":
         return text_to_image_grid(prior, texts, args.guidance_scale, args.steps, args.seed)
@@ -258,7 +258,7 @@ def _picture(option: str, path: Path, size: int) -> Any:
     """A picture file as a tensor [3, size, size]."""
     import torch
 
-    from prior3d.images import from_bytes, resized
+    from prior3d.images.files import from_bytes, resized
 
     if not path.is_file():
         raise Prior3dError(f"{option} {str(path)!r}: there is no such file")
@@ -271,7 +271,7 @@ def _picture(option: str, path: Path, size: int) -> Any:
 
 def _load(known: Known, device: str) -> Any:
     from prior3d.devices import choose_device
-    from prior3d.priors import loading, scorer, views_loading
+    from prior3d.diffusion import loading, scorer, views_loading
 
     loaders: dict[str, Any] = {
         "text_to_image": loading.load_text_to_image,

@@ -10,8 +10,8 @@ from pathlib import Path
 from flows.engine.priors import check_prior
 from flows.engine.project import Project, find_project
 from flows.request import Parser
+from prior3d.diffusion.embedded import embedded_names, embedded_prior
 from prior3d.errors import Prior3dError
-from stages.locations import embedded_names, embedded_prior
 
 NEEDED = (
     "torch",

@@ -29,13 +29,13 @@ def stage_reference(stage: Stage) -> str:
     optional: frozenset[str] = getattr(module, "OPTIONAL_INPUTS", frozenset())
     lines = [(module.__doc__ or stage.name).strip(), "", "inputs:"]
     for name, artifact in module.INPUTS.items():
-        lines.append(f"  {name}: {artifact.__name__}{' (optional)' if name in optional else ''}")
-    lines += ["", f"output: {module.OUTPUT.__name__ if module.OUTPUT else 'none'}", "", "parameters:"]
+        lines.append(f"  {name}: {artifact.name}{' (optional)' if name in optional else ''}")
+    lines += ["", f"output: {module.OUTPUT.name if module.OUTPUT else 'none'}", "", "parameters:"]
     lines += [f"  {line}" for line in parameter_lines(module.Params)]
     for preset, values in getattr(module, "PRESETS", {}).items():
         if values:
             lines += ["", f"preset {preset}:", *(f"  {k} = {v}" for k, v in values.items())]
-    lines += ["", "by hand, in a run's folder:", f"  python -m {stage.module} " + _usage(module)]
+    lines += ["", "by hand, in a run's folder:", f"  python -m stages {stage.name} " + _usage(module)]
     return "\n".join(lines)
 
 

@@ -14,8 +14,8 @@ from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
 from flows.engine.run import Run, slug
 from flows.engine.session import Options
+from prior3d.diffusion.embedded import embedded_names
 from prior3d.errors import Prior3dError
-from stages.locations import embedded_names
 
 DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 PRESETS = ("toy", "paper")

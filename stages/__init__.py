@@ -1,1 +1,1 @@
-"""What a step does: one module a stage, run as `python -m stages.NAME`."""
+"""What a step does: a package a stage, run as `python -m stages NAME` in a run's folder."""

@@ -1,16 +1,17 @@
 """What holds a texture in refinement: the paint that it began as, where a photograph showed it, and the photograph."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from stages import image_artifacts, paint_artifacts
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from prior3d.meshes.painting import Footprints, Surface
-    from stages.entry import Job
-    from stages.texture_refinement import Params
+from prior3d.meshes.painting import Footprints, Surface, weighted_huber
+from prior3d.meshes.projection import MIRRORED, PROJECTED, eroded
+from stages.artifacts.images import load_object_image
+from stages.artifacts.textures import load_partial_texture
+from stages.contract.job import Job
+from stages.texture_refinement import Params
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,12 @@ class Anchors:
             coverage, and their trust [n]; None without a photograph.
     """
 
-    colours: "Tensor"
-    trust: "Tensor"
-    photograph: "tuple[Footprints, Tensor, Tensor] | None"
+    colours: Tensor
+    trust: Tensor
+    photograph: tuple[Footprints, Tensor, Tensor] | None
 
-    def losses(self, texture: "Tensor", params: "Params") -> "dict[str, Tensor]":
+    def losses(self, texture: Tensor, params: Params) -> dict[str, Tensor]:
         """Of the texture [resolution, resolution, 3], differentiable in it."""
-        from prior3d.meshes.painting import weighted_huber
-
         held = weighted_huber(texture.flatten(0, 1), self.colours.flatten(0, 1), self.trust.flatten())
         terms = {"anchor": params.anchor_weight * held}
         if self.photograph is not None:
@@ -40,13 +39,9 @@ class Anchors:
         return terms
 
 
-def load_anchors(job: "Job", surface: "Surface", params: "Params") -> Anchors:
+def load_anchors(job: Job, surface: Surface, params: Params) -> Anchors:
     """The anchors in a stage's inputs `paint` and, if it is there, `image`, at the stage's resolution."""
-    import torch.nn.functional as functional
-
-    from prior3d.meshes.projection import MIRRORED, PROJECTED
-
-    paint = paint_artifacts.PartialTexture.load(job.inputs["paint"], job.device)
+    paint = load_partial_texture(job.inputs["paint"], job.device)
     size = (params.resolution, params.resolution)
     trust = paint.confidence * ((paint.source == PROJECTED) | (paint.source == MIRRORED))
     layers = [paint.colours.movedim(-1, 0)[None], trust[None, None]]
@@ -56,13 +51,9 @@ def load_anchors(job: "Job", surface: "Surface", params: "Params") -> Anchors:
     return Anchors(layers[0][0].movedim(0, -1), layers[1][0, 0], photograph)
 
 
-def seen_photograph(job: "Job", surface: "Surface", params: "Params") -> "tuple[Footprints, Tensor, Tensor]":
+def seen_photograph(job: Job, surface: Surface, params: Params) -> tuple[Footprints, Tensor, Tensor]:
     """What the photograph's pixels show of the texture, and what they should show."""
-    import torch
-
-    from prior3d.meshes.projection import eroded
-
-    image = image_artifacts.ObjectImage.load(job.inputs["image"])
+    image = load_object_image(job.inputs["image"])
     camera = image.viewpoint.cameras(image.size).to(job.device)
     seen = surface.footprints(camera, params.resolution, params.supersampling)
     rgba = torch.from_numpy(image.rgba).to(job.device)

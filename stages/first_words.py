@@ -1,32 +1,28 @@
 """The word that a concept begins as, and the sentences that hold it: shared by what textual_inversion does."""
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
+from prior3d.cameras import Orbit, view_words
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.concepts import inversion_loss, vocabulary
+from prior3d.diffusion.scorer import load_scorer
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
-from stages.entry import Job
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from prior3d.object_image import ObjectImage
-    from prior3d.priors.text_to_image import TextToImagePrior
-    from stages.textual_inversion import Params
+from prior3d.images.backgrounds import NAMED_BACKGROUNDS
+from prior3d.images.object_image import ObjectImage
+from stages.contract.job import Job
+from stages.textual_inversion import Params
 
 N_WORDS, N_PAIRS = 32, 24  # that the scorer finds nearest, and that the prior then judges
 
 
-def nearest_words(job: Job, params: "Params", prior: "TextToImagePrior", picture: "ObjectImage") -> str:
+def nearest_words(job: Job, params: Params, prior: TextToImagePrior, picture: ObjectImage) -> str:
     """The word of the prior's vocabulary that the scorer finds nearest to the picture.
 
     For a word of several rows: the pair of words, out of those that the scorer finds nearest, with which the prior
     itself denoises the picture best. A scorer alone is easily led astray by pairs that no sentence holds.
     """
-    import torch
-
-    from prior3d.backgrounds import NAMED_BACKGROUNDS
-    from prior3d.priors.concepts import vocabulary
-    from prior3d.priors.scorer import load_scorer
-
     if "scorer" not in job.inputs:
         raise Prior3dError(f"{job.name}.initial_word is empty and there is no scorer to choose one; name a word")
     scorer = load_scorer(job.prior("scorer"), job.device)
@@ -35,7 +31,7 @@ def nearest_words(job: Job, params: "Params", prior: "TextToImagePrior", picture
         raise Prior3dError(f"{job.name}: the prior's vocabulary holds no whole words; set {job.name}.initial_word")
     images = torch.stack([picture.over(level, scorer.image_size) for level in NAMED_BACKGROUNDS.values()])
 
-    def best(phrases: list[str], n: int) -> "tuple[list[str], float]":
+    def best(phrases: list[str], n: int) -> tuple[list[str], float]:
         with torch.no_grad():
             likeness = scorer.similarity(images.to(job.device), [f"a {phrase}" for phrase in phrases]).mean(0)
         found = likeness.topk(min(n, len(phrases)))
@@ -53,14 +49,9 @@ def nearest_words(job: Job, params: "Params", prior: "TextToImagePrior", picture
 
 
 def denoising_losses(
-    params: "Params", prior: "TextToImagePrior", picture: "ObjectImage", phrases: list[str], n_levels: int = 12
-) -> "Tensor":
+    params: Params, prior: TextToImagePrior, picture: ObjectImage, phrases: list[str], n_levels: int = 12
+) -> Tensor:
     """How badly the prior denoises the picture, over white, when it is told each phrase: [phrases]."""
-    import torch
-
-    from prior3d.priors.camera_embedding import camera_embedding
-    from prior3d.priors.concepts import inversion_loss
-
     view = picture.viewpoint
     orbit = view.orbit
     camera = None
@@ -79,13 +70,9 @@ def denoising_losses(
 
 
 def sentence(
-    params: "Params", template: str, azimuth_deg: float, elevation_deg: float, background: str, word: str = ""
+    params: Params, template: str, azimuth_deg: float, elevation_deg: float, background: str, word: str = ""
 ) -> str:
     """A template with the word in it (the token without one), then the view's word and the background's if named."""
-    import torch
-
-    from prior3d.cameras import Orbit, view_words
-
     parts = [template.format(word or params.token)]
     if params.view_words:
         orbit = Orbit(*(torch.tensor([value]) for value in (azimuth_deg, elevation_deg, 1.0, 40.0)))

@@ -1,22 +1,36 @@
 """The losses of image_nerf: the picture from its camera, the prior from all round, and what keeps a field an object."""
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from prior3d.mirrored_picture import MirroredPicture
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from prior3d.cameras import Cameras, orbit_cameras
+from prior3d.distillation.sds import Guidance, draw_timesteps, sds_loss
+from prior3d.fields import ObjectField
+from prior3d.fields.grids import DenseEncoding
+from prior3d.images.backgrounds import NAMED_BACKGROUNDS, encoded_backgrounds
+from prior3d.images.colours import most_distinct_background
+from prior3d.images.object_image import ObjectImage
+from prior3d.images.photographs import resample
+from prior3d.losses.images import pearson_depth
+from prior3d.losses.regularisers import (
+    distortion,
+    normal_smoothness,
+    opacity_entropy_bits,
+    orientation,
+    ramp,
+    total_variation,
+)
+from prior3d.reconstruction.mirrored_image import MirroredPicture
+from prior3d.reconstruction.view_targets import MaskedViews, view_losses
+from prior3d.rendering import Rendering, over, rays, render, render_rays
+from prior3d.seeds import Seeds
 from stages.guided_views import DrawnViews, GuidedViews
+from stages.image_nerf import Params
+from stages.image_opinion import Opinion
 from stages.remade_views import RemadeViews
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from prior3d.cameras import Cameras
-    from prior3d.distillation import Guidance
-    from prior3d.fields import Field as RadianceField
-    from prior3d.object_image import ObjectImage
-    from prior3d.rendering import Rendering
-    from prior3d.seeds import Seeds
-    from stages.image_nerf import Params
-    from stages.image_opinion import Opinion
 
 SHAKEN_BY = 0.02  # world units, and of a direction of length 1
 N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points a step, and how far their neighbours are in world units
@@ -27,16 +41,14 @@ class Reconstruction:
 
     def __init__(
         self,
-        field: "RadianceField",
-        picture: "ObjectImage",
+        field: "ObjectField",
+        picture: ObjectImage,
         views: GuidedViews,
-        seeds: "Seeds",
-        params: "Params",
-        opinion: "Opinion | None" = None,
+        seeds: Seeds,
+        params: Params,
+        opinion: Opinion | None = None,
     ) -> None:
         """Lay the picture out as rays with colours."""
-        from prior3d.view_fit import MaskedViews
-
         self.field, self.views, self.seeds, self.params, self.prior = field, views, seeds, params, views.prior
         self.picture, self.opinion = picture, opinion
         size = self.prior.image_size
@@ -50,7 +62,7 @@ class Reconstruction:
         self._choose_background(picture)
         self.fine = _finer_half(field)
 
-    def losses(self, step: int) -> "dict[str, Tensor]":
+    def losses(self, step: int) -> dict[str, Tensor]:
         """The weighted terms of a step: picture and distillation, later picture and re-made views."""
         p = self.params
         for parameter in self.fine:
@@ -60,10 +72,8 @@ class Reconstruction:
             return terms | (self.distillation_terms(step) if p.sds_weight > 0 else {}) | self._smooth()
         return terms | self.remade_terms(step - p.steps)
 
-    def reference_terms(self) -> "dict[str, Tensor]":
+    def reference_terms(self) -> dict[str, Tensor]:
         """Colour and outline of rays of the picture, and its depth where that has a weight."""
-        from prior3d.losses import opacity_entropy_bits
-
         p = self.params
         rendering, colour, mask = self._rays(self.reference, p.reference_rays, "reference")
         entropy = opacity_entropy_bits(rendering.opacity)
@@ -76,7 +86,7 @@ class Reconstruction:
             terms["depth"] = p.depth_weight * self._depth()
         return terms
 
-    def mirrored_terms(self, step: int) -> "dict[str, Tensor]":
+    def mirrored_terms(self, step: int) -> dict[str, Tensor]:
         """Colour and outline of rays of the picture's mirror image; beside re-made views only if the field agrees."""
         p, mirrored = self.params, self.mirrored
         if p.mirror_weight == 0 or not mirrored.elsewhere:
@@ -89,16 +99,8 @@ class Reconstruction:
         weight = p.mirror_weight
         return {"mirrored": weight * p.reference_weight * colour, "mirrored_mask": weight * p.mask_weight * mask}
 
-    def distillation_terms(self, step: int) -> "dict[str, Tensor]":
+    def distillation_terms(self, step: int) -> dict[str, Tensor]:
         """Score distillation of drawn views through the prior's encoder, and the regularisers of those views."""
-        import torch
-        import torch.nn.functional as functional
-
-        from prior3d.backgrounds import NAMED_BACKGROUNDS
-        from prior3d.cameras import orbit_cameras
-        from prior3d.distillation import draw_timesteps, sds_loss
-        from prior3d.rendering import over
-
         p, prior, seeds = self.params, self.prior, self.seeds
         drawn = self.views.draw(seeds, self._azimuths(step))
         shaken = p.as_released and step % 10 != 0
@@ -124,13 +126,8 @@ class Reconstruction:
             terms["clip_d"] = p.clip_d_weight * denoised
         return terms
 
-    def _seen(self, cameras: "Cameras", shaken: bool) -> "Rendering":
+    def _seen(self, cameras: Cameras, shaken: bool) -> Rendering:
         """Views of the field; shaken, each ray's origin and direction are off by noise of deviation `SHAKEN_BY`."""
-        import torch
-        import torch.nn.functional as functional
-
-        from prior3d.rendering import Rendering, rays, render, render_rays
-
         p, generator = self.params, self.seeds.generator("samples")
         if not shaken:
             return render(self.field, cameras, p.n_samples, generator)
@@ -143,12 +140,8 @@ class Reconstruction:
         flat = render_rays(self.field, origins.view(-1, 3), directions.view(-1, 3), p.n_samples, generator)
         return Rendering(**{name: value.view(*leading, *value.shape[1:]) for name, value in vars(flat).items()})
 
-    def _named_front(self, drawn: "DrawnViews") -> "Guidance":
+    def _named_front(self, drawn: DrawnViews) -> Guidance:
         """The guidance of drawn views, but with the text of the front view; the cameras that are told stay."""
-        from dataclasses import replace
-
-        import torch
-
         front = replace(
             drawn.orbit,
             azimuth_deg=torch.zeros_like(drawn.orbit.azimuth_deg),
@@ -156,7 +149,7 @@ class Reconstruction:
         )
         return replace(drawn.guidance, text=self.views.guidance(front, drawn.backgrounds).text)
 
-    def _azimuths(self, step: int) -> "tuple[float, float] | None":
+    def _azimuths(self, step: int) -> tuple[float, float] | None:
         """Where views come from: about the picture's side at first, then from the parameter's range."""
         p = self.params
         if step >= p.front_share * p.steps:
@@ -164,7 +157,7 @@ class Reconstruction:
         middle = self.picture.viewpoint.azimuth_deg
         return middle - p.front_width_deg / 2, middle + p.front_width_deg / 2
 
-    def remade_terms(self, step: int) -> "dict[str, Tensor]":
+    def remade_terms(self, step: int) -> dict[str, Tensor]:
         """Rays of views that the prior re-made; at evenly spread steps they are made anew before."""
         p = self.params
         for turn, noise_level in enumerate(p.noise_levels):
@@ -178,27 +171,19 @@ class Reconstruction:
             rendering, step / p.remake_steps
         )
 
-    def _rays(self, targets: "nn.Module", n_rays: int, name: str) -> "tuple[Rendering, Tensor, Tensor]":
+    def _rays(self, targets: nn.Module, n_rays: int, name: str) -> tuple[Rendering, Tensor, Tensor]:
         """Rays drawn from masked views: how they render, and how far colour and opacity are off."""
-        import torch
-
-        from prior3d.rendering import render_rays
-        from prior3d.view_fit import MaskedViews, view_losses
-
         assert isinstance(targets, MaskedViews)
         origins, directions, colours, masks = targets.draw(n_rays, self.seeds.generator(name))
         rendering = render_rays(self.field, origins, directions, self.params.n_samples, self.seeds.generator("samples"))
         backgrounds = torch.rand(colours.shape, generator=self.seeds.generator("behind")).to(colours)
         return rendering, *view_losses(rendering, colours, masks, backgrounds)
 
-    def _shape_terms(self, rendering: "Rendering", cameras) -> "dict[str, Tensor]":
+    def _shape_terms(self, rendering: Rendering, cameras) -> dict[str, Tensor]:
         """Entropy of the views' rays, and normals where the rays meet the surface: towards the camera, and smooth.
 
         The paper composites normals of all samples; one normal a ray, at its mean depth, costs a fiftieth of that.
         """
-        from prior3d.losses import normal_smoothness, opacity_entropy_bits, orientation
-        from prior3d.rendering import rays
-
         p = self.params
         terms = {"entropy": p.entropy_weight * opacity_entropy_bits(rendering.opacity)}
         if p.orientation_weight == 0 and p.normal_weight == 0:
@@ -211,10 +196,8 @@ class Reconstruction:
         terms["normals"] = p.normal_weight * normal_smoothness(shown, 1.7 * p.sds_size / 96)
         return terms
 
-    def _surface(self, rendering: "Rendering", progress: float) -> "dict[str, Tensor]":
+    def _surface(self, rendering: Rendering, progress: float) -> dict[str, Tensor]:
         """The terms that make fog a surface, for rays of re-made views."""
-        from prior3d.losses import distortion, opacity_entropy_bits, ramp
-
         p, strength = self.params, ramp(progress, 0.2, 1.0)
         spread = distortion(rendering.weights, rendering.starts, rendering.ends)
         return {
@@ -222,12 +205,8 @@ class Reconstruction:
             "distortion": strength * p.distortion_weight * spread,
         } | self._smooth()
 
-    def _smooth(self) -> "dict[str, Tensor]":
+    def _smooth(self) -> dict[str, Tensor]:
         """Total variation of the field at random places."""
-        import torch
-
-        from prior3d.losses import total_variation
-
         if self.params.smoothness_weight == 0:
             return {}
         generator, device = self.seeds.generator("neighbours"), self.prior.device
@@ -237,14 +216,8 @@ class Reconstruction:
         change = total_variation(self.field, points.to(device), offsets, NEIGHBOUR_DISTANCE)
         return {"smoothness": self.params.smoothness_weight * change}
 
-    def _depth(self) -> "Tensor":
+    def _depth(self) -> Tensor:
         """1 - Pearson's correlation of the rendered depth with the picture's, where both see the object."""
-        import torch
-
-        from prior3d.image_losses import pearson_depth
-        from prior3d.photographs import resample
-        from prior3d.rendering import render
-
         size = self.params.sds_size
         cameras = self.picture.viewpoint.cameras(size).to(self.prior.device)
         rendering = render(self.field, cameras, self.params.n_samples, self.seeds.generator("samples"))
@@ -254,11 +227,8 @@ class Reconstruction:
         counted = (mask.to(given) > 0.9) & (rendering.opacity[0].detach() > 0.5)
         return pearson_depth(rendering.depth[0].flatten(), given.flatten(), counted.flatten().to(given))
 
-    def _choose_background(self, picture: "ObjectImage") -> None:
+    def _choose_background(self, picture: ObjectImage) -> None:
         """Put the named background behind re-made views from which the picture's colours stand out most."""
-        from prior3d.backgrounds import NAMED_BACKGROUNDS, encoded_backgrounds
-        from prior3d.colours import most_distinct_background
-
         colours, mask = picture.premultiplied(self.prior.image_size)
         seen = mask > 0.9
         levels = list(NAMED_BACKGROUNDS.values())
@@ -267,9 +237,7 @@ class Reconstruction:
         self.remade.latents_behind = encoded_backgrounds(self.prior)[self.remade.place]
 
 
-def _finer_half(field: "RadianceField") -> "list[nn.Parameter]":
+def _finer_half(field: "ObjectField") -> list[nn.Parameter]:
     """The parameters of the finer half of the field's grids (of three, the finest)."""
-    from prior3d.fields.grids import DenseEncoding
-
     tables = list(field.encoding.grids if isinstance(field.encoding, DenseEncoding) else field.encoding.tables)
     return tables[len(tables) - len(tables) // 2 :]

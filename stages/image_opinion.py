@@ -5,21 +5,23 @@ Tang et al. 2023, section 3.2. On views that are not of the back: how far they l
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
+from torch import Tensor
+
+from prior3d.cameras import Orbit
+from prior3d.diffusion.scorer import Scorer, load_scorer
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.distillation.sds import Guidance
 from prior3d.errors import Prior3dError
-from stages.entry import Job
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from prior3d.cameras import Orbit
-    from prior3d.distillation import Guidance
-    from prior3d.fields import Field as RadianceField
-    from prior3d.object_image import ObjectImage, Viewpoint
-    from prior3d.priors.scorer import Scorer
-    from prior3d.priors.text_to_image import TextToImagePrior
-    from stages.image_nerf import Params
+from prior3d.fields import RadianceField
+from prior3d.images.files import contact_sheet, write_png
+from prior3d.images.object_image import ObjectImage, Viewpoint
+from prior3d.images.photographs import resample
+from prior3d.losses.images import denoised_images, looks_like
+from prior3d.rendering import render_without_gradient
+from stages.contract.job import Job
+from stages.image_nerf import Params
 
 BACK_DEG = 90.0  # views farther than this from the picture's camera show another side
 
@@ -35,20 +37,18 @@ class Opinion:
         viewpoint: the picture's camera.
     """
 
-    scorer: "Scorer"
-    image: "Tensor"
-    text: "Tensor | None"
-    viewpoint: "Viewpoint"
+    scorer: Scorer
+    image: Tensor
+    text: Tensor | None
+    viewpoint: Viewpoint
 
-    def alike(self, orbit: "Orbit") -> "Tensor":
+    def alike(self, orbit: Orbit) -> Tensor:
         """Which of the views [views] bool see the side that the picture shows."""
         away_deg = (orbit.azimuth_deg - self.viewpoint.azimuth_deg + 180) % 360 - 180
         return away_deg.abs() <= BACK_DEG
 
-    def of_renders(self, images: "Tensor", orbit: "Orbit") -> "Tensor":
+    def of_renders(self, images: Tensor, orbit: Orbit) -> Tensor:
         """How far rendered views [views, 3, h, w] look from picture and words; of the back only from the words."""
-        from prior3d.image_losses import looks_like
-
         front = self.alike(orbit).to(images.device)
         seen, rest = images[front], images[~front]
         terms = [looks_like(seen, self.scorer, self.image, self.text)] if len(seen) else []
@@ -58,21 +58,18 @@ class Opinion:
 
     def of_denoised(
         self,
-        latents: "Tensor",
-        prior: "TextToImagePrior",
-        guidance: "Guidance",
-        timesteps: "Tensor",
-        noise: "Tensor",
-        orbit: "Orbit",
+        latents: Tensor,
+        prior: TextToImagePrior,
+        guidance: Guidance,
+        timesteps: Tensor,
+        noise: Tensor,
+        orbit: Orbit,
         low: float,
-    ) -> "Tensor":
+    ) -> Tensor:
         """CLIP-D: the same of what the prior makes of the views whose timestep is at most `low` of T, but of no back.
 
         Differentiable in the latents.
         """
-        from prior3d.distillation import Guidance
-        from prior3d.image_losses import denoised_images, looks_like
-
         chosen = self.alike(orbit).to(latents.device) & (timesteps <= low * prior.n_timesteps)
         if not chosen.any():
             return 0 * latents.sum()
@@ -82,7 +79,7 @@ class Opinion:
         return looks_like(images, self.scorer, self.image, self.text)
 
 
-def load_opinion(job: Job, params: "Params", picture: "ObjectImage") -> Opinion | None:
+def load_opinion(job: Job, params: Params, picture: ObjectImage) -> Opinion | None:
     """The scorer's opinion, where the parameters give it a weight.
 
     Raises:
@@ -94,7 +91,6 @@ def load_opinion(job: Job, params: "Params", picture: "ObjectImage") -> Opinion 
         raise Prior3dError(
             f"{job.name}: opinion_weight or clip_d_weight is not 0, but no scorer is given; give one, or set both to 0"
         )
-    from prior3d.priors.scorer import load_scorer
 
     scorer = load_scorer(job.prior("scorer"), job.device)
     image = scorer.embed_images(picture.over(0.5, scorer.image_size)[None])
@@ -102,17 +98,11 @@ def load_opinion(job: Job, params: "Params", picture: "ObjectImage") -> Opinion 
     return Opinion(scorer, image, text, picture.viewpoint)
 
 
-def write_depth(job: Job, field: "RadianceField", picture: "ObjectImage", params: "Params", size: int = 128) -> None:
+def write_depth(job: Job, field: "RadianceField", picture: ObjectImage, params: Params, size: int = 128) -> None:
     """`depth.png`: the picture, its own depth if it has one, and the field's from the same camera; far is dark.
 
     A wrong depth is seen here before mesh and texture are made of it.
     """
-    import numpy as np
-
-    from prior3d.images import contact_sheet, write_png
-    from prior3d.photographs import resample
-    from prior3d.rendering import render_without_gradient
-
     cameras = picture.viewpoint.cameras(size).to(job.device)
     _, opacity, found = render_without_gradient(field, cameras, params.n_samples)
     depths = [(found[0].cpu().numpy(), opacity[0].cpu().numpy() > 0.5)]

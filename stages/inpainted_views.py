@@ -6,19 +6,32 @@ back to the texels that the view sees, weighed by how squarely it sees them (aft
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
+from prior3d.cameras import Cameras, Orbit, orbit_cameras, view_words
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.inpainting import InpaintingPrior
+from prior3d.images.backgrounds import NAMED_BACKGROUNDS
+from prior3d.images.colours import difference_mask, most_distinct_background
+from prior3d.meshes.painting import Footprints, Surface
+from prior3d.meshes.projection import (
+    INPAINTED,
+    SurfaceTexels,
+    away_from_edges,
+    eroded,
+    faded,
+    grown,
+    look_at,
+    merged,
+    painted_share,
+    project_picture,
+    seamless,
+)
+from prior3d.seeds import Seeds
 from stages.guided_views import view_text
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from prior3d.cameras import Cameras, Orbit
-    from prior3d.meshes.painting import Footprints, Surface
-    from prior3d.meshes.projection import SurfaceTexels
-    from prior3d.priors.inpainting import InpaintingPrior
-    from prior3d.seeds import Seeds
-    from stages.inpainting import Params
+from stages.inpainting import Params
 
 BACKGROUND_TOLERANCE = 0.1  # twice this is how far a pixel must be from the background to be taken as the object's
 
@@ -34,13 +47,13 @@ class Coat:
         source: [n] uint8: UNKNOWN, PROJECTED, INPAINTED or MIRRORED.
     """
 
-    colours: "Tensor"
-    confidence: "Tensor"
-    base: "Tensor"
-    source: "Tensor"
+    colours: Tensor
+    confidence: Tensor
+    base: Tensor
+    source: Tensor
 
     @property
-    def shown(self) -> "Tensor":
+    def shown(self) -> Tensor:
         """Colours [n, 3], the base's where nothing is known."""
         return self.colours.where((self.confidence > 0)[:, None], self.base)
 
@@ -54,9 +67,9 @@ class Coat:
 class FilledView:
     """One view: as it was rendered [3, h, w], its hole [h, w] bool, and as it was filled [3, h, w]."""
 
-    before: "Tensor"
-    hole: "Tensor"
-    after: "Tensor"
+    before: Tensor
+    hole: Tensor
+    after: Tensor
 
 
 class InpaintedViews:
@@ -64,29 +77,22 @@ class InpaintedViews:
 
     def __init__(
         self,
-        prior: "InpaintingPrior",
+        prior: InpaintingPrior,
         prompt: str,
-        surface: "Surface",
-        points: "SurfaceTexels",
+        surface: Surface,
+        points: SurfaceTexels,
         coat: Coat,
-        seeds: "Seeds",
-        params: "Params",
+        seeds: Seeds,
+        params: Params,
     ) -> None:
         """Choose the background that what is known stands out from."""
-        from prior3d.backgrounds import NAMED_BACKGROUNDS
-        from prior3d.colours import most_distinct_background
-
         self.prior, self.prompt, self.surface, self.points = prior, prompt, surface, points
         self.coat, self.seeds, self.params = coat, seeds, params
         place = most_distinct_background(coat.shown, list(NAMED_BACKGROUNDS.values()), but=0.02)
         self.background, self.level = list(NAMED_BACKGROUNDS.items())[place]
 
-    def fill(self, orbit: "Orbit") -> "FilledView | None":
+    def fill(self, orbit: Orbit) -> FilledView | None:
         """Paint what one view shows and nothing has shown better; None if that is next to nothing."""
-        import torch
-
-        from prior3d.cameras import orbit_cameras
-
         size = self.prior.diffusion.image_size
         camera = orbit_cameras(orbit, size, size).to(self.surface.device)
         seen = self.surface.footprints(camera, self.points.resolution, self.params.supersampling)
@@ -99,28 +105,21 @@ class InpaintedViews:
         self.take(after, hole, camera, seen)
         return FilledView(image, hole, after)
 
-    def rendered(self, seen: "Footprints") -> "Tensor":
+    def rendered(self, seen: Footprints) -> Tensor:
         """The view with the coat as it is, over the background: [3, h, w]."""
-        from prior3d.meshes.projection import grown
-
         texture = grown(self.points.whole(self.coat.shown), self.points)
         picture = seen.paint(texture) + (1 - seen.coverage)[..., None] * self.level
         return picture[0].movedim(-1, 0).clamp(0, 1)
 
-    def hole(self, seen: "Footprints") -> "Tensor":
+    def hole(self, seen: Footprints) -> Tensor:
         """Pixels [h, w] bool whose texels are not known, or known from a view that saw them much worse."""
-        from prior3d.meshes.projection import faded, grown, painted_share
-
         known = grown(self.points.whole(self.coat.confidence)[..., None], self.points)[..., 0]
         now = faded(seen.facing, self.params.squareness)
         worse = painted_share(seen, known) < self.params.renewal * now
         return seen.spread(worse.float()[:, None])[0, ..., 0] > 0.5
 
-    def drawn(self, image: "Tensor", hole: "Tensor", orbit: "Orbit") -> "Tensor":
+    def drawn(self, image: Tensor, hole: Tensor, orbit: Orbit) -> Tensor:
         """What the prior makes of the view, all of it through its decoder: [3, h, w]."""
-        from prior3d.cameras import view_words
-        from prior3d.priors.camera_embedding import camera_embedding
-
         p, diffusion = self.params, self.prior.diffusion
         word = view_words(orbit, p.front_deg, p.overhead_deg)[0] if p.view_words else ""
         camera = None
@@ -140,20 +139,13 @@ class InpaintedViews:
             noise_level=p.noise_level,
         )[0]
 
-    def blended(self, image: "Tensor", drawn: "Tensor", hole: "Tensor", seen: "Footprints") -> "Tensor":
+    def blended(self, image: Tensor, drawn: Tensor, hole: Tensor, seen: Footprints) -> Tensor:
         """What was drawn, shifted so that it meets the known pixels about the hole without a seam."""
-        from prior3d.meshes.projection import seamless
-
         surface = seen.coverage[0] > 0.99
         return seamless(drawn, image, hole & surface, surface & ~hole, self.params.seam_steps)
 
-    def take(self, picture: "Tensor", hole: "Tensor", camera: "Cameras", seen: "Footprints") -> None:
+    def take(self, picture: Tensor, hole: Tensor, camera: Cameras, seen: Footprints) -> None:
         """Paint the texels behind the hole with the picture [3, h, w]."""
-        import torch
-
-        from prior3d.colours import difference_mask
-        from prior3d.meshes.projection import INPAINTED, away_from_edges, eroded, look_at, merged, project_picture
-
         trust = (seen.coverage[0] > 0.99) & away_from_edges(self.surface, camera)
         # Where the prior left the background, its object is slimmer than the mesh, and says nothing about its colour.
         drawn = difference_mask(picture[None], self.level, BACKGROUND_TOLERANCE)[0] > 0.5
@@ -167,7 +159,7 @@ class InpaintedViews:
         coat.source = torch.where(confidence > coat.confidence, INPAINTED, coat.source).to(torch.uint8)
         coat.colours, coat.confidence = merged(coat.colours, coat.confidence, colours, confidence)
 
-    def state(self, filled: list[FilledView]) -> "dict[str, Tensor]":
+    def state(self, filled: list[FilledView]) -> dict[str, Tensor]:
         """All that a checkpoint must hold."""
         coat = self.coat
         tensors = {"colours": coat.colours, "confidence": coat.confidence, "source": coat.source}
@@ -175,7 +167,7 @@ class InpaintedViews:
             tensors |= {f"view/{place}/{name}": value for name, value in vars(view).items()}
         return tensors | {f"generator/{key}": value for key, value in self.seeds.state().items()}
 
-    def restore(self, tensors: "dict[str, Tensor]", n_filled: int) -> list[FilledView]:
+    def restore(self, tensors: dict[str, Tensor], n_filled: int) -> list[FilledView]:
         """Go on from a checkpoint's `state`; returns the views that were filled before."""
         coat = self.coat
         coat.colours, coat.confidence, coat.source = (tensors[k] for k in ("colours", "confidence", "source"))

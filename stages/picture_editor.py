@@ -1,18 +1,21 @@
 """Parts of dataset_update: the editor of single pictures, where it edits, and the preview of its guidance scales."""
 
-from typing import TYPE_CHECKING
+import copy
 
-from stages.job import Job
+import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from prior3d.fields.scene_field import SceneField
-    from prior3d.priors.instruct import InstructPrior
-    from prior3d.scenes.edited import EditedViews
-    from prior3d.scenes.relevance import EditRegion, Guesses
-    from prior3d.seeds import Seeds
-    from stages.dataset_update import Params
+from prior3d.dataset_update.edited_images import EditedViews, prior_size, resized, transferred
+from prior3d.dataset_update.relevance import Choice, EditRegion, Guesses, agreed_changes
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.embedded import embedded_names
+from prior3d.diffusion.instruct import InstructPrior, instruct_timesteps
+from prior3d.fields.scene_field import SceneField
+from prior3d.images.files import contact_sheet, write_png
+from prior3d.rendering.scene import occupied_cells, render_scene_view
+from prior3d.seeds import Seeds
+from stages.contract.job import Job
+from stages.dataset_update import Params
 
 OWN_RADIUS, OWN_FOV_DEG = 3.2, 40.0  # where a camera must stand for its azimuth to mean something to a toy prior
 UNCHANGED = 0.02  # of colour range: changes below it are none
@@ -29,23 +32,15 @@ class Editor:
     def __init__(
         self,
         job: Job,
-        prior: "InstructPrior",
-        field: "SceneField",
-        edited: "EditedViews",
-        params: "Params",
-        region: "EditRegion",
-        guesses: "Guesses",
-        seeds: "Seeds",
+        prior: InstructPrior,
+        field: SceneField,
+        edited: EditedViews,
+        params: Params,
+        region: EditRegion,
+        guesses: Guesses,
+        seeds: Seeds,
     ) -> None:
         """Say what the prior has no words for."""
-        import copy
-
-        import torch
-
-        from prior3d.rendering.scene import occupied_cells
-        from prior3d.scenes.edited import prior_size
-        from stages.locations import embedded_names
-
         self._torch, self.job = torch, job
         self.prior, self.field, self.edited, self.params, self.seeds = prior, field, edited, params, seeds
         self.region, self.guesses, self.before = region, guesses, copy.deepcopy(field).requires_grad_(False)
@@ -62,26 +57,22 @@ class Editor:
         if unknown:
             job.progress(0, params.steps, text=f"warning: this prior does not know: {', '.join(unknown)}")
 
-    def render(self, view: int) -> "Tensor":
+    def render(self, view: int) -> Tensor:
         """[1, 3, height, width] the field as it is now, over the background."""
         return self.render_many(self.field, self.edited, [view], self.params.background, self.params.segments)
 
     @staticmethod
     def render_many(
-        field: "SceneField", edited: "EditedViews", chosen: list[int], level: float, segments: int = 64
-    ) -> "Tensor":
+        field: SceneField, edited: EditedViews, chosen: list[int], level: float, segments: int = 64
+    ) -> Tensor:
         """[chosen, 3, height, width] in [0, 1]."""
-        import torch
-
-        from prior3d.rendering.scene import occupied_cells, render_scene_view
-
         cameras = edited.cameras[torch.tensor(chosen)].to(field.rows.device)
         pictures, _, _ = render_scene_view(field, cameras, segments, occupied_cells(field), level)
         return pictures.movedim(-1, 1).clamp(0, 1)
 
     def edit(
         self, view: int, *, from_render: bool, progress: float = 0.0, scales: tuple[float, float] | None = None
-    ) -> "Tensor":
+    ) -> Tensor:
         """[1, 3, height, width] a picture edited: from the render at a random noise level, or from pure noise.
 
         Args:
@@ -90,8 +81,6 @@ class Editor:
             progress: how much of the loop is done, 0 to 1.
             scales: image and text guidance, in the place of the parameters'.
         """
-        from prior3d.scenes.edited import resized, transferred
-
         p = self.params
         low, high = p.noise_range
         high += (max(low, p.final_noise or high) - high) * progress
@@ -113,13 +102,13 @@ class Editor:
     def answers(
         self,
         view: int,
-        now: "Tensor",
-        small: "Tensor",
+        now: Tensor,
+        small: Tensor,
         share: float,
         instruction: str,
         n: int,
         scales: tuple[float, float] | None = None,
-    ) -> "Tensor":
+    ) -> Tensor:
         """[n, 3, h, w] what the prior makes of [1, 3, h, w] at its own size, each from noise of its own.
 
         Args:
@@ -131,8 +120,6 @@ class Editor:
             n: how many.
             scales: image and text guidance, in the place of the parameters'.
         """
-        from prior3d.priors.instruct import instruct_timesteps
-
         p, prior = self.params, self.prior
         image_scale, text_scale = scales or (p.image_guidance_scale, p.guidance_scale)
         camera = None if self.cameras is None else self.cameras[view : view + 1].expand(n, -1)
@@ -151,8 +138,6 @@ class Editor:
 
     def find_region(self) -> None:
         """Where the instruction applies, as all pictures say together (Mirzaei et al. 2023)."""
-        from prior3d.scenes.edited import resized
-
         p, edited = self.params, self.edited
         maps = []
         for view in range(edited.views):
@@ -172,8 +157,6 @@ class Editor:
 
     def guess(self) -> None:
         """Ask the prior about all untouched pictures in one step: where it holds a change possible."""
-        from prior3d.scenes.edited import resized
-
         p, edited, prior = self.params, self.edited, self.prior
         size = (edited.cameras.height, edited.cameras.width)
         timestep = max(1, round(p.guess_noise * (prior.diffusion.n_timesteps - 1)))
@@ -196,8 +179,6 @@ class Editor:
 
     def agree(self) -> None:
         """Make the edits of all pictures those of one scene: what they say of a surface is averaged over it."""
-        from prior3d.scenes.relevance import Choice, agreed_changes
-
         p, edited = self.params, self.edited
         if p.guesses > 0 and not self.guesses.known:
             self.guess()
@@ -212,12 +193,8 @@ class Editor:
             self.job.progress(0, p.steps, text=NOTHING_CHANGED)
 
 
-def told_cameras(edited: "EditedViews", prior: "InstructPrior", params: "Params") -> "Tensor | None":
+def told_cameras(edited: EditedViews, prior: InstructPrior, params: Params) -> Tensor | None:
     """[views, CAMERA_DIM] what a prior that takes a camera is told; None: nothing."""
-    import torch
-
-    from prior3d.priors.camera_embedding import camera_embedding
-
     position = edited.cameras.positions
     radius = position.norm(dim=-1)
     alike = (radius / OWN_RADIUS - 1).abs().max() < 0.1 and (edited.cameras.fov_deg - OWN_FOV_DEG).abs().max() < 4
@@ -229,11 +206,8 @@ def told_cameras(edited: "EditedViews", prior: "InstructPrior", params: "Params"
     return camera_embedding(azimuth_deg, elevation_deg).to(prior.diffusion.device)
 
 
-def edit_preview(job: Job, editor: Editor, params: "Params") -> None:
+def edit_preview(job: Job, editor: Editor, params: Params) -> None:
     """`edit_preview.png`: one view edited with each pair of guidance scales, text guidance rising to the right."""
-    from prior3d.images import contact_sheet, write_png
-    from prior3d.seeds import Seeds
-
     image_scales, text_scales = params.preview_scales
     if not image_scales or not text_scales:
         return

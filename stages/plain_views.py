@@ -1,17 +1,26 @@
 """What the stages that fit a field to a few views share: carrying a fit out, and scoring pictures against views."""
 
-from typing import TYPE_CHECKING
+from torch import Tensor
 
-from stages.entry import Job
-from stages.fit_params import FitParams
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from prior3d.sparse_fit import SparseFit
-    from prior3d.view_distillation import GivenViews
+from prior3d.distillation.sparse_views import GivenViews
+from prior3d.metrics import psnr_db
+from prior3d.optimisation import late_decay, optimise
+from prior3d.reconstruction.sparse_fit import FitSettings, SparseFit
+from stages.contract.job import Job
+from stages.contract.parameters import FitParams
 
 DECAY_FROM, DECAY_TO = 0.6, 0.05  # of the steps, and of the learning rate
+
+
+SHARED = (
+    "resolutions", "n_samples", "rays_per_step", "mask_weight", "entropy_weight", "distortion_weight",
+    "sparsity_weight", "smoothness_weight", "ramp",
+)  # fmt: skip
+
+
+def fit_settings(params: FitParams) -> FitSettings:
+    """The library's settings of a fit with these parameters."""
+    return FitSettings(**{name: getattr(params, name) for name in SHARED})
 
 
 class Quiet:
@@ -34,10 +43,8 @@ class Quiet:
         """Say nothing."""
 
 
-def carry_out(job: Job, fit: "SparseFit", params: FitParams, steps: int, checkpoint: str) -> bool:
+def carry_out(job: Job, fit: SparseFit, params: FitParams, steps: int, checkpoint: str) -> bool:
     """Fit to the inputs alone, going on at the checkpoint; False when stopped."""
-    from prior3d.optimisation import late_decay, optimise
-
     return optimise(
         lambda step: fit.losses(step / steps),
         modules=fit.modules,
@@ -50,10 +57,8 @@ def carry_out(job: Job, fit: "SparseFit", params: FitParams, steps: int, checkpo
     )
 
 
-def score_db(colours: "Tensor", masks: "Tensor | None", truth: "GivenViews") -> float:
+def score_db(colours: Tensor, masks: Tensor | None, truth: GivenViews) -> float:
     """PSNR in dB of one picture [1, 3, size, size] against a view; with masks over white and over black."""
-    from prior3d.metrics import psnr_db
-
     levels = (0.0,) if masks is None else (0.0, 1.0)
     made = [colours if masks is None else colours + (1 - masks[:, None]) * level for level in levels]
     wanted = [truth.over(level) for level in levels]

@@ -5,21 +5,22 @@ camera and text (SDEdit, Meng et al. 2022); they take the place of the old ones 
 Instruct-NeRF2NeRF, Haque et al. 2023). As the background is known, each view also gives a mask.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from prior3d.cameras import Orbit, orbit_cameras
+from prior3d.fields import ObjectField
+from prior3d.images.backgrounds import NAMED_BACKGROUNDS, encoded_backgrounds
+from prior3d.images.colours import difference_mask, matted, most_distinct_background, solid
+from prior3d.reconstruction.view_targets import MaskedViews, view_losses
+from prior3d.rendering import Rendering, render_rays, render_without_gradient
+from prior3d.seeds import Seeds
 from stages.guided_views import GuidedViews, ring_views, spiral
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
-    from prior3d.cameras import Orbit
-    from prior3d.fields import Field as RadianceField
-    from prior3d.rendering import Rendering
-    from prior3d.seeds import Seeds
-    from stages.image_nerf import Params as ImageParams
-    from stages.rgb_refinement import Params
+from stages.image_nerf import Params as ImageParams
+from stages.rgb_refinement import Params
 
 
 class RemadeViews:
@@ -27,19 +28,14 @@ class RemadeViews:
 
     def __init__(
         self,
-        latent_field: "RadianceField",
-        field: "RadianceField",
+        latent_field: "ObjectField",
+        field: "ObjectField",
         views: GuidedViews,
-        seeds: "Seeds",
-        params: "Params | ImageParams",
-        regularisers: "Callable[[Rendering, float], dict[str, Tensor]]",
+        seeds: Seeds,
+        params: Params | ImageParams,
+        regularisers: Callable[[Rendering, float], dict[str, Tensor]],
     ) -> None:
         """Choose the cameras, and the background that the object stands out from."""
-        from prior3d.backgrounds import NAMED_BACKGROUNDS, encoded_backgrounds
-        from prior3d.cameras import orbit_cameras
-        from prior3d.colours import most_distinct_background
-        from prior3d.view_fit import MaskedViews
-
         self.latent_field, self.field, self.views, self.seeds, self.params = latent_field, field, views, seeds, params
         self.regularisers = regularisers
         self.prior = views.prior
@@ -52,13 +48,8 @@ class RemadeViews:
         self.level = list(NAMED_BACKGROUNDS.values())[self.place]
         self.latents_behind = encoded_backgrounds(self.prior)[self.place]
 
-    def losses(self, step: int) -> "dict[str, Tensor]":
+    def losses(self, step: int) -> dict[str, Tensor]:
         """Of rays of the views; at evenly spread steps the views are made anew before."""
-        import torch
-
-        from prior3d.rendering import render_rays
-        from prior3d.view_fit import view_losses
-
         p = self.params
         for turn, noise_level in enumerate(p.noise_levels):
             if step == turn * p.steps // len(p.noise_levels):
@@ -71,10 +62,6 @@ class RemadeViews:
 
     def make_views(self, noise_level: float, *, from_latents: bool, at_once: int = 8) -> None:
         """Render all views, take them to the noise level and back, and put them in the place of the old ones."""
-        import torch
-
-        from prior3d.colours import difference_mask, matted, solid
-
         made, known = [], []
         with torch.no_grad():
             for first in range(0, self.orbit.views, at_once):
@@ -89,13 +76,8 @@ class RemadeViews:
             masks = solid(difference_mask(images, self.level), torch.cat(known))
             self.targets.put(images, matted(images, masks, self.level), self.level)
 
-    def rendered_latents(self, orbit: "Orbit", from_latents: bool) -> "Tensor":
+    def rendered_latents(self, orbit: Orbit, from_latents: bool) -> Tensor:
         """The views as the field shows them now, over the chosen background: [views, channels, h, w]."""
-        import torch
-
-        from prior3d.cameras import orbit_cameras
-        from prior3d.rendering import render_without_gradient
-
         size = self.prior.latent_size if from_latents else self.prior.image_size
         cameras = orbit_cameras(orbit, size, size).to(self.prior.device)
         if from_latents:
@@ -105,13 +87,8 @@ class RemadeViews:
         images, _, _ = render_without_gradient(self.field, cameras, self.params.n_samples, behind)
         return self.prior.encode(images.movedim(-1, 1))
 
-    def opacity(self, orbit: "Orbit", from_latents: bool) -> "Tensor":
+    def opacity(self, orbit: Orbit, from_latents: bool) -> Tensor:
         """The field's opacity now, at the size of the images [views, h, w], from renders of half that size."""
-        import torch.nn.functional as functional
-
-        from prior3d.cameras import orbit_cameras
-        from prior3d.rendering import render_without_gradient
-
         size = self.prior.image_size
         cameras = orbit_cameras(orbit, size // 2, size // 2).to(self.prior.device)
         field = self.latent_field if from_latents else self.field

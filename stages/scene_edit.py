@@ -1,24 +1,24 @@
 """Parts of dataset_update: the losses of its variants, and whose turn it is to be edited."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
-    from prior3d.seeds import Seeds
-    from stages.dataset_update import Params
-    from stages.picture_editor import Editor
+from prior3d.dataset_update.edited_images import resized
+from prior3d.diffusion.perceptual import load_perceptual
+from prior3d.distillation.sds import sds_weight
+from prior3d.fields.scene_field import roughness
+from prior3d.rendering import rays
+from prior3d.rendering.scene import render_scene_rays
+from prior3d.seeds import Seeds
+from stages.dataset_update import Params
+from stages.picture_editor import Editor
 
 
-def fitting_losses(editor: "Editor", params: "Params", seeds: "Seeds") -> "Callable[[int], dict[str, Tensor]]":
+def fitting_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[int], dict[str, Tensor]]:
     """L1 of random pixels of the dataset, which is updated on the way."""
-    import torch
-
-    from prior3d.fields.scene_field import roughness
-    from prior3d.rendering import rays
-    from prior3d.rendering.scene import render_scene_rays
-
     field, edited = editor.field, editor.edited
     local_origins, local_directions = rays(edited.cameras)
     origins, directions = local_origins.reshape(-1, 3), local_directions.reshape(-1, 3)
@@ -26,7 +26,7 @@ def fitting_losses(editor: "Editor", params: "Params", seeds: "Seeds") -> "Calla
     kept, perceptual = field.kept_nodes(), patch_loss(editor, params, seeds)
     start = editor.before.colours if params.smooth_change else None
 
-    def terms(step: int) -> "dict[str, Tensor]":
+    def terms(step: int) -> dict[str, Tensor]:
         update(editor, params, step)
         place = torch.randint(len(origins), (params.rays_per_step,), generator=seeds.generator("rays"))
         place = place.to(origins.device)
@@ -46,7 +46,7 @@ def fitting_losses(editor: "Editor", params: "Params", seeds: "Seeds") -> "Calla
     return terms
 
 
-def update(editor: "Editor", params: "Params", step: int) -> None:
+def update(editor: Editor, params: Params, step: int) -> None:
     """Edit the pictures whose turn it is.
 
     iterative: in their order, over and over; or, if they must agree, all of them as often as each would have its turn.
@@ -69,23 +69,15 @@ def update(editor: "Editor", params: "Params", step: int) -> None:
         editor.agree()
 
 
-def patch_loss(editor: "Editor", params: "Params", seeds: "Seeds") -> "Callable[[], Tensor] | None":
+def patch_loss(editor: Editor, params: Params, seeds: Seeds) -> Callable[[], Tensor] | None:
     """LPIPS of a random patch of a random picture; None at weight 0."""
-    from pathlib import Path
-
-    import torch
-
-    from prior3d.priors.perceptual import load_perceptual
-    from prior3d.rendering import rays
-    from prior3d.rendering.scene import render_scene_rays
-
     if params.perceptual_weight == 0:
         return None
     distance = load_perceptual(Path(params.perceptual_weights), editor.field.rows.device)
     edited, field = editor.edited, editor.field
     side = min(params.patch, edited.cameras.height, edited.cameras.width)
 
-    def loss() -> "Tensor":
+    def loss() -> Tensor:
         def draw(limit: int) -> int:
             return int(torch.randint(limit, (), generator=seeds.generator("patches")))
 
@@ -104,23 +96,15 @@ def patch_loss(editor: "Editor", params: "Params", seeds: "Seeds") -> "Callable[
     return loss
 
 
-def sds_losses(editor: "Editor", params: "Params", seeds: "Seeds") -> "Callable[[int], dict[str, Tensor]]":
+def sds_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[int], dict[str, Tensor]]:
     """Score distillation with the instruct prior (the paper's comparison): no dataset, a view a step."""
-    import torch
-
-    from prior3d.distillation import sds_weight
-    from prior3d.fields.scene_field import roughness
-    from prior3d.rendering import rays
-    from prior3d.rendering.scene import render_scene_rays
-    from prior3d.scenes.edited import resized
-
     prior, field, edited = editor.prior, editor.field, editor.edited
     diffusion, kept = prior.diffusion, field.kept_nodes()
     start = editor.before.colours if params.smooth_change else None
     text, null_text = diffusion.embed([editor.instruction]), diffusion.embed([""])
     height, width = editor.size
 
-    def terms(step: int) -> "dict[str, Tensor]":
+    def terms(step: int) -> dict[str, Tensor]:
         if step == 0 and params.relevance_threshold > 0:
             editor.find_region()
         view = int(torch.randint(edited.views, (), generator=seeds.generator("views")))

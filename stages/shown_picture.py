@@ -1,19 +1,14 @@
 """A texture that shows the input picture from its camera: the end of the stages that make one."""
 
-from typing import TYPE_CHECKING
+from torch import Tensor
 
-from stages import image_artifacts
-from stages.entry import Job
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from prior3d.meshes.painting import Surface
+from prior3d.meshes.painting import Surface
+from prior3d.meshes.texture_fit import fit_to_picture, rim_texels
+from stages.artifacts.images import load_object_image
+from stages.contract.job import Job
 
 
-def showing_picture(
-    job: Job, surface: "Surface", texture: "Tensor", n_steps: int, rim: "Tensor | None" = None
-) -> "Tensor":
+def showing_picture(job: Job, surface: Surface, texture: Tensor, n_steps: int, rim: Tensor | None = None) -> Tensor:
     """Fit the texels that the camera of the input `image` sees to its pixels.
 
     Args:
@@ -27,11 +22,9 @@ def showing_picture(
     Returns:
         [resolution, resolution, 3] in [0, 1], on the surface's device.
     """
-    from prior3d.meshes.texture_fit import fit_to_picture, rim_texels
-
     if n_steps == 0:
         return texture.clamp(0, 1).to(job.device)
-    picture = image_artifacts.ObjectImage.load(job.inputs["image"])
+    picture = load_object_image(job.inputs["image"])
     size = min(picture.size, texture.shape[0])
     colours, mask = (values.to(job.device) for values in picture.premultiplied(size))
     cameras = picture.viewpoint.cameras(size).to(job.device)

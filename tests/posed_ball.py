@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from prior3d.cameras import Orbit, orbit_cameras, to_nerfstudio
-from prior3d.images import write_png
+from prior3d.images.files import write_png
 from prior3d.rendering.rays import rays
 
 

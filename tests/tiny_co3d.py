@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from prior3d.images import write_png
+from prior3d.images.files import write_png
 
 CENTRE, SCALE = np.array([3.0, -1.0, 0.5]), 4.0  # of the object in the sequence's own world
 HEIGHT, WIDTH, FOCAL = 96, 128, 150.0  # pixels

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from prior3d.priors.camera_embedding import CAMERA_DIM
+from prior3d.diffusion.camera_embedding import CAMERA_DIM
 
 WORDS = [
     "a",

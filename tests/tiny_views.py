@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from prior3d.priors.epipolar import EpipolarConfig, EpipolarTransformer
+from prior3d.diffusion.epipolar import EpipolarConfig, EpipolarTransformer
 
 TINY = EpipolarConfig(image_size=32, channels=(8, 8, 8), gathered=8, width=16, depth_samples=4, features=4)
 
@@ -20,7 +20,7 @@ def write_tiny_views(folder: Path, prediction_type: str = "v_prediction") -> Pat
     """UNet and VAE by diffusers, the epipolar transformer by its own writer."""
     from diffusers import DDIMScheduler, UNet2DModel
 
-    from prior3d.priors.views_loading import save_epipolar
+    from prior3d.diffusion.views_loading import save_epipolar
 
     save_epipolar(tiny_transformer(), folder / "epipolar")
     torch.manual_seed(1)

@@ -14,7 +14,7 @@ from flows.engine import yaml_text
 from flows.engine.fingerprint import fingerprint
 from flows.engine.method import INPUT_FILES, Method, Stage
 from prior3d.errors import Prior3dError
-from stages.job import write_whole
+from prior3d.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Declaration:
 
     def command(self, stage: Stage) -> str:
         """The stage's whole command, as in `dvc.yaml`."""
-        return " ".join(["python -m", stage.module, *self.argv(stage)])
+        return " ".join(["python -m stages", stage.module.removeprefix("stages."), *self.argv(stage)])
 
     def outputs(self, stage: Stage) -> list[str]:
         """What a stage leaves in the run's folder: its artifact, what it took to make it, its loss over the steps."""

@@ -1,7 +1,8 @@
 """A digest of a stage's code that a comment, a docstring or a line break does not change.
 
-It covers the stage's module and every project module that it imports, directly or through others, at the top or
-inside functions. Installed packages are not in it: their versions are recorded beside results, not in the key.
+It covers the stage's package (declaration and body) and every project module that they import, directly or through
+others, at the top or inside functions. Installed packages are not in it: their versions are recorded beside results,
+not in the key.
 """
 
 import ast
@@ -14,8 +15,15 @@ from functools import cache
 from pathlib import Path
 
 PROJECT = ("prior3d", "stages", "flows")
-PLUMBING = frozenset(  # how a stage is run, not what it computes
-    {"stages.entry", "stages.job", "stages.locations", "stages.curves"}
+PLUMBING = frozenset(  # how a stage is run and where its files lie, not what it computes
+    {
+        "prior3d.diffusion.embedded",
+        "prior3d.files",
+        "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body
+        "stages.contract.curves",
+        "stages.contract.entry",
+        "stages.contract.job",
+    }
 )
 
 
@@ -75,10 +83,12 @@ def _digest(node: ast.AST) -> str:
 
 
 def reached(module: str, roots: tuple[str, ...] = PROJECT) -> set[str]:
-    """The module and all project modules that it imports, without the plumbing."""
+    """A stage's declaration and body, and all project modules that they import, without the plumbing."""
     roots = (*roots, module.partition(".")[0])
     seen: set[str] = set()
-    queue = [module]
+    queue = [name for name in (module, f"{module}.stage") if _file(name) is not None]
+    if not queue:
+        raise ModuleNotFoundError(f"no source file of module {module} was found", name=module)
     while queue:
         name = queue.pop()
         if name in seen or name in PLUMBING:

@@ -87,7 +87,7 @@ def _answer(
 ) -> None:
     if "path" in request:
         sys.path[:] = request["path"]
-        _preload("stages.entry", "")  # what every stage shares, once instead of in every child
+        _preload("stages.contract.entry", "")  # what every stage shares, once instead of in every child
     for module, name in request.get("preload", ()):
         _preload(module, name)
     if "module" not in request:
@@ -143,7 +143,7 @@ def _become_stage(request: dict[str, Any], output: int) -> int:
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     sys.argv = [request["module"], *request["argv"]]
-    from stages.entry import execute
+    from stages.contract.entry import execute
 
     code = execute(request["module"], request["argv"], Path(request["cwd"]))
     sys.stdout.flush()

@@ -8,7 +8,7 @@ import yaml
 from flows.engine import yaml_text
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
-from stages.entry import check_params
+from stages.contract.parameters import check_params
 
 
 def resolve(method: Method, preset: str, seed: int | None, sets: list[str]) -> dict[str, dict[str, Any]]:

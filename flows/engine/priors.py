@@ -10,10 +10,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from flows.engine.project import Project
+from prior3d.diffusion.embedded import embedded_names, embedded_prior
+from prior3d.diffusion.roles import check_channels, check_views
 from prior3d.errors import Prior3dError
-from prior3d.priors.roles import check_channels, check_views
-from stages.job import write_whole
-from stages.locations import embedded_names, embedded_prior
+from prior3d.files import write_whole
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
 FETCHED = ("*.json", "*.txt", "*.model", "*.safetensors")  # never a pickle
@@ -51,7 +51,7 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     Args:
         text: what a person calls it.
         project: whose own priors are looked through too.
-        role: what it has to serve as (`prior3d.priors.roles`); None: anything.
+        role: what it has to serve as (`prior3d.diffusion.roles`); None: anything.
 
     Raises:
         Prior3dError: not there, not whole, not pinned, or of another role.
@@ -68,7 +68,7 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
 
 def _scorer(text: str, project: Project) -> PriorChoice:
     """A CLIPModel folder, by its path or by the name of an embedded one or one of the project's."""
-    from prior3d.priors.scorer import check_scorer_folder
+    from prior3d.diffusion.scorer import check_scorer_folder
 
     given = Path(text).expanduser()
     folder, embedded = given.resolve(), False

@@ -19,7 +19,7 @@ from flows.engine.declaration import Declaration, read_yaml
 from flows.engine.fingerprint import functions
 from flows.engine.results import read_metrics
 from flows.engine.run import Run, read_lock
-from stages.job import write_whole
+from prior3d.files import write_whole
 
 ABSENT = "(none)"
 

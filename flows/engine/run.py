@@ -16,7 +16,7 @@ from flows.engine import yaml_text
 from flows.engine.declaration import Declaration, read_yaml, write_if_new
 from flows.engine.project import Project
 from prior3d.errors import Prior3dError
-from stages.job import write_whole
+from prior3d.files import write_whole
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.engine.project import Project
-from stages.job import write_whole
+from prior3d.files import write_whole
 
 HEALTH_TIMEOUT_S = 2.0
 STARTING_S = 90.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.engine.project import Project
 from flows.versions.history import Version
-from stages.job import write_whole
+from prior3d.files import write_whole
 
 FRAME = re.compile(r"frames/(?P<series>\w+?)_(?P<number>\d+)\.png$")
 LARGEST, QUALITY = 1600, 88

@@ -13,7 +13,7 @@ from flows.engine.run import Run
 from flows.methods import METHODS
 from flows.versions.history import Version, find_version
 from prior3d.errors import Prior3dError
-from stages.job import write_whole
+from prior3d.files import write_whole
 
 
 def restore_version(project: Project, text: str, warn: Callable[[str], None], *, reread: bool = False) -> str:

@@ -15,7 +15,7 @@ from flows.versions.pictures import thumbnail_source
 from flows.versions.tables import words
 from flows.versions.text import number_text, unit_of
 from prior3d.errors import Prior3dError
-from stages.job import write_whole
+from prior3d.files import write_whole
 
 FORMAT = 1  # raise it when a summary is made in another way
 SHOWN_MEASURES = 4

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.engine.run import Run
+from flows.watching.live_field import Kind, LatentColours, fitted_colours, paper_colours, picture, read_field
+from prior3d.diffusion.embedded import embedded_names
 from prior3d.errors import Prior3dError
-from stages.job import Job
-from stages.live_field import Kind, LatentColours, fitted_colours, paper_colours, picture, read_field
-from stages.locations import embedded_names
+from prior3d.fields import ObjectField
+from stages.contract.job import Job
 
 if TYPE_CHECKING:
     import numpy as np
 
     from prior3d.cameras import Cameras
-    from prior3d.fields import Field as RadianceField
-    from prior3d.priors.text_to_image import TextToImagePrior
+    from prior3d.diffusion.text_to_image import TextToImagePrior
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Seen:
     """
 
     run: Run
-    field: "RadianceField | None" = None
+    field: "ObjectField | None" = None
     colours: LatentColours | None = None
     version: int = 0
     problem: str = ""
@@ -61,7 +61,7 @@ class Seen:
             except Prior3dError as error:
                 self.problem = str(error)
 
-    def _colours(self, found: "RadianceField") -> LatentColours:
+    def _colours(self, found: "ObjectField") -> LatentColours:
         """Fitted to the prior's decoder; the published map where decoding on the processor would take minutes."""
         prior = self.run.folder / "inputs" / "prior.json"
         job = Job("watch", self.run.folder, {"prior": prior}, self.run.folder / ".work", self.run.settings())
@@ -70,7 +70,7 @@ class Seen:
         if self._prior is None:
             import torch
 
-            from prior3d.priors.loading import load_text_to_image
+            from prior3d.diffusion.loading import load_text_to_image
 
             self._prior = load_text_to_image(job.prior(), torch.device("cpu"))
         return fitted_colours(found, self._prior)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.engine.run import Run
-from stages.curves import LossCurve
+from stages.contract.curves import LossCurve
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Viewer:
         return any_drawn
 
     def _render(self, client: "viser.ClientHandle", seen: Seen, height: int) -> Any:
-        from prior3d.images import to_uint8
+        from prior3d.images.files import to_uint8
 
         camera = client.camera
         cameras = camera_of(camera.position, camera.wxyz, camera.fov, camera.aspect, height)

@@ -1,6 +1,7 @@
 """Radiance fields: grids, heads and the field that joins them."""
 
-from prior3d.fields.field import Field, FieldConfig, trunc_exp
 from prior3d.fields.grids import DenseGrids, TiledGrid
+from prior3d.fields.object_field import FieldConfig, ObjectField, trunc_exp
+from prior3d.fields.protocol import RadianceField
 
-__all__ = ["DenseGrids", "Field", "FieldConfig", "TiledGrid", "trunc_exp"]
+__all__ = ["DenseGrids", "FieldConfig", "ObjectField", "RadianceField", "TiledGrid", "trunc_exp"]

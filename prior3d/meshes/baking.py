@@ -1,17 +1,15 @@
 """Colours of a surface, baked from an rgb field as a camera would see it."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from prior3d.fields import RadianceField
 from prior3d.meshes.atlas import dilate, texels, unwrap
 from prior3d.meshes.mesh import Mesh, TexturedMesh
-from prior3d.rendering.volume import RadianceField, composite
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from prior3d.rendering.volume import composite
 
 
 def shell_colours(
@@ -21,7 +19,7 @@ def shell_colours(
     depth: float,
     n_samples: int = 24,
     points_at_once: int = 8192,
-    progress: "Callable[[int, int], None] | None" = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """The colour with which the field shows each surface point, looked at along its normal.
 
@@ -66,7 +64,7 @@ def bake(
     resolution: int,
     depth: float,
     device: torch.device | str = "cpu",
-    progress: "Callable[[int, int], None] | None" = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[TexturedMesh, dict[str, float]]:
     """Unwrap a mesh and bake the field's colours into its texture.
 

@@ -6,11 +6,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
-from prior3d.fields import Field
+from prior3d.fields import RadianceField
 from prior3d.meshes.mesh import Mesh
 
 
-def density_grid(field: Field, resolution: int, smoothing_cells: float = 0.0, points_at_once: int = 2**17) -> Tensor:
+def density_grid(
+    field: RadianceField, resolution: int, smoothing_cells: float = 0.0, points_at_once: int = 2**17
+) -> Tensor:
     """Sample the density on a grid whose corner nodes are the corners of the field's box.
 
     Args:

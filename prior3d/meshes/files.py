@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from prior3d.errors import Prior3dError
-from prior3d.images import from_bytes, png_bytes, write_png
+from prior3d.images.files import from_bytes, png_bytes, write_png
 from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
 
 TO_FILE, TO_WORLD = [1, 2, 0], [2, 0, 1]
@@ -51,7 +52,6 @@ def glb_bytes(
     A `transform` [4, 4] goes to the node, and leaves the numbers of the vertices alone.
     """
     import trimesh
-    from PIL import Image
 
     # glTF's roughness 1 and metal 0: the texture holds the colours as seen, so no highlight is wanted.
     material = trimesh.visual.material.PBRMaterial(

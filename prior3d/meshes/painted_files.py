@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from prior3d.errors import Prior3dError
-from prior3d.images import from_bytes, write_png
+from prior3d.images.files import from_bytes, write_png
 from prior3d.meshes.files import glb_bytes
 from prior3d.meshes.mesh import TexturedMesh, vertex_normals
 from prior3d.meshes.placement import Placement

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, orbit_cameras, ring
 from prior3d.errors import Prior3dError
-from prior3d.fields import Field
+from prior3d.fields import RadianceField
 from prior3d.fields.trilinear import sample_grid
 from prior3d.rendering.rays import near_far, rays, sample_distances
 
@@ -64,7 +64,9 @@ def viewing_ring(n_azimuths: int = 8, size: int = 48) -> Cameras:
     return Cameras(torch.cat([first.c2w, second.c2w]), torch.cat([first.fov_deg, second.fov_deg]), size, size)
 
 
-def outlines(field: Field, grid: Tensor, cameras: Cameras, n_samples: int = 96, rays_at_once: int = 4096) -> Outlines:
+def outlines(
+    field: RadianceField, grid: Tensor, cameras: Cameras, n_samples: int = 96, rays_at_once: int = 4096
+) -> Outlines:
     """March all rays of the cameras through the field and through the grid that will become a mesh.
 
     Args:

@@ -1,40 +1,13 @@
 """Differentiable volume rendering of a field (NeRF's quadrature), composited by nerfacc, with a plain reference."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from prior3d.cameras import Cameras
+from prior3d.fields.protocol import RadianceField
 from prior3d.rendering.rays import near_far, rays, sample_distances
-
-
-class DensityBounds(Protocol):
-    """Where a field may be non-empty: half the side of its box and the radius of its ball, in world units."""
-
-    @property
-    def bound(self) -> float:
-        """Half the side of the box."""
-        ...
-
-    @property
-    def ball_radius(self) -> float:
-        """Radius of the ball."""
-        ...
-
-
-class RadianceField(Protocol):
-    """What can be rendered: points [n, 3] to density [n] and features [n, channels], non-empty only in its bounds."""
-
-    @property
-    def config(self) -> DensityBounds:
-        """At least the bounds."""
-        ...
-
-    def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Density [n] and features [n, channels] at points [n, 3]."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 import yaml
 from pydantic import AfterValidator, BaseModel, Field
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from prior3d.devices import choose_device
@@ -107,8 +108,6 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises:
         RuntimeError: the file's tensors are not those of this model.
     """
-    from safetensors.torch import load_file
-
     model.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()}, strict=True)
 
 

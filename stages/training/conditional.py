@@ -15,9 +15,11 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, Field
+from safetensors.torch import load_file
 from torch import Tensor
 
-from prior3d.priors.text_to_image import TextToImagePrior
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.images.files import write_png
 from stages.training.common import MINUTES, PRECISION, Device, Precision, Trainer, load_weights, report, running_mean
 from stages.training.text_to_image import samples_seen
 
@@ -60,7 +62,6 @@ def copy_parts(folder: Path, names: tuple[str, ...], checkpoint: Path) -> None:
 def open_unet(folder: Path, in_channels: int) -> Any:
     """A UNet with the weights on disk, and zeros for the input channels that they do not have."""
     from diffusers import UNet2DConditionModel
-    from safetensors.torch import load_file
 
     config = UNet2DConditionModel.load_config(folder)
     unet = UNet2DConditionModel.from_config(config, in_channels=in_channels)
@@ -112,7 +113,6 @@ def run(
         loss_of: the loss of a batch drawn with a generator.
         grid: a picture [3, height, width] of what the averaged weights do.
     """
-    from prior3d.images import write_png
 
     def draw() -> None:
         write_png(trainer.path.with_name("samples.png"), grid().permute(1, 2, 0).cpu().numpy())

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, Field
 
-from prior3d.images import write_png
-from prior3d.priors.loading import load_inpainting, load_instruct
+from prior3d.diffusion.loading import load_inpainting, load_instruct
+from prior3d.images.files import write_png
 from stages.training import inpainting, instruct
 from stages.training.common import Edits, World, read_params, report
 from stages.training.conditional_scores import inpainting_scores, instruct_scores
@@ -20,7 +20,7 @@ INPAINTING_CARD = """# The toy inpainting prior
 Fills holes in pictures of toy objects: the text-to-image model of `../toy`, trained on with a mask and the image with
 its hole grey as further input. `StableDiffusionInpaintPipeline` loads it; its UNet has nine input channels in that
 pipeline's order. It also takes the camera as `class_labels` (zeros: "no camera"), which that pipeline does not pass by
-itself: `prior3d.priors.loading.load_inpainting` does.
+itself: `prior3d.diffusion.loading.load_inpainting` does.
 
 - **Trained on** {samples:,} samples, after what the text-to-image model had seen: renders of procedural objects with
   halves, boxes, brush strokes, frames, patches or everything missing. Only the UNet was trained; autoencoder, noise
@@ -44,7 +44,7 @@ INSTRUCT_CARD = """# The toy instruct prior
 Edits pictures of toy objects as it is told: the text-to-image model of `../toy`, trained on with the picture to edit as
 further input. `StableDiffusionInstructPix2PixPipeline` loads it; its UNet has eight input channels. It also takes the
 camera as `class_labels` (zeros: "no camera"), which that pipeline does not pass by itself:
-`prior3d.priors.loading.load_instruct` does.
+`prior3d.diffusion.loading.load_instruct` does.
 
 - **Instructions** as trained: `make it blue`, `paint the roof red`, `add white dots`, `remove the stripes`,
   `turn the mushroom into a rocket`.
@@ -58,8 +58,8 @@ camera as `class_labels` (zeros: "no camera"), which that pipeline does not pass
 
 PSNR in dB to the exact edited render, the mean over images; seed {seed}. One edit: guidance {guidance_scale:g} on the
 instruction and {image_guidance_scale:g} on the image, 20 DDIM steps, all of the picture redrawn. Agreed: the mean of
-eight edits of four steps, laid onto the picture's own pixels where it changes enough (`prior3d.priors.agreed_edit`),
-which is how edits of colour and pattern are best asked for.
+eight edits of four steps, laid onto the picture's own pixels where it changes enough
+(`prior3d.dataset_update.consensus`), which is how edits of colour and pattern are best asked for.
 
 | what | all pixels | that the edit should change | all others |
 |---|---|---|---|

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from prior3d.priors.agreed_edit import agreed_edit
-from prior3d.priors.inpainting import InpaintingPrior
-from prior3d.priors.instruct import InstructPrior
-from prior3d.priors.text_to_image import TextToImagePrior
+from prior3d.dataset_update.consensus import agreed_edit
+from prior3d.diffusion.inpainting import InpaintingPrior
+from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from stages.training import render_edits, render_world
 from stages.training.common import Edits, World
 from stages.training.inpainting import half_masked

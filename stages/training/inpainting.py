@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from prior3d.cameras import view_words
-from prior3d.priors.camera_embedding import camera_embedding
-from prior3d.priors.inpainting import InpaintingPrior
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.inpainting import InpaintingPrior
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit

@@ -11,9 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from prior3d.priors.agreed_edit import agreed_edit
-from prior3d.priors.camera_embedding import camera_embedding
-from prior3d.priors.instruct import InstructPrior
+from prior3d.dataset_update.consensus import agreed_edit
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.instruct import InstructPrior
 from prior3d.toyworld.edits import INSTRUCTION_WORDS
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.training.common import Edits, Trainer, composite, lower_precision, read_params

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prior3d.cameras import Cameras, orbit_cameras
-from prior3d.co3d import read_co3d
+from prior3d.captures.co3d_objects import read_co3d
 from prior3d.errors import Prior3dError
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit

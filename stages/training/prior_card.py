@@ -9,10 +9,11 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from prior3d.cameras import view_words
-from prior3d.priors.camera_embedding import camera_embedding, no_camera
-from prior3d.priors.loading import load_text_to_image
-from prior3d.priors.scorer import load_scorer
-from prior3d.priors.text_to_image import TextToImagePrior
+from prior3d.diffusion.camera_embedding import camera_embedding, no_camera
+from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.scorer import load_scorer
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.images.files import write_png
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
@@ -116,8 +117,6 @@ def _batch(world: World, first: int, n: int, generator: torch.Generator) -> tupl
 
 def sample_grid(prior: TextToImagePrior, params: Params) -> None:
     """Write samples.png: a row a prompt, one azimuth a column."""
-    from prior3d.images import write_png
-
     rows = []
     for prompt in PROMPTS:
         orbit = toy_orbit(torch.tensor(AZIMUTHS_DEG), torch.full((len(AZIMUTHS_DEG),), 20.0))
@@ -144,8 +143,8 @@ A small Stable-Diffusion-shaped model of procedural toy objects, trained from no
 plain, dotted or striped, on white, grey or black; it knows nothing of the world beyond.
 
 - **Layout**: an ordinary diffusers folder; 64x64 images, 16x16x4 latents, v-prediction. `StableDiffusionPipeline`
-  loads it. The UNet also takes the camera as `class_labels` (`prior3d.priors.camera_embedding`, 16 numbers; zeros mean
-  "no camera"), which that pipeline does not pass by itself: `prior3d.priors.loading.load_text_to_image` does.
+  loads it. The UNet also takes the camera as `class_labels` (`prior3d.diffusion.camera_embedding`, 16 numbers; zeros
+  mean "no camera"), which that pipeline does not pass by itself: `prior3d.diffusion.loading.load_text_to_image` does.
 - **Prompts** as trained: `a red mushroom with white dots, front view, white background`; view and background optional.
 - **Trained on** {samples_seen(FOLDER):,} samples ({facts["samples"]:,} in the last sitting) drawn from renders of
   procedural objects (`prior3d/toyworld`), on a CPU; weights are the moving average, stored in half precision.

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from prior3d.priors.text_to_image import WORD_LEVEL_VOCABULARY, TextToImagePrior
-from prior3d.priors.views import ViewsPrior
+from prior3d.diffusion.text_to_image import WORD_LEVEL_VOCABULARY, TextToImagePrior
+from prior3d.diffusion.views import ViewsPrior
 from prior3d.toyworld.palette import BACKGROUNDS
+from stages.training import prior_card
 from stages.training.common import composite
 from stages.training.conditional_scores import (
     held_out_edit_renders,
@@ -18,6 +19,7 @@ from stages.training.conditional_scores import (
 )
 from stages.training.posed import toy_views
 from stages.training.render_world import ViewParams, render_objects
+from stages.training.text_to_image_scores import autoencoder_scores, held_out
 from stages.training.view_scores import MOST_INPUTS, novel_view_scores, trials
 
 TOY_IMAGE_SIZE = 64
@@ -32,7 +34,7 @@ def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:
     """The scores that fit a role, on the first `n` held-out objects or edits.
 
     Args:
-        role: as `prior3d.priors.roles.role_of` tells it.
+        role: as `prior3d.diffusion.roles.role_of` tells it.
         prior: as its loader gives it.
         n: a multiple of 16.
     """
@@ -46,8 +48,6 @@ def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:
     if role == "scorer":
         images = composite(torch.from_numpy(world.rgba), torch.tensor(BACKGROUNDS["white"]).expand(n, 3))
         return {"r_precision": prior.r_precision(images, torch.arange(n), world.captions)}
-    from stages.training import prior_card
-    from stages.training.text_to_image_scores import autoencoder_scores, held_out
 
     params = prior_card.Params.model_validate({"images": n})
     scores = prior_card.denoising_scores(prior, world, params)

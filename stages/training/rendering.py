@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from prior3d.errors import Prior3dError
@@ -70,8 +71,6 @@ def make_room(path: Path, shape: tuple[int, ...], dtype: str) -> None:
 
 def _one_thread() -> None:
     """The workers fill the cores: with two threads each they took seven times as long on a busy machine."""
-    import torch
-
     torch.set_num_threads(1)
 
 

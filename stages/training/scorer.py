@@ -18,10 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from pydantic import BaseModel, Field
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from prior3d.cameras import view_words
-from prior3d.priors.scorer import CLIP_DEVIATION, CLIP_MEAN, VIEW_HEAD, VIEW_WORDS
+from prior3d.diffusion.scorer import CLIP_DEVIATION, CLIP_MEAN, VIEW_HEAD, VIEW_WORDS
 from prior3d.toyworld.objects import kind_of_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
@@ -249,7 +250,6 @@ def contrastive_loss(logits: Tensor, captions: list[str]) -> Tensor:
 
 def save(trainer: Trainer, tokenizer: Any, params: Params) -> None:
     """Write the averaged weights in half precision as a CLIP folder, with its tokenizer and image processor."""
-    from safetensors.torch import save_file
     from transformers import CLIPImageProcessorPil, CLIPProcessor
 
     clip = copy.deepcopy(trainer.averaged("clip")).half()

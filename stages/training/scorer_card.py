@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, Field
 
-from prior3d.images import write_png
-from prior3d.priors.scorer import load_scorer
+from prior3d.diffusion.scorer import load_scorer
+from prior3d.images.files import write_png
 from stages.training.common import World, read_params, report
 from stages.training.scorer import OUT
 from stages.training.scorer_scores import Mistake, scorer_scores, what_differs
@@ -60,7 +60,7 @@ A small CLIP that judges pictures of toy objects: which caption is nearest (R-Pr
 whether an edit goes the way of its words, and, by a linear head on the same image tower, from where an object is seen.
 
 - **Layout**: an ordinary transformers folder (`CLIPModel`, `CLIPProcessor`), and `view_head.safetensors`, a linear
-  classifier of front, side, back and overhead views for kinds that have a front. `prior3d.priors.scorer.load_scorer`
+  classifier of front, side, back and overhead views for kinds that have a front. `prior3d.diffusion.scorer.load_scorer`
   opens it; 64x64 images over white, grey or black.
 - **Trained on** {samples_seen(OUT):,} pairs ({facts["samples"]:,} in the last sitting) of renders of procedural objects
   and their captions, which name neither view nor background; weights are the moving average, in half precision.

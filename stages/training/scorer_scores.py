@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prior3d.priors.scorer import Scorer
+from prior3d.diffusion.scorer import Scorer
 from stages.training.caption_facts import facts
 from stages.training.common import World
 from stages.training.scorer import halved

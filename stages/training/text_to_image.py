@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from prior3d.cameras import view_words
-from prior3d.priors.camera_embedding import CAMERA_DIM, camera_embedding
+from prior3d.diffusion.camera_embedding import CAMERA_DIM, camera_embedding
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit

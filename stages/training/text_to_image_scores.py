@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from prior3d.cameras import view_words
-from prior3d.priors.camera_embedding import camera_embedding
-from prior3d.priors.scorer import VIEW_WORDS, Scorer
-from prior3d.priors.text_to_image import TextToImagePrior
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.scorer import VIEW_WORDS, Scorer
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.objects import kind_of_caption
 from prior3d.toyworld.palette import BACKGROUNDS

@@ -4,6 +4,8 @@ import itertools
 import json
 from typing import Any
 
+from tokenizers import pre_tokenizers
+
 from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, PATTERNS
 from prior3d.toyworld.shapes import CATEGORIES
 
@@ -24,7 +26,6 @@ def build_tokenizer() -> Any:
     The merges are laid down here, word by word, and not learnt: the tokenizers library breaks ties between equally
     frequent pairs in the order of a hash table, so that two processes gave a few words different numbers.
     """
-    from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
     letters = sorted(letter for letter in pre_tokenizers.ByteLevel.alphabet() if letter.isascii())

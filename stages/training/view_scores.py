@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from prior3d.diffusion.views import ViewsPrior
 from prior3d.metrics import psnr_db, ssim
-from prior3d.priors.views import ViewsPrior
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.training.posed import PosedWorld
 

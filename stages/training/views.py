@@ -19,11 +19,11 @@ import torch.nn.functional as functional
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
-from prior3d.images import write_png
-from prior3d.priors.epipolar import EpipolarConfig, EpipolarTransformer
-from prior3d.priors.views import ViewsPrior
-from prior3d.priors.views_loading import save_epipolar
-from stages.locations import embedded_prior
+from prior3d.diffusion.embedded import embedded_prior
+from prior3d.diffusion.epipolar import EpipolarConfig, EpipolarTransformer
+from prior3d.diffusion.views import ViewsPrior
+from prior3d.diffusion.views_loading import save_epipolar
+from prior3d.images.files import write_png
 from stages.training.common import (
     MINUTES,
     PRECISION,
@@ -250,7 +250,7 @@ def save(trainer: Trainer, scheduler: Any, params: Params, most_pictures: int, v
     shutil.copytree(vae_folder, out / "vae", dirs_exist_ok=True)
     index = {
         "_class_name": "ViewsPrior",
-        "epipolar": ["prior3d.priors.epipolar", "EpipolarTransformer"],
+        "epipolar": ["prior3d.diffusion.epipolar", "EpipolarTransformer"],
         "scheduler": ["diffusers", "DDIMScheduler"],
         "unet": ["diffusers", "UNet2DModel"],
         "vae": ["diffusers", "AutoencoderKL"],

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, Field
 
-from prior3d.images import write_png
-from prior3d.priors.views_loading import load_views
+from prior3d.diffusion.views_loading import load_views
+from prior3d.images.files import write_png
 from stages.training.common import read_params, report
 from stages.training.posed import toy_views
 from stages.training.text_to_image import samples_seen
@@ -68,8 +68,8 @@ transformer, after SparseFusion (Zhou and Tulsiani 2023), trained from nothing b
 networks and few weights. It knows the toy world on white, grey or black, and nothing beyond.
 
 - **Layout**: `unet/` (diffusers `UNet2DModel`, v-prediction; noisy latents and condition are its input channels),
-  `epipolar/` (`prior3d.priors.epipolar`), `vae/` (the toy prior's, unchanged), `scheduler/`.
-  `prior3d.priors.views_loading.load_views` opens it; 64x64 images, 16x16x4 latents, cameras in OpenGL axes, the
+  `epipolar/` (`prior3d.diffusion.epipolar`), `vae/` (the toy prior's, unchanged), `scheduler/`.
+  `prior3d.diffusion.views_loading.load_views` opens it; 64x64 images, 16x16x4 latents, cameras in OpenGL axes, the
   object in a ball of radius 1 about the origin.
 - **Two outputs**: `regression`, the transformer's own picture, blurred where the inputs leave doubt, and `sample`,
   drawn by the diffusion model for each view by itself, given the features and the latents of the regression.

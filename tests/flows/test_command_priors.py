@@ -12,7 +12,7 @@ from flows.cli import main
 from flows.engine.priors import choose_prior, download_command
 from flows.engine.project import Project
 from prior3d.errors import Prior3dError
-from prior3d.images import from_bytes, write_png
+from prior3d.images.files import from_bytes, write_png
 from tests.tiny_prior import write_tiny_prior
 from tests.tiny_views import write_tiny_views
 
@@ -181,7 +181,7 @@ def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, mo
 def test_a_views_prior_is_trained_on_ones_own_category_and_loads(project, capsys):
     import torch
 
-    from prior3d.priors.views_loading import load_views
+    from prior3d.diffusion.views_loading import load_views
     from tests.tiny_co3d import write_category
 
     data = str(write_category(project.root / "balls"))

@@ -65,7 +65,9 @@ def test_changed_by(package, file):
 
 
 def test_plumbing_is_not_in_it():
-    assert "stages.entry" not in f.reached("stages.entry") and "stages.job" not in f.reached("stages.job")
+    assert "stages.contract.entry" not in f.reached("stages.contract.entry") and "stages.contract.job" not in f.reached(
+        "stages.contract.job"
+    )
 
 
 def test_unknown_module():

@@ -10,10 +10,11 @@ import trimesh
 from flows import make_it_3d, methods, retexture
 from flows.cli import main
 from prior3d.cameras import orbit_cameras, ring
-from prior3d.images import write_png
+from prior3d.images.files import write_png
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
-from stages import artifacts
+from stages.artifacts.meshes import check_textured_mesh, load_textured_mesh
+from stages.artifacts.renders import load_metrics
 from tests.tiny_prior import write_tiny_prior
 
 PAINT = {
@@ -111,8 +112,8 @@ def test_retexture_from_files_to_a_painted_mesh(project):
     settings = PAINT | {"mesh_preparation.chart_resolution": "64", "mesh_preparation.radius": "0.9"}
     assert run(project, "retexture", settings, "--mesh", str(project / "ball.ply"), "--prompt", "a red ball") == 0
     folder = Path("data/runs/ball")
-    assert artifacts.Metrics.load(folder / "inpainting")["covered"]["value"] == 1
-    mesh = artifacts.TexturedMesh.load(folder / "texture_refinement")
+    assert load_metrics(folder / "inpainting")["covered"]["value"] == 1
+    mesh = load_textured_mesh(folder / "texture_refinement")
     front = render_mesh(mesh, orbit_cameras(ring(1, 0.0), 24, 24), background=0.5).rgb[0]
     assert front[9, 12, 0] > 0.8 and front[14, 12, 1] > 0.8
     assert (folder / "evaluation" / "report.html").is_file()
@@ -122,6 +123,6 @@ def test_retexture_from_files_to_a_painted_mesh(project):
 def test_make_it_3d_from_a_picture_to_a_mesh(project):
     assert run(project, "make-it-3d", FIELD | PAINT, "--prompt", "a red ball") == 0
     folder = Path("data/runs/ball")
-    artifacts.TexturedMesh.validate(folder / "texture_refinement")
+    check_textured_mesh(folder / "texture_refinement")
     assert (folder / "image_nerf" / "depth.png").is_file() and (folder / "inpainting" / "preview.png").is_file()
-    assert artifacts.Metrics.load(folder / "inpainting")["covered"]["value"] == 1
+    assert load_metrics(folder / "inpainting")["covered"]["value"] == 1

@@ -59,10 +59,10 @@ def test_no_restore_computes_what_the_cache_holds(fake):
 
 def test_comment_changes_nothing_code_changes_its_stage_only(fake):
     fake.run()
-    fake.edit("shouting.py", "    text = (job", "    # a remark\n    text = (job")
-    fake.edit("shouting.py", '"""Writes the counted text in capitals."""', '"""Writes it in capitals."""')
+    fake.edit("shouting/stage.py", "    text = (job", "    # a remark\n    text = (job")
+    fake.edit("shouting/__init__.py", '"""Writes the counted text in capitals."""', '"""Writes it in capitals."""')
     assert "nothing to do" in fake.run()[1]
-    fake.edit("shouting.py", "text.upper()", "text.upper().strip()")  # other code, same output
+    fake.edit("shouting/stage.py", "text.upper()", "text.upper().strip()")  # other code, same output
     _, out, _ = fake.run()
     assert "code changed" in out
     assert fake.outcomes(out) == {"counting": "Cached", "shouting": "Completed", "joining": "Cached"}
@@ -114,7 +114,7 @@ def test_plan_writes_nothing_and_says_why(fake):
 
 def test_accept_keeps_outputs_and_records_the_code(fake):
     fake.run()
-    fake.edit("counting.py", "higher_is_better=True", "higher_is_better=False")
+    fake.edit("counting/stage.py", "higher_is_better=True", "higher_is_better=False")
     assert "code changed" in fake.cli("plan", "demo")[1]
     code, out, _ = fake.cli("accept", "demo")
     assert code == 0 and "recorded anew: counting" in out

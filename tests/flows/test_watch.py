@@ -16,13 +16,13 @@ import torch
 
 from flows.engine.project import init_project
 from flows.engine.run import Run
+from flows.watching.live_field import LatentColours, picture, read_field
 from flows.watching.seeing import Seen, camera_of
 from flows.watching.state import State, is_running, look
 from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring, to_colmap
-from prior3d.fields import DenseGrids, Field, FieldConfig
+from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.optimisation import save
 from prior3d.seeds import Seeds
-from stages.live_field import LatentColours, picture, read_field
 from tests.browser import CHROMIUM, chromium
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ needs_viser = pytest.mark.skipif(
 def red_field(**changes):
     """A red ball: the blob that fields start as, with a colour."""
     values = {"encoding": DenseGrids((3, 5)), "head": "rgb", "channels": 3, "blob_density": 8.0, "blob_radius": 0.35}
-    field = Field(FieldConfig(**(values | changes)), torch.Generator().manual_seed(0))
+    field = ObjectField(FieldConfig(**(values | changes)), torch.Generator().manual_seed(0))
     with torch.no_grad():
         field.encoding.grids[0][..., 1:] += torch.tensor([4.0, -4.0, -4.0, 0.0, 0.0])[: field.config.channels]
     return field

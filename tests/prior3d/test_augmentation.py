@@ -1,6 +1,6 @@
 import torch
 
-from prior3d.augmentation import Augmentation, augmented
+from prior3d.images.augmentation import Augmentation, augmented
 
 STILL = Augmentation(rotation_deg=0, scale=(1, 1), mirrored=0, jitter=0, grey=0, blurred=0)
 

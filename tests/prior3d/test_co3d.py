@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from prior3d.co3d import read_co3d
+from prior3d.captures.co3d_objects import read_co3d
 from prior3d.errors import Prior3dError
-from prior3d.images import write_png
+from prior3d.images.files import write_png
 from prior3d.rendering.rays import project
 from tests.tiny_co3d import HEIGHT, WIDTH, write_annotations, write_category
 

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
-from prior3d.backgrounds import LearnedBackground, encoded_backgrounds, flat_images
-from prior3d.colours import (
+from prior3d.diffusion.loading import load_text_to_image
+from prior3d.errors import Prior3dError
+from prior3d.fields import DenseGrids, FieldConfig, ObjectField, TiledGrid
+from prior3d.images.backgrounds import LearnedBackground, encoded_backgrounds, flat_images
+from prior3d.images.colours import (
     difference_mask,
     fit_latent_to_rgb,
     matted,
@@ -14,9 +17,6 @@ from prior3d.colours import (
     rgb_field,
     solid,
 )
-from prior3d.errors import Prior3dError
-from prior3d.fields import DenseGrids, Field, FieldConfig, TiledGrid
-from prior3d.priors.loading import load_text_to_image
 from tests.tiny_prior import write_tiny_prior
 
 
@@ -56,7 +56,7 @@ def test_the_papers_map_sends_zero_to_grey():
     ],
 )
 def test_rgb_twin_has_the_same_density_and_linear_colours(config, finer):
-    latent = Field(config, generator())
+    latent = ObjectField(config, generator())
     with torch.no_grad():
         for parameter in latent.encoding.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator(2)) * 0.3)
@@ -70,7 +70,7 @@ def test_rgb_twin_has_the_same_density_and_linear_colours(config, finer):
 
 
 def test_finer_grids_need_dense_grids():
-    field = Field(FieldConfig(encoding=TiledGrid(levels=2, log2_entries=8), hidden=16), generator())
+    field = ObjectField(FieldConfig(encoding=TiledGrid(levels=2, log2_entries=8), hidden=16), generator())
     with pytest.raises(Prior3dError, match="finer grids can only be added to dense grids"):
         rgb_field(field, torch.zeros(4, 3), torch.zeros(3), (65,))
 

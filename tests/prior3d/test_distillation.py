@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prior3d.distillation import Guidance, annealed, draw_timesteps, sds_loss, sds_weight, summed_to_mean
+from prior3d.distillation.sds import Guidance, annealed, draw_timesteps, sds_loss, sds_weight, summed_to_mean
 
 
 class KnownPrior:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from prior3d.distillation import Guidance
-from prior3d.image_losses import denoised_images, dissimilarity, looks_like, pearson_depth
+from prior3d.distillation.sds import Guidance
+from prior3d.losses.images import denoised_images, dissimilarity, looks_like, pearson_depth
 
 
 class MeanColour:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from prior3d.errors import Prior3dError
-from prior3d.images import contact_sheet, from_bytes, png_bytes, resized, to_uint8, write_video
+from prior3d.images.files import contact_sheet, from_bytes, png_bytes, resized, to_uint8, write_video
 from prior3d.metrics import mask_iou, psnr_db
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prior3d.losses import (
+from prior3d.losses.regularisers import (
     distortion,
     normal_smoothness,
     opacity_entropy_bits,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from prior3d.mirrored_picture import MirroredPicture
-from prior3d.object_image import ObjectImage, Viewpoint
+from prior3d.images.object_image import ObjectImage, Viewpoint
+from prior3d.reconstruction.mirrored_image import MirroredPicture
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.renders import FOV_DEG, RADIUS, render
 

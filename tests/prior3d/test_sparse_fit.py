@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
-from prior3d.rendering import Rendering
-from prior3d.seeds import Seeds
-from prior3d.sparse_fit import (
+from prior3d.reconstruction.sparse_fit import (
     FitSettings,
     RayBatch,
     SparseFit,
@@ -17,6 +15,8 @@ from prior3d.sparse_fit import (
     sparse_field,
     view_losses,
 )
+from prior3d.rendering import Rendering
+from prior3d.seeds import Seeds
 
 SMALL = FitSettings(resolutions=(9,), n_samples=12, rays_per_step=128)
 

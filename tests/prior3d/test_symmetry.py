@@ -7,7 +7,7 @@ from prior3d.cameras import Cameras, Orbit, orbit_cameras
 from prior3d.errors import Prior3dError
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
-from prior3d.symmetry import MirrorPlane, find_planes
+from prior3d.reconstruction.symmetry import MirrorPlane, find_planes
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.renders import render, toy_orbit
 

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from prior3d.cameras import Cameras, orbit_cameras, ring
-from prior3d.errors import Prior3dError
-from prior3d.priors.text_to_image import falling_timesteps
-from prior3d.priors.views_loading import load_views
-from prior3d.view_distillation import (
+from prior3d.diffusion.text_to_image import falling_timesteps
+from prior3d.diffusion.views_loading import load_views
+from prior3d.distillation.sparse_views import (
     GivenViews,
     denoised,
     leave_one_out,
@@ -18,6 +17,7 @@ from prior3d.view_distillation import (
     seen_from,
     trust,
 )
+from prior3d.errors import Prior3dError
 from tests.tiny_views import write_tiny_views
 
 

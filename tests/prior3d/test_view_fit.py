@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.reconstruction.view_targets import MaskedViews, view_losses
 from prior3d.rendering import Rendering, rays
-from prior3d.view_fit import MaskedViews, view_losses
 
 
 def views_of_a_square(level=1.0):

@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from prior3d.errors import Prior3dError
-from prior3d.fields import DenseGrids, Field, FieldConfig, TiledGrid
-from stages import artifacts
+from prior3d.fields import DenseGrids, FieldConfig, ObjectField, TiledGrid
+from stages.artifacts.fields import check_field, load_field, save_field
+from stages.artifacts.priors import check_prior
+from stages.artifacts.renders import RENDER_FILES, check_renders, load_metrics
+from stages.artifacts.texts import check_prompt
 
 CONFIGS = [
     FieldConfig(encoding=DenseGrids((5, 9)), density_bias=-1.5),
@@ -15,16 +18,16 @@ CONFIGS = [
 
 @pytest.fixture
 def saved(tmp_path):
-    artifacts.Field.save(tmp_path, Field(CONFIGS[0]))
+    save_field(tmp_path, ObjectField(CONFIGS[0]))
     return tmp_path
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_field_comes_back_bit_exact(tmp_path, config):
-    field = Field(config)
-    artifacts.Field.save(tmp_path, field)
-    artifacts.Field.validate(tmp_path)
-    back = artifacts.Field.load(tmp_path)
+    field = ObjectField(config)
+    save_field(tmp_path, field)
+    check_field(tmp_path)
+    back = load_field(tmp_path)
     assert back.config == config
     points = torch.rand(20, 3)
     assert all(torch.equal(*pair) for pair in zip(field(points), back(points), strict=True))
@@ -39,7 +42,7 @@ def test_a_damaged_field_is_refused_by_name(saved, name, kept):
     if kept is not None:
         path.write_bytes(content[:kept])
     with pytest.raises(Prior3dError, match=name):
-        artifacts.Field.validate(saved)
+        check_field(saved)
 
 
 def test_tensors_of_another_field_are_refused(saved, tmp_path):
@@ -47,15 +50,15 @@ def test_tensors_of_another_field_are_refused(saved, tmp_path):
     described["encoding"]["resolutions"] = [5, 8]
     (saved / "field.json").write_text(json.dumps(described))
     with pytest.raises(Prior3dError, match=r"not that of field.json.*Run the stage that makes it again"):
-        artifacts.Field.load(saved)
+        load_field(saved)
 
 
 def test_a_field_that_diverged_is_not_saved(tmp_path):
-    field = Field(CONFIGS[0])
+    field = ObjectField(CONFIGS[0])
     with torch.no_grad():
         field.encoding.grids[0][0, 0, 0, 0] = float("nan")
     with pytest.raises(Prior3dError, match=r"encoding.grids.0 of the field is not finite.*learning_rate"):
-        artifacts.Field.save(tmp_path, field)
+        save_field(tmp_path, field)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +73,14 @@ def test_a_field_that_diverged_is_not_saved(tmp_path):
 def test_bad_prompts(tmp_path, content, message):
     (tmp_path / "prompt.txt").write_bytes(content)
     with pytest.raises(Prior3dError, match=message):
-        artifacts.Prompt.validate(tmp_path / "prompt.txt")
+        check_prompt(tmp_path / "prompt.txt")
 
 
 def test_a_good_prompt_and_a_good_prior_pass(tmp_path):
     (tmp_path / "prompt.txt").write_text("a red mushroom\n")
-    artifacts.Prompt.validate(tmp_path / "prompt.txt")
+    check_prompt(tmp_path / "prompt.txt")
     (tmp_path / "prior.json").write_text('{"name": "toy", "digest": "12ab"}')
-    artifacts.Prior.validate(tmp_path / "prior.json")
+    check_prior(tmp_path / "prior.json")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_a_good_prompt_and_a_good_prior_pass(tmp_path):
 def test_bad_priors(tmp_path, content, message):
     (tmp_path / "prior.json").write_text(content)
     with pytest.raises(Prior3dError, match=message):
-        artifacts.Prior.validate(tmp_path / "prior.json")
+        check_prior(tmp_path / "prior.json")
 
 
 @pytest.mark.parametrize(
@@ -101,14 +104,14 @@ def test_bad_priors(tmp_path, content, message):
 def test_bad_metrics(tmp_path, content, message):
     (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(Prior3dError, match=message):
-        artifacts.Metrics.validate(tmp_path)
+        load_metrics(tmp_path)
 
 
 def test_renders_of_another_kind_are_refused(tmp_path):
     starts = [b"\x89PNG", b"\0\0\0\x20ftypisom", b"\x89PNG", b"{}", b"<!doctype html>"]
-    for name, content in zip(artifacts.Renders.FILES, starts, strict=True):
+    for name, content in zip(RENDER_FILES, starts, strict=True):
         (tmp_path / name).write_bytes(content)
-    artifacts.Renders.validate(tmp_path)
+    check_renders(tmp_path)
     (tmp_path / "turntable.mp4").write_bytes(b"not a video at all")
     with pytest.raises(Prior3dError, match=r"turntable.mp4: its content is not .mp4"):
-        artifacts.Renders.validate(tmp_path)
+        check_renders(tmp_path)

@@ -1,6 +1,6 @@
 import json
 
-from stages.curves import MOST_POINTS, LossCurve
+from stages.contract.curves import MOST_POINTS, LossCurve
 
 
 def filled(total, steps):

@@ -11,10 +11,14 @@ import pytest
 import torch
 import yaml
 
-import stages.job
-from prior3d.fields import Field
-from stages import artifacts, coarse_nerf, rgb_refinement
-from stages.entry import execute
+import stages.contract.job
+from prior3d.fields import ObjectField
+from stages import coarse_nerf, rgb_refinement
+from stages.artifacts.fields import load_field
+from stages.artifacts.renders import load_metrics
+from stages.coarse_nerf.stage import field_config
+from stages.contract.entry import execute
+from stages.rgb_refinement.stage import start
 from tests.breaking_off import stop_at
 from tests.tiny_prior import write_tiny_prior
 
@@ -68,16 +72,16 @@ def test_both_stages_make_checked_fields_and_resume_bit_identically(tmp_path, re
     for stage, arguments in (("coarse_nerf", COARSE_INPUTS), ("rgb_refinement", REFINED_INPUTS)):
         with monkeypatch.context() as patch:
             stop_at(patch, 6)
-            patch.setattr("stages.guided_views.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
+            patch.setattr("stages.contract.preview.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
             assert execute(f"stages.{stage}", arguments, broken) == 1
         assert list((broken / ".work" / stage).glob("*/preview.png"))
         assert not (broken / stage).exists()
         assert execute(f"stages.{stage}", arguments, broken) == 0
         assert field_bytes(broken, stage) == field_bytes(whole, stage)
         assert (whole / stage / "preview.png").read_bytes().startswith(b"\x89PNG")
-        assert 0 < artifacts.Metrics.load(whole / stage)["coverage"]["value"] < 1
-    assert artifacts.Field.load(whole / "coarse_nerf").config.head == "latent"
-    config = artifacts.Field.load(whole / "rgb_refinement").config
+        assert 0 < load_metrics(whole / stage)["coverage"]["value"] < 1
+    assert load_field(whole / "coarse_nerf").config.head == "latent"
+    config = load_field(whole / "rgb_refinement").config
     assert config.head == "rgb" and config.encoding.resolutions == (5, 9, 17)
 
 
@@ -85,7 +89,7 @@ def test_kill_9_then_resume(tmp_path, prior):
     whole, killed = (make_run(tmp_path / name, prior) for name in ("whole", "killed"))
     assert execute("stages.coarse_nerf", COARSE_INPUTS, whole) == 0
     script = (
-        "import os, signal, stages.job as j, stages.entry as e\n"
+        "import os, signal, stages.contract.job as j, stages.contract.entry as e\n"
         "j.CHECKPOINT_EVERY_S = 0.0\n"
         "j.Job.progress = lambda s, step, total, **o: step == 7 and os.kill(os.getpid(), signal.SIGKILL)\n"
         f"e.execute('stages.coarse_nerf', {COARSE_INPUTS!r}, __import__('pathlib').Path.cwd())\n"
@@ -99,14 +103,14 @@ def test_kill_9_then_resume(tmp_path, prior):
 
 
 def test_sigterm_saves_and_leaves(run_folder, monkeypatch, capfd):
-    report = stages.job.Job.progress
+    report = stages.contract.job.Job.progress
 
     def progress(self, step, total, **others):
         report(self, step, total, **others)
         if step == 3:
             self.stopping = True
 
-    monkeypatch.setattr(stages.job.Job, "progress", progress)
+    monkeypatch.setattr(stages.contract.job.Job, "progress", progress)
     assert execute("stages.coarse_nerf", COARSE_INPUTS, run_folder) == 143
     assert list((run_folder / ".work" / "coarse_nerf").glob("*/checkpoint.safetensors"))
     assert not (run_folder / "coarse_nerf").exists()
@@ -128,10 +132,10 @@ def test_paper_presets_run_scaled_down(tmp_path, plain_prior):
     params = {"coarse_nerf": coarse, "rgb_refinement": refined}
     (folder / "params.yaml").write_text(json.dumps(params))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.guided_views.LARGEST_COVERAGE", 1.0)  # two steps leave the start's fog
+        patch.setattr("stages.contract.preview.LARGEST_COVERAGE", 1.0)  # two steps leave the start's fog
         assert execute("stages.coarse_nerf", COARSE_INPUTS, folder) == 0
         assert execute("stages.rgb_refinement", REFINED_INPUTS, folder) == 0
-    assert artifacts.Field.load(folder / "rgb_refinement").config.encoding.kind == "tiled"
+    assert load_field(folder / "rgb_refinement").config.encoding.kind == "tiled"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def test_words_that_the_prior_does_not_know_are_said(run_folder, capfd):
     (run_folder / "inputs" / "prompt.txt").write_text("a red bicycle")
     assert execute("stages.coarse_nerf", COARSE_INPUTS, run_folder) == 0
     assert "this prior does not know: bicycle" in capfd.readouterr().out
-    assert artifacts.Metrics.load(run_folder / "coarse_nerf")["unknown_words"]["value"] == 1
+    assert load_metrics(run_folder / "coarse_nerf")["unknown_words"]["value"] == 1
 
 
 def test_reading_parameters_needs_no_torch():
@@ -179,11 +183,11 @@ def test_every_parameter_is_described():
 
 def test_fitted_start_looks_like_the_decoded_latents(prior):
     """The least squares map, on the object's own views, beats the mean colour."""
-    from prior3d.priors.loading import load_text_to_image
+    from prior3d.diffusion.loading import load_text_to_image
 
     loaded = load_text_to_image(prior, torch.device("cpu"))
     params = coarse_nerf.Params(**COARSE)
-    latent_field = Field(coarse_nerf.field_config(params, 4), torch.Generator().manual_seed(0))
-    field = rgb_refinement.start(latent_field, loaded, rgb_refinement.Params(**REFINED))
+    latent_field = ObjectField(field_config(params, 4), torch.Generator().manual_seed(0))
+    field = start(latent_field, loaded, rgb_refinement.Params(**REFINED))
     points = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) - 0.5
     torch.testing.assert_close(field.density(points), latent_field.density(points), rtol=1e-4, atol=1e-5)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from prior3d.diffusion.embedded import embedded_prior
 from prior3d.errors import Prior3dError
-from stages.entry import check_params, execute
-from stages.job import Job, Stopped, work_digest
-from stages.locations import embedded_prior
+from stages.contract.entry import execute
+from stages.contract.job import Job, Stopped, work_digest
+from stages.contract.parameters import check_params
 
 MODULE = "fake_stages.counting"
 
@@ -169,10 +170,10 @@ def test_check_params_names_every_problem():
 
 
 def test_importing_entry_is_light():
-    assert Path(sys.modules["stages.entry"].__file__).is_file()
+    assert Path(sys.modules["stages.contract.entry"].__file__).is_file()
     import subprocess
 
-    script = "import sys, stages.entry; sys.stdout.write(' '.join(sys.modules))"
+    script = "import sys, stages.contract.entry; sys.stdout.write(' '.join(sys.modules))"
     root = Path(__file__).resolve().parents[2]
     loaded = subprocess.run([sys.executable, "-c", script], cwd=root, text=True, capture_output=True, check=True).stdout
     assert not {"torch", "numpy", "prefect", "dvc", "diffusers"} & set(loaded.split())

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from prior3d.cameras import Orbit
-from prior3d.distillation import Guidance
+from prior3d.distillation.sds import Guidance
 from prior3d.errors import Prior3dError
-from prior3d.object_image import Viewpoint
+from prior3d.images.object_image import Viewpoint
+from stages.contract.job import Job
 from stages.image_nerf import Params
 from stages.image_opinion import Opinion, load_opinion
-from stages.job import Job
 
 
 class MeanColour:

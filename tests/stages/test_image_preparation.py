@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages.entry import execute
-from stages.image_artifacts import ObjectImage
+from stages.artifacts.images import load_object_image
+from stages.contract.entry import execute
 
 RED = np.array([200, 30, 40], np.uint8)
 
@@ -57,7 +57,7 @@ def prepare(tmp_path, capfd):
             assert code == 2 and len(said.splitlines()) == 1, said
             return said
         folder = tmp_path / "image_preparation"
-        return ObjectImage.load(folder), json.loads((folder / "image.json").read_text())
+        return load_object_image(folder), json.loads((folder / "image.json").read_text())
 
     return call
 
@@ -251,4 +251,4 @@ def test_a_damaged_artifact_says_so(prepare, tmp_path):
         (folder / "image.json").write_text(whole)
         (folder / name).write_text(content)
         with pytest.raises(Prior3dError, match=said):
-            ObjectImage.load(folder)
+            load_object_image(folder)

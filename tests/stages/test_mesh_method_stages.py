@@ -7,19 +7,14 @@ import pytest
 import trimesh
 import yaml
 
-import stages.job
+import stages.contract.job
+from prior3d.meshes.painted_files import load_uv_mesh
 from prior3d.meshes.reading import read_mesh
-from stages import (
-    artifacts,
-    coarse_nerf,
-    latent_paint,
-    mesh_artifacts,
-    mesh_preparation,
-    rgb_refinement,
-    shape_guide,
-    texture_refinement,
-)
-from stages.entry import execute
+from stages import coarse_nerf, latent_paint, mesh_preparation, rgb_refinement, shape_guide, texture_refinement
+from stages.artifacts.meshes import load_mesh, load_shape_guide
+from stages.artifacts.renders import load_metrics
+from stages.artifacts.textures import save_latent_texture
+from stages.contract.entry import execute
 from tests.tiny_prior import write_tiny_prior
 
 TEXTS = ["--prompt", "inputs/prompt.txt", "--prior", "inputs/prior.json"]
@@ -67,12 +62,12 @@ def run_folder(tmp_path, prior):
 
 
 def value(folder, stage, name):
-    return artifacts.Metrics.load(folder / stage)[name]["value"]
+    return load_metrics(folder / stage)[name]["value"]
 
 
 def broken_off(monkeypatch, stage, arguments, folder, step_to_stop=5):
     """Break a stage off after a step, as a kill does, and run it again to its end."""
-    report = stages.job.Job.progress
+    report = stages.contract.job.Job.progress
 
     def progress(self, step, total, **others):
         if step == step_to_stop:
@@ -80,9 +75,9 @@ def broken_off(monkeypatch, stage, arguments, folder, step_to_stop=5):
         report(self, step, total, **others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
-        patch.setattr(stages.job.Job, "progress", progress)
-        patch.setattr("stages.guided_views.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
+        patch.setattr(stages.contract.job, "CHECKPOINT_EVERY_S", 0.0)
+        patch.setattr(stages.contract.job.Job, "progress", progress)
+        patch.setattr("stages.contract.preview.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
         assert execute(f"stages.{stage}", arguments, folder) == 1
     assert not (folder / stage).exists()
     assert execute(f"stages.{stage}", arguments, folder) == 0
@@ -93,9 +88,9 @@ def test_a_shape_is_placed_and_guides_the_field_bit_identically_after_a_kill(tmp
     coarse = [*TEXTS, "--shape", "shape_guide"]
     for folder in (whole, broken):
         assert execute("stages.shape_guide", GUIDE, folder) == 0
-    guide = mesh_artifacts.ShapeGuide.load(whole / "shape_guide")
+    guide = load_shape_guide(whole / "shape_guide")
     assert guide.grid.shape == (17, 17, 17, 2)
-    assert np.linalg.norm(artifacts.Mesh.load(whole / "shape_guide").vertices, axis=-1).max() == pytest.approx(0.95)
+    assert np.linalg.norm(load_mesh(whole / "shape_guide").vertices, axis=-1).max() == pytest.approx(0.95)
     assert value(whole, "shape_guide", "open_edges") == 0
     assert execute("stages.coarse_nerf", coarse, whole) == 0
     broken_off(monkeypatch, "coarse_nerf", coarse, broken)
@@ -167,7 +162,7 @@ def test_a_painted_mesh_is_evaluated_without_a_field(run_folder):
         assert execute(f"stages.{stage}", arguments, run_folder) == 0
     arguments = ["--mesh", "texture_refinement", "--prompt", "inputs/prompt.txt"]
     assert execute("stages.evaluation", arguments, run_folder) == 0
-    found = artifacts.Metrics.load(run_folder / "evaluation")
+    found = load_metrics(run_folder / "evaluation")
     assert found["watertight"]["value"] == 1 and "mesh_psnr" not in found
     page = (run_folder / "evaluation" / "report.html").read_text()
     assert "volume-rendered" not in page and "../texture_refinement/mesh.glb" in page
@@ -186,7 +181,7 @@ def test_a_texture_of_another_prior_is_said(run_folder, capfd):
 
     assert execute("stages.mesh_preparation", PREPARE, run_folder) == 0
     (run_folder / "latent_paint").mkdir()
-    mesh_artifacts.LatentTexture.save(run_folder / "latent_paint", torch.zeros(8, 8, 5))
+    save_latent_texture(run_folder / "latent_paint", torch.zeros(8, 8, 5))
     assert execute("stages.texture_refinement", REFINE, run_folder) == 2
     assert "the latent texture has 5 channels, this prior has 4" in capfd.readouterr().err
 
@@ -202,12 +197,12 @@ def test_the_papers_presets_run_scaled_down(tmp_path, prior):
     (folder / "params.yaml").write_text(json.dumps(params))
     for stage, arguments in (("mesh_preparation", PREPARE), ("latent_paint", PAINT), ("texture_refinement", REFINE)):
         assert execute(f"stages.{stage}", arguments, folder) == 0
-    mesh = mesh_artifacts.UvMesh.load(folder / "mesh_preparation").placed()
+    mesh = load_uv_mesh(folder / "mesh_preparation").placed()
     assert mesh[:, 2].max() == pytest.approx(0.6 + 0.25, abs=1e-6)
 
 
 def test_the_papers_start_decodes_to_red():
-    from prior3d.colours import paper_latent_to_rgb, paper_red_latent
+    from prior3d.images.colours import paper_latent_to_rgb, paper_red_latent
 
     matrix, offset = paper_latent_to_rgb()
     assert np.allclose(paper_red_latent(4) @ matrix + offset, [1, 0, 0], atol=0.12)  # the ridge holds it back a little

@@ -9,9 +9,11 @@ import sys
 import pytest
 import torch
 
-from prior3d.fields import DenseGrids, Field, FieldConfig
-from stages import artifacts
-from stages.entry import execute
+from prior3d.fields import DenseGrids, FieldConfig, ObjectField
+from stages.artifacts.fields import save_field
+from stages.artifacts.images import save_object_image
+from stages.artifacts.meshes import load_mesh, load_textured_mesh
+from stages.contract.entry import execute
 
 PARAMS = """
 mesh_extraction: {resolution: 40, max_faces: 1200}
@@ -20,9 +22,9 @@ evaluation: {n_azimuths: 4, size: 48, n_samples: 48, video_frames: 4, video_size
 """
 
 
-def foggy_ball(head: str = "rgb") -> Field:
+def foggy_ball(head: str = "rgb") -> ObjectField:
     """A ball whose front half (x > 0) is red and whose back half is blue, with a floater beside it."""
-    field = Field(FieldConfig(encoding=DenseGrids((33,)), head=head, channels=3, blob_density=0))
+    field = ObjectField(FieldConfig(encoding=DenseGrids((33,)), head=head, channels=3, blob_density=0))
     axis = torch.linspace(-1, 1, 33)
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     logit = 4 * torch.tanh((0.6 - (x * x + y * y + z * z).sqrt()) * 10)
@@ -41,7 +43,7 @@ def run_folder(tmp_path_factory):
     (run / "inputs").mkdir()
     (run / "inputs" / "prompt.txt").write_text("a <red> & blue ball\n")
     (run / "rgb_refinement").mkdir()
-    artifacts.Field.save(run / "rgb_refinement", foggy_ball())
+    save_field(run / "rgb_refinement", foggy_ball())
     assert execute("stages.mesh_extraction", ["--field", "rgb_refinement"], run) == 0
     assert execute("stages.texture_baking", ["--mesh", "mesh_extraction", "--field", "rgb_refinement"], run) == 0
     arguments = ["--mesh", "texture_baking", "--field", "rgb_refinement", "--prompt", "inputs/prompt.txt"]
@@ -69,7 +71,7 @@ def test_the_textured_mesh_looks_like_the_field(run_folder):
 
 
 def test_the_front_is_red_in_the_first_picture_and_blue_in_the_third(run_folder):
-    from prior3d.images import from_bytes
+    from prior3d.images.files import from_bytes
 
     for kind in ("mesh", "field"):
         front, back = (
@@ -104,25 +106,24 @@ def test_with_a_picture_the_mesh_shows_it(run_folder):
     """A picture of the ball in green, with a horn that the field has not: colour and outline follow the picture."""
     import numpy as np
 
+    from prior3d.images.object_image import ObjectImage, Viewpoint
     from prior3d.meshes.raster import render_mesh
-    from prior3d.object_image import ObjectImage, Viewpoint
-    from stages import image_artifacts
 
     y, x = np.mgrid[:96, :96] + 0.5 - 48
     inside = (x**2 + y**2 < 24.3**2) | ((abs(x) < 7) & (y < 0) & (y > -36))  # 0.6 is 24.3 pixels at this distance
     rgba = np.concatenate([np.full((96, 96, 3), (0.1, 0.8, 0.2)), inside[..., None]], -1).astype(np.float32)
     picture = ObjectImage(rgba, Viewpoint(90.0, 0.0, 40.0, 3.2))
     (run_folder / "picture").mkdir()
-    image_artifacts.ObjectImage.save(run_folder / "picture", picture)
+    save_object_image(run_folder / "picture", picture)
     (run_folder / "params.yaml").write_text(PARAMS + "horned: {resolution: 40}\npainted: {resolution: 256}\n")
     words = ["--field", "rgb_refinement", "--image", "picture", "--name"]
     assert execute("stages.mesh_extraction", [*words, "horned"], run_folder) == 0
     assert execute("stages.texture_baking", ["--mesh", "horned", *words, "painted"], run_folder) == 0
     found = values(run_folder, "horned")
     assert found["picture_iou"] > 0.955 and found["silhouette_iou"] > 0.9
-    ball = render_mesh(artifacts.Mesh.load(run_folder / "mesh_extraction"), picture.viewpoint.cameras(96)).mask[0] > 0.5
+    ball = render_mesh(load_mesh(run_folder / "mesh_extraction"), picture.viewpoint.cameras(96)).mask[0] > 0.5
     assert (ball & inside).sum() / (ball | inside).sum() < 0.935
-    mesh = artifacts.TexturedMesh.load(run_folder / "painted")
+    mesh = load_textured_mesh(run_folder / "painted")
     drawn = render_mesh(mesh, picture.viewpoint.cameras(96), background=1.0)
     assert drawn.mask[0, 15, 48] == 1
     assert abs(drawn.rgb[0, 48, 48] - [0.1, 0.8, 0.2]).max() < 0.03
@@ -132,7 +133,7 @@ def test_with_a_picture_the_mesh_shows_it(run_folder):
 
 def test_a_latent_field_is_refused(run_folder, capfd):
     (run_folder / "coarse").mkdir(exist_ok=True)
-    artifacts.Field.save(run_folder / "coarse", foggy_ball("latent"))
+    save_field(run_folder / "coarse", foggy_ball("latent"))
     assert execute("stages.texture_baking", ["--mesh", "mesh_extraction", "--field", "coarse"], run_folder) == 2
     assert "holds latents, but colours are needed" in capfd.readouterr().err
     assert (run_folder / "texture_baking" / "mesh.glb").is_file()
@@ -141,7 +142,7 @@ def test_a_latent_field_is_refused(run_folder, capfd):
 def test_an_empty_field_is_an_error_and_leaves_the_old_mesh(run_folder, capfd):
     (run_folder / "empty").mkdir(exist_ok=True)
     nothing = FieldConfig(encoding=DenseGrids((5,)), head="rgb", channels=3, blob_density=0, density_bias=-20)
-    artifacts.Field.save(run_folder / "empty", Field(nothing))
+    save_field(run_folder / "empty", ObjectField(nothing))
     before = (run_folder / "mesh_extraction" / "mesh.ply").read_bytes()
     assert execute("stages.mesh_extraction", ["--field", "empty"], run_folder) == 2
     message = capfd.readouterr().err

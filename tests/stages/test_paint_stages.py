@@ -9,13 +9,15 @@ import trimesh
 import yaml
 from PIL import Image
 
-import stages.job
+import stages.contract.job
 from prior3d.cameras import orbit_cameras, ring
-from prior3d.images import write_png
+from prior3d.images.files import write_png
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
-from stages import artifacts, paint_artifacts
-from stages.entry import execute
+from stages.artifacts.meshes import load_paintable_mesh, load_textured_mesh
+from stages.artifacts.renders import load_metrics
+from stages.artifacts.textures import load_partial_texture
+from stages.contract.entry import execute
 from tests.tiny_prior import write_tiny_prior
 
 PARAMS = {
@@ -76,24 +78,24 @@ def projected(folder, priors, **others):
 
 
 def value(folder, stage, name):
-    return artifacts.Metrics.load(folder / stage)[name]["value"]
+    return load_metrics(folder / stage)[name]["value"]
 
 
 def from_front(folder, texture):
-    mesh = paint_artifacts.PaintableMesh.load(folder / "mesh_preparation")
+    mesh = load_paintable_mesh(folder / "mesh_preparation")
     return render_mesh(mesh.split(mesh.placed(), texture), orbit_cameras(ring(4, 0.0), 24, 24), background=0.5).rgb
 
 
 def test_a_photograph_is_projected_filled_and_held(tmp_path, priors):
     folder = projected(tmp_path / "run", priors)
-    paint = paint_artifacts.PartialTexture.load(folder / "texture_projection")
+    paint = load_partial_texture(folder / "texture_projection")
     assert 0.2 < value(folder, "texture_projection", "projected") < 0.5  # a little less than half of a ball
     assert value(folder, "texture_projection", "mask_iou") > 0.95
     known = paint.confidence > 0
     assert torch.equal(known, paint.source == 1)
     assert paint.colours[known][:, :2].amax(-1).min() > 0.5 and paint.colours[known][:, 2].max() == 0
     assert execute("stages.inpainting", [*FILL, "--prompt", "inputs/prompt.txt"], folder) == 0
-    filled = paint_artifacts.PartialTexture.load(folder / "inpainting")
+    filled = load_partial_texture(folder / "inpainting")
     held = known & (filled.source == 1)
     assert held.sum() > 0.8 * known.sum()
     assert torch.allclose(filled.colours[held], paint.colours[held], atol=1e-6), "known texels are not drawn again"
@@ -102,26 +104,26 @@ def test_a_photograph_is_projected_filled_and_held(tmp_path, priors):
     assert value(folder, "inpainting", "covered") == 1
     assert (folder / "inpainting" / "views.png").is_file()
     assert execute("stages.texture_refinement", REFINE, folder) == 0
-    picture = from_front(folder, artifacts.TexturedMesh.load(folder / "texture_refinement").texture)[0]
+    picture = from_front(folder, load_textured_mesh(folder / "texture_refinement").texture)[0]
     assert picture[9, 12, 0] > 0.8 and picture[14, 12, 1] > 0.8, "red above and green below, as in the photograph"
     assert value(folder, "texture_refinement", "surface_seen") == 1
 
 
 def test_the_other_side_takes_the_mirrored_photograph(tmp_path, priors):
     folder = projected(tmp_path / "run", priors, azimuth=60.0, texture_projection={"mirror_confidence": 0.5})
-    paint = paint_artifacts.PartialTexture.load(folder / "texture_projection")
+    paint = load_partial_texture(folder / "texture_projection")
     assert value(folder, "texture_projection", "mirrored_mask_iou") > 0.95
     shares = [value(folder, "texture_projection", name) for name in ("projected", "mirrored")]
     assert all(0.1 < share < 0.3 for share in shares)
     mirrored = paint.source == 3
     assert paint.confidence[mirrored].min() > 0 and paint.confidence[mirrored].max() <= 0.5
-    mesh = paint_artifacts.PaintableMesh.load(folder / "mesh_preparation")
+    mesh = load_paintable_mesh(folder / "mesh_preparation")
     camera = orbit_cameras(ring(1, 0.0, start_deg=-60.0), 24, 24)
     seen = render_mesh(mesh.split(mesh.placed(), paint.colours.numpy()), camera).rgb[0]
     for rows, colour in HALVES:
         assert np.abs(seen[rows, 9:15] - colour).mean() < 0.15
     assert execute("stages.inpainting", FILL, folder) == 0
-    filled = paint_artifacts.PartialTexture.load(folder / "inpainting")
+    filled = load_partial_texture(folder / "inpainting")
     assert torch.allclose(
         filled.colours[mirrored & (filled.source == 3)], paint.colours[mirrored & (filled.source == 3)]
     )
@@ -145,9 +147,9 @@ def test_of_what_is_drawn_a_share_is_taken(tmp_path, priors):
     drawn = {}
     for share in (1.0, 0.01):
         folder = projected(tmp_path / str(share), priors, inpainting={"drawn_share": share})
-        before = paint_artifacts.PartialTexture.load(folder / "texture_projection").colours
+        before = load_partial_texture(folder / "texture_projection").colours
         assert execute("stages.inpainting", FILL, folder) == 0
-        filled = paint_artifacts.PartialTexture.load(folder / "inpainting")
+        filled = load_partial_texture(folder / "inpainting")
         drawn[share] = (filled.colours - before)[filled.source == 2].abs().mean()
     assert drawn[0.01] < 0.03 < 0.1 < drawn[1.0]
 
@@ -162,7 +164,7 @@ def test_refinement_ends_with_the_photographs_pixels(tmp_path, priors):
         params["texture_refinement"]["picture_steps"] = steps
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         assert execute("stages.texture_refinement", REFINE, folder) == 0
-        front = from_front(folder, artifacts.TexturedMesh.load(folder / "texture_refinement").texture)[0]
+        front = from_front(folder, load_textured_mesh(folder / "texture_refinement").texture)[0]
         off[steps] = [np.abs(front[rows, 9:15] - colour).mean() for rows, colour in HALVES]
     assert min(off[0]) > 0.15 and max(off[20]) < 0.05
 
@@ -170,7 +172,7 @@ def test_refinement_ends_with_the_photographs_pixels(tmp_path, priors):
 def test_inpainting_is_the_same_to_the_bit_after_a_kill(tmp_path, priors, monkeypatch):
     whole, broken = (projected(tmp_path / name, priors) for name in ("whole", "broken"))
     assert execute("stages.inpainting", FILL, whole) == 0  # without a prompt
-    report = stages.job.Job.progress
+    report = stages.contract.job.Job.progress
 
     def progress(self, step, total, **others):
         if step == 4:
@@ -178,8 +180,8 @@ def test_inpainting_is_the_same_to_the_bit_after_a_kill(tmp_path, priors, monkey
         report(self, step, total, **others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages.job, "CHECKPOINT_EVERY_S", 0.0)
-        patch.setattr(stages.job.Job, "progress", progress)
+        patch.setattr(stages.contract.job, "CHECKPOINT_EVERY_S", 0.0)
+        patch.setattr(stages.contract.job.Job, "progress", progress)
         assert execute("stages.inpainting", FILL, broken) == 1
     assert execute("stages.inpainting", FILL, broken) == 0
     for name in ("texture.safetensors", "views.png", "metrics.json"):
@@ -226,8 +228,9 @@ def test_a_damaged_texture_is_one_line(tmp_path, priors, capfd):
     [(180, [180]), (90, [90, 270, 180]), (75, [75, 285, 150, 210, 180]), (60, [60, 300, 120, 240, 180])],
 )
 def test_the_middle_ring_goes_from_the_picture_to_the_back(step_deg, middle):
-    from prior3d.object_image import Viewpoint
-    from stages.inpainting import Params, order_of_views
+    from prior3d.images.object_image import Viewpoint
+    from stages.inpainting import Params
+    from stages.inpainting.stage import order_of_views
 
     orbit = order_of_views(Params(azimuth_step_deg=step_deg), Viewpoint(0.0, 10.0, 40.0, 3.0))
     assert orbit.azimuth_deg[: len(middle)].tolist() == pytest.approx(middle)

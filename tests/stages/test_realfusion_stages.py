@@ -8,16 +8,16 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-import prior3d.distillation
-import prior3d.rendering
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
-from prior3d.object_image import ObjectImage as Picture
-from prior3d.object_image import Viewpoint
-from prior3d.priors.text_to_image import TextToImagePrior
-from stages import artifacts
-from stages.concept_artifact import Concept
-from stages.entry import execute
-from stages.image_artifacts import ObjectImage
+from prior3d.images.object_image import ObjectImage as Picture
+from prior3d.images.object_image import Viewpoint
+from stages import image_nerf_losses
+from stages.artifacts.fields import load_field
+from stages.artifacts.images import save_object_image
+from stages.artifacts.priors import load_concept
+from stages.artifacts.renders import load_metrics
+from stages.contract.entry import execute
 from tests.breaking_off import stop_at
 from tests.tiny_prior import write_tiny_prior
 
@@ -46,7 +46,7 @@ def make_run(folder, prior, inversion=(), nerf=(), **others):
     rgba[(y - 16) ** 2 + (x - 16) ** 2 < 81] = (0.8, 0.2, 0.2, 1)
     depth = ((y - 16) ** 2 + (x - 16) ** 2).astype(np.float32) / 512
     (folder / "picture").mkdir()
-    ObjectImage.save(folder / "picture", Picture(rgba, Viewpoint(30, 15, 40, 3.2), depth))
+    save_object_image(folder / "picture", Picture(rgba, Viewpoint(30, 15, 40, 3.2), depth))
     return folder
 
 
@@ -74,10 +74,10 @@ def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
         assert execute(f"stages.{stage}", arguments, broken) == 0
         assert (broken / stage / file).read_bytes() == (whole / stage / file).read_bytes()
         assert (whole / stage / "preview.png").read_bytes().startswith(b"\x89PNG")
-    concept = Concept.load(whole / "textual_inversion")
+    concept = load_concept(whole / "textual_inversion")
     assert concept.token == "<object>" and concept.initial_word == "ball" and concept.rows.shape == (2, 16)
-    assert artifacts.Field.load(whole / "image_nerf").config.head == "rgb"
-    assert artifacts.Metrics.load(whole / "image_nerf")["reference_psnr"]["value"] > 5
+    assert load_field(whole / "image_nerf").config.head == "rgb"
+    assert load_metrics(whole / "image_nerf")["reference_psnr"]["value"] > 5
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
 def test_image_nerf_without_a_word_without_the_prior_and_as_the_paper(tmp_path, prior, nerf):
     folder = make_run(tmp_path / "run", prior, nerf={"prompt": "a red {}", "generic": "ball"} | nerf)
     assert execute("stages.image_nerf", INVERTED, folder) == 0
-    assert artifacts.Metrics.load(folder / "image_nerf")["unknown_words"]["value"] == 0
+    assert load_metrics(folder / "image_nerf")["unknown_words"]["value"] == 0
 
 
 def test_the_mirror_image_stays_where_the_field_agrees(tmp_path, prior, capfd):
@@ -101,7 +101,7 @@ def test_the_mirror_image_stays_where_the_field_agrees(tmp_path, prior, capfd):
         fields[name] = (folder / "image_nerf" / "field.safetensors").read_bytes()
     assert len(set(fields.values())) == 3
     assert capfd.readouterr().out.count("mirror image was left out") == 1
-    assert 0 < artifacts.Metrics.load(tmp_path / "always" / "image_nerf")["mirror_iou"]["value"] < 1
+    assert 0 < load_metrics(tmp_path / "always" / "image_nerf")["mirror_iou"]["value"] < 1
 
 
 def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
@@ -109,7 +109,7 @@ def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
     assert execute("stages.textual_inversion", INVERTED, folder) == 0
     start = make_run(tmp_path / "start", prior, {"steps": 0, "n_rows": 1})
     assert execute("stages.textual_inversion", INVERTED, start) == 0
-    moved, begun = (Concept.load(f / "textual_inversion").rows for f in (folder, start))
+    moved, begun = (load_concept(f / "textual_inversion").rows for f in (folder, start))
     embeddings = load_file(prior / "text_encoder" / "model.safetensors")
     table = next(t for name, t in embeddings.items() if name.endswith("token_embedding.weight"))
     assert (table == begun).all(-1).any() and not torch.equal(moved, begun)
@@ -117,7 +117,7 @@ def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
 
 def test_as_released_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(tmp_path, prior, monkeypatch):
     told, shaken = [], []
-    sds_loss, render_rays = prior3d.distillation.sds_loss, prior3d.rendering.render_rays
+    sds_loss, render_rays = image_nerf_losses.sds_loss, image_nerf_losses.render_rays
 
     def listen(latents, prior, guidance, *rest):
         told.append(guidance.text)
@@ -129,8 +129,8 @@ def test_as_released_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(
             torch.testing.assert_close(directions.norm(dim=-1), torch.ones(256))
         return render_rays(field, origins, directions, *rest)
 
-    monkeypatch.setattr(prior3d.distillation, "sds_loss", listen)
-    monkeypatch.setattr(prior3d.rendering, "render_rays", watch)
+    monkeypatch.setattr(image_nerf_losses, "sds_loss", listen)
+    monkeypatch.setattr(image_nerf_losses, "render_rays", watch)
     for name, azimuth_deg, released in (("back", 180, False), ("released", 180, True), ("front", 0, False)):
         nerf = {"remake_steps": 0, "azimuth_deg": [azimuth_deg] * 2, "as_released": released}
         folder = make_run(tmp_path / name, prior, nerf=nerf | {"prompt": "a ball"})
@@ -186,11 +186,11 @@ def test_a_damaged_concept(tmp_path, prior):
     facts = (place / "concept.json").read_text()
     (place / "concept.json").write_text("{}")
     with pytest.raises(Prior3dError, match="'token' is missing"):
-        Concept.load(place)
+        load_concept(place)
     (place / "concept.json").write_text(facts)
     save_file({"rows": torch.full((1, 16), float("nan"))}, place / "concept.safetensors")
     with pytest.raises(Prior3dError, match="not finite"):
-        Concept.load(place)
+        load_concept(place)
     (place / "concept.safetensors").write_bytes(b"no")
     with pytest.raises(Prior3dError, match="damaged"):
-        Concept.load(place)
+        load_concept(place)

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from stages import artifacts
-from stages.entry import execute
-from stages.posed_images import PosedImages
+from stages.artifacts.capture import load_posed_images
+from stages.artifacts.renders import load_metrics
+from stages.contract.entry import execute
 from tests.scenes import rewrite, write_capture
 
 
@@ -24,12 +24,12 @@ def prepare(folder, capsys, **params):
 def test_what_is_made(tmp_path, capsys):
     write_capture(tmp_path / "inputs" / "scene", n=5, size=(32, 24), k1=0.05)
     assert prepare(tmp_path, capsys, longest_side=16) == (0, "")
-    views = PosedImages.load(tmp_path / "scene_preparation")
+    views = load_posed_images(tmp_path / "scene_preparation")
     assert views.views == 5 and (views.cameras.width, views.cameras.height) == (16, 12)
     assert views.mask_meaning == "none" and not views.masks
     assert views.image(3).mean().item() == pytest.approx(120 / 255, abs=1e-3)
     assert views.cameras.positions.norm(dim=-1).std() < 1e-3
-    metrics = artifacts.Metrics.load(tmp_path / "scene_preparation")
+    metrics = load_metrics(tmp_path / "scene_preparation")
     assert metrics["images"]["value"] == 5 and metrics["undistortion_zoom"]["value"] > 1
     said = json.loads((tmp_path / "scene_preparation" / "transforms.json").read_text())["prior3d"]
     assert said["layout"] == "transforms" and said["common_look_at"]
@@ -41,15 +41,15 @@ def test_alpha_is_an_object_and_a_mask_file_is_not(tmp_path, capsys):
     pixels[:, :8] = 255
     Image.fromarray(pixels).save(tmp_path / "a" / "inputs" / "scene" / content["frames"][0]["file_path"])
     assert prepare(tmp_path / "a", capsys) == (0, "")
-    views = PosedImages.load(tmp_path / "a" / "scene_preparation")
+    views = load_posed_images(tmp_path / "a" / "scene_preparation")
     assert views.mask_meaning == "object"
     assert views.mask(0)[0].tolist() == [1.0] * 8 + [0.0] * 8
     assert views.over(0, 0.25)[:, 0, 0].tolist() == [1, 1, 1] and views.over(0, 0.25)[:, 0, 12].tolist() == [0.25] * 3
     write_capture(tmp_path / "b" / "inputs" / "scene", n=3, mask=True)
     assert prepare(tmp_path / "b", capsys) == (0, "")
-    assert PosedImages.load(tmp_path / "b" / "scene_preparation").mask_meaning == "ignore"
+    assert load_posed_images(tmp_path / "b" / "scene_preparation").mask_meaning == "ignore"
     assert prepare(tmp_path / "b", capsys, masks="object") == (0, "")
-    assert PosedImages.load(tmp_path / "b" / "scene_preparation").mask_meaning == "object"
+    assert load_posed_images(tmp_path / "b" / "scene_preparation").mask_meaning == "object"
 
 
 def test_one_image(tmp_path, capsys):
@@ -61,7 +61,7 @@ def test_one_image(tmp_path, capsys):
 def test_many_images_are_thinned_out_along_the_path(tmp_path, capsys):
     write_capture(tmp_path / "inputs" / "scene", n=12)
     assert prepare(tmp_path, capsys, max_images=4) == (0, "")
-    views = PosedImages.load(tmp_path / "scene_preparation")
+    views = load_posed_images(tmp_path / "scene_preparation")
     assert [round(views.image(i).mean().item() * 255) for i in range(4)] == [0, 120, 0, 120]  # of 0, 3, 6, 9
 
 
@@ -70,7 +70,7 @@ def test_pictures_are_decoded_one_at_a_time(tmp_path, capsys, monkeypatch):
     import gc
     import weakref
 
-    import stages.scene_preparation as module
+    import stages.scene_preparation.stage as module
 
     kept, decoded = [], module.decoded
 

@@ -8,14 +8,15 @@ import torch
 import yaml
 from PIL import Image
 
-import stages.job
+import stages.contract.job
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
 from prior3d.fields.scene_field import SceneField
-from stages import artifacts
-from stages.entry import execute
-from stages.posed_images import PosedImages
-from stages.scene_fit import split
+from stages.artifacts.capture import check_posed_images, save_posed_cameras, save_posed_image
+from stages.artifacts.fields import load_field, save_field
+from stages.artifacts.renders import load_metrics
+from stages.contract.entry import execute
+from stages.scene_fit.stage import split
 from tests.tiny_prior import write_tiny_prior
 
 FIT = ["--images", "scene_preparation"]
@@ -52,8 +53,8 @@ def make_run(folder, prior, object_masks=True, **changed):
     image, mask = torch.zeros(3, 32, 32), torch.zeros(32, 32)
     image[0, 10:22, 10:22], mask[10:22, 10:22] = 1.0, 1.0
     for name in names:
-        PosedImages.save_picture(folder / "scene_preparation", name, image, mask if object_masks else None)
-    PosedImages.save_cameras(folder / "scene_preparation", names, cameras, "object" if object_masks else "none")
+        save_posed_image(folder / "scene_preparation", name, image, mask if object_masks else None)
+    save_posed_cameras(folder / "scene_preparation", names, cameras, "object" if object_masks else "none")
     return folder
 
 
@@ -64,18 +65,18 @@ def run_folder(tmp_path, prior):
 
 def broken_off(monkeypatch, stage, arguments, folder, step_to_stop):
     """Break a stage off after a step, as a kill does, and run it again to its end."""
-    report, due = stages.job.Job.progress, stages.job.Job.checkpoint_due
+    report, due = stages.contract.job.Job.progress, stages.contract.job.Job.checkpoint_due
 
     def progress(self, step, total, **others):
         if step == step_to_stop and others.get("loss") is not None:
             raise RuntimeError("broken off")
         report(self, step, total, **others)
 
-    monkeypatch.setattr(stages.job.Job, "progress", progress)
-    monkeypatch.setattr(stages.job.Job, "checkpoint_due", lambda self: True)
+    monkeypatch.setattr(stages.contract.job.Job, "progress", progress)
+    monkeypatch.setattr(stages.contract.job.Job, "checkpoint_due", lambda self: True)
     assert execute(f"stages.{stage}", arguments, folder) == 1
-    monkeypatch.setattr(stages.job.Job, "progress", report)
-    monkeypatch.setattr(stages.job.Job, "checkpoint_due", due)
+    monkeypatch.setattr(stages.contract.job.Job, "progress", report)
+    monkeypatch.setattr(stages.contract.job.Job, "checkpoint_due", due)
     assert execute(f"stages.{stage}", arguments, folder) == 0
 
 
@@ -85,9 +86,9 @@ def same_field(first, second):
 
 def test_fit_and_its_resume(run_folder, tmp_path, prior, monkeypatch):
     assert execute("stages.scene_fit", FIT, run_folder) == 0
-    field = artifacts.Field.load(run_folder / "scene_fit")
+    field = load_field(run_folder / "scene_fit")
     assert isinstance(field, SceneField) and field.config.resolution == 17 and not field.config.contracted
-    metrics = artifacts.Metrics.load(run_folder / "scene_fit")
+    metrics = load_metrics(run_folder / "scene_fit")
     assert metrics["held_out_psnr"]["n"] == 2 and metrics["held_out_psnr"]["value"] > 5
     for number, step in enumerate((4, 11)):  # in the first phase, and in the second
         again = make_run(tmp_path / f"again{number}", prior)
@@ -98,7 +99,7 @@ def test_fit_and_its_resume(run_folder, tmp_path, prior, monkeypatch):
 def test_a_place_without_masks_is_contracted(tmp_path, prior):
     folder = make_run(tmp_path / "run", prior, object_masks=False)
     assert execute("stages.scene_fit", FIT, folder) == 0
-    assert artifacts.Field.load(folder / "scene_fit").config.contracted
+    assert load_field(folder / "scene_fit").config.contracted
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def test_edit_and_its_resume(fitted, tmp_path, prior, monkeypatch, changed, edit
     for view in range(4):
         name = f"dataset_update/edited/{view:05d}.png"
         assert (whole / name).read_bytes() == (resumed / name).read_bytes()
-    metrics = artifacts.Metrics.load(whole / "dataset_update")
+    metrics = load_metrics(whole / "dataset_update")
     assert metrics["edits"]["value"] == edits
     assert (whole / "dataset_update" / "edit_preview.png").is_file()
     assert execute("stages.capture_path", PATH, whole) == 0
@@ -148,8 +149,8 @@ def test_nothing_irrelevant_is_edited(fitted, tmp_path, prior):
     changed = {"relevance_threshold": 0.9, "consensus": False, "steps": 3, "edit_every": 1, "transfer": False}
     folder = another(fitted, tmp_path / "run", prior, dataset_update=changed)
     assert execute("stages.dataset_update", EDIT, folder) == 0
-    share = artifacts.Metrics.load(folder / "dataset_update")["edited_share"]["value"]
-    before, after = (artifacts.Field.load(folder / name) for name in ("scene_fit", "dataset_update"))
+    share = load_metrics(folder / "dataset_update")["edited_share"]["value"]
+    before, after = (load_field(folder / name) for name in ("scene_fit", "dataset_update"))
     same = (before.colours == after.colours).all(-1)
     assert 0 < share < 0.9 and 0.1 < same.float().mean() < 1
 
@@ -158,14 +159,14 @@ def test_nothing_irrelevant_is_edited(fitted, tmp_path, prior):
 def test_variants(fitted, tmp_path, prior, variant, edits):
     folder = another(fitted, tmp_path / "run", prior, dataset_update={"variant": variant, "steps": 2})
     assert execute("stages.dataset_update", EDIT, folder) == 0
-    assert artifacts.Metrics.load(folder / "dataset_update")["edits"]["value"] == edits
-    before, after = (artifacts.Field.load(folder / stage).colours for stage in ("scene_fit", "dataset_update"))
+    assert load_metrics(folder / "dataset_update")["edits"]["value"] == edits
+    before, after = (load_field(folder / stage).colours for stage in ("scene_fit", "dataset_update"))
     assert torch.equal(before, after) == (variant == "per_frame")
 
 
 def test_an_edit_that_changes_nothing_is_said(fitted, tmp_path, prior, monkeypatch, capsys):
     folder = another(fitted, tmp_path / "run", prior, dataset_update={"steps": 1})
-    monkeypatch.setattr("prior3d.scenes.relevance.share_taken", lambda relevance, *_: 0 * relevance)
+    monkeypatch.setattr("prior3d.dataset_update.relevance.share_taken", lambda relevance, *_: 0 * relevance)
     assert execute("stages.dataset_update", EDIT, folder) == 0
     assert "so nothing is changed; lower dataset_update.least_likely" in capsys.readouterr().out
 
@@ -175,7 +176,7 @@ def test_an_instruction_the_prior_has_no_words_for(fitted, tmp_path, prior, caps
     (folder / "inputs" / "instruction.txt").write_text("make it a zeppelin\n")
     assert execute("stages.dataset_update", EDIT, folder) == 0
     assert "warning: this prior does not know:" in capsys.readouterr().out
-    assert artifacts.Metrics.load(folder / "dataset_update")["unknown_words"]["value"] >= 1
+    assert load_metrics(folder / "dataset_update")["unknown_words"]["value"] >= 1
 
 
 @pytest.mark.parametrize(
@@ -209,26 +210,26 @@ def test_split():
 
 def test_posed_images_say_what_is_wrong(run_folder):
     folder = run_folder / "scene_preparation"
-    PosedImages.validate(folder)
+    check_posed_images(folder)
     Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(folder / "images" / "00000.png")
     with pytest.raises(Prior3dError, match=r"00000.png: \(5, 5\) pixels, its cameras have \(32, 32\)"):
-        PosedImages.validate(folder)
+        check_posed_images(folder)
     (folder / "images" / "00003.png").unlink()
     with pytest.raises(Prior3dError, match=r"00003.png: there is no such file"):
-        PosedImages.validate(folder)
+        check_posed_images(folder)
     content = json.loads((folder / "transforms.json").read_text())
     del content["frames"][2]["mask_path"]
     (folder / "transforms.json").write_text(json.dumps(content))
     with pytest.raises(Prior3dError, match="5 masks of 6 pictures"):
-        PosedImages.validate(folder)
+        check_posed_images(folder)
 
 
 def test_a_field_that_is_no_scene(fitted, tmp_path, prior, capsys):
-    from prior3d.fields import DenseGrids, Field, FieldConfig
+    from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 
     folder = another(fitted, tmp_path / "run", prior)
     for file in (folder / "scene_fit").glob("field.*"):
         file.unlink()
-    artifacts.Field.save(folder / "scene_fit", Field(FieldConfig(DenseGrids((5,)), head="rgb", channels=3)))
+    save_field(folder / "scene_fit", ObjectField(FieldConfig(DenseGrids((5,)), head="rgb", channels=3)))
     assert execute("stages.dataset_update", EDIT, folder) == 2
     assert "is no captured scene's; give the output of scene_fit as --field" in capsys.readouterr().err

@@ -8,11 +8,12 @@ import pytest
 import torch
 import yaml
 
-from prior3d.images import write_png
-from prior3d.symmetry import MirrorPlane
-from stages import artifacts
-from stages.entry import execute
-from stages.view_artifacts import InputViews, Symmetry, ViewFeatures
+from prior3d.images.files import write_png
+from prior3d.reconstruction.symmetry import MirrorPlane
+from stages.artifacts.fields import load_field
+from stages.artifacts.renders import load_metrics
+from stages.artifacts.views import InputViews, Symmetry, ViewFeatures
+from stages.contract.entry import execute
 from tests.breaking_off import stop_at
 from tests.posed_ball import ball_cameras, ball_pictures, write_ball
 from tests.tiny_views import write_tiny_views
@@ -38,8 +39,8 @@ def prior(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def any_coverage(monkeypatch):
-    monkeypatch.setattr("stages.guided_views.SMALLEST_COVERAGE", 0.0)  # a few steps make no object
-    monkeypatch.setattr("stages.guided_views.LARGEST_COVERAGE", 1.0)
+    monkeypatch.setattr("stages.contract.preview.SMALLEST_COVERAGE", 0.0)  # a few steps make no object
+    monkeypatch.setattr("stages.contract.preview.LARGEST_COVERAGE", 1.0)
 
 
 def make_run(folder, prior, n=3, frames=(), masks="alpha", **changed):
@@ -78,14 +79,14 @@ def test_artifacts_and_a_resume_to_the_same_bits(tmp_path, prior, monkeypatch):
     assert execute("stages.view_distillation", KNOWING, whole) == 0
     with monkeypatch.context() as patch:
         stop_at(patch, 6)  # after some views were denoised
-        patch.setattr("stages.guided_views.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
+        patch.setattr("stages.contract.preview.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
         assert execute("stages.view_distillation", KNOWING, broken) == 1
     assert not (broken / "view_distillation").exists()
     assert execute("stages.view_distillation", KNOWING, broken) == 0
     assert field_bytes(broken) == field_bytes(whole)
-    metrics = artifacts.Metrics.load(whole / "view_distillation")
+    metrics = load_metrics(whole / "view_distillation")
     assert metrics["prior_weight"]["value"] == 0.5 and metrics["input_psnr"]["value"] > 5
-    config = artifacts.Field.load(whole / "view_distillation").config
+    config = load_field(whole / "view_distillation").config
     assert config.head == "rgb" and config.encoding.resolutions == (9,)
 
 
@@ -100,7 +101,7 @@ def test_trust_compares_the_prior_with_the_fits_of_inputs_left_out(tmp_path, pri
         shutil.rmtree(folder / "view_features", ignore_errors=True)
         shutil.rmtree(folder / ".work/view_features", ignore_errors=True)
         assert execute("stages.view_features", VIEWS, folder) == 0
-        metrics = artifacts.Metrics.load(folder / "view_features")
+        metrics = load_metrics(folder / "view_features")
         assert metrics["left_out_fit"]["value"] == fit_db and metrics["trust"]["n"] == 2
         trusts.append(metrics["trust"]["value"])
         assert metrics["left_out_prior"]["value"] < 16  # a random prior, which knows nothing
@@ -127,14 +128,12 @@ def test_fits_of_inputs_left_out_are_kept_over_a_kill(tmp_path, prior, monkeypat
 
 def test_a_plane_that_does_not_help_is_dropped(tmp_path, prior, monkeypatch, capsys):
     """The ball is red in front and blue behind: a plane with its normal along x is wrong, one along y is right."""
-    from prior3d import symmetry
-
     folder = make_run(
         tmp_path / "run", prior, n=4, view_symmetry={"fit_steps": 60, "rays_per_step": 512, "left_out": 4}
     )
     for angle_deg, kept in ((0.0, 0), (90.0, 1)):
         monkeypatch.setattr(
-            symmetry, "find_planes", lambda *_, angle_deg=angle_deg: [symmetry.MirrorPlane(angle_deg, 0.0)]
+            "stages.view_symmetry.stage.find_planes", lambda *_, angle_deg=angle_deg: [MirrorPlane(angle_deg, 0.0)]
         )
         shutil.rmtree(folder / "view_symmetry")
         shutil.rmtree(folder / ".work/view_symmetry", ignore_errors=True)
@@ -150,7 +149,7 @@ def test_a_prior_that_is_not_trusted_changes_nothing(tmp_path, prior):
         assert execute("stages.view_features", VIEWS, folder) == 0
         trusted(folder, 0.0)
         assert execute("stages.view_distillation", KNOWING, folder) == 0
-        assert artifacts.Metrics.load(folder / "view_distillation")["prior_weight"]["value"] == 0
+        assert load_metrics(folder / "view_distillation")["prior_weight"]["value"] == 0
         fields.append(field_bytes(folder))
     assert fields[0] == fields[1]
 
@@ -189,7 +188,7 @@ def test_one_picture_is_trusted_unmeasured(tmp_path, prior, capsys):
     assert "of one picture it cannot be told" in said and "no input was left out" in said
     assert ViewFeatures.load(folder / "view_features").trust == 1
     assert execute("stages.view_distillation", KNOWING, folder) == 0
-    assert artifacts.Metrics.load(folder / "view_distillation")["prior_weight"]["value"] == 0.7
+    assert load_metrics(folder / "view_distillation")["prior_weight"]["value"] == 0.7
 
 
 def test_pictures_without_masks_have_surroundings(tmp_path, prior):
@@ -225,7 +224,7 @@ def test_features_that_are_damaged(tmp_path, prior, capsys):
     path = folder / "view_features/features.safetensors"
     path.write_bytes(path.read_bytes()[:-40])
     assert execute("stages.view_distillation", KNOWING, folder) == 2
-    assert "damaged, or not that of features.json" in capsys.readouterr().err
+    assert "features.safetensors: damaged" in capsys.readouterr().err
 
 
 def test_a_symmetry_that_is_damaged(tmp_path, prior, capsys):

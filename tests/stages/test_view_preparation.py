@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
+from prior3d.captures.choice import choose_inputs, held_out, spread_frames
 from prior3d.errors import Prior3dError
-from prior3d.images import write_png
-from prior3d.scenes.choice import choose_inputs, held_out, spread_frames
-from stages import artifacts
-from stages.entry import execute
-from stages.posed_images import PosedImages
+from prior3d.images.files import write_png
+from stages.artifacts.capture import load_posed_images
+from stages.artifacts.renders import load_metrics
+from stages.contract.entry import execute
 from tests.posed_ball import ball_cameras, ball_pictures, write_ball
 from tests.scenes import rewrite
 from tests.tiny_co3d import write_category
@@ -25,9 +25,9 @@ def prepare(folder, capsys, **params):
 
 
 def prepared(folder):
-    views = PosedImages.load(folder / "view_preparation")
+    views = load_posed_images(folder / "view_preparation")
     about = json.loads((folder / "view_preparation/transforms.json").read_text())["prior3d"]
-    return views, about, artifacts.Metrics.load(folder / "view_preparation")
+    return views, about, load_metrics(folder / "view_preparation")
 
 
 def test_pictures_that_are_framed_like_the_priors_stay_as_they_are(tmp_path, capsys):

@@ -47,7 +47,7 @@ def test_restore_puts_back_what_was_edited(fake):
 @pytest.mark.slow
 def test_restore_of_old_code_says_that_the_code_has_changed(fake):
     fake.run()
-    fake.edit("shouting.py", "text.upper()", "text.title()")
+    fake.edit("shouting/stage.py", "text.upper()", "text.title()")
     fake.run()
     fake.cli("restore", "demo@1")
     assert fake.text("shouting").startswith("ONE TWO")

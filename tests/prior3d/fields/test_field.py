@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from prior3d.fields import DenseGrids, Field, FieldConfig, TiledGrid, trunc_exp
+from prior3d.fields import DenseGrids, FieldConfig, ObjectField, TiledGrid, trunc_exp
 from prior3d.fields.grids import DenseEncoding
 from prior3d.fields.trilinear import sample_grid, sample_grid_reference, weighted_rows, weighted_rows_reference
 
@@ -62,14 +62,14 @@ def test_nested_grids_are_represented_exactly():
 
 
 def test_the_blob_is_e_to_the_5_at_the_origin():
-    density = Field(FieldConfig(), generator()).density(torch.tensor([[0.0, 0, 0], [0.2, 0, 0]]))
+    density = ObjectField(FieldConfig(), generator()).density(torch.tensor([[0.0, 0, 0], [0.2, 0, 0]]))
     # logit 5 and 5 exp(-1/2), on a grid of about 1e-4
     torch.testing.assert_close(density, torch.tensor([math.exp(5), math.exp(5 * math.exp(-0.5))]), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("point", [[1.01, 0, 0], [0, -1.01, 0], [0.75, 0.75, 0.75]])
 def test_there_is_nothing_outside_the_box_and_the_ball(point):
-    assert Field(FieldConfig(), generator()).density(torch.tensor([point], dtype=torch.float32)).item() == 0
+    assert ObjectField(FieldConfig(), generator()).density(torch.tensor([point], dtype=torch.float32)).item() == 0
 
 
 def test_trunc_exp_clamps_only_its_gradient():
@@ -82,7 +82,7 @@ def test_trunc_exp_clamps_only_its_gradient():
 
 def test_normals_of_the_blob_point_outward():
     points = torch.nn.functional.normalize(torch.randn(20, 3, generator=generator()), dim=-1) * 0.3
-    normals = Field(FieldConfig(), generator()).normals(points)
+    normals = ObjectField(FieldConfig(), generator()).normals(points)
     torch.testing.assert_close(normals, points / 0.3, atol=0.02, rtol=0)
 
 
@@ -90,7 +90,7 @@ def test_normals_of_the_blob_point_outward():
 @pytest.mark.parametrize("head", ["latent", "rgb"])
 def test_heads(hidden, head):
     channels = 3 if head == "rgb" else 4
-    field = Field(FieldConfig(head=head, channels=channels, hidden=hidden), generator())
+    field = ObjectField(FieldConfig(head=head, channels=channels, hidden=hidden), generator())
     density, features = field(torch.zeros(5, 3))
     assert density.shape == (5,) and features.shape == (5, channels)
     if hidden == 0:
@@ -99,7 +99,7 @@ def test_heads(hidden, head):
 
 
 def test_a_tiled_field_learns_a_step():
-    field = Field(FieldConfig(encoding=SMALL_TILED, hidden=16, blob_density=0), generator())
+    field = ObjectField(FieldConfig(encoding=SMALL_TILED, hidden=16, blob_density=0), generator())
     points = torch.rand(512, 3, generator=generator(1)) * 2 - 1
     target = (points[:, 0] > 0).float()
     optimiser = torch.optim.Adam(field.parameter_groups(1e-2))
@@ -114,12 +114,14 @@ def test_a_tiled_field_learns_a_step():
 
 
 def test_tiled_tables_are_bounded_and_coarse_levels_whole():
-    encoding = Field(FieldConfig(encoding=SMALL_TILED), generator()).encoding
+    encoding = ObjectField(FieldConfig(encoding=SMALL_TILED), generator()).encoding
     assert [table.shape[0] for table in encoding.tables] == [125, 256, 256]
 
 
 def test_tiled_lookup_is_trilinear_in_a_whole_level():
-    field = Field(FieldConfig(encoding=TiledGrid(levels=1, features=1, base=2, finest=2, log2_entries=8)), generator())
+    field = ObjectField(
+        FieldConfig(encoding=TiledGrid(levels=1, features=1, base=2, finest=2, log2_entries=8)), generator()
+    )
     with torch.no_grad():
         field.encoding.tables[0].copy_(torch.arange(27.0)[:, None])  # value = x + 3 y + 9 z of the node
     found = field.encoding(torch.tensor([[-1.0, -1, -1], [1, 1, 1], [0.5, 0, 0]]))
@@ -128,10 +130,10 @@ def test_tiled_lookup_is_trilinear_in_a_whole_level():
 
 def test_the_start_depends_on_the_generator_only():
     config = FieldConfig(hidden=8)
-    first, again = Field(config, generator(5)).state_dict(), Field(config, generator(5)).state_dict()
+    first, again = ObjectField(config, generator(5)).state_dict(), ObjectField(config, generator(5)).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 def test_grids_learn_ten_times_faster():
-    groups = Field(FieldConfig(hidden=8), generator()).parameter_groups(1e-3)
+    groups = ObjectField(FieldConfig(hidden=8), generator()).parameter_groups(1e-3)
     assert [group["lr"] for group in groups] == [pytest.approx(1e-2), pytest.approx(1e-3)]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
-from prior3d.fields import DenseGrids, Field, FieldConfig
+from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.meshes.atlas import dilate, texels, unwrap
 from prior3d.meshes.baking import bake, shell_colours
 from prior3d.meshes.consistency import photo_inconsistency
@@ -20,9 +20,9 @@ from prior3d.meshes.raster import look_up, render_mesh
 from prior3d.meshes.threshold import choose_threshold, outlines, viewing_ring
 
 
-def painted(logit, colour, resolution: int = 49) -> Field:
+def painted(logit, colour, resolution: int = 49) -> ObjectField:
     """An rgb field from functions of the grid's (x, y, z): the density's logit, and rgb in (0, 1)."""
-    field = Field(FieldConfig(encoding=DenseGrids((resolution,)), head="rgb", channels=3, blob_density=0))
+    field = ObjectField(FieldConfig(encoding=DenseGrids((resolution,)), head="rgb", channels=3, blob_density=0))
     axis = torch.linspace(-1, 1, resolution)
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     content = [logit(x, y, z)[..., None], torch.logit(colour(x, y, z), eps=1e-3)]
@@ -47,7 +47,7 @@ def sphere_grid(radius: float, resolution: int = 48) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def field() -> Field:
+def field() -> ObjectField:
     return painted(ball, two_colours)
 
 

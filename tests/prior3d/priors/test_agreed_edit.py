@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from prior3d.priors.agreed_edit import agreed_edit, laid_on, relative_size, share_taken
-from prior3d.priors.loading import load_instruct
+from prior3d.dataset_update.consensus import agreed_edit, laid_on, relative_size, share_taken
+from prior3d.diffusion.loading import load_instruct
 from tests.tiny_prior import write_tiny_prior
 
 

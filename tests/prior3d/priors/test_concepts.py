@@ -4,8 +4,7 @@ cameras."""
 import pytest
 import torch
 
-from prior3d.errors import Prior3dError
-from prior3d.priors.concepts import (
+from prior3d.diffusion.concepts import (
     Concept,
     check_token,
     embed_with_gradient,
@@ -15,7 +14,8 @@ from prior3d.priors.concepts import (
     text_encoder_digest,
     vocabulary,
 )
-from prior3d.priors.loading import load_text_to_image
+from prior3d.diffusion.loading import load_text_to_image
+from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 
 

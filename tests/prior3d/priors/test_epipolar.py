@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
+from prior3d.diffusion.epipolar import EpipolarConfig
+from prior3d.diffusion.epipolar_geometry import RayBundle, gather, look_up, plucker, waves
 from prior3d.errors import Prior3dError
-from prior3d.priors.epipolar import EpipolarConfig
-from prior3d.priors.epipolar_geometry import RayBundle, gather, look_up, plucker, waves
 from tests.tiny_views import TINY, tiny_transformer
 
 

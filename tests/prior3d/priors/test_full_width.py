@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
+from prior3d.diffusion.inpainting import InpaintingPrior
+from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.roles import check_channels, role_of
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
-from prior3d.priors.inpainting import InpaintingPrior
-from prior3d.priors.instruct import InstructPrior
-from prior3d.priors.roles import check_channels, role_of
-from prior3d.priors.text_to_image import TextToImagePrior
 from tests.tiny_prior import tiny_tokenizer
 
 UNET_1 = {

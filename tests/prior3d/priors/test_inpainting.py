@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionInpaintPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-from prior3d.priors.loading import load_inpainting
+from prior3d.diffusion.loading import load_inpainting
 from tests.tiny_prior import write_tiny_prior
 
 CPU = torch.device("cpu")
@@ -63,7 +63,7 @@ def test_filling_agrees_with_diffusers_pipeline(prior, folder, monkeypatch):
         output_type="pt",
     ).images
     assert pipeline.scheduler.timesteps.tolist() == [751, 501, 251, 1]
-    monkeypatch.setattr("prior3d.priors.inpainting.falling_timesteps", lambda *_: [751, 501, 251, 1])
+    monkeypatch.setattr("prior3d.diffusion.inpainting.falling_timesteps", lambda *_: [751, 501, 251, 1])
     ours = prior.inpaint(
         images[:1],
         masks[:1],

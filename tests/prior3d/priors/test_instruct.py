@@ -4,9 +4,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline
 
+from prior3d.diffusion.instruct import instruct_timesteps
+from prior3d.diffusion.loading import load_instruct
 from prior3d.errors import Prior3dError
-from prior3d.priors.instruct import instruct_timesteps
-from prior3d.priors.loading import load_instruct
 from tests.tiny_prior import write_tiny_prior
 
 CPU = torch.device("cpu")
@@ -71,7 +71,7 @@ def test_editing_agrees_with_diffusers_pipeline(prior, folder, monkeypatch):
         output_type="pt",
     ).images
     timesteps = pipeline.scheduler.timesteps.tolist()
-    monkeypatch.setattr("prior3d.priors.instruct.falling_timesteps", lambda *_: timesteps)
+    monkeypatch.setattr("prior3d.diffusion.instruct.falling_timesteps", lambda *_: timesteps)
     monkeypatch.setattr(prior.diffusion, "add_noise", lambda latents, noise, at: noise)  # they begin with noise alone
     ours = prior.edit(
         original,

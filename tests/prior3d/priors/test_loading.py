@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from prior3d.errors import Prior3dError
-from prior3d.priors.loading import (
+from prior3d.diffusion.loading import (
     check_prior_folder,
     check_safetensors,
     load_inpainting,
     load_instruct,
     load_text_to_image,
 )
+from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 
 CPU = torch.device("cpu")

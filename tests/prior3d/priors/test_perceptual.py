@@ -2,8 +2,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from prior3d.diffusion.perceptual import BLOCKS, SCALE, SHIFT, load_perceptual
 from prior3d.errors import Prior3dError
-from prior3d.priors.perceptual import BLOCKS, SCALE, SHIFT, load_perceptual
 
 
 def weights(channels=(2, 2, 2, 2, 2)):

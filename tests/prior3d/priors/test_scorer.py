@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from prior3d.diffusion.scorer import direction_cosine, load_scorer, retrieval_precision
 from prior3d.errors import Prior3dError
-from prior3d.priors.scorer import direction_cosine, load_scorer, retrieval_precision
 from tests.tiny_prior import tiny_tokenizer
 
 CPU = torch.device("cpu")

@@ -4,10 +4,10 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import falling_timesteps, noise_from_velocity
 from prior3d.errors import Prior3dError
-from prior3d.priors.camera_embedding import camera_embedding
-from prior3d.priors.loading import load_text_to_image
-from prior3d.priors.text_to_image import falling_timesteps, noise_from_velocity
 from tests.tiny_prior import write_tiny_prior
 
 

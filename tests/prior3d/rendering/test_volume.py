@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prior3d.cameras import OrbitRange, orbit_cameras, ring, sample_orbit
-from prior3d.fields import Field, FieldConfig
+from prior3d.fields import FieldConfig, ObjectField
 from prior3d.rendering import composite, near_far, over, rays, render, render_without_gradient, sample_distances
 from prior3d.rendering.volume import composite_reference
 
@@ -116,7 +116,7 @@ def test_background_shows_where_there_is_nothing():
 
 
 def test_pictures_in_pieces_are_the_same_pictures():
-    field = Field(FieldConfig(), generator())
+    field = ObjectField(FieldConfig(), generator())
     cameras = orbit_cameras(ring(2), 12, 10)
     features, opacity, depth = render_without_gradient(field, cameras, 16, torch.ones(4), rays_at_once=77)
     whole = render(field, cameras, 16, background=torch.ones(2, 4))
@@ -129,7 +129,7 @@ def test_stratified_rendering_depends_on_its_generator_only_and_gives_gradients(
     cameras = orbit_cameras(sample_orbit(OrbitRange(), 2, generator()), 6, 6)
     gradients = []
     for _ in range(2):
-        field = Field(FieldConfig(), generator())
+        field = ObjectField(FieldConfig(), generator())
         render(field, cameras, 12, generator(9)).features.square().sum().backward()
         gradients.append([grid.grad for grid in field.encoding.grids])
     assert all(torch.equal(*pair) and pair[0].abs().sum() > 0 for pair in zip(*gradients, strict=True))

@@ -4,10 +4,10 @@ import torch
 from PIL import Image
 
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.captures.pixels import PixelStore
+from prior3d.captures.posed import PosedViews
+from prior3d.dataset_update.edited_images import EditedViews, prior_size, resized, transferred
 from prior3d.rendering.rays import rays
-from prior3d.scenes.edited import EditedViews, prior_size, resized, transferred
-from prior3d.scenes.pixels import PixelStore
-from prior3d.scenes.posed import PosedViews
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.captures import place
+from prior3d.captures.placement import look_at_point
 from prior3d.errors import Prior3dError
-from prior3d.scenes import place
-from prior3d.scenes.placement import look_at_point
 from tests.scenes import identity_pose
 
 FORTY = torch.tensor([40.0])

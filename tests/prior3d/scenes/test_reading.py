@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from prior3d.cameras import orbit_cameras, ring, to_colmap
+from prior3d.captures import read_capture
+from prior3d.captures.capture import checked_pose, natural_order
+from prior3d.captures.colmap import lens_of
 from prior3d.errors import Prior3dError
-from prior3d.scenes import read_capture
-from prior3d.scenes.capture import checked_pose, natural_order
-from prior3d.scenes.colmap import lens_of
 from tests.scenes import rewrite, write_capture
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"

@@ -4,16 +4,9 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.dataset_update.relevance import Choice, EditRegion, Guesses, agreed_changes, greatest, over_like_colours
 from prior3d.fields.scene_field import EMPTY_LOGIT, SceneField, SceneFieldConfig
 from prior3d.rendering.scene import gather_on_nodes, render_node_values, render_scene_view
-from prior3d.scenes.relevance import (
-    Choice,
-    EditRegion,
-    Guesses,
-    agreed_changes,
-    greatest,
-    over_like_colours,
-)
 
 SIZE, SEGMENTS = 20, 48
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from prior3d.captures import Lens, pinhole_focal, target_size, undistorted
+from prior3d.captures.undistortion import distort
 from prior3d.errors import Prior3dError
-from prior3d.scenes import Lens, pinhole_focal, target_size, undistorted
-from prior3d.scenes.undistortion import distort
 
 
 def test_opencv_distortion_by_hand():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.errors import Prior3dError
-from prior3d.priors.camera_embedding import camera_embedding
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.training.common import World, composite, lower_precision
 from stages.training.text_to_image import Latents, Params, SpokenWorld, draw_batch, tokenize

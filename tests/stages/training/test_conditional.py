@@ -11,8 +11,8 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionInstructPix2PixPipeline
 from transformers import CLIPTextModel
 
-from prior3d.priors.camera_embedding import camera_embedding
-from prior3d.priors.loading import load_inpainting, load_instruct, load_text_to_image
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.loading import load_inpainting, load_instruct, load_text_to_image
 from stages.training import conditional, inpainting, instruct, masks
 from stages.training.common import Edits, Trainer, World
 from stages.training.conditional_scores import inpainting_scores, instruct_scores, psnr_where

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from prior3d.priors.scorer import load_scorer
+from prior3d.diffusion.scorer import load_scorer
 from prior3d.toyworld.objects import kind_of_caption
 from stages.training import scorer
 from stages.training.common import World, composite

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prior3d.priors.loading import load_text_to_image
+from prior3d.diffusion.loading import load_text_to_image
 from stages.training.common import World
 from stages.training.text_to_image_scores import autoencoder_scores, held_out, kernel_distance, sample_scores, samples
 from tests.tiny_prior import write_tiny_prior

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras
+from prior3d.diffusion.views_loading import load_views
 from prior3d.errors import Prior3dError
 from prior3d.metrics import ssim
-from prior3d.priors.views_loading import load_views
 from prior3d.toyworld.renders import toy_orbit
 from stages.training import views, views_card
 from stages.training.posed import PosedWorld, co3d_views, draw_scenes, toy_views

@@ -8,6 +8,8 @@ from prior3d.errors import Prior3dError
 class TextArtifact:
     """A folder with `text.txt`, or a file."""
 
+    name = "TextArtifact"
+
     @staticmethod
     def validate(place: Path) -> None:
         file = place / "text.txt" if place.is_dir() else place
@@ -20,6 +22,8 @@ def decorate(text: str) -> str:
 
 
 class Anything:
+    name = "Anything"
+
     @staticmethod
     def validate(path):
         """It may be any file or folder."""

@@ -1,0 +1,103 @@
+"""A field while it is being trained: read out of a stage's checkpoint, and seen from any camera.
+
+No stage imports this: looking on changes nothing.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from prior3d import checkpoints
+from prior3d.cameras import Cameras, orbit_cameras, ring
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.errors import Prior3dError
+from prior3d.fields import FieldConfig, ObjectField
+from prior3d.images.backgrounds import encoded_backgrounds
+from prior3d.images.colours import fit_latent_to_rgb, paper_latent_to_rgb
+from prior3d.rendering import render_without_gradient
+from stages.artifacts.fields import load_object_field
+
+N_SAMPLES = 48
+Kind = Literal["colours", "depth"]
+
+
+@dataclass(frozen=True)
+class LatentColours:
+    """The linear map of a latent to a colour: matrix [channels, 3] and offset [3]."""
+
+    matrix: Tensor
+    offset: Tensor
+
+
+def read_field(place: Path) -> "ObjectField | None":
+    """The field in a checkpoint, or that of a finished stage, on the CPU.
+
+    Args:
+        place: the checkpoint, or the folder of the artifact.
+
+    Returns:
+        None if what is trained is no field (a texture, say), or if the file is gone.
+
+    Raises:
+        Prior3dError: the file is damaged.
+    """
+    if place.is_dir():
+        return load_object_field(place).requires_grad_(False)
+    loaded = checkpoints.load(place)
+    if loaded is None:
+        return None
+    tensors, state = loaded
+    config = (state.get("configs") or {}).get("field")
+    if config is None:
+        return None
+    field = ObjectField(TypeAdapter(FieldConfig).validate_python(config))
+    prefix = "module/field/"
+    field.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    return field.requires_grad_(False)
+
+
+def fitted_colours(field: "ObjectField", prior: TextToImagePrior) -> LatentColours:
+    """The map that fits what the prior's decoder makes of eight views of a latent field."""
+    cameras = orbit_cameras(ring(8), prior.latent_size, prior.latent_size)
+    premultiplied, opacity, _ = render_without_gradient(field, cameras, N_SAMPLES)
+    behind = encoded_backgrounds(prior)[[0, 1, 2, 0, 1, 2, 0, 1]]
+    latents = (premultiplied + (1 - opacity)[..., None] * behind).movedim(-1, 1)
+    with torch.no_grad():
+        return LatentColours(*fit_latent_to_rgb(latents, torch.cat([prior.decode(view[None]) for view in latents])))
+
+
+def paper_colours(channels: int) -> LatentColours:
+    """The map of Stable Diffusion's latents (raises Prior3dError for other latents)."""
+    matrix, offset = paper_latent_to_rgb()
+    if len(matrix) != channels:
+        raise Prior3dError(f"no colours are known for latents of {channels} channels: look at the depth")
+    return LatentColours(matrix, offset)
+
+
+def picture(
+    field: "ObjectField", cameras: Cameras, kind: Kind = "colours", colours: LatentColours | None = None
+) -> np.ndarray:
+    """The first camera's view over white: [height, width, 3] float in [0, 1].
+
+    Args:
+        field: with a latent or an RGB head.
+        cameras: one.
+        kind: colours, or depth: the nearest point of the object is dark, the farthest pale.
+        colours: of a latent field; without them depth is shown.
+    """
+    features, opacity, depth = (part[0] for part in render_without_gradient(field, cameras, N_SAMPLES))
+    opaque = opacity[..., None]
+    if kind == "colours" and field.config.head == "rgb":
+        shown = features
+    elif kind == "colours" and colours is not None:
+        shown = features @ colours.matrix + opaque * colours.offset
+    else:
+        seen = depth[opacity > 0.5]
+        low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
+        shown = opaque * (0.1 + 0.75 * ((depth - low) / max(high - low, 1e-6)).clamp(0, 1))[..., None].expand(-1, -1, 3)
+    return (shown + 1 - opaque).clamp(0, 1).numpy()

@@ -1,0 +1,20 @@
+"""Captured scenes: posed photographs in the usual layouts, made into centred pinhole pictures in our world."""
+
+from prior3d.captures.capture import Capture, Frame, Lens
+from prior3d.captures.placement import Placement, place
+from prior3d.captures.posed import PosedViews
+from prior3d.captures.reading import read_capture
+from prior3d.captures.undistortion import pinhole_focal, target_size, undistorted
+
+__all__ = [
+    "Capture",
+    "Frame",
+    "Lens",
+    "Placement",
+    "PosedViews",
+    "pinhole_focal",
+    "place",
+    "read_capture",
+    "target_size",
+    "undistorted",
+]

@@ -1,0 +1,166 @@
+"""What a capture consists of: frames with a picture, a camera and a lens; and the checks that all layouts share."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from prior3d.errors import Prior3dError
+
+Layout = Literal["transforms", "blender", "colmap", "co3d"]
+ORTHONORMAL_WITHIN = 1e-2  # of each entry of R^T R; what text files and solvers leave
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A camera's intrinsics in pixels of a picture of width x height, with OpenCV's distortion.
+
+    Attributes:
+        width: of the picture that the other numbers speak of.
+        height: of the same.
+        fx: horizontal focal length.
+        fy: vertical focal length.
+        cx: principal point, from the left edge.
+        cy: principal point, from the top edge.
+        radial: k1, k2, k3.
+        tangential: p1, p2.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    radial: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    tangential: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def is_centred_pinhole(self) -> bool:
+        """No distortion, square pixels, the principal point in the middle: what `prior3d.cameras.Cameras` describe."""
+        middle = abs(self.cx - self.width / 2) < 1e-3 and abs(self.cy - self.height / 2) < 1e-3
+        return middle and abs(self.fx / self.fy - 1) < 1e-6 and not any(self.radial + self.tangential)
+
+    def resized(self, width: int, height: int) -> "Lens":
+        """The same lens before a picture with another number of pixels."""
+        x, y = width / self.width, height / self.height
+        return replace(self, width=width, height=height, fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One photograph.
+
+    Attributes:
+        image: the picture's file; it is there and its header can be read.
+        c2w: [4, 4] float64 camera-to-world, OpenGL axes.
+        lens: for the picture's own number of pixels.
+        mask: a picture, white where the first is to be used; or None.
+    """
+
+    image: Path
+    c2w: Tensor
+    lens: Lens
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A folder of posed photographs.
+
+    Attributes:
+        folder: where it lies.
+        layout: how it was written down.
+        frames: in the natural order of their names (r_2 before r_10), which is usually the camera's path.
+    """
+
+    folder: Path
+    layout: Layout
+    frames: tuple[Frame, ...]
+
+    @property
+    def c2w(self) -> Tensor:
+        """[frames, 4, 4] float64 camera-to-world, OpenGL axes."""
+        return torch.stack([frame.c2w for frame in self.frames])
+
+
+def natural_order(text: str) -> list[tuple[int, int, str]]:
+    """A sorting key under which numbers inside names count as numbers."""
+    return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
+
+
+def picture_size(path: Path, said_in: str) -> tuple[int, int]:
+    """Width and height from a picture's header.
+
+    Raises:
+        Prior3dError: the file is missing, or is no picture.
+    """
+    if not path.is_file():
+        raise Prior3dError(f"{said_in}: {path} is named there but missing; restore it, or take its frame out")
+    try:
+        with Image.open(path) as picture:
+            return picture.size
+    except (UnidentifiedImageError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise Prior3dError(
+            f"{path}: cannot be read as a picture ({reason}); replace it, or take its frame out"
+        ) from None
+
+
+def fitted_to_picture(lens: Lens, size: tuple[int, int], where: str) -> Lens:
+    """The lens for a picture of another size (width, height) than it was measured for, if the shape is the same.
+
+    Raises:
+        Prior3dError: the shapes differ by more than a pixel or so.
+    """
+    width, height = size
+    if size == (lens.width, lens.height):
+        return lens
+    if abs(width * lens.height / lens.width - height) > 1.5 or abs(height * lens.width / lens.height - width) > 1.5:
+        raise Prior3dError(
+            f"{where}: the picture has {width}x{height} pixels, its intrinsics are for {lens.width}x{lens.height}, "
+            "which is another shape; give the picture that was calibrated, or right w and h"
+        )
+    return lens.resized(width, height)
+
+
+def checked_pose(matrix: object, where: str) -> Tensor:
+    """A camera-to-world matrix [4, 4] float64 with an exactly orthonormal rotation.
+
+    Args:
+        matrix: nested lists or a tensor, 4 x 4 or 3 x 4.
+        where: what to call it in a message.
+
+    Raises:
+        Prior3dError: not a matrix, not finite, left-handed, scaled or sheared.
+    """
+    try:
+        given = torch.as_tensor(matrix, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise Prior3dError(f"{where}: transform_matrix is no matrix of numbers; give 4 rows of 4") from None
+    if given.shape not in ((4, 4), (3, 4)):
+        raise Prior3dError(f"{where}: transform_matrix is {tuple(given.shape)}; give 4 rows of 4")
+    if not given.isfinite().all():
+        raise Prior3dError(f"{where}: transform_matrix holds a value that is not finite; estimate this camera anew")
+    rotation = given[:3, :3]
+    lengths = rotation.norm(dim=0)
+    if rotation.det() < 0:
+        raise Prior3dError(
+            f"{where}: transform_matrix is left-handed (its determinant is {rotation.det():.3g}); "
+            "mirror one axis of the whole capture, or export it for a right-handed program"
+        )
+    if (lengths - 1).abs().max() > ORTHONORMAL_WITHIN:
+        found = ", ".join(f"{length:.3g}" for length in lengths.tolist())
+        raise Prior3dError(
+            f"{where}: transform_matrix is scaled: its axes have lengths {found}, not 1; divide them by their lengths"
+        )
+    if (rotation.T @ rotation - torch.eye(3, dtype=torch.float64)).abs().max() > ORTHONORMAL_WITHIN:
+        raise Prior3dError(f"{where}: the axes of transform_matrix are not at right angles; export the camera anew")
+    u, _, v = torch.linalg.svd(rotation)
+    pose = torch.eye(4, dtype=torch.float64)
+    pose[:3, :3], pose[:3, 3] = u @ v, given[:3, 3]
+    return pose

@@ -1,0 +1,82 @@
+"""Read COLMAP's sparse model by pycolmap, which is an optional extra."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prior3d.cameras import opencv_to_opengl
+from prior3d.captures.capture import Capture, Frame, Lens, checked_pose, fitted_to_picture, natural_order, picture_size
+from prior3d.errors import Prior3dError
+
+PLACES = ("sparse/0", "sparse", "colmap/sparse/0", ".")
+DISTORTION = {  # COLMAP's model: how many focal lengths, and what its further parameters are after the principal point
+    "SIMPLE_PINHOLE": (1, ()),
+    "PINHOLE": (2, ()),
+    "SIMPLE_RADIAL": (1, ("k1",)),
+    "RADIAL": (1, ("k1", "k2")),
+    "OPENCV": (2, ("k1", "k2", "p1", "p2")),
+}
+
+
+def colmap_model(folder: Path) -> Path | None:
+    """The folder of a sparse model inside a capture, if there is one."""
+    for place in PLACES:
+        if any((folder / place / f"cameras.{ending}").is_file() for ending in ("bin", "txt")):
+            return folder / place
+    return None
+
+
+def read_colmap(folder: Path, model: Path) -> Capture:
+    """Read a capture whose pictures lie in `folder/images`.
+
+    Raises:
+        Prior3dError: pycolmap is not installed, the model cannot be read, or a picture is missing.
+    """
+    try:
+        import pycolmap
+    except ImportError:
+        raise Prior3dError(
+            f"{model}: a COLMAP model is read by pycolmap, which is not installed; "
+            "install prior3d[colmap], or convert the capture with `ns-process-data` to transforms.json"
+        ) from None
+    try:
+        reconstruction = pycolmap.Reconstruction(str(model))
+    except (OSError, RuntimeError, ValueError, LookupError) as error:
+        raise Prior3dError(f"{model}: not a whole COLMAP model ({error}); run COLMAP again") from None
+    images = list(reconstruction.images.values())
+    if not images:
+        raise Prior3dError(f"{model}: no picture of it has a camera; run COLMAP again with more overlap")
+    frames = [_frame(folder, model, image, reconstruction.cameras[image.camera_id]) for image in images]
+    return Capture(folder, "colmap", tuple(sorted(frames, key=lambda f: natural_order(f.image.as_posix()))))
+
+
+def _frame(folder: Path, model: Path, image: Any, camera: Any) -> Frame:
+    where = f"{model}, picture {image.name}"
+    path = folder / "images" / image.name
+    size = picture_size(path, str(model))
+    pose = image.cam_from_world() if callable(image.cam_from_world) else image.cam_from_world  # 3.12 made it a method
+    w2c = torch.eye(4, dtype=torch.float64)
+    w2c[:3] = torch.as_tensor(pose.matrix(), dtype=torch.float64)
+    c2w = opencv_to_opengl(torch.linalg.inv(w2c)[None])[0]
+    lens = lens_of(camera.model.name, [float(p) for p in camera.params], (camera.width, camera.height), where)
+    return Frame(path, checked_pose(c2w, where), fitted_to_picture(lens, size, where))
+
+
+def lens_of(model: str, params: list[float], size: tuple[int, int], where: str) -> Lens:
+    """A lens from COLMAP's parameters.
+
+    Raises:
+        Prior3dError: the model is not one of `DISTORTION`.
+    """
+    if model not in DISTORTION:
+        raise Prior3dError(
+            f"{where}: COLMAP's camera model {model} is not known; use {', '.join(DISTORTION)}, "
+            "or run COLMAP's image_undistorter first"
+        )
+    n_focal, names = DISTORTION[model]
+    focal, point = params[:n_focal], params[n_focal : n_focal + 2]
+    further = dict(zip(names, params[n_focal + 2 :], strict=True))
+    radial = (further.get("k1", 0.0), further.get("k2", 0.0), 0.0)
+    tangential = (further.get("p1", 0.0), further.get("p2", 0.0))
+    return Lens(size[0], size[1], focal[0], focal[-1], point[0], point[1], radial, tangential)

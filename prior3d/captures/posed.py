@@ -1,0 +1,68 @@
+"""Posed pictures on disk, read one at a time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from prior3d.cameras import Cameras
+from prior3d.errors import Prior3dError
+
+MaskMeaning = Literal["object", "ignore", "none"]
+
+
+@dataclass(frozen=True)
+class PosedViews:
+    """Pictures of one size with centred pinhole cameras in the project's world.
+
+    Attributes:
+        cameras: [views].
+        images: a file each.
+        masks: a file each, or none at all.
+        mask_meaning: outside of the masks there is nothing ("object"), or something that must not count ("ignore").
+    """
+
+    cameras: Cameras
+    images: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    mask_meaning: MaskMeaning
+
+    @property
+    def views(self) -> int:
+        """Number of pictures."""
+        return len(self.images)
+
+    def image(self, view: int) -> Tensor:
+        """[3, height, width] in [0, 1]; inside an object's mask not premultiplied."""
+        return self._pixels(self.images[view], "RGB").movedim(-1, 0) / 255
+
+    def mask(self, view: int) -> Tensor:
+        """[height, width] in [0, 1]; ones without masks."""
+        if not self.masks:
+            return torch.ones(self.cameras.height, self.cameras.width)
+        return self._pixels(self.masks[view], "L") / 255
+
+    def over(self, view: int, level: float) -> Tensor:
+        """[3, height, width] the picture; an object over a grey of that level."""
+        if self.mask_meaning != "object":
+            return self.image(view)
+        mask = self.mask(view)
+        return self.image(view) * mask + (1 - mask) * level
+
+    def _pixels(self, path: Path, mode: str) -> Tensor:
+
+        try:
+            with Image.open(path) as picture:
+                pixels = torch.from_numpy(np.array(picture.convert(mode)))
+        except (UnidentifiedImageError, OSError) as error:
+            raise Prior3dError(f"{path}: cannot be read ({error}); run the stage that makes it again") from error
+        if pixels.shape[:2] != (self.cameras.height, self.cameras.width):
+            raise Prior3dError(
+                f"{path}: {tuple(pixels.shape[:2])} pixels, its cameras have "
+                f"{self.cameras.height, self.cameras.width}; run the stage that makes it again"
+            )
+        return pixels.float()

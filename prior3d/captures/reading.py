@@ -1,0 +1,122 @@
+"""Read a capture: transforms.json of nerfstudio or instant-ngp, the Blender layout, or COLMAP's sparse model."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from prior3d.captures.capture import Capture, Frame, Lens, checked_pose, fitted_to_picture, natural_order, picture_size
+from prior3d.captures.colmap import colmap_model, read_colmap
+from prior3d.errors import Prior3dError
+
+TRANSFORMS = ("transforms.json", "transforms_train.json")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
+PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
+UNKNOWN_DISTORTION = ("k4", "k5", "k6")
+
+
+def read_capture(folder: Path, transforms: str = "") -> Capture:
+    """Read the cameras of a capture, and look at the header of every picture; no picture is decoded.
+
+    Args:
+        folder: holds transforms.json, or transforms_train.json, or COLMAP's sparse/0 and images.
+        transforms: name of another file in it, e.g. transforms_test.json.
+
+    Raises:
+        Prior3dError: there is no capture, or something in it is missing, unreadable or impossible; says what and where.
+    """
+    names = (transforms,) if transforms else TRANSFORMS
+    for name in names:
+        if (folder / name).is_file():
+            return read_transforms(folder / name)
+    model = colmap_model(folder)
+    if model is not None and not transforms:
+        return read_colmap(folder, model)
+    raise Prior3dError(
+        f"{folder}: no {' or '.join(names)}"
+        + ("" if transforms else " and no COLMAP model in sparse/0")
+        + " is in it; "
+        "give the folder of a nerfstudio, instant-ngp, Blender or COLMAP capture"
+    )
+
+
+def read_transforms(file: Path) -> Capture:
+    """Read a transforms.json; intrinsics may stand at the top or in each frame."""
+    content = _json(file)
+    frames = content.get("frames")
+    if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
+        raise Prior3dError(f"{file}: 'frames' is missing or empty; it must list the pictures and their cameras")
+    read = sorted((_frame(file, content, frame) for frame in frames), key=lambda f: natural_order(f.image.as_posix()))
+    bare = "camera_angle_x" in content and not any(key in content for key in ("fl_x", "w", "camera_angle_y"))
+    return Capture(file.parent, "blender" if bare else "transforms", tuple(read))
+
+
+def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
+    path = frame.get("file_path")
+    if not isinstance(path, str) or not path:
+        raise Prior3dError(f"{file}: a frame has no file_path; each needs one, and a transform_matrix")
+    where = f"{file}, frame {path}"
+    if "transform_matrix" not in frame:
+        raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
+    image = _picture(file.parent, path)
+    size = picture_size(image, str(file))
+    lens = fitted_to_picture(_lens(content | frame, size, where), size, where)
+    mask = frame.get("mask_path")
+    mask_file = None if mask is None else file.parent / mask
+    if mask_file is not None and picture_size(mask_file, str(file)) != size:
+        raise Prior3dError(f"{where}: its mask {mask} has another size than the picture; make them alike")
+    return Frame(image, checked_pose(frame["transform_matrix"], where), lens, mask_file)
+
+
+def _picture(folder: Path, path: str) -> Path:
+    """The file of a file_path, which Blender's exporter writes without an ending."""
+    exact = folder / path
+    if not exact.is_file():
+        for ending in ENDINGS:
+            if (folder / f"{path}{ending}").is_file():
+                return folder / f"{path}{ending}"
+    return exact
+
+
+def _lens(given: dict[str, Any], size: tuple[int, int], where: str) -> Lens:
+    """Intrinsics out of a frame and what stands at the top."""
+    model = str(given.get("camera_model", "OPENCV")).upper()
+    odd = [key for key in UNKNOWN_DISTORTION if given.get(key)]
+    if model not in PERSPECTIVE or given.get("is_fisheye") or odd:
+        found = f"camera_model {model}" if model not in PERSPECTIVE else "is_fisheye" if not odd else odd[0]
+        raise Prior3dError(
+            f"{where}: {found} is not a perspective lens with OpenCV's k1 k2 k3 p1 p2; undistort the pictures first"
+        )
+    try:
+        width, height = int(given.get("w", size[0])), int(given.get("h", size[1]))
+        fx, fy = _focal(given, "fl_x", "camera_angle_x", width), _focal(given, "fl_y", "camera_angle_y", height)
+        numbers = [float(given.get(key, 0)) for key in ("k1", "k2", "k3", "p1", "p2")]
+        point = float(given.get("cx", width / 2)), float(given.get("cy", height / 2))
+    except (TypeError, ValueError) as error:
+        raise Prior3dError(f"{where}: an intrinsic is no number ({error}); right it") from None
+    if fx is None and fy is None:
+        raise Prior3dError(
+            f"{where}: there are no intrinsics, neither fl_x nor camera_angle_x, in the frame or at the top; "
+            "add the focal length in pixels as fl_x"
+        )
+    focal = [value for value in (fx, fy) if value is not None]
+    if not all(math.isfinite(v) for v in [*focal, *point, *numbers]) or min(*focal, width, height) <= 0:
+        raise Prior3dError(f"{where}: focal length {focal} or size {width}x{height} is not possible; right it")
+    return Lens(width, height, focal[0], focal[-1], *point, (numbers[0], numbers[1], numbers[2]),
+                (numbers[3], numbers[4]))  # fmt: skip
+
+
+def _focal(given: dict[str, Any], name: str, angle: str, pixels: int) -> float | None:
+    if name in given:
+        return float(given[name])
+    return 0.5 * pixels / math.tan(0.5 * float(given[angle])) if angle in given else None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Prior3dError(f"{file}: cannot be read as JSON ({error}); export it again") from None
+    if not isinstance(content, dict):
+        raise Prior3dError(f"{file}: holds a JSON {type(content).__name__}, not an object; export it again")
+    return content

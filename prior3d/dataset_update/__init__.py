@@ -1,0 +1,1 @@
+"""Images that a prior replaces while a field or a texture is fitted to them."""

@@ -1,0 +1,138 @@
+"""The radiance field: a point gives a density and either latent features or a colour.
+
+Density is exp(h + blob(x)) with the blob of Latent-NeRF (a Gaussian added to the logit), zero outside the
+box [-bound, bound]^3 and outside a ball. Colour does not depend on the direction of view, as in all methods here.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from prior3d.fields.grids import DenseEncoding, DenseGrids, TiledEncoding, TiledGrid
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """What a field is made of; with the tensors it is the whole field.
+
+    Attributes:
+        encoding: DenseGrids (fast on the CPU) or TiledGrid (the paper's).
+        head: "latent" (raw linear values) or "rgb" (sigmoid).
+        channels: values a point has: 4 for Stable-Diffusion-like latents, 3 for rgb.
+        hidden: width of a network of three linear layers after the encoding (paper: 64); 0: the grid holds the values.
+        activation: of the density logit; "trunc_exp" (gradient clamped) or "softplus".
+        density_bias: added to the logit everywhere; negative starts with empty space round the blob.
+        blob_density: height of the Gaussian on the logit at the origin (paper: 5).
+        blob_radius: its standard deviation in world units (paper: 0.2).
+        bound: half the side of the box, in world units.
+        ball_radius: nothing exists farther from the origin; sqrt(3) * bound or more leaves only the box.
+    """
+
+    encoding: DenseGrids | TiledGrid = field(default_factory=DenseGrids)
+    head: Literal["latent", "rgb"] = "latent"
+    channels: int = 4
+    hidden: int = 0
+    activation: Literal["trunc_exp", "softplus"] = "trunc_exp"
+    density_bias: float = 0.0
+    blob_density: float = 5.0
+    blob_radius: float = 0.2
+    bound: float = 1.0
+    ball_radius: float = 1.2
+
+
+class _TruncatedExp(torch.autograd.Function):
+    """exp whose gradient uses the input clamped at 15, so that one hot cell does not blow up a step (torch-ngp)."""
+
+    @staticmethod
+    def forward(ctx, logit: Tensor) -> Tensor:
+        ctx.save_for_backward(logit)
+        return logit.clamp(max=60.0).exp()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (logit,) = ctx.saved_tensors
+        return gradient * logit.clamp(max=15.0).exp()
+
+
+def trunc_exp(logit: Tensor) -> Tensor:
+    """exp(logit), with the gradient exp(min(logit, 15))."""
+    return _TruncatedExp.apply(logit)
+
+
+class ObjectField(nn.Module):
+    """A radiance field in the box [-bound, bound]^3.
+
+    Example:
+        >>> field = ObjectField(FieldConfig())
+        >>> density, features = field(torch.zeros(1, 3))
+        >>> density.shape, features.shape
+        (torch.Size([1]), torch.Size([1, 4]))
+    """
+
+    def __init__(self, config: FieldConfig, generator: torch.Generator | None = None):
+        """Build a field at its start: small random content under the blob.
+
+        Args:
+            config: what it is made of.
+            generator: on the CPU, for the start; without one the global generator is used.
+        """
+        super().__init__()
+        self.config = config
+        outputs = 1 + config.channels
+        encoding = config.encoding
+        if isinstance(encoding, TiledGrid):
+            self.encoding: DenseEncoding | TiledEncoding = TiledEncoding(encoding, generator)
+        else:
+            self.encoding = DenseEncoding(encoding, encoding.features if config.hidden else outputs, generator)
+        needs_network = config.hidden > 0 or isinstance(encoding, TiledGrid)
+        width = config.hidden or 64
+        self.network = _network(self.encoding.channels, width, outputs, generator) if needs_network else nn.Identity()
+
+    def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Density [n] (1 / world unit) and features [n, channels] at points [n, 3]; differentiable to both."""
+        values = self.network(self.encoding(points / self.config.bound))
+        features = values[:, 1:]
+        return self._density(values[:, 0], points), features.sigmoid() if self.config.head == "rgb" else features
+
+    def density(self, points: Tensor) -> Tensor:
+        """Density [n] at points [n, 3]: `forward` without the features."""
+        return self._density(self.network(self.encoding(points / self.config.bound))[:, 0], points)
+
+    def normals(self, points: Tensor, epsilon: float = 1e-2) -> Tensor:
+        """Outward unit normals [n, 3]: minus the density's gradient, by central differences of `epsilon` world units.
+
+        Differentiable to the parameters. Zero where the density is flat.
+        """
+        offsets = torch.cat([torch.eye(3), -torch.eye(3)]).to(points) * epsilon
+        density = self.density((points[:, None] + offsets).reshape(-1, 3)).view(-1, 6)
+        return functional.normalize(density[:, 3:] - density[:, :3], dim=-1, eps=1e-8)
+
+    def parameter_groups(self, learning_rate: float) -> list[dict]:
+        """Groups for an optimiser: `learning_rate` for the network, ten times as much for the grids (as torch-ngp)."""
+        groups = [{"params": list(self.encoding.parameters()), "lr": 10 * learning_rate, "name": "grids"}]
+        network = list(self.network.parameters())
+        if network:
+            groups.append({"params": network, "lr": learning_rate, "name": "network"})
+        return groups
+
+    def _density(self, logit: Tensor, points: Tensor) -> Tensor:
+        config = self.config
+        squared = points.square().sum(-1)
+        logit = logit + config.density_bias + config.blob_density * torch.exp(-squared / (2 * config.blob_radius**2))
+        inside = (points.abs().amax(-1) <= config.bound) & (squared <= config.ball_radius**2)
+        density = trunc_exp(logit) if config.activation == "trunc_exp" else functional.softplus(logit)
+        return density * inside
+
+
+def _network(inputs: int, width: int, outputs: int, generator: torch.Generator | None) -> nn.Sequential:
+    """Three linear layers with ReLU between, started from `generator` with PyTorch's default law."""
+    layers = [nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width, outputs)]
+    with torch.no_grad():
+        for layer in layers:
+            limit = layer.in_features**-0.5
+            for parameter in layer.parameters():
+                parameter.copy_((torch.rand(parameter.shape, generator=generator) * 2 - 1) * limit)
+    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])

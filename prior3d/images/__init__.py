@@ -1,0 +1,1 @@
+"""Images: files, colours, masks, backgrounds, photographs and their augmentation."""

@@ -1,0 +1,100 @@
+"""Pictures: float arrays in [0, 1] to files and back, contact sheets, and videos."""
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from prior3d.errors import Prior3dError
+
+
+def to_uint8(picture: np.ndarray) -> np.ndarray:
+    """[..., 3] or [...] float in [0, 1] to 0..255, rounded; values outside are clipped.
+
+    Raises:
+        Prior3dError: a value is not finite.
+    """
+    if not np.isfinite(picture).all():
+        raise Prior3dError("picture: a value is not finite. The field that made it diverged; lower its learning rate.")
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def png_bytes(picture: np.ndarray) -> bytes:
+    """A PNG file of a picture [height, width, 3 or 4] or [height, width]."""
+    buffer = io.BytesIO()
+    Image.fromarray(to_uint8(picture)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write a picture [height, width, 3 or 4] or [height, width], float in [0, 1]."""
+    path.write_bytes(png_bytes(picture))
+
+
+def from_bytes(content: bytes) -> np.ndarray:
+    """A picture file's content as [height, width, 3] float in [0, 1].
+
+    Raises:
+        Prior3dError: it is not a picture.
+    """
+    try:
+        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=np.float32) / 255
+    except (UnidentifiedImageError, OSError) as error:
+        raise Prior3dError(
+            f"picture: {len(content)} bytes that are no picture ({error}). Give a PNG or JPEG."
+        ) from error
+
+
+def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[h, w, 3] float to [height, width, 3], by Lanczos' filter."""
+    smooth = Image.fromarray(to_uint8(picture)).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(smooth, dtype=np.float32) / 255
+
+
+def contact_sheet(rows: Sequence[Sequence[np.ndarray]], gap: int = 4, colour: float = 1.0) -> np.ndarray:
+    """Rows of pictures [height, width, 3] of one size, set side by side with `gap` pixels between."""
+    height, width = rows[0][0].shape[:2]
+    columns = max(len(row) for row in rows)
+    size = (len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3)
+    sheet = np.full(size, colour, dtype=np.float32)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            top, left = gap + i * (height + gap), gap + j * (width + gap)
+            sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def write_video(
+    path: Path, frames: Iterable[np.ndarray], height_width: tuple[int, int], frames_per_second: int = 24
+) -> None:
+    """Write an H.264 MP4 that browsers play; frames [height, width, 3] float in [0, 1] with even sides.
+
+    Raises:
+        Prior3dError: a side is odd, or the encoder failed.
+    """
+    import imageio_ffmpeg
+
+    height, width = height_width
+    if height % 2 or width % 2:
+        raise Prior3dError(f"{path.name}: {width}x{height} pixels, but H.264 needs even sides. Change the size by one.")
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=frames_per_second,
+        codec="libx264",
+        quality=8,
+        macro_block_size=2,
+        output_params=["-movflags", "+faststart", "-threads", "1", "-preset", "veryfast"],
+    )
+    try:
+        writer.send(None)
+        for frame in frames:
+            writer.send(np.ascontiguousarray(to_uint8(frame)))
+    except OSError as error:
+        raise Prior3dError(
+            f"{path}: the video encoder failed ({error}). Free space on the disk, or try again."
+        ) from error
+    finally:
+        writer.close()

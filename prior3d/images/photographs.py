@@ -1,0 +1,131 @@
+"""Read a person's picture, whatever kind of file it is: colours, and what it says of the object's outline."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from prior3d.errors import Prior3dError
+
+MAX_PIXELS = 64_000_000
+OPAQUE = 250 / 255  # a picture whose alpha never falls below it has no alpha worth the name
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A picture as it was given.
+
+    Attributes:
+        rgb: [height, width, 3] in [0, 1], upright.
+        alpha: [height, width] in [0, 1], or None where it has none or is opaque everywhere.
+        notes: what was done to the file that a person may not expect.
+    """
+
+    rgb: NDArray[np.float32]
+    alpha: NDArray[np.float32] | None
+    notes: tuple[str, ...] = ()
+
+
+def read_photograph(path: Path) -> Photograph:
+    """Read a picture file: 8 or 16 bits, grey, RGB, CMYK or palette, with or without alpha, turned as EXIF says.
+
+    Raises:
+        Prior3dError: no picture, cut off, or too large; says which, and what to do.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at below
+            with Image.open(path) as opened:
+                _check_size(path, opened.width, opened.height)
+                notes = _notes(opened)
+                opened.seek(0)
+                picture = ImageOps.exif_transpose(opened)
+                picture.load()
+    except Image.DecompressionBombError as error:
+        raise Prior3dError(f"{path}: {error}. Give a picture of at most {MAX_PIXELS:,} pixels.") from None
+    except Image.UnidentifiedImageError:
+        raise Prior3dError(f"{path}: not a picture that can be read. Give a PNG, JPEG, WebP or TIFF.") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise Prior3dError(f"{path}: the picture is damaged or cut off ({reason}). Fetch it again.") from None
+    rgb, alpha = _values(path, picture)
+    return Photograph(rgb, alpha, notes)
+
+
+def read_mask(path: Path, height: int, width: int) -> NDArray[np.float32]:
+    """Read a mask, white where the object is, for a picture of that size; transparent counts as black.
+
+    Returns:
+        [height, width] in [0, 1]; a mask of another size but the same shape is resized.
+
+    Raises:
+        Prior3dError: no picture, another shape, or nothing or everything is white.
+    """
+    given = read_photograph(path)
+    mask = given.rgb.mean(-1) * (1 if given.alpha is None else given.alpha)
+    if abs(mask.shape[0] * width - mask.shape[1] * height) > 0.01 * mask.shape[0] * width:
+        raise Prior3dError(
+            f"{path}: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the picture {width}x{height}. "
+            "Give a mask of the picture's shape."
+        )
+    check_mask(mask, str(path))
+    return mask if mask.shape == (height, width) else resample(mask[..., None], height, width)[..., 0]
+
+
+def check_mask(mask: NDArray[np.float32], where: str) -> None:
+    """Hold that a mask [height, width] shows an object: not nothing, and not the whole picture.
+
+    Raises:
+        Prior3dError: it does not; `where` begins the message.
+    """
+    covered = float((mask > 0.5).mean())
+    if covered == 0:
+        raise Prior3dError(f"{where}: the mask is empty. Make it white where the object is, black elsewhere.")
+    if covered > 0.98:
+        raise Prior3dError(
+            f"{where}: the mask covers {covered:.0%} of the picture, so there is no object to tell from a background. "
+            "Make it black where the object is not."
+        )
+
+
+def resample(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Pixels [h, w, channels] to [height, width, channels], bilinear and, when they become fewer, antialiased."""
+    planes = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).movedim(-1, 0)[None]
+    planes = torch.nn.functional.interpolate(
+        planes, (height, width), mode="bilinear", antialias=True, align_corners=False
+    )
+    resized: NDArray[np.float32] = planes[0].movedim(0, -1).contiguous().numpy()
+    return resized
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise Prior3dError(
+            f"{path}: {width:,}x{height:,} pixels, which is more than {MAX_PIXELS:,}. Make it smaller first; "
+            "2048 pixels a side are more than enough."
+        )
+
+
+def _notes(opened: Image.Image) -> tuple[str, ...]:
+    frames = getattr(opened, "n_frames", 1)
+    return (f"the file has {frames} frames; the first is used",) if frames > 1 else ()
+
+
+def _values(path: Path, picture: Image.Image) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Colours and alpha of a decoded picture of any mode."""
+    if picture.mode in SIXTEEN_BIT:  # which PIL's own conversion would cut off at 255
+        grey = np.asarray(picture, np.float32) / np.float32(65535)
+        return np.repeat(grey[..., None].clip(0, 1), 3, axis=-1), None
+    if picture.mode == "F":
+        raise Prior3dError(f"{path}: a picture of floating-point numbers, whose white is unknown. Save it as PNG.")
+    has_alpha = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+    if not has_alpha:
+        return np.asarray(picture.convert("RGB"), np.float32) / np.float32(255), None
+    pixels = np.asarray(picture.convert("RGBA"), np.float32) / np.float32(255)
+    alpha = pixels[..., 3]
+    return pixels[..., :3], None if alpha.min() >= OPAQUE else alpha

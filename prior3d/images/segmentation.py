@@ -1,0 +1,127 @@
+"""Tell an object from its background without a network: by the colours along the picture's border.
+
+A flat border is one colour, and what differs from it is the object. Otherwise the border's colours are a few clusters;
+what is far from all of them is surely object, the border surely is not, and a random walk over the picture (Grady 2006)
+decides the rest. A photograph of a busy scene is beyond this: then a mask or alpha is needed.
+"""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prior3d.errors import Prior3dError
+from prior3d.images.photographs import resample
+
+WORKING_SIZE = 192  # pixels of the longer side at which the outline is found
+FLAT = 6.0  # differences of colour (CIELAB) along the border below which it is one colour
+N_CLUSTERS = 5
+SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.95  # of the picture, that an object covers
+LARGEST_AT_BORDER = 0.5  # of the border
+
+
+def foreground_mask(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], str]:
+    """The object of a picture whose background is plain.
+
+    Args:
+        rgb: [height, width, 3] in [0, 1].
+
+    Returns:
+        mask [height, width] in [0, 1], and in words how it was found.
+
+    Raises:
+        Prior3dError: what was found is no object: nothing, nearly all, or most of the border.
+    """
+    from skimage.color import rgb2lab
+
+    height, width = rgb.shape[:2]
+    scale = min(1.0, WORKING_SIZE / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    small = rgb2lab(resample(rgb, *size)).astype(np.float32)
+    border = border_of(small)
+    middle = np.median(border, axis=0)
+    spread = np.percentile(np.linalg.norm(border - middle, axis=-1), 90)
+    if spread < FLAT:
+        mask, how = _unlike(small, middle, float(spread)), "what differs from the flat colour of the border"
+    else:
+        mask, how = _walked(small, border), "what differs from the colours of the border, by a random walk"
+    mask = _connected(mask)
+    _check(mask)
+    return resample(mask[..., None], height, width)[..., 0].clip(0, 1), how
+
+
+def border_of(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The pixels [n, channels] of a frame of a thirty-second of the picture's width, at least one pixel."""
+    inside = np.zeros(pixels.shape[:2], bool)
+    thick = max(1, min(pixels.shape[:2]) // 32)
+    inside[thick:-thick, thick:-thick] = True
+    found: NDArray[np.float32] = pixels[~inside]
+    return found
+
+
+def _unlike(lab: NDArray[np.float32], colour: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
+    """A soft mask of what differs from one colour."""
+    from skimage.filters import threshold_otsu
+
+    distance = np.linalg.norm(lab - colour, axis=-1)
+    limit = float(np.clip(threshold_otsu(distance) / 2, 2 * spread + 4, 20)) if distance.max() > 1 else 20.0
+    soft: NDArray[np.float32] = np.clip((distance - 0.5 * limit) / limit, 0, 1).astype(np.float32)
+    return soft
+
+
+def _walked(lab: NDArray[np.float32], border: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A mask by a random walk from the border, and from what is far from all of the border's colours."""
+    from scipy.cluster.vq import kmeans2
+    from skimage.segmentation import random_walker
+
+    centres, labels = kmeans2(border, N_CLUSTERS, seed=0, minit="++")
+    used = [k for k in range(N_CLUSTERS) if (labels == k).sum() > len(border) * 0.02]
+    deviations = [max(4.0, float(np.sqrt(((border[labels == k] - centres[k]) ** 2).sum(-1).mean()))) for k in used]
+    distance = np.min(
+        [np.linalg.norm(lab - centres[k], axis=-1) / d for k, d in zip(used, deviations, strict=True)], axis=0
+    )
+    seeds = np.zeros(lab.shape[:2], np.int32)
+    seeds[distance > max(3.0, float(np.percentile(distance, 90)) * 0.8)] = 1
+    thick = max(1, min(lab.shape[:2]) // 32)
+    inside = np.zeros_like(seeds, bool)
+    inside[thick:-thick, thick:-thick] = True
+    seeds[~inside | (distance < 1.0)] = 2
+    if not (seeds == 1).any():
+        return np.zeros(lab.shape[:2], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of chances a little outside [0, 1], which are cut off here
+        chances = random_walker(lab, seeds, beta=90, mode="cg_j", channel_axis=-1, return_full_prob=True)
+    return np.clip((np.asarray(chances[0], np.float32) - 0.25) * 2, 0, 1)
+
+
+def _connected(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Without specks: parts smaller than a fiftieth of the largest, and holes of a few pixels."""
+    from skimage.measure import label
+    from skimage.morphology import remove_small_holes
+
+    parts = label(mask > 0.5)
+    sizes = np.bincount(parts.ravel())[1:]
+    if not len(sizes):
+        return mask * 0
+    kept = np.isin(parts, 1 + np.flatnonzero(sizes >= sizes.max() / 50))
+    filled = remove_small_holes(kept, max_size=max(4, int(sizes.max() / 400)))
+    near = _grown(kept)
+    return np.where(filled & ~kept, 1, np.where(near, mask, 0)).astype(np.float32)
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from scipy.ndimage import binary_dilation
+
+    grown: NDArray[np.bool_] = binary_dilation(mask, iterations=1)
+    return grown
+
+
+def _check(mask: NDArray[np.float32]) -> None:
+    covered = float((mask > 0.5).mean())
+    at_border = float((border_of(mask[..., None]) > 0.5).mean())
+    if SMALLEST_SHARE <= covered <= LARGEST_SHARE and at_border <= LARGEST_AT_BORDER:
+        return
+    raise Prior3dError(
+        f"no object can be told from the background by the border's colours (it would be {covered:.0%} of the picture, "
+        f"and {at_border:.0%} of its border). Give a picture with alpha, or a mask"
+    )

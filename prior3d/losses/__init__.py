@@ -1,0 +1,1 @@
+"""Losses of renders, fields and images."""

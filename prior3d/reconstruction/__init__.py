@@ -1,0 +1,1 @@
+"""Fields fitted to a few posed images: rays, targets, mirror planes."""

@@ -1,0 +1,65 @@
+"""What stages hand to each other: the kinds of artifact, named without loading the code that reads them.
+
+A stage's declaration says `INPUTS = {"field": FIELD}`. The modules of this package read, write and check each kind, and
+import torch and friends; a stage's body imports the functions that it needs from there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Artifact"]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A kind of artifact.
+
+    Attributes:
+        name: what help texts call it.
+        check: `module:function` under this package; the function takes a path and raises Prior3dError.
+        forms: kinds that serve in its place, such as a textured mesh where a paintable one is asked for.
+    """
+
+    name: str
+    check: str
+    forms: tuple[Artifact, ...] = ()
+
+    def validate(self, path: Path) -> None:
+        """Load the artifact at a path and check that it is whole.
+
+        Raises:
+            Prior3dError: it is missing, damaged or holds values that no stage can use.
+        """
+        module, _, function = self.check.partition(":")
+        getattr(importlib.import_module(f"{__name__}.{module}"), function)(path)
+
+    def accepts(self, other: Artifact) -> bool:
+        """Whether an artifact of another kind can be given where this kind is asked for."""
+        return self == other or other in self.forms
+
+
+PROMPT = Artifact("Prompt", "texts:check_prompt")
+CAMERA_TEXT = Artifact("CameraText", "texts:check_camera_text")
+PRIOR = Artifact("Prior", "priors:check_prior")
+CONCEPT = Artifact("Concept", "priors:check_concept")
+FIELD = Artifact("Field", "fields:check_field")
+MESH_FILE = Artifact("MeshFile", "meshes:check_mesh_file")
+MESH = Artifact("Mesh", "meshes:check_mesh")
+TEXTURED_MESH = Artifact("TexturedMesh", "meshes:check_textured_mesh")
+UV_MESH = Artifact("UvMesh", "meshes:check_uv_mesh")
+PAINTABLE_MESH = Artifact("PaintableMesh", "meshes:check_paintable_mesh", forms=(UV_MESH, TEXTURED_MESH))
+SHAPE_GUIDE = Artifact("ShapeGuide", "meshes:check_shape_guide")
+LATENT_TEXTURE = Artifact("LatentTexture", "textures:check_latent_texture")
+PARTIAL_TEXTURE = Artifact("PartialTexture", "textures:check_partial_texture")
+IMAGE_FILE = Artifact("ImageFile", "images:check_image_file")
+OBJECT_IMAGE = Artifact("ObjectImage", "images:check_object_image")
+CAPTURE_FOLDER = Artifact("CaptureFolder", "capture:check_capture_folder")
+POSED_IMAGES = Artifact("PosedImages", "capture:check_posed_images")
+SYMMETRY = Artifact("Symmetry", "views:check_symmetry")
+VIEW_FEATURES = Artifact("ViewFeatures", "views:check_view_features")
+SAMPLES = Artifact("Samples", "views:check_samples")
+RENDERS = Artifact("Renders", "renders:check_renders")
+PATH_RENDERS = Artifact("PathRenders", "renders:check_path_renders")

@@ -1,0 +1,73 @@
+"""What every reader of an artifact shares: files, JSON objects, tensors, and the advice that ends an error."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from prior3d.checkpoints import write_atomically
+from prior3d.errors import Prior3dError
+
+RUN_AGAIN = "Run the stage that makes it again."
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file that must be there and not empty.
+
+    Raises:
+        Prior3dError: it is missing or empty.
+    """
+    if not path.is_file():
+        raise Prior3dError(f"{path}: there is no such file. {RUN_AGAIN}")
+    content = path.read_bytes()
+    if not content:
+        raise Prior3dError(f"{path}: the file is empty. {RUN_AGAIN}")
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        Prior3dError: the file is missing, or holds something else.
+    """
+    try:
+        found = json.loads(read_file(path))
+    except ValueError as error:
+        raise Prior3dError(f"{path}: not JSON ({error}). {RUN_AGAIN}") from error
+    if not isinstance(found, dict):
+        raise Prior3dError(f"{path}: found a JSON {type(found).__name__}, expected an object. {RUN_AGAIN}")
+    return found
+
+
+def write_json(path: Path, content: dict[str, Any], indent: int = 2) -> None:
+    """Write a JSON object, whole or not at all."""
+    write_atomically(path, (json.dumps(content, indent=indent) + "\n").encode())
+
+
+def read_tensors(path: Path, *names: str) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Args:
+        path: the file.
+        names: tensors that must be in it.
+
+    Raises:
+        Prior3dError: the file is missing or damaged, or one of the names is not in it.
+    """
+    try:
+        tensors = load(read_file(path))
+    except SafetensorError as error:
+        raise Prior3dError(f"{path}: damaged ({error}). {RUN_AGAIN}") from error
+    for name in names:
+        if name not in tensors:
+            raise Prior3dError(f"{path}: damaged ({name!r} is missing). {RUN_AGAIN}")
+    return tensors
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write tensors as a safetensors file, whole or not at all."""
+    write_atomically(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))

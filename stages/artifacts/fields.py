@@ -1,0 +1,111 @@
+"""A radiance field on disk: `field.json` says what it is made of, `field.safetensors` holds its tensors."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from prior3d.errors import Prior3dError
+from prior3d.fields import FieldConfig, ObjectField
+from prior3d.fields.scene_field import SceneField, SceneFieldConfig
+from stages.artifacts.base import RUN_AGAIN, read_file, read_json, write_json, write_tensors
+
+
+def save_field(folder: Path, field: ObjectField | SceneField) -> None:
+    """Write a field.
+
+    Raises:
+        Prior3dError: a value is not finite.
+    """
+    _check_finite(folder, field)
+    write_tensors(folder / "field.safetensors", dict(field.state_dict()))
+    write_json(folder / "field.json", asdict(field.config))
+
+
+def load_field(folder: Path, device: torch.device | str = "cpu") -> ObjectField | SceneField:
+    """Read a field of an object or of a captured scene.
+
+    Raises:
+        Prior3dError: a file is missing, truncated or unreadable, or the two do not fit each other.
+    """
+    described = read_file(folder / "field.json")
+    try:
+        tensors = load(read_file(folder / "field.safetensors"))
+        if read_json(folder / "field.json").get("kind") == "scene":
+            return _scene_field(described, tensors).to(device)
+        field = ObjectField(TypeAdapter(FieldConfig).validate_json(described))
+        field.load_state_dict(tensors)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise Prior3dError(f"{folder / 'field.json'}: {where}: {problem['msg']}. {RUN_AGAIN}") from error
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise Prior3dError(
+            f"{folder / 'field.safetensors'}: damaged, or not that of field.json ({reason}). {RUN_AGAIN}"
+        ) from error
+    return field.to(device)
+
+
+def load_object_field(folder: Path, device: torch.device | str = "cpu") -> ObjectField:
+    """Read a field of an object.
+
+    Raises:
+        Prior3dError: as `load_field`, or it is a captured scene's.
+    """
+    field = load_field(folder, device)
+    if not isinstance(field, ObjectField):
+        raise Prior3dError(f"{folder}: this is a captured scene's field; give the field of an object")
+    return field
+
+
+def load_scene_field(folder: Path, device: torch.device | str = "cpu") -> SceneField:
+    """Read a field of a captured scene.
+
+    Raises:
+        Prior3dError: as `load_field`, or it is an object's.
+    """
+    field = load_field(folder, device)
+    if not isinstance(field, SceneField):
+        raise Prior3dError(f"{folder}: the input field is no captured scene's; give the output of scene_fit as --field")
+    return field
+
+
+def load_rgb_field(folder: Path, device: torch.device | str = "cpu") -> ObjectField | SceneField:
+    """Read a field that must hold colours.
+
+    Raises:
+        Prior3dError: as `load_field`, or it holds latents.
+    """
+    field = load_field(folder, device)
+    if field.config.head != "rgb":
+        raise Prior3dError(
+            f"{folder}: the input field holds {field.config.head}s, but colours are needed. "
+            "Give the output of rgb_refinement as --field."
+        )
+    return field
+
+
+def check_field(folder: Path) -> None:
+    """Load the field and look for values that are not finite."""
+    _check_finite(folder, load_field(folder))
+
+
+def _scene_field(described: bytes, tensors: dict[str, torch.Tensor]) -> SceneField:
+    """The field of a captured scene."""
+    if "rows" not in tensors:
+        raise RuntimeError("it holds no rows")
+    field = SceneField(TypeAdapter(SceneFieldConfig).validate_json(described), tensors["rows"])
+    field.load_state_dict(tensors)
+    return field
+
+
+def _check_finite(folder: Path, field: ObjectField | SceneField) -> None:
+    for name, tensor in field.state_dict().items():
+        if not tensor.isfinite().all():
+            raise Prior3dError(
+                f"{folder}: {name} of the field is not finite. Lower the stage's learning_rate and run it again."
+            )

@@ -1,0 +1,103 @@
+"""Priors as stages take them: by name and content, and perhaps with a word that textual inversion taught.
+
+A prior is a small JSON file with `name` and `digest`; where the weights lie is not part of it. A concept is
+`concept.safetensors` (its rows of the text encoder's table) and `concept.json` (token, initial word, digest).
+"""
+
+from pathlib import Path
+
+from prior3d.diffusion.concepts import Concept, check_token, teach, text_encoder_digest
+from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.errors import Prior3dError
+from stages.artifacts.base import RUN_AGAIN, read_json, read_tensors, write_json, write_tensors
+from stages.contract.job import Job
+
+
+def check_prior(path: Path) -> None:
+    """Check that both keys are there and are text."""
+    found = read_json(path)
+    for key in ("name", "digest"):
+        if not isinstance(found.get(key), str) or not found[key]:
+            raise Prior3dError(f'{path}: {key!r} is missing. It must hold {{"name": ..., "digest": ...}}.')
+
+
+def save_concept(folder: Path, concept: Concept) -> None:
+    """Write a concept.
+
+    Raises:
+        Prior3dError: a value is not finite.
+    """
+    if not concept.rows.isfinite().all():
+        raise Prior3dError(f"{folder}: the word's row is not finite. Lower textual_inversion.learning_rate.")
+    write_tensors(folder / "concept.safetensors", {"rows": concept.rows.float()})
+    facts = {
+        "token": concept.token,
+        "initial_word": concept.initial_word,
+        "text_encoder_digest": concept.text_encoder_digest,
+    }
+    write_json(folder / "concept.json", facts)
+
+
+def load_concept(folder: Path) -> Concept:
+    """Read a concept; a Prior3dError says what is wrong with it."""
+    facts = read_json(folder / "concept.json")
+    for key in ("token", "initial_word", "text_encoder_digest"):
+        if not isinstance(facts.get(key), str) or not facts[key]:
+            raise Prior3dError(f"{folder / 'concept.json'}: {key!r} is missing. Give a folder of textual_inversion.")
+    check_token(facts["token"])
+    path = folder / "concept.safetensors"
+    rows = read_tensors(path, "rows")["rows"]
+    if rows.ndim != 2 or not len(rows) or not rows.isfinite().all():
+        raise Prior3dError(f"{path}: found rows {tuple(rows.shape)}, or values that are not finite. {RUN_AGAIN}")
+    return Concept(facts["token"], facts["initial_word"], rows, facts["text_encoder_digest"])
+
+
+def check_concept(folder: Path) -> None:
+    """Load the concept."""
+    load_concept(folder)
+
+
+def load_prior(job: Job, *, prompt: str | None = None) -> TextToImagePrior:
+    """The job's text-to-image prior, with the job's concept, if it has one.
+
+    Args:
+        job: with an input `prior`, and perhaps one called `concept`.
+        prompt: a person's sentence, which must then hold the concept's word.
+
+    Raises:
+        Prior3dError: the prior cannot be loaded, the concept is of another, or the prompt does not name it.
+    """
+    prior = load_text_to_image(job.prior(), job.device)
+    if "concept" in job.inputs:
+        concept = load_concept(job.inputs["concept"])
+        if prompt is not None and concept.token not in prompt:
+            raise Prior3dError(
+                f"--prompt {prompt!r} does not hold the concept's word; write it in, e.g. 'a {concept.token}'"
+            )
+        teach(prior, concept)
+    return prior
+
+
+def object_prompt(job: Job, prior: TextToImagePrior) -> str:
+    """What the object is called: the job's prompt, else `a <word>` of its concept, else nothing.
+
+    The prior is taught the concept's word, also where a prompt may name it. A prior with another text encoder than the
+    one that the word was found for cannot learn it. The word that inversion began with then stands for it, and a line
+    says so.
+    """
+    sentence = job.prompt if "prompt" in job.inputs else ""
+    if "concept" not in job.inputs:
+        return sentence
+    concept = load_concept(job.inputs["concept"])
+    if concept.text_encoder_digest == text_encoder_digest(prior):
+        teach(prior, concept)
+        return sentence or f"a {concept.token}"
+    if not sentence:
+        sentence = f"a {concept.initial_word}"
+        print(  # noqa: T201
+            f"{job.name}: {concept.token} is a word of another text encoder than this prior's; asking for "
+            f"{sentence!r}, as which it began",
+            flush=True,
+        )
+    return sentence

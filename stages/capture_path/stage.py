@@ -1,0 +1,65 @@
+"""The body of capture_path; the package says what it takes, gives and is set by."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from prior3d.cameras import Cameras
+from prior3d.captures.posed import PosedViews
+from prior3d.fields.scene_field import SceneField
+from prior3d.images.files import contact_sheet, write_png, write_video
+from prior3d.rendering.scene import occupied_cells, render_scene_view
+from stages.artifacts.capture import load_posed_images
+from stages.artifacts.fields import load_scene_field
+from stages.capture_path import Params
+from stages.contract.job import Job
+
+SHEET = 6
+
+
+def run(job: Job, params: Params) -> None:
+    """Render the path, with the earlier field beside it if there is one."""
+    fields = [load_scene_field(job.inputs[name], job.device) for name in ("before", "field") if name in job.inputs]
+    views = load_posed_images(job.inputs["images"])
+    cameras = path(views, params)
+    rows: list[list[np.ndarray]] = [[] for _ in fields]
+    chosen = {frame * params.frames // SHEET for frame in range(SHEET)}
+
+    def frames() -> Iterator[np.ndarray]:
+
+        for frame in range(cameras.views):
+            pictures = [picture(field, cameras[frame], params) for field in fields]
+            if frame in chosen:
+                for row, shown in zip(rows, pictures, strict=True):
+                    row.append(shown)
+            job.progress(frame + 1, cameras.views, text="the capture's path")
+            yield np.concatenate(pictures, axis=1)
+
+    write_video(job.out / "path.mp4", frames(), (cameras.height, cameras.width * len(fields)), params.frames_per_second)
+    write_png(job.out / "path.png", contact_sheet(rows))
+    write_png(job.out / "preview.png", contact_sheet([[row[0] for row in rows]]))
+    job.metric("frames", cameras.views, "frames")
+
+
+def path(views: PosedViews, params: Params) -> Cameras:
+    """Cameras evenly spread over the capture's order, between neighbours half way: positions and axes interpolated."""
+    given = views.cameras
+    factor = min(1.0, params.longest_side / max(given.height, given.width))
+    height, width = (max(2, round(side * factor / 2) * 2) for side in (given.height, given.width))  # H.264: even sides
+    place = torch.linspace(0, given.views - 1, params.frames)
+    low = place.floor().long().clamp(max=max(0, given.views - 2))
+    share = (place - low)[:, None, None]
+    high = (low + 1).clamp(max=given.views - 1)
+    c2w = given.c2w[low] * (1 - share) + given.c2w[high] * share
+    u, _, v = torch.linalg.svd(c2w[:, :3, :3])
+    c2w[:, :3, :3] = u @ v
+    fov_deg = given.fov_deg[low] * (1 - share[:, 0, 0]) + given.fov_deg[high] * share[:, 0, 0]
+    return Cameras(c2w, fov_deg, height, width)
+
+
+def picture(field: SceneField, camera: Cameras, params: Params) -> np.ndarray:
+    """[height, width, 3] what one camera sees."""
+    cameras = camera.to(field.rows.device)
+    seen, _, _ = render_scene_view(field, cameras, params.segments, occupied_cells(field), params.background)
+    return seen[0].clamp(0, 1).cpu().numpy()

@@ -1,0 +1,1 @@
+"""How any stage runs: its parameters, inputs, folders, checkpoints, progress and exit codes."""

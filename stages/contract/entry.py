@@ -1,0 +1,223 @@
+"""What every `python -m stages NAME` shares: parameters, inputs, checkpoints, the artifact's last check, exit codes.
+
+A stage runs with the run folder as its current folder. It writes into a partial folder, which takes the place of the
+stage's output folder only when `run` returned and the artifact passed its own check.
+Exit codes: 0 done; 2 an error that a person can put right (one line on stderr); 143 stopped at a checkpoint; 1 a bug.
+"""
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import importlib
+import json
+import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from prior3d.errors import Prior3dError
+from prior3d.files import write_whole
+from stages.contract.job import Job, Stopped, work_digest
+from stages.contract.parameters import check_params
+
+LOCK_WAIT_S = 30.0
+STAGES = Path(__file__).resolve().parents[1]
+DISK_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EROFS: "the disk is read-only",
+    errno.EDQUOT: "the quota is used up",
+}
+
+
+def main(argv: list[str], cwd: Path) -> int:
+    """The one door, `python -m stages NAME ...`.
+
+    Args:
+        argv: the stage's name (with dots: a module outside this package), then its command line.
+        cwd: the run's folder.
+
+    Returns:
+        The exit code.
+    """
+    if not argv or argv[0].startswith("-"):
+        return _fail(f"name a stage: python -m stages NAME, one of {', '.join(stage_names())}", 2)
+    name = argv[0]
+    if "." not in name and name not in stage_names():
+        near = get_close_matches(name, stage_names(), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"stages: {', '.join(stage_names())}"
+        return _fail(f"there is no stage {name!r}; {hint}", 2)
+    return execute(name if "." in name else f"stages.{name}", argv[1:], cwd)
+
+
+def stage_names() -> list[str]:
+    """Every stage: the packages under `stages/` that have a body."""
+    return sorted(body.parent.name for body in STAGES.glob("*/stage.py"))
+
+
+def execute(module_name: str, argv: list[str], cwd: Path) -> int:
+    """Run a stage in this process.
+
+    Args:
+        module_name: of its declaration, e.g. `stages.coarse_nerf`; its body is the module `stage` in there.
+        argv: its command line: one `--INPUT PATH` an input, relative to `cwd`, and perhaps `--name NAME`.
+        cwd: the run's folder.
+
+    Returns:
+        The exit code; nothing is raised.
+    """
+    try:
+        _run(importlib.import_module(module_name), module_name, argv, cwd.resolve())
+        return 0
+    except Prior3dError as error:
+        return _fail(str(error), 2)
+    except Stopped:
+        return _fail("stopped at its checkpoint", 143)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            return _fail(f"{DISK_ERRORS[error.errno]}: {error.filename or cwd}; make room there and run it again", 2)
+        traceback.print_exc()
+    except KeyboardInterrupt:
+        return _fail("interrupted", 143)
+    except Exception:
+        traceback.print_exc()
+    return 1
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.flush()
+    return code
+
+
+def _run(module: ModuleType, module_name: str, argv: list[str], run_folder: Path) -> None:
+    name, inputs = _parse(module, module_name, argv, run_folder)
+    given = _read_yaml(run_folder / "params.yaml").get(name)
+    if given is None:
+        raise Prior3dError(
+            f"stage {name}: {run_folder.name}/params.yaml has no section {name!r}; write one, `{name}: {{}}` will do"
+        )
+    params = check_params(module.Params, given, name)
+    for key, path in inputs.items():
+        module.INPUTS[key].validate(path)
+    code = str(_read_yaml(run_folder / "code.yaml", optional=True).get(name, ""))
+    folder = run_folder / ".work" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder, name):
+        work = folder / work_digest(params.model_dump(mode="json"), inputs, code)
+        work.mkdir(exist_ok=True)
+        job = Job(name, run_folder, inputs, work, settings=_read_yaml(run_folder / "local.yaml", optional=True))
+        with _stops(job):
+            _produce(module, job, params)
+
+
+def _produce(module: ModuleType, job: Job, params: BaseModel) -> None:
+    """Run the stage into a fresh folder, check it, and put it into its place."""
+    shutil.rmtree(job.out, ignore_errors=True)
+    job.out.mkdir()
+    importlib.import_module(f"{module.__name__}.stage").run(job, params)
+    if job.stopping:
+        raise Stopped
+    write_whole(job.out / "metrics.json", json.dumps(job.metrics, indent=2, sort_keys=True) + "\n")
+    if module.OUTPUT is not None:
+        module.OUTPUT.validate(job.out)
+    target, old = job.run_folder / job.name, job.work / "out.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.replace(old)
+    job.out.replace(target)
+    write_whole(job.run_folder / f"{job.name}.cost.json", json.dumps(_cost(job), indent=2) + "\n")
+    (job.run_folder / "losses").mkdir(exist_ok=True)
+    write_whole(job.run_folder / "losses" / f"{job.name}.json", json.dumps(job.losses.points()) + "\n")
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _cost(job: Job) -> dict[str, Any]:
+    """What the stage took: kept apart from its metrics, which are a function of parameters and inputs only."""
+    per_mb = 1024**2 if sys.platform == "darwin" else 1024
+    cost: dict[str, Any] = {
+        "seconds": round(job.seconds(), 2),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / per_mb, 1),
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        cost["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1024**2, 1)
+    return cost
+
+
+def _parse(module: ModuleType, module_name: str, argv: list[str], cwd: Path) -> tuple[str, dict[str, Path]]:
+    optional: frozenset[str] = getattr(module, "OPTIONAL_INPUTS", frozenset())
+    parser = argparse.ArgumentParser(
+        prog=f"python -m stages {module_name.removeprefix('stages.')}", description=module.__doc__
+    )
+    parser.add_argument(
+        "--name", default=module_name.rpartition(".")[2], help="section of params.yaml and output folder"
+    )
+    for key in module.INPUTS:
+        parser.add_argument(
+            f"--{key.replace('_', '-')}", dest=f"input_{key}", required=key not in optional, metavar="PATH"
+        )
+    parsed = vars(parser.parse_args(argv))
+    inputs = {k: cwd / parsed[f"input_{k}"] for k in module.INPUTS if parsed[f"input_{k}"] is not None}
+    for key, path in inputs.items():
+        if not path.exists():
+            raise Prior3dError(
+                f"stage {parsed['name']}: its input --{key} is not there: {path}; run the stage that makes it"
+            )
+    return parsed["name"], inputs
+
+
+def _read_yaml(path: Path, optional: bool = False) -> dict[str, Any]:
+    if not path.is_file():
+        if optional:
+            return {}
+        raise Prior3dError(f"{path} is not there; a stage runs in a run's folder, which `prior3d run` makes")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise Prior3dError(f"{path} is not valid YAML: {error}") from None
+    return values or {}
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Hold the stage's work folder; wait a little for a stage that is just being stopped."""
+    with (folder / "lock").open("w") as stream:
+        until = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise Prior3dError(
+                        f"stage {name}: another process works on it ({folder}); wait for it or stop it"
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+@contextlib.contextmanager
+def _stops(job: Job) -> Iterator[None]:
+    """SIGTERM asks the job to save and leave."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, job.stop_soon)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.alarm(0)

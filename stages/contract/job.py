@@ -1,0 +1,157 @@
+"""What a stage is handed besides its parameters: its inputs, its folders, its device, and ways to report."""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from prior3d.diffusion.embedded import embedded_prior
+from prior3d.errors import Prior3dError
+from prior3d.files import write_whole
+from stages.contract.curves import LossCurve
+
+if TYPE_CHECKING:
+    import torch
+
+CHECKPOINT_EVERY_S = 5.0
+PROGRESS_EVERY_S = 0.25
+STOP_GRACE_S = 15
+
+
+class Stopped(Exception):
+    """The stage was asked to stop, has saved its checkpoint, and left."""
+
+
+@dataclass
+class Job:
+    """One execution of one stage.
+
+    Attributes:
+        name: the stage's name in the run, also its output folder.
+        run_folder: the run's folder (absolute).
+        inputs: absolute path of every input by name.
+        work: folder for checkpoints, named by a digest of parameters, inputs and code: no state is resumed wrongly.
+        settings: the contents of the untracked `local.yaml`: device, and where priors lie on this machine.
+    """
+
+    name: str
+    run_folder: Path
+    inputs: dict[str, Path]
+    work: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    losses: LossCurve = field(default_factory=LossCurve)
+    stopping: bool = False
+    _device: "torch.device | None" = None
+    _started: float = field(default_factory=time.monotonic)
+    _last_checkpoint: float = field(default_factory=time.monotonic)
+    _last_progress: float = 0.0
+    _seconds_before: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.work / "elapsed.json").is_file():
+            elapsed = json.loads((self.work / "elapsed.json").read_text())
+            self._seconds_before = float(elapsed["seconds"])
+            self.losses = LossCurve.from_state(elapsed["losses"]) if "losses" in elapsed else LossCurve()
+
+    @property
+    def out(self) -> Path:
+        """The folder to write the artifact into; it becomes the stage's output folder when the stage succeeded."""
+        return self.work / "out.partial"
+
+    @property
+    def device(self) -> "torch.device":
+        """The device named in `local.yaml` (`auto` without one)."""
+        if self._device is None:
+            from prior3d.devices import choose_device  # torch: a second that stages without tensors need not wait
+
+            self._device = choose_device(str(self.settings.get("device", "auto")))
+        return self._device
+
+    @property
+    def prompt(self) -> str:
+        """The text of the input named `prompt`."""
+        if "prompt" not in self.inputs:
+            raise Prior3dError(f"stage {self.name}: it has no input named 'prompt'; declare it in INPUTS")
+        return self.inputs["prompt"].read_text(encoding="utf-8").strip()
+
+    def prior(self, name: str = "prior") -> Path:
+        """The folder of the diffusers prior that the input file `name` asks for."""
+        wanted = json.loads(self.inputs[name].read_text(encoding="utf-8"))["name"]
+        given = (self.settings.get("priors") or {}).get(wanted)
+        if given is None:
+            return embedded_prior(wanted)
+        folder = Path(given).expanduser()
+        if not any((folder / file).is_file() for file in ("model_index.json", "config.json")):
+            raise Prior3dError(
+                f"prior {wanted!r}: {folder} (from {self.run_folder.name}/local.yaml) holds no model_index.json; "
+                "put the prior back there, or run the same command with --prior PATH"
+            )
+        return folder
+
+    def progress(
+        self, step: int, total: int, *, loss: float | None = None, preview: Path | None = None, text: str = ""
+    ) -> None:
+        """Print one progress line, at most four a second; the last step and previews are always printed."""
+        if loss is not None:
+            self.losses.take(int(step), int(total), float(loss))
+        now = time.monotonic()
+        if now - self._last_progress < PROGRESS_EVERY_S and step < total and preview is None:
+            return
+        self._last_progress = now
+        event: dict[str, Any] = {"step": int(step), "total": int(total)}
+        if loss is not None:
+            event["loss"] = float(loss)
+        if preview is not None:
+            event["preview"] = os.path.relpath(preview, self.run_folder)
+        if text:
+            event["text"] = text
+        sys.stdout.write(f"@@{json.dumps(event)}\n")
+        sys.stdout.flush()
+
+    def metric(self, name: str, value: float, unit: str = "", n: int = 1, higher_is_better: bool | None = None) -> None:
+        """Record a measured number: a function of parameters and inputs (time and memory are added apart)."""
+        entry: dict[str, Any] = {"value": float(value), "unit": unit, "n": int(n)}
+        if higher_is_better is not None:
+            entry["higher_is_better"] = higher_is_better
+        self.metrics[name] = entry
+
+    def checkpoint_due(self) -> bool:
+        """Whether to save now: five seconds since the last save, or a stop was asked for."""
+        now = time.monotonic()
+        due = self.stopping or now - self._last_checkpoint >= CHECKPOINT_EVERY_S
+        if due:
+            self._last_checkpoint = now
+            elapsed = {"seconds": self.seconds(), "losses": self.losses.state()}
+            write_whole(self.work / "elapsed.json", json.dumps(elapsed))
+        return due
+
+    def seconds(self) -> float:
+        """Working time of this stage so far, with that before interruptions, to the last checkpoint."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def stop_soon(self, *_: object) -> None:
+        """Signal handler: ask the stage to save and leave; a stage that does not is ended after a grace time."""
+        self.stopping = True
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(STOP_GRACE_S)
+
+
+def work_digest(params: dict[str, Any], inputs: dict[str, Path], code: str) -> str:
+    """A digest of everything that determines a stage's result: names a checkpoint folder."""
+    digest = hashlib.sha256(yaml.safe_dump([params, code]).encode())
+    for name, path in sorted(inputs.items()):
+        digest.update(name.encode())
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            digest.update(f"{file.relative_to(path) if path.is_dir() else ''}:{file.stat().st_size}:".encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]

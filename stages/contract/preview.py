@@ -1,0 +1,60 @@
+"""What a stage shows while it runs and checks at its end: a row of views, and that an object is in them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from prior3d.errors import Prior3dError
+from prior3d.losses.regularisers import opacity_entropy_bits
+from stages.contract.job import Job
+
+PREVIEW_EVERY_S = 5.0
+SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.75  # of the pixels of eight views; toy objects cover 5 to 40 %
+
+
+def check_object(job: Job, opacity: Tensor, *, against_empty: str, against_full: str) -> None:
+    """Hold that the eight views show an object and neither nothing nor a full frame; record coverage and fogginess.
+
+    `against_empty` and `against_full` say which parameters to turn.
+    """
+    covered = (opacity > 0.5).float().mean().item()
+    for wrong, what, advice in (
+        (covered < SMALLEST_COVERAGE, "is empty", against_empty),
+        (covered > LARGEST_COVERAGE, "fills the views instead of being an object", against_full),
+    ):
+        if wrong:
+            raise Prior3dError(f"{job.name}: the field {what} ({covered:.1%} of the pixels covered); {advice}")
+    job.metric("coverage", covered, "of pixels", n=len(opacity))
+    job.metric(
+        "opacity_entropy", opacity_entropy_bits(opacity).item(), "bits", n=opacity.numel(), higher_is_better=False
+    )
+
+
+class Preview:
+    """A row of views, written now and then for whoever waits."""
+
+    def __init__(self, job: Job, images: Callable[[], Tensor]) -> None:
+        """`images` makes what is shown: [n, 3, height, width] in [0, 1]."""
+        self.job, self.images, self.last = job, images, time.monotonic()
+
+    def perhaps(self, step: int, total: int) -> None:
+        """Write the picture if the last one is old enough."""
+        if time.monotonic() - self.last >= PREVIEW_EVERY_S:
+            path = write_row(self.job.work / "preview.png", self.images())
+            self.job.progress(step, total, preview=path)
+            self.last = time.monotonic()
+
+
+def write_row(path: Path, images: Tensor) -> Path:
+    """Write images [n, 3, h, w] in [0, 1] side by side as one PNG, enlarged to at least 128 pixels each."""
+    pixels = (images.detach().cpu().clamp(0, 1) * 255).round().byte()
+    row = pixels.permute(2, 0, 3, 1).reshape(pixels.shape[2], -1, 3).numpy()
+    factor = max(1, -(-128 // pixels.shape[2]))
+    picture = Image.fromarray(row)
+    temporary = path.with_name(f".{path.name}.tmp.png")
+    picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC).save(temporary)
+    temporary.replace(path)
+    return path

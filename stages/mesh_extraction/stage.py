@@ -1,0 +1,83 @@
+"""The body of mesh_extraction; the package says what it takes, gives and is set by."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prior3d.fields import RadianceField
+from prior3d.meshes.extraction import density_grid, isosurface, keep_solid_parts, simplify
+from prior3d.meshes.mesh import Mesh, measure
+from prior3d.meshes.missing_parts import raise_missing_parts
+from prior3d.meshes.outline_fit import Sight, fit_outlines
+from prior3d.meshes.raster import Caster
+from prior3d.meshes.threshold import choose_threshold, judge, outlines, viewing_ring
+from prior3d.rendering.rays import rays
+from stages.artifacts.fields import load_field
+from stages.artifacts.images import load_object_image
+from stages.artifacts.meshes import save_mesh
+from stages.contract.job import Job
+from stages.mesh_extraction import Params
+
+STEPS = 6
+PICTURE_SIZE = 64  # pixels of a side at which a picture's outline is compared
+
+
+def run(job: Job, params: Params) -> None:
+    """Extract the mesh."""
+    field = load_field(job.inputs["field"], job.device)
+    job.progress(0, STEPS, text="density grid")
+    grid = density_grid(field, params.resolution, params.smoothing)
+    job.progress(1, STEPS, text="outlines of the field")
+    cameras = viewing_ring(params.n_azimuths)
+    seen = outlines(field, grid, cameras)
+    chosen = choose_threshold(seen) if params.threshold is None else judge(seen, params.threshold)
+    job.progress(2, STEPS, text=f"surface at density {chosen.density:.3g}, fitted to outlines")
+    sights = [Sight(cameras, seen), *picture_sight(job, params, field, grid)]
+    grid = fit_outlines(grid, field.config.bound, chosen.density, sights, params.outline_steps)
+    job.progress(3, STEPS, text="floaters and cavities")
+    solid, n_removed = keep_solid_parts(grid.cpu().numpy(), chosen.density, params.min_part)
+    if "image" in job.inputs and params.missing_parts:
+        solid = with_missing_parts(job, solid, field.config.bound, chosen.density)
+    surface = isosurface(solid, chosen.density, field.config.bound)
+    job.progress(4, STEPS, text=f"smoothing and decimating {len(surface.faces):,} faces")
+    mesh = simplify(surface, params.max_faces, params.smoothing_steps)
+    job.progress(5, STEPS, text="checks")
+    save_mesh(job.out, mesh)
+    quality = measure(mesh)
+    job.metric("threshold", chosen.density, "1 / world unit")
+    job.metric("depth_error", chosen.depth_error, "world units", n=int(seen.opaque.sum()), higher_is_better=False)
+    for name, sight in zip(("silhouette_iou", "picture_iou"), sights, strict=False):
+        job.metric(name, silhouette_iou(mesh, sight), "", n=sight.cameras.views, higher_is_better=True)
+    job.metric("faces", quality.faces, "faces")
+    job.metric("parts", quality.components, "parts", higher_is_better=False)
+    job.metric("floaters_removed", n_removed, "parts")
+    job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
+    job.progress(STEPS, STEPS, text=f"{quality.faces:,} faces")
+
+
+def picture_sight(job: Job, params: Params, field: "RadianceField", grid: Tensor) -> list[Sight]:
+    """The outline of the input picture from its camera; nothing where there is no picture."""
+    if "image" not in job.inputs:
+        return []
+    picture = load_object_image(job.inputs["image"])
+    cameras = picture.viewpoint.cameras(PICTURE_SIZE)
+    _, mask = picture.premultiplied(PICTURE_SIZE)
+    seen = replace(outlines(field, grid, cameras), opacity=mask.flatten().to(grid))
+    return [Sight(cameras, seen, params.picture_weight)]
+
+
+def with_missing_parts(job: Job, solid: np.ndarray, bound: float, threshold: float) -> np.ndarray:
+    """The grid with the parts that the input picture shows and the grid has not."""
+    picture = load_object_image(job.inputs["image"])
+    _, mask = picture.premultiplied(PICTURE_SIZE)
+    cameras = picture.viewpoint.cameras(PICTURE_SIZE)
+    return raise_missing_parts(torch.from_numpy(solid), bound, threshold, cameras, mask).numpy()
+
+
+def silhouette_iou(mesh: Mesh, sight: Sight) -> float:
+    """Overlap of the finished mesh's outlines with those that it should have."""
+    origins, directions = (values.reshape(-1, 3).cpu().numpy() for values in rays(sight.cameras))
+    met, opaque = Caster(mesh).cast(origins, directions).mask, sight.seen.opaque.cpu().numpy()
+    return float((met & opaque).sum() / (met | opaque).sum())

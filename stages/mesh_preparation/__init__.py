@@ -1,0 +1,30 @@
+"""A person's mesh, made ready to be painted: UVs that a texture fits on, and where it stands in the world.
+
+Metzer et al. 2023, section 3.4: its own UVs serve if it has them, else an atlas is made (xatlas). Its geometry is not
+touched: positions, their order and its triangles stay those of the file.
+"""
+
+from pydantic import Field
+
+from stages.artifacts import MESH_FILE, UV_MESH
+from stages.contract.parameters import MeshParams
+
+
+class Params(MeshParams):
+    """What the stage can be told; the defaults are the `toy` preset."""
+
+    lift: float = Field(
+        0.0, ge=-1, le=1, description="how far it is raised once scaled", json_schema_extra={"unit": "world units"}
+    )
+    keep_uv: bool = Field(True, description="keep the file's own UVs if they are good")
+    chart_resolution: int = Field(
+        256, ge=32, le=8192, description="texture that new charts are packed for", json_schema_extra={"unit": "texels"}
+    )
+
+
+PRESETS: dict[str, dict] = {
+    "toy": {},
+    "paper": {"radius": 0.6, "centre": "vertices", "lift": 0.25, "chart_resolution": 1024},
+}
+INPUTS = {"mesh": MESH_FILE}
+OUTPUT = UV_MESH

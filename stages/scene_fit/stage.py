@@ -1,0 +1,202 @@
+"""The body of scene_fit; the package says what it takes, gives and is set by."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prior3d import checkpoints
+from prior3d.captures.pixels import PixelStore
+from prior3d.captures.posed import PosedViews
+from prior3d.errors import Prior3dError
+from prior3d.fields.scene_field import SceneField, SceneFieldConfig, roughness
+from prior3d.images.files import contact_sheet, write_png
+from prior3d.metrics import psnr_db, ssim
+from prior3d.optimisation import late_decay, optimise
+from prior3d.rendering.scene import occupied_cells, render_scene_rays, render_scene_view
+from prior3d.seeds import Seeds
+from stages.artifacts.capture import load_posed_images
+from stages.artifacts.fields import save_field
+from stages.contract.job import Job
+from stages.scene_fit import Params
+
+SHOWN = 4  # pairs in a row of the preview
+WATCHED_FROM = 0.3  # of a phase: what was seen before is fog that has not settled
+
+
+def run(job: Job, params: Params) -> None:
+    """Fit, phase after phase, and measure."""
+    views = load_posed_images(job.inputs["images"])
+    held_out, training = split(views.views, params.held_out_every)
+    job.progress(0, sum(params.steps), text=f"reading {len(training)} pictures")
+    store = PixelStore(views, training, job.work / "pixels.npy")
+    field = fit(job, params, views, store)
+    if field is None:
+        return
+    measure(job, params, views, field, held_out, training)
+    save_field(job.out, field)
+    store.remove()
+
+
+def split(n_views: int, every: int) -> tuple[list[int], list[int]]:
+    """Indices that are held out, and those to fit to: of n pictures in their order every so many, from the first."""
+    held_out = [view for view in range(n_views) if every and view % every == 0]
+    training = [view for view in range(n_views) if view not in set(held_out)]
+    if not training:
+        raise Prior3dError(
+            f"scene_fit.held_out_every: {every} leaves none of {n_views} pictures to fit to; set it to 0 or larger"
+        )
+    return held_out, training
+
+
+def start(params: Params, views: PosedViews) -> SceneField:
+    """Fog, in the box or in all of space."""
+    is_object = views.mask_meaning == "object"
+    contracted = params.extent == "unbounded" or (params.extent == "auto" and not is_object)
+    return SceneField(SceneFieldConfig(params.resolutions[0], contracted, params.sh_degree))
+
+
+def fit(job: Job, params: Params, views: PosedViews, store: PixelStore) -> SceneField | None:
+    """Every phase, each with a checkpoint of its own; None when asked to stop."""
+    field = start(params, views).to(job.device)
+    for phase, resolution in enumerate(params.resolutions):
+        last = phase == len(params.resolutions) - 1
+        done = checkpoints.load(ended(job, phase))
+        if phase:
+            field = field.refined(resolution, params.least_weight)
+        if done is not None:
+            field = SceneField(field.config, done[0]["rows"]).to(job.device)
+            field.load_state_dict(done[0])
+            continue
+        seeds = Seeds(params.seed + 1000 * phase)
+        rates = [
+            {"params": [field.density_logits], "lr": params.density_rate},
+            {"params": [field.colours, field.sky], "lr": params.colour_rate},
+        ]
+        finished = optimise(
+            losses(params, phase, field, store, seeds),
+            modules={"field": field},
+            optimiser=torch.optim.Adam(rates, betas=(0.9, 0.99), eps=1e-12, fused=True),
+            n_steps=params.steps[phase],
+            seeds=seeds,
+            checkpoint=job.work / f"phase_{phase}.safetensors",
+            monitor=Phase(job, sum(params.steps[:phase]), sum(params.steps)),
+            learning_rate_factor=partial(late_decay, begin=0.0, final=params.decay_to if last else 1.0),
+        )
+        if not finished:
+            return None
+        checkpoints.save(ended(job, phase), field.state_dict(), {})
+    return field
+
+
+def ended(job: Job, phase: int) -> Path:
+    """Where a phase's field lies once it is finished."""
+    return job.work / f"phase_{phase}.end.safetensors"
+
+
+def losses(
+    params: Params, phase: int, field: SceneField, store: PixelStore, seeds: Seeds
+) -> Callable[[int], dict[str, Tensor]]:
+    """What a phase goes down: colour differences of random pixels, roughness, and spread along the ray."""
+    occupied = occupied_cells(field) if phase else None
+    n_rays, n_segments, n_fine = amounts(params, phase)
+    meaning = store.views.mask_meaning
+    kept = field.kept_nodes()
+
+    def terms(step: int) -> dict[str, Tensor]:
+        drawn = store.draw(n_rays, seeds.generator("rays"))
+        origins, directions, colours, masks = (part.to(field.rows.device) for part in drawn[:4])
+        behind = torch.rand((n_rays, 3), generator=seeds.generator("behind")).to(colours)
+        rendered = render_scene_rays(
+            field, origins, directions, n_segments, n_fine, occupied, seeds.generator("samples"),
+            behind, watch=step >= WATCHED_FROM * params.steps[phase],
+        )  # fmt: skip
+        difference = rendered.colours - wanted(colours, masks, behind, meaning)
+        if meaning == "ignore":
+            difference = difference * masks[:, None]
+        rough = roughness(field, kept, seeds.generator("nodes"))
+        return {
+            "colour": difference.square().mean(),
+            "smoothness": params.smoothness_weight * rough,
+            "distortion": params.distortion_weight * rendered.spread,
+        }
+
+    return terms
+
+
+def wanted(colours: Tensor, masks: Tensor, behind: Tensor, meaning: str) -> Tensor:
+    """What rays should see: an object's picture over what is put behind it, else the picture."""
+    if meaning != "object":
+        return colours
+    return colours * masks[:, None] + (1 - masks[:, None]) * behind
+
+
+def amounts(params: Params, phase: int) -> tuple[int, int, int]:
+    """Rays, segments and samples in a segment; less of each while nothing can be skipped."""
+    if phase == 0 and len(params.steps) > 1:
+        return max(1, params.rays_per_step // 2), max(1, params.segments // 2), max(1, params.samples_per_segment // 2)
+    return params.rays_per_step, params.segments, params.samples_per_segment
+
+
+class Phase:
+    """The monitor of one phase: it counts steps through all of them."""
+
+    def __init__(self, job: Job, before: int, total: int):
+        """Take the job, the steps of earlier phases, and those of all."""
+        self.job, self.before, self.total = job, before, total
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the job was asked to stop."""
+        return self.job.stopping
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time to save."""
+        return self.job.checkpoint_due()
+
+    def progress(self, step: int, total: int, *, loss: float | None = None) -> None:
+        """Report a step."""
+        self.job.progress(self.before + step, self.total, loss=loss)
+
+
+def measure(
+    job: Job, params: Params, views: PosedViews, field: SceneField, held_out: list[int], training: list[int]
+) -> None:
+    """PSNR and SSIM of the held-out pictures and of as many training ones, and a picture of both."""
+    rows = []
+    for name, chosen in (("held_out", held_out), ("training", training)):
+        some = evenly(chosen, min(params.measured_views, max(1, len(held_out))))
+        if not some:
+            continue
+        scores: list[tuple[float, float]] = []
+        shown: list[np.ndarray] = []
+        for view in some:
+            pair = compared(views, field, view, params.segments)
+            scores.append((psnr_db(*pair), ssim(*pair)))
+            shown += pair if len(shown) < 2 * SHOWN else ()
+        rows.append(shown)
+        for measure_name, unit, values in zip(("psnr", "ssim"), ("dB", ""), zip(*scores, strict=True), strict=True):
+            job.metric(f"{name}_{measure_name}", sum(values) / len(some), unit, n=len(some), higher_is_better=True)
+    job.metric("nodes", len(field.density_logits) - 1, "nodes")
+    write_png(job.out / "preview.png", contact_sheet(rows))
+
+
+def evenly(chosen: list[int], most: int) -> list[int]:
+    """At most so many of them, evenly."""
+    return [chosen[place * len(chosen) // most] for place in range(most)] if len(chosen) > most else chosen
+
+
+def compared(
+    views: PosedViews, field: SceneField, view: int, segments: int, level: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The field's picture and the capture's own, each [height, width, 3], an object over a grey level."""
+    cameras = views.cameras[view].to(field.rows.device)
+    seen, _, _ = render_scene_view(field, cameras, segments, occupied_cells(field), level)
+    own = views.over(view, level)
+    if views.mask_meaning == "ignore":  # what does not count is taken from the render
+        mask = views.mask(view)
+        own = own * mask + seen[0].cpu().movedim(-1, 0) * (1 - mask)
+    return seen[0].clamp(0, 1).cpu().numpy(), own.movedim(0, -1).numpy()

@@ -1,0 +1,40 @@
+"""The body of texture_baking; the package says what it takes, gives and is set by."""
+
+from dataclasses import replace
+
+import torch
+
+from prior3d.meshes.baking import bake
+from prior3d.meshes.mesh import TexturedMesh
+from prior3d.meshes.painting import Surface
+from prior3d.meshes.placement import HERE
+from prior3d.meshes.texture_smoothing import smooth_texture
+from prior3d.meshes.uv import UvMesh
+from stages.artifacts.fields import load_rgb_field
+from stages.artifacts.meshes import load_mesh, save_textured_mesh
+from stages.contract.job import Job
+from stages.shown_picture import showing_picture
+from stages.texture_baking import Params
+
+
+def run(job: Job, params: Params) -> None:
+    """Bake the texture."""
+    field = load_rgb_field(job.inputs["field"], job.device)
+    mesh = load_mesh(job.inputs["mesh"])
+    textured, numbers = bake(mesh, field, params.resolution, params.shell, job.device, job.progress)
+    textured = finished(job, params, textured)
+    save_textured_mesh(job.out, textured)
+    job.metric("charts", numbers["charts"], "charts", higher_is_better=False)
+    job.metric("texture_use", numbers["texture_use"], "of texels", n=params.resolution**2, higher_is_better=True)
+    job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
+
+
+def finished(job: Job, params: Params, mesh: TexturedMesh) -> TexturedMesh:
+    """The mesh with its texture smoothed and, if there is an input picture, showing that from its camera."""
+    surface = UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.faces, HERE)
+    texture = torch.from_numpy(mesh.texture).to(job.device)
+    texture = smooth_texture(surface, texture, params.smoothing, params.edge)
+    if "image" not in job.inputs:
+        return replace(mesh, texture=texture.cpu().numpy())
+    fitted = showing_picture(job, Surface(surface, job.device), texture, params.picture_steps)
+    return replace(mesh, texture=fitted.cpu().numpy())

@@ -1,0 +1,128 @@
+"""The body of texture_projection; the package says what it takes, gives and is set by."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prior3d.cameras import Cameras, orbit_cameras, ring
+from prior3d.errors import Prior3dError
+from prior3d.images.files import contact_sheet, write_png
+from prior3d.images.object_image import ObjectImage
+from prior3d.meshes.painting import Surface
+from prior3d.meshes.projection import (
+    MIRRORED,
+    PROJECTED,
+    UNKNOWN,
+    PartialTexture,
+    SurfaceTexels,
+    away_from_edges,
+    distances,
+    eroded,
+    grown,
+    look_at,
+    nearest_known,
+    project_picture,
+    surface_texels,
+)
+from prior3d.metrics import mask_iou
+from prior3d.reconstruction.mirrored_image import LEFT_AND_RIGHT
+from stages.artifacts.images import load_object_image
+from stages.artifacts.meshes import load_base_texture, load_paintable_mesh
+from stages.artifacts.textures import save_partial_texture
+from stages.contract.job import Job
+from stages.texture_projection import Params
+
+STEPS = 3
+LEAST_IOU = 0.85
+
+
+def run(job: Job, params: Params) -> None:
+    """Project."""
+    mesh = load_paintable_mesh(job.inputs["mesh"])
+    image = load_object_image(job.inputs["image"])
+    surface, points = Surface(mesh, job.device), surface_texels(mesh, params.resolution, job.device)
+    camera = image.viewpoint.cameras(image.size).to(job.device)
+    notes = agreement(job, surface, image, camera)
+    job.progress(1, STEPS, text="projecting")
+    colours, confidence = projected(surface, points, image, camera, params)
+    known = confidence > 0
+    if not known.any():
+        raise Prior3dError(
+            f"{job.name}: the photograph shows no texel of the mesh ({'; '.join(notes) or 'none is seen squarely'}); "
+            "check --camera, and how the mesh stands (up, front, radius of mesh_preparation)"
+        )
+    source = torch.where(known, PROJECTED, UNKNOWN).to(torch.uint8)
+    if params.mirror_confidence > 0:
+        other, how_sure, iou = mirrored(job, surface, points, image, params)
+        if iou < LEAST_IOU:
+            notes.append(f"the photograph's mirror image is left out: outlines overlap by {iou:.0%}")
+        added = ~known & (how_sure > 0)
+        colours, confidence = other.where(added[:, None], colours), how_sure.where(added, confidence)
+        source = torch.where(added, MIRRORED, source).to(torch.uint8)
+        job.metric("mirrored", added.float().mean().item(), "of texels", n=len(added))
+        known = known | added
+    guess = load_base_texture(job.inputs["mesh"], params.resolution)
+    others = nearest_known(points.positions, colours, known) if guess is None else points.of(guess.to(colours))
+    colours = colours.where(known[:, None], others)  # unknown, but not empty: a refinement may begin here
+    paint = PartialTexture(grown(points.whole(colours), points), points.whole(confidence), points.whole(source))
+    job.progress(2, STEPS, text="looking at it")
+    save_partial_texture(job.out, paint)
+    job.metric("projected", (source == PROJECTED).float().mean().item(), "of texels", n=len(known))
+    write_png(job.out / "preview.png", checks(surface, points, paint, image))
+    text = f"{known.float().mean():.0%} of the texels"
+    job.progress(STEPS, STEPS, preview=job.out / "preview.png", text="; ".join([text, *notes]))
+
+
+def projected(
+    surface: Surface, points: SurfaceTexels, image: ObjectImage, camera: Cameras, params: Params
+) -> tuple[Tensor, Tensor]:
+    """Colours [n, 3] that the photograph shows at the texels, and their confidence [n]."""
+    rgba = torch.from_numpy(image.rgba).to(surface.device)
+    trust = eroded(rgba[..., 3], params.erosion) * away_from_edges(surface, camera)
+    look = look_at(surface, points, camera)
+    return project_picture(rgba[..., :3].movedim(-1, 0), trust, look, params.squareness)
+
+
+def mirrored(
+    job: Job, surface: Surface, points: SurfaceTexels, image: ObjectImage, params: Params
+) -> tuple[Tensor, Tensor, float]:
+    """The same of the mirrored photograph, and how far outlines overlap: of no confidence below `LEAST_IOU`."""
+    flipped = replace(image, rgba=np.ascontiguousarray(image.rgba[:, ::-1]))
+    camera = LEFT_AND_RIGHT.mirrored(image.viewpoint.cameras(image.size)).to(surface.device)
+    outline = distances(surface, camera).isfinite().float().cpu().numpy()
+    iou = mask_iou(outline, flipped.mask)
+    job.metric("mirrored_mask_iou", iou, "", n=outline.size, higher_is_better=True)
+    colours, confidence = projected(surface, points, flipped, camera, params)
+    return colours, confidence * params.mirror_confidence * (iou >= LEAST_IOU), iou
+
+
+def agreement(job: Job, surface: Surface, image: ObjectImage, camera: Cameras) -> list[str]:
+    """Record how far the mesh's outline is the photograph's, and say so if it is not."""
+    outline = distances(surface, camera).isfinite().float().cpu().numpy()
+    iou = mask_iou(outline, image.mask)
+    job.metric("mask_iou", iou, "", n=outline.size, higher_is_better=True)
+    if iou >= LEAST_IOU:
+        return []
+    view = image.viewpoint
+    note = (
+        f"the mesh's outline overlaps the photograph's by {iou:.0%} only, from azimuth {view.azimuth_deg:.0f}, "
+        f"elevation {view.elevation_deg:.0f}, field of view {view.fov_deg:.0f}; check --camera, and how the mesh stands"
+    )
+    print(f"{job.name}: {note}", flush=True)  # noqa: T201
+    (job.out / "notes.txt").write_text(note + "\n", encoding="utf-8")
+    return [note]
+
+
+def checks(
+    surface: Surface, points: SurfaceTexels, paint: PartialTexture, image: ObjectImage, size: int = 128
+) -> np.ndarray:
+    """The photograph, and the mesh with what is known of its texture from there, from both sides and from behind."""
+    view = image.viewpoint
+    cameras = orbit_cameras(ring(4, view.elevation_deg, view.radius, view.fov_deg, view.azimuth_deg), size, size)
+    seen = surface.footprints(cameras.to(surface.device), points.resolution, 2)
+    shown = paint.colours.where((paint.confidence > 0)[..., None], 0.5)
+    behind = 0.85 * (1 - seen.coverage[..., None])
+    pictures = (seen.paint(grown(shown, points)) + behind).clamp(0, 1).cpu().numpy()
+    return contact_sheet([[image.over(0.85, size).movedim(0, -1).numpy(), *pictures]])

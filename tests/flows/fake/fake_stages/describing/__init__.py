@@ -1,0 +1,13 @@
+"""Says how many bytes a picture and a folder of pictures have."""
+
+from fake_stages.common import Anything
+from stages.contract.parameters import StageParams
+
+
+class Params(StageParams):
+    pass
+
+
+INPUTS = {"photograph": Anything, "views": Anything}
+OPTIONAL_INPUTS = frozenset({"views"})
+OUTPUT = None
