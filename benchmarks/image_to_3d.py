@@ -31,7 +31,7 @@ from stages.artifacts.meshes import load_textured_mesh
 WORLD_SEED, N_VIEWS, SIZE, PICTURE_SIZE, F_DISTANCE, N_POINTS, GRID = 7, 16, 64, 64, 0.05, 8000, 48
 VARIANTS: dict[str, list[str]] = {
     "full": [],
-    "without-prior": ["image_nerf.sds_weight=0", "image_nerf.remake_steps=0"],
+    "without-prior": ["image_nerf.sds.weight=0", "image_nerf.refreshing.steps=0"],
     "without-inversion": ["image_nerf.prompt=a thing", "textual_inversion.steps=0"],
 }
 FIGURES = ("psnr", "ssim", "f_score", "volume_iou", "reference_psnr", "sharpness", "covered", "seconds")

@@ -1,6 +1,7 @@
 """What a step of score distillation costs, part by part: `python benchmarks/sds_step.py [--prior FOLDER]`.
 
-The baseline is Latent-NeRF's step on latents; beside it, distilling RGB renders through the prior's encoder.
+It times the step that the stages take (`prior3d.distillation.step`). The baseline is Latent-NeRF's step on latents;
+beside it, distilling RGB renders through the prior's encoder.
 """
 
 import argparse
@@ -15,59 +16,70 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import torch
+from torch import Tensor
 
-from prior3d.cameras import orbit_cameras, ring
+from prior3d.cameras import Cameras
 from prior3d.devices import choose_device
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.loading import load_text_to_image
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.sds import Guidance
+from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.view_sampler import ViewBatch, ViewSampler
 from prior3d.fields import FieldConfig, ObjectField
 from prior3d.rendering import render
+from prior3d.seeds import Seeds
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 
 VIEWS, SAMPLES, GUIDANCE_SCALE = 4, 48, 10.0
 PARTS = ("render", "encode", "UNet", "backward")
 
 
-def step(prior: TextToImagePrior, field: ObjectField, guidance: Guidance, rgb: bool) -> dict[str, float]:
-    """One step's seconds by part, of processor time on the CPU, of the clock on a GPU."""
-    on_cpu = prior.device.type == "cpu"
-    spent: dict[str, float] = {}
+class Stopwatch:
+    """Seconds by part: of processor time on the CPU, of the clock on a GPU."""
 
-    def timed(name: str, work: Callable[[], Any]) -> Any:
-        if not on_cpu:
-            torch.cuda.synchronize()
-        started = time.process_time() if on_cpu else time.monotonic()
-        result = work()
-        if not on_cpu:
-            torch.cuda.synchronize()
-        spent[name] = (time.process_time() if on_cpu else time.monotonic()) - started
-        return result
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.spent = device, dict[str, float]()
 
-    size = prior.image_size if rgb else prior.latent_size
-    cameras = orbit_cameras(ring(VIEWS, 15, 3.2, 40), size, size).to(prior.device)
-    samples = torch.Generator().manual_seed(0)
-    seen = timed("render", lambda: render(field, cameras, SAMPLES, samples)).features.movedim(-1, 1)
-    latents = timed("encode", lambda: prior.encode(seen)) if rgb else seen
-    at = torch.full((VIEWS,), prior.n_timesteps // 2, device=prior.device)
-    noise = torch.randn_like(latents)
-    noisy = prior.add_noise(latents, noise, at).detach()
-    predicted = timed(
-        "UNet", lambda: prior.predict(noisy, at, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
-    )
-    timed("backward", lambda: ((predicted - noise) * latents).mean().backward())
-    field.zero_grad()
-    return spent
+    def now(self) -> float:
+        """The time, once a GPU has done what it was asked."""
+        if self.device.type == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.monotonic()
+
+    def timed(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, which adds what it takes to a part."""
+
+        def wrapped(*args: Any, **named: Any) -> Any:
+            started = self.now()
+            result = work(*args, **named)
+            self.spent[part] = self.spent.get(part, 0.0) + self.now() - started
+            return result
+
+        return wrapped
 
 
-def median_step(prior: TextToImagePrior, rgb: bool, n_steps: int) -> dict[str, float]:
-    """The median milliseconds of each part."""
+def median_step(prior: TextToImagePrior, views: ViewSampler, rgb: bool, n_steps: int) -> dict[str, float]:
+    """The median milliseconds of each part; one step before is not counted."""
     head, channels = ("rgb", 3) if rgb else ("latent", prior.latent_channels)
     field = ObjectField(FieldConfig(head=head, channels=channels), torch.Generator().manual_seed(0)).to(prior.device)
-    guidance = Guidance(prior.embed(["a blue mug"]), prior.embed([""]), GUIDANCE_SCALE)
-    step(prior, field, guidance, rgb)
-    steps = [step(prior, field, guidance, rgb) for _ in range(n_steps)]
-    return {part: 1000 * statistics.median(s.get(part, 0.0) for s in steps) for part in PARTS}
+    seeds, watch = Seeds(0), Stopwatch(prior.device)
+    distil = ScoreDistillation(views, seeds, SdsSettings(guidance_scale=GUIDANCE_SCALE), "image" if rgb else "latent")
+
+    def render_views(cameras: Cameras, batch: ViewBatch) -> Tensor:
+        return render(field, cameras, SAMPLES, seeds.generator("samples")).features.movedim(-1, 1)
+
+    encode, predict = prior.encode, views.predict
+    prior.encode, views.predict = watch.timed("encode", encode), watch.timed("UNet", predict)  # type: ignore
+    steps = []
+    for _ in range(n_steps + 1):
+        watch.spent.clear()
+        loss = distil(watch.timed("render", render_views), 0.5).loss
+        watch.timed("backward", loss.backward)()
+        field.zero_grad()
+        steps.append(dict(watch.spent))
+    prior.encode, views.predict = encode, predict  # type: ignore
+    return {part: 1000 * statistics.median(step.get(part, 0.0) for step in steps[1:]) for part in PARTS}
 
 
 def main() -> None:
@@ -79,7 +91,12 @@ def main() -> None:
     args = parser.parse_args()
     device = choose_device(args.device)
     prior = load_text_to_image(args.prior or embedded_prior("toy"), device)
-    rows = {name: median_step(prior, rgb, args.steps) for name, rgb in (("latent SDS", False), ("RGB SDS", True))}
+    views = ViewSampler(
+        prior, "a blue mug", ViewSettings(per_step=VIEWS), PromptSettings(), GUIDANCE_SCALE, named_backgrounds=True
+    )
+    rows = {
+        name: median_step(prior, views, rgb, args.steps) for name, rgb in (("latent SDS", False), ("RGB SDS", True))
+    }
     baseline = sum(rows["latent SDS"].values())
     clock = "processor time" if device.type == "cpu" else "time"
     print(f"ms of {clock} a step; {VIEWS} views, latents {prior.latent_size}², images {prior.image_size}², on {device}")

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from flows.engine.method import Method, Stage
+from stages.contract.parameters import settings_fields
 
 WIDTH = 100
 
@@ -40,14 +41,21 @@ def stage_reference(stage: Stage) -> str:
 
 
 def parameter_lines(model: type[BaseModel]) -> list[str]:
-    """Two parts a parameter: `name = default unit (range)`, then its description, indented."""
+    """Two parts a parameter: `name = default unit (range)`, then its description, indented; groups under a heading."""
+    return _lines(settings_fields(model), model(), "")
+
+
+def _lines(fields: dict[str, FieldInfo], defaults: Any, prefix: str) -> list[str]:
+    """The lines of some fields; `defaults` holds their values, `prefix` is the group's name and a dot."""
     lines = []
-    for name, info in model.model_fields.items():
-        default = info.get_default(call_default_factory=True)
-        shown = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+    for name, info in fields.items():
+        default = getattr(defaults, name)
+        if group := settings_fields(info.annotation):
+            heading = info.description or _first_line(getattr(info.annotation, "__doc__", ""))
+            lines += ["", f"{prefix}{name}: {heading}", *_lines(group, default, f"{prefix}{name}.")]
+            continue
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        head = " ".join(filter(None, [f"{name} = {shown}", str(extra.get("unit", "")), _range(info)]))
-        lines.append(head)
+        lines.append(" ".join(filter(None, [f"{prefix}{name} = {default}", str(extra.get("unit", "")), _range(info)])))
         lines += textwrap.wrap(info.description or "", WIDTH - 6, initial_indent="    ", subsequent_indent="    ")
     return lines
 

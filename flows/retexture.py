@@ -66,6 +66,6 @@ METHOD = Method(
         Stage("evaluation", {"mesh": "texture_refinement", "prompt": "prompt", "image": "image_preparation"}, gpu=True),
     ),
     # The paint already is a picture of the object: views that are re-made from much noise would only blur it.
-    presets={"toy": {"texture_refinement": {"noise_levels": (0.3,), "steps": 60}}},
+    presets={"toy": {"texture_refinement": {"refresh": {"strengths": (0.3,)}, "steps": 60}}},
     example='prior3d run retexture --mesh mug.obj --image mug.png --camera 30,15,40 --prompt "a red mug" --name my-mug',
 )

@@ -53,6 +53,6 @@ METHOD = Method(
         ),
     ),
     # Views that are re-made from much noise take a form of their own.
-    presets={"toy": {"rgb_refinement": {"noise_levels": (0.4, 0.3, 0.2)}}},
+    presets={"toy": {"rgb_refinement": {"refresh": {"strengths": (0.4, 0.3, 0.2)}}}},
     example='prior3d run sketch-shape --prompt "a brown teddy bear" --shape teddy.obj --name teddy',
 )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prior3d import checkpoints
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
+from prior3d.settings.optimisation import OptimiserSettings
 
 
 class Monitor(Protocol):
@@ -80,6 +81,16 @@ def optimise(
         if monitor.stopping:
             return False
     return True
+
+
+def adam(groups: list[dict[str, Any]], settings: OptimiserSettings) -> torch.optim.Adam:
+    """Adam over parameter groups, each with its learning rate in `lr`."""
+    return torch.optim.Adam(groups, betas=settings.betas, eps=settings.epsilon)
+
+
+def decay(settings: OptimiserSettings) -> Callable[[float], float]:
+    """The learning rate's factor as a function of the fraction of steps done."""
+    return lambda progress: late_decay(progress, settings.decay_from, settings.decay_to)
 
 
 def late_decay(progress: float, begin: float, final: float) -> float:

@@ -8,8 +8,8 @@ from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.concepts import inversion_loss, vocabulary
 from prior3d.diffusion.scorer import load_scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.errors import Prior3dError
-from prior3d.images.backgrounds import NAMED_BACKGROUNDS
 from prior3d.images.object_image import ObjectImage
 from stages.contract.job import Job
 from stages.textual_inversion import Params

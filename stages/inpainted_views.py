@@ -13,7 +13,8 @@ from torch import Tensor
 from prior3d.cameras import Cameras, Orbit, orbit_cameras, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.inpainting import InpaintingPrior
-from prior3d.images.backgrounds import NAMED_BACKGROUNDS
+from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
+from prior3d.distillation.view_sampler import view_prompt
 from prior3d.images.colours import difference_mask, most_distinct_background
 from prior3d.meshes.painting import Footprints, Surface
 from prior3d.meshes.projection import (
@@ -30,7 +31,6 @@ from prior3d.meshes.projection import (
     seamless,
 )
 from prior3d.seeds import Seeds
-from stages.guided_views import view_text
 from stages.inpainting import Params
 
 BACKGROUND_TOLERANCE = 0.1  # twice this is how far a pixel must be from the background to be taken as the object's
@@ -128,7 +128,7 @@ class InpaintedViews:
         return self.prior.inpaint(
             image[None],
             hole[None, None].float(),
-            [view_text(self.prompt, word, self.background)],
+            [view_prompt(self.prompt, word, self.background)],
             camera,
             guidance_scale=p.guidance_scale,
             n_steps=p.denoising_steps,

@@ -8,7 +8,7 @@ import yaml
 from flows.engine import yaml_text
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
-from stages.contract.parameters import check_params
+from stages.contract.parameters import check_params, merged
 
 
 def resolve(method: Method, preset: str, seed: int | None, sets: list[str]) -> dict[str, dict[str, Any]]:
@@ -69,7 +69,7 @@ def validated(method: Method, values: dict[str, dict[str, Any]]) -> dict[str, di
 
 def _preset(method: Method, stage: str, module: Any, preset: str) -> dict[str, Any]:
     own = dict(getattr(module, "PRESETS", {}).get(preset, {}))
-    return {**own, **method.presets.get(preset, {}).get(stage, {})}
+    return merged(own, method.presets.get(preset, {}).get(stage, {}))
 
 
 def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str) -> None:

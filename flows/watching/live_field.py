@@ -15,9 +15,9 @@ from torch import Tensor
 from prior3d import checkpoints
 from prior3d.cameras import Cameras, orbit_cameras, ring
 from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.distillation.backgrounds import encoded_backgrounds
 from prior3d.errors import Prior3dError
 from prior3d.fields import FieldConfig, ObjectField
-from prior3d.images.backgrounds import encoded_backgrounds
 from prior3d.images.colours import fit_latent_to_rgb, paper_latent_to_rgb
 from prior3d.rendering import render_without_gradient
 from stages.artifacts.fields import load_object_field

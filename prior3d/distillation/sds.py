@@ -1,43 +1,42 @@
-"""Score distillation: a frozen prior's opinion of a render, as a loss whose gradient is that opinion.
+"""Score distillation: a frozen prior's prediction about a render, as a loss whose gradient is that prediction.
 
 DreamFusion (Poole et al. 2022, eq. 3): grad = w(t) (eps_hat(z_t; y, t) - eps). It is not the gradient of a useful
 scalar, so it is applied as 0.5 |z - stopgrad(z - grad)|^2, divided by the number of elements. The papers *sum* over the
-4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers; `summed_to_mean`
-converts their weights.
+4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
-
-from prior3d.diffusion.text_to_image import TextToImagePrior
 
 Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"]
 
 
 @dataclass(frozen=True)
-class Guidance:
+class Conditioning:
     """What a prior is asked for: the views' texts and cameras, and how strongly to follow them.
 
     Attributes:
-        text: [views, tokens, width] embedded prompts.
-        null_text: [1, tokens, width] embedded negative (or empty) prompt.
+        text: embedded prompts.
+        null_text: embedded negative (or empty) prompt.
         scale: classifier-free guidance; 1 is none.
-        camera: [views, CAMERA_DIM] or None.
+        camera: embedding of the views' cameras, or None for a prior that takes none.
     """
 
-    text: Tensor
-    null_text: Tensor
+    text: Float[Tensor, "views tokens width"]
+    null_text: Float[Tensor, "1 tokens width"]
     scale: float
-    camera: Tensor | None = None
+    camera: Float[Tensor, "views embedding"] | None = None
 
 
 def draw_timesteps(
     n_views: int, n_timesteps: int, limits: tuple[float, float], generator: torch.Generator, shared: bool = False
-) -> Tensor:
-    """Draw [views] timesteps evenly from limits (fractions of n_timesteps, both ends included).
+) -> Int[Tensor, " {n_views}"]:
+    """Draw timesteps evenly from limits (fractions of n_timesteps, both ends included).
 
     With `shared`, every view of the batch gets the same one.
     """
@@ -53,8 +52,8 @@ def annealed(start: float, end: float, progress: float) -> float:
     return start + (end - start) * min(max(progress, 0.0), 1.0)
 
 
-def sds_weight(alphas: Tensor, weighting: Weighting) -> Tensor:
-    """w(t) of alpha_bar: 1 - a (DreamFusion), sqrt(a) (1 - a) (Latent-NeRF's code), or 1; same shape as alphas."""
+def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[Tensor, "*shape"]:
+    """w(t) of alpha_bar: 1 - a (DreamFusion), sqrt(a) (1 - a) (Latent-NeRF's code), or 1."""
     match weighting:
         case "one_minus_alpha":
             return 1 - alphas
@@ -65,26 +64,25 @@ def sds_weight(alphas: Tensor, weighting: Weighting) -> Tensor:
 
 
 def sds_loss(
-    latents: Tensor, prior: TextToImagePrior, guidance: Guidance, timesteps: Tensor, noise: Tensor, weighting: Weighting
-) -> Tensor:
+    latents: Float[Tensor, "views channels h w"],
+    noise: Float[Tensor, "views channels h w"],
+    predict: Callable[[Tensor], Tensor],
+    add_noise: Callable[[Tensor, Tensor], Tensor],
+    alphas: Float[Tensor, " views"],
+    weighting: Weighting,
+) -> Float[Tensor, ""]:
     """Score distillation of rendered latents: a scalar whose gradient is w(t) (eps_hat - eps) / number of elements.
 
     Args:
-        latents: [views, channels, h, w] rendered (or encoded) at the prior's scaled level; the gradient goes here only.
-        prior: the frozen model.
-        guidance: the views' texts, cameras and guidance scale.
-        timesteps: [views] drawn noise levels.
-        noise: standard normal, shaped like latents.
+        latents: rendered (or encoded) at the prior's scaled level; the gradient goes here only.
+        noise: standard normal.
+        predict: the frozen prior's guided noise for noisy latents, at the drawn timesteps.
+        add_noise: latents and noise to noisy latents, at the drawn timesteps.
+        alphas: alpha_bar of the drawn timesteps.
         weighting: w(t), see `sds_weight`.
     """
     with torch.no_grad():
-        noisy = prior.add_noise(latents, noise, timesteps)
-        predicted = prior.predict(noisy, timesteps, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
-        weights = sds_weight(prior.alphas_cumprod[timesteps], weighting).view(-1, 1, 1, 1)
+        predicted = predict(add_noise(latents, noise))
+        weights = sds_weight(alphas, weighting).view(-1, 1, 1, 1)
         target = latents - weights * (predicted - noise)
     return 0.5 * torch.mean((latents - target) ** 2)
-
-
-def summed_to_mean(weight: float, n_elements: int) -> float:
-    """Restate a regulariser's weight, tuned beside a *summed* SDS, for the mean-normalised SDS used here."""
-    return weight / n_elements

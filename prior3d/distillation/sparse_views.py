@@ -15,8 +15,8 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import falling_timesteps
 from prior3d.diffusion.views import ViewsPrior
+from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.errors import Prior3dError
-from prior3d.images.backgrounds import NAMED_BACKGROUNDS
 
 HIGHEST_NOISE = 0.99  # of the timesteps: at 1 nothing is left of what was noised
 FULL_TRUST_DB, NO_TRUST_DB = 0.0, -3.0  # how much better than a plain fit the prior shows views that it was not given

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.sds import Guidance
+from prior3d.distillation.sds import Conditioning
 
 
 class ImageScorer(Protocol):
@@ -59,7 +59,7 @@ def looks_like(images: Tensor, scorer: ImageScorer, image: Tensor | None, text: 
 
 
 def denoised_images(
-    latents: Tensor, prior: TextToImagePrior, guidance: Guidance, timesteps: Tensor, noise: Tensor
+    latents: Tensor, prior: TextToImagePrior, guidance: Conditioning, timesteps: Tensor, noise: Tensor
 ) -> Tensor:
     """The clean images that a prior sees in noised views, in one step (eq. 4), differentiable in the latents.
 

@@ -1,10 +1,12 @@
 """A texture, changed so that the mesh shows a picture from the picture's camera; what it does not show stays."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.fields.trilinear import weighted_rows
+from prior3d.images.object_image import ObjectImage
 from prior3d.meshes.painting import Surface
 
 INSIDE = 0.9  # of a pixel must be the object's, in the picture and on the mesh, for its colour to count
@@ -74,3 +76,35 @@ def rim_texels(surface: Surface, resolution: int, cameras: Cameras, mask: Tensor
     rim[seen.rows[~inside][seen.weights[~inside] > 0]] = True
     rim[seen.rows[inside][seen.weights[inside] > 0]] = False
     return rim.view(resolution, resolution)
+
+
+def fit_to_image(
+    surface: Surface,
+    texture: Float[Tensor, "resolution resolution 3"],
+    image: ObjectImage,
+    n_steps: int,
+    rim: Float[Tensor, "resolution resolution 3"] | None = None,
+) -> Float[Tensor, "resolution resolution 3"]:
+    """Fit the texels that the camera of an image sees to its pixels (`fit_to_picture`).
+
+    Args:
+        surface: the mesh.
+        texture: also filled beyond the charts.
+        image: with its camera.
+        n_steps: 0 leaves the texture as it is.
+        rim: texels that only pixels at the object's outline show are taken from here (`rim_texels`); None keeps the
+            texture's own.
+
+    Returns:
+        The texture in [0, 1], on the surface's device.
+    """
+    texture = texture.to(surface.device)
+    if n_steps == 0:
+        return texture.clamp(0, 1)
+    size = min(image.size, texture.shape[0])
+    colours, mask = (values.to(surface.device) for values in image.premultiplied(size))
+    cameras = image.viewpoint.cameras(size).to(surface.device)
+    if rim is not None:
+        at_rim = rim_texels(surface, texture.shape[0], cameras, mask)
+        texture = rim.to(texture).where(at_rim[..., None], texture)
+    return fit_to_picture(surface, texture, cameras, colours, mask, n_steps)

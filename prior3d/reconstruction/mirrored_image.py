@@ -7,14 +7,14 @@ from prior3d.fields import RadianceField
 from prior3d.images.object_image import ObjectImage
 from prior3d.metrics import mask_iou
 from prior3d.reconstruction.symmetry import MirrorPlane
-from prior3d.reconstruction.view_targets import MaskedViews
+from prior3d.reconstruction.view_targets import ViewTargets
 from prior3d.rendering import render_without_gradient
 
 LEFT_AND_RIGHT = MirrorPlane(angle_deg=90.0, offset=0.0)  # objects face +x
 LEAST_APART_DEG = 20.0  # between a camera and its mirror image, else they see the same side
 
 
-class MirroredPicture(MaskedViews):
+class MirroredImage(ViewTargets):
     """The picture flipped from left to right, as the mirrored camera would see a symmetric object.
 
     Attributes:

@@ -2,13 +2,16 @@
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
-from prior3d.rendering import Rendering, rays
+from prior3d.fields import RadianceField
+from prior3d.rendering import Rendering, rays, render_rays
+from prior3d.seeds import Seeds
 
 
-class MaskedViews(nn.Module):
+class ViewTargets(nn.Module):
     """Views with masks, which may be replaced while a field is fitted to them; a module, so that checkpoints hold them.
 
     Attributes:
@@ -72,3 +75,22 @@ def view_losses(rendering: Rendering, colours: Tensor, masks: Tensor, background
     rendered = rendering.features + (1 - rendering.opacity)[:, None] * backgrounds
     wanted = colours + (1 - masks)[:, None] * backgrounds
     return functional.huber_loss(rendered, wanted, delta=0.1) / 0.1, (rendering.opacity - masks).abs().mean()
+
+
+def fit_losses(
+    field: RadianceField, targets: ViewTargets, n_rays: int, n_samples: int, seeds: Seeds, generator: str
+) -> tuple[Rendering, Float[Tensor, ""], Float[Tensor, ""]]:
+    """Draw rays of targets and render them: the rendering, and how far colours and opacity are off (`view_losses`).
+
+    Args:
+        field: what is fitted.
+        targets: the views.
+        n_rays: how many rays.
+        n_samples: intervals along each.
+        seeds: "samples", "behind" and the named generator are drawn from.
+        generator: name of the generator that chooses rays.
+    """
+    origins, directions, colours, masks = targets.draw(n_rays, seeds.generator(generator))
+    rendering = render_rays(field, origins, directions, n_samples, seeds.generator("samples"))
+    backgrounds = torch.rand(colours.shape, generator=seeds.generator("behind")).to(colours)
+    return rendering, *view_losses(rendering, colours, masks, backgrounds)

@@ -1,6 +1,6 @@
 """Differentiable volume rendering of a field (NeRF's quadrature), composited by nerfacc, with a plain reference."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -31,6 +31,15 @@ class Rendering:
     starts: Tensor
     ends: Tensor
     density: Tensor
+
+    def view(self, *leading: int) -> "Rendering":
+        """The same with other leading dimensions, such as [views, height, width] in place of [rays]."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        return Rendering(**{name: value.view(*leading, *value.shape[1:]) for name, value in parts.items()})
+
+    def __getitem__(self, part: slice) -> "Rendering":
+        """Some of the rays."""
+        return Rendering(**{field.name: getattr(self, field.name)[part] for field in fields(self)})
 
 
 def render(

@@ -6,86 +6,79 @@ field by w(t) (eps_hat - eps). Two terms keep it an object: entropy (rays are em
 shape (section 3.3, Sketch-Shape) a third draws its occupancy towards the shape's.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from prior3d.settings import Samples, Steps
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
+from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
+from prior3d.settings.refresh import ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
-from stages.contract.parameters import PAPER_VIEWS, GuidedParams, Range, Resolution
+from stages.contract.parameters import StageParams, merged
+from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION
 
 
-class Params(GuidedParams):
+class Params(StageParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
-    steps: int = Field(300, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
-    learning_rate: float = Field(0.003, gt=0, le=1, description="of networks; grids take ten times as much")
-    n_samples: int = Field(48, ge=4, le=2048, description="samples along a ray", json_schema_extra={"unit": "samples"})
-    encoding: Literal["dense", "tiled"] = Field(
-        "dense", description="dense grids (fast on a CPU) or the paper's tiled ones"
-    )
-    grid_resolutions: tuple[Resolution, ...] = Field(
-        (17, 33), min_length=1, description="nodes along an axis of each dense grid"
-    )
-    hidden: int = Field(
-        0, ge=0, le=1024, description="width of the network after the grid; 0: the grid holds the values"
-    )
-    density_bias: float = Field(-2.0, ge=-20, le=20, description="added to the density's logit everywhere")
-    blob_density: float = Field(5.0, ge=0, le=50, description="height of the blob the field starts as, on the logit")
-    blob_radius: float = Field(
-        0.4, gt=0, le=2, description="its standard deviation", json_schema_extra={"unit": "world units"}
-    )
-    ball_radius: float = Field(
-        1.2, gt=0, le=2, description="nothing exists farther out", json_schema_extra={"unit": "world units"}
-    )
+    steps: Steps = Field(300, ge=1, le=100_000, description="optimisation steps")
+    n_samples: Samples = Field(48, ge=4, le=2048, description="samples along a ray")
     background: Literal["named", "learned"] = Field(
         "named", description="flat white, grey or black that the prompt names, or a learned function of the direction"
     )
-    entropy_weight: float = Field(0.01, ge=0, description="weight of the rays' opacity entropy in bits")
-    sparsity_weight: float = Field(0.1, ge=0, description="weight of the mean opacity")
-    regulariser_ramp: Range = Field(
-        (0.1, 0.5), description="when both begin to rise and are at full weight", json_schema_extra={"unit": "of steps"}
+    views: ViewSettings = ViewSettings()
+    prompting: PromptSettings = PromptSettings()
+    sds: SdsSettings = SdsSettings()
+    field: FieldSettings = FieldSettings()
+    optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.003, epsilon=1e-15)
+    surface: SurfaceSettings = SurfaceSettings(
+        entropy_weight=0.01, distortion_weight=0.0, sparsity_weight=0.1, smoothness_weight=0.0, ramp=(0.1, 0.5)
     )
-    shape_weight: float = Field(
-        20.0, ge=0, description="weight of the difference to the rough shape, where one is given (mean over samples)"
-    )
-    proximal_surface: float = Field(
-        0.1,
-        ge=0,
-        le=2,
-        description="how far from the shape's surface it begins to bind; 0: everywhere alike",
-        json_schema_extra={"unit": "world units"},
-    )
+    shape: ShapeSettings = ShapeSettings()
+
+    renamed: ClassVar[dict[str, str]] = DISTILLATION_NAMES | {
+        "learning_rate": "optimiser.learning_rate",
+        "encoding": "field.encoding",
+        "grid_resolutions": "field.grid_resolutions",
+        "hidden": "field.hidden",
+        "density_bias": "field.density_bias",
+        "blob_density": "field.blob_density",
+        "blob_radius": "field.blob_radius",
+        "ball_radius": "field.ball_radius",
+        "entropy_weight": "surface.entropy_weight",
+        "sparsity_weight": "surface.sparsity_weight",
+        "regulariser_ramp": "surface.ramp",
+        "shape_weight": "shape.weight",
+        "proximal_surface": "shape.proximal_surface",
+    }
 
 
 # The paper's entropy weight of 5e-4 stood beside a *summed* SDS of 4 x 64 x 64 elements, and was in effect multiplied
 # by the mixed-precision loss scale of about 65,536 (later more): 5e-4 * 65,536 / 16,384 = 0.002 beside our mean.
 PRESETS = {
     "toy": {},
-    "paper": PAPER_VIEWS
-    | {
-        "steps": 5000,
-        "learning_rate": 1e-3,
-        "n_samples": 512,
-        "encoding": "tiled",
-        "hidden": 64,
-        "density_bias": 0.0,
-        "blob_density": 5.0,
-        "blob_radius": 0.2,
-        "ball_radius": 1.75,
-        "background": "learned",
-        "entropy_weight": 0.002,
-        "sparsity_weight": 0.0,
-        "regulariser_ramp": (0.0, 0.0),
-        # 5e-6, summed over the samples, times 65,536 / 16,384 as above, for 64 x 64 rays of 512 samples
-        "shape_weight": 40.0,
-        "proximal_surface": 0.3,
-    },
+    "paper": merged(
+        PAPER_DISTILLATION,
+        {
+            "steps": 5000,
+            "n_samples": 512,
+            "background": "learned",
+            "field": {
+                "encoding": "tiled",
+                "hidden": 64,
+                "density_bias": 0.0,
+                "blob_density": 5.0,
+                "blob_radius": 0.2,
+                "ball_radius": 1.75,
+            },
+            "optimiser": {"learning_rate": 1e-3},
+            "surface": {"entropy_weight": 0.002, "sparsity_weight": 0.0, "ramp": (0.0, 0.0)},
+            # 5e-6, summed over the samples, times 65,536 / 16,384 as above, for 64 x 64 rays of 512 samples
+            "shape": {"weight": 40.0, "proximal_surface": 0.3},
+        },
+    ),
 }
-INPUTS = {
-    "prompt": PROMPT,
-    "prior": PRIOR,
-    "shape": SHAPE_GUIDE,
-    "concept": CONCEPT,
-}
+INPUTS = {"prompt": PROMPT, "prior": PRIOR, "shape": SHAPE_GUIDE, "concept": CONCEPT}
 OPTIONAL_INPUTS = frozenset({"shape", "concept"})
 OUTPUT = FIELD

@@ -1,115 +1,90 @@
-"""What stages' parameters are made of: the base of every model, common groups, and errors that name a wrong key."""
+"""Parameters of a stage: a pydantic model of plain values and of settings groups, and errors that name a wrong key."""
 
-from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.config import JsonDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prior3d.errors import Prior3dError
+from prior3d.near_names import did_you_mean
+from prior3d.settings import Range, Resolution
 
-
-def _rising(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError(f"the first number must not be above the second, found {list(pair)}")
-    return pair
-
-
-Resolution = Annotated[int, Field(ge=2, le=513)]
-Range = Annotated[tuple[float, float], AfterValidator(_rising)]
-DEGREES: JsonDict = {"unit": "degrees"}
+Values = dict[str, Any]
+DEGREES: dict[str, Any] = {"unit": "degrees"}
 
 
 class StageParams(BaseModel):
-    """Base of every stage's parameters: unknown keys are errors, values do not change."""
+    """Base of every stage's parameters: unknown keys are errors, values do not change.
+
+    Attributes:
+        renamed: a name that an earlier version had -> where the value is now, e.g. `sds.guidance_scale`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    renamed: ClassVar[dict[str, str]] = {}
 
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of every random choice of this stage")
 
 
-def check_params(model: type[BaseModel], values: dict[str, Any], where: str) -> BaseModel:
-    """Validate parameters.
+def merged(base: Values, changes: Values) -> Values:
+    """Values of `base` with `changes` over them; groups are merged key by key."""
+    found = dict(base)
+    for key, value in changes.items():
+        before = found.get(key)
+        found[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return found
+
+
+def check_params(model: type[BaseModel], values: Values, where: str) -> BaseModel:
+    """Validate parameters; what is missing, in a group too, has the model's default.
 
     Args:
         model: the stage's `Params`.
-        values: key to value.
+        values: key to value, groups as mappings.
         where: what to call them in the message, e.g. the stage's name.
 
     Raises:
         Prior3dError: every wrong key and value, with what was found, what is allowed and near names.
     """
     try:
-        return model(**values)
+        return model(**merged(model().model_dump(), values))
     except ValidationError as error:
         raise Prior3dError("; ".join(_explain(model, where, e) for e in error.errors())) from None
 
 
+def settings_fields(kind: Any) -> dict[str, Any]:
+    """Name to pydantic's FieldInfo of a parameter model or a settings dataclass; empty for anything else."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return dict(kind.model_fields)
+    return dict(getattr(kind, "__pydantic_fields__", {}))
+
+
 def _explain(model: type[BaseModel], where: str, problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
-        hint = f"did you mean {where}.{near[0]}?" if near else f"known: {', '.join(model.model_fields)}"
-        return f"{where}.{name}: there is no such parameter; {hint}"
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return _no_such_parameter(model, where, name)
     message = problem["msg"].removeprefix("Value error, ")
     if not name:  # several parameters that do not fit together; the message names them
         return f"{where}: {message}"
+    if isinstance(problem.get("input"), dict):  # the same within a group
+        return f"{where}.{name}: {message}"
     return f"{where}.{name}: {message[:1].lower()}{message[1:]}; found {problem.get('input')!r}"
 
 
-class GuidedParams(StageParams):
-    """Parameters of every stage that asks a text-to-image prior about drawn views; defaults are the toy prior's."""
-
-    guidance_scale: float = Field(3.0, ge=1, le=200, description="classifier-free guidance s; 1 is none")
-    timestep_min: float = Field(0.02, ge=0, le=1, description="lowest noise level", json_schema_extra={"unit": "of T"})
-    timestep_max: float = Field(0.98, ge=0, le=1, description="highest noise level", json_schema_extra={"unit": "of T"})
-    timestep_max_end: float = Field(
-        0.98,
-        ge=0,
-        le=1,
-        description="highest noise level at the end (falls linearly)",
-        json_schema_extra={"unit": "of T"},
+def _no_such_parameter(model: type[BaseModel], where: str, name: str) -> str:
+    """What to say about an unknown name: its new name, else a near one, else all that are known."""
+    renamed: dict[str, str] = getattr(model, "renamed", {})
+    if name in renamed:
+        return f"{where}.{name} is now called {where}.{renamed[name]}"
+    *groups, last = name.split(".")
+    kind: Any = model
+    for group in groups:
+        kind = settings_fields(kind)[group].annotation
+    known = list(settings_fields(kind))
+    inner = [f"{n}.{f}" for n, info in model.model_fields.items() for f in settings_fields(info.annotation)]
+    near = did_you_mean(last, known, prefix=".".join([where, *groups, ""])) or did_you_mean(
+        name, inner, prefix=f"{where}."
     )
-    weighting: Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"] = Field(
-        "one_minus_alpha", description="weight w(t) of the score distillation gradient"
-    )
-    views_per_step: int = Field(4, ge=1, le=64, description="views rendered a step, spread evenly round the object")
-    negative_prompt: str = Field("", max_length=1000, description="what guidance moves away from")
-    view_words: bool = Field(True, description="name the view (front, side, back, overhead) in the prompt")
-    front_deg: float = Field(
-        90, ge=0, le=180, description="width of the front and of the back sector", json_schema_extra=DEGREES
-    )
-    overhead_deg: float = Field(
-        60, ge=0, le=90, description="elevation above which a view is overhead", json_schema_extra=DEGREES
-    )
-    camera_conditioning: bool = Field(True, description="give the exact camera to priors that take one")
-    azimuth_deg: Range = Field((0, 360), description="range of the cameras' azimuth", json_schema_extra=DEGREES)
-    elevation_deg: Range = Field((-5, 55), description="range of the cameras' elevation", json_schema_extra=DEGREES)
-    radius: Range = Field(
-        (3.2, 3.2), description="range of the cameras' distance", json_schema_extra={"unit": "world units"}
-    )
-    fov_deg: Range = Field((40, 40), description="range of the vertical field of view", json_schema_extra=DEGREES)
-
-    @model_validator(mode="after")
-    def _noise_levels_rise(self) -> Self:
-        """The lowest noise level lies below the highest, at the start and at the end."""
-        if self.timestep_min >= min(self.timestep_max, self.timestep_max_end):
-            raise ValueError(
-                f"timestep_min {self.timestep_min} is not below timestep_max {self.timestep_max} and "
-                f"timestep_max_end {self.timestep_max_end}; lower timestep_min"
-            )
-        return self
-
-
-PAPER_VIEWS = {
-    "guidance_scale": 100.0,
-    "weighting": "sqrt_alpha_one_minus_alpha",
-    "views_per_step": 1,
-    "front_deg": 70.0,
-    "elevation_deg": (-60.0, 90.0),  # theta 0..150 degrees from the top
-    "radius": (1.0, 1.5),
-    "fov_deg": (40.0, 70.0),
-}
+    return f"{where}.{name}: there is no such parameter; {near or 'known: ' + ', '.join(known)}"
 
 
 class FitParams(StageParams):
@@ -117,7 +92,12 @@ class FitParams(StageParams):
 
     learning_rate: float = Field(0.02, gt=0, le=1, description="of networks; grids take ten times as much")
     resolutions: tuple[Resolution, ...] = Field((17, 33), description="dense grids of the field, nodes along an axis")
-    n_samples: int = Field(48, ge=4, le=2048, description="samples along a ray", json_schema_extra={"unit": "samples"})
+    n_samples: int = Field(
+        48,
+        ge=4,
+        le=2048,
+        description="samples along a ray",
+    )
     rays_per_step: int = Field(
         1024, ge=16, le=262_144, description="rays of the input views a step, and as many of the prior's views",
         json_schema_extra={"unit": "rays"},

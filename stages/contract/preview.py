@@ -15,8 +15,15 @@ PREVIEW_EVERY_S = 5.0
 SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.75  # of the pixels of eight views; toy objects cover 5 to 40 %
 
 
+def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
+    """Say which words of a prompt the prior has never seen, on the progress line and as a metric."""
+    job.metric("unknown_words", len(words), "words", higher_is_better=False)
+    if words:
+        job.progress(0, total, text=f"this prior does not know: {', '.join(words)}")
+
+
 def check_object(job: Job, opacity: Tensor, *, against_empty: str, against_full: str) -> None:
-    """Hold that the eight views show an object and neither nothing nor a full frame; record coverage and fogginess.
+    """Check that the eight views show an object and neither nothing nor a full frame; record coverage and fogginess.
 
     `against_empty` and `against_full` say which parameters to turn.
     """

@@ -1,133 +1,121 @@
-"""RealFusion's reconstruction: a radiance field in colour that is the picture from one side and the prior's from all.
+"""A radiance field in colour that is the given image from one side and plausible to the prior from all sides.
 
-Melas-Kyriazi et al. 2023, section 3: in every step the field is held to the picture's colours and outline from its own
-camera, and score distillation, with the picture's own word in the prompt, judges views from all round. Regularisers:
-orientation, normals that are smooth in the views, entropy, and fine grids that come in late (coarse to fine).
-Then, not in the paper, `remake_steps` fit the field to views that the prior re-made from it (as rgb_refinement does),
-still beside the picture: this turns the distillation's fog into a surface. 0 leaves the paper's form.
+Melas-Kyriazi et al. 2023 (RealFusion), section 3: in every step the field is held to the image's colours and outline
+from the image's own camera, and score distillation judges views from all around, with the image's own word in the
+prompt. Regularisers: orientation, normals that are smooth in the views, entropy, and fine grids that come in late.
+Make-It-3D (Tang et al. 2023), section 3.2, adds views from the front first, depth, and a scorer's judgement.
+Then, beyond both papers, `refreshing.steps` fit the field to views that the prior makes from it and refreshes, still
+beside the image: this turns the distillation's fog into a surface.
 """
 
-from typing import Annotated, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
+from prior3d.settings import FractionOfSteps, Samples, Steps
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
+from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
+from prior3d.settings.refresh import RefreshSettings, SurfaceSettings
+from prior3d.settings.single_image import (
+    ClipSettings,
+    FrontFirstSettings,
+    ImageRefreshSettings,
+    MirrorSettings,
+    NormalSettings,
+    ReferenceSettings,
+)
 from stages.artifacts import CONCEPT, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
-from stages.contract.parameters import PAPER_VIEWS, GuidedParams, Resolution
+from stages.contract.parameters import StageParams, merged
+from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
 
 
-class Params(GuidedParams):
+class Params(StageParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     prompt: str = Field("a {}", max_length=500, description="the object in words; {} is the concept's word, or generic")
     generic: str = Field("thing", max_length=100, description="stands for {} where there is no concept")
-    steps: int = Field(70, ge=0, le=100_000, description="steps of distillation", json_schema_extra={"unit": "steps"})
-    remake_steps: int = Field(
-        150, ge=0, le=100_000, description="steps on re-made views after these", json_schema_extra={"unit": "steps"}
-    )
-    learning_rate: float = Field(0.01, gt=0, le=1, description="of networks; grids take ten times as much")
-    adam_epsilon: float = Field(1e-6, gt=0, le=1, description="gradients far below it hardly move a value")
-    n_samples: int = Field(48, ge=4, le=2048, description="samples along a ray", json_schema_extra={"unit": "samples"})
-    sds_weight: float = Field(1.0, ge=0, description="weight of the score distillation; 0 leaves the prior out")
-    sds_size: int = Field(
-        32, ge=8, le=1024, description="side of the distilled renders", json_schema_extra={"unit": "pixels"}
-    )
-    reference_weight: float = Field(2.0, ge=0, description="weight of the picture's colours (Huber)")
-    mask_weight: float = Field(1.0, ge=0, description="weight of the opacity's difference to outlines")
-    reference_rays: int = Field(1024, ge=16, le=262_144, description="rays of the picture a step")
-    mirror_weight: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="of the picture's mirror image beside it, for things whose left and right are alike; 0: none",
-    )
-    mirror_agreement: float = Field(
-        0.8,
-        ge=0,
-        le=1,
-        description="the mirror image stays beside re-made views if the field's outline overlaps its own by this (IoU)",
-    )
-    front_share: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Make-It-3D: views come from about the picture's side at first, this long",
-        json_schema_extra={"unit": "of steps"},
-    )
-    front_width_deg: float = Field(
-        90.0, gt=0, le=360, description="how far apart they then may be", json_schema_extra={"unit": "degrees"}
-    )
-    opinion_weight: float = Field(
-        0.0, ge=0, description="Make-It-3D: weight of a scorer's opinion of views beside the picture and the prompt"
-    )
-    clip_d_weight: float = Field(
-        0.0, ge=0, description="Make-It-3D: the same of what the prior makes of views with little noise (CLIP-D)"
-    )
-    clip_d_below: float = Field(
-        0.4, ge=0, le=1, description="noise level of CLIP-D and below", json_schema_extra={"unit": "of T"}
-    )
-    depth_weight: float = Field(0.0, ge=0, description="weight of 1 - Pearson's correlation with the picture's depth")
-    orientation_weight: float = Field(0.02, ge=0, description="weight of visible normals that look away")
-    normal_weight: float = Field(0.2, ge=0, description="weight of the views' normals against their own blur")
-    entropy_weight: float = Field(0.02, ge=0, description="weight of the rays' opacity entropy in bits")
-    distortion_weight: float = Field(2.0, ge=0, description="re-made views: gathers a ray's weight in one place")
-    smoothness_weight: float = Field(1.0, ge=0, description="weight of the field's total variation")
-    fine_from: float = Field(
-        0.5, ge=0, le=1, description="when the finer half of the grids comes in", json_schema_extra={"unit": "of steps"}
-    )
-    encoding: Literal["dense", "tiled"] = Field("dense", description="dense grids, or the paper's tiled ones")
-    grid_resolutions: tuple[Resolution, ...] = Field((17, 33, 65), min_length=1, description="nodes of dense grids")
-    density_bias: float = Field(-2.0, ge=-20, le=20, description="added to the density's logit everywhere")
-    blob_density: float = Field(5.0, ge=0, le=50, description="height of the blob at the start, on the logit")
-    blob_radius: float = Field(0.4, gt=0, le=2, description="its deviation", json_schema_extra={"unit": "world units"})
-    ball_radius: float = Field(1.2, gt=0, le=2, description="extent", json_schema_extra={"unit": "world units"})
-    as_released: bool = Field(
+    steps: Steps = Field(70, ge=0, le=100_000, description="steps of distillation")
+    n_samples: Samples = Field(48, ge=4, le=2048, description="samples along a ray")
+    fine_from: FractionOfSteps = Field(0.5, description="when the finer half of the grids comes in")
+    match_released_code: bool = Field(
         False,
         description="RealFusion's code, not its paper: in nine of ten steps the prompt names the front view wherever "
-        "the camera is, and the rays' origins and directions are shaken by 0.02",
+        "the camera is, and the rays' origins and directions are off by noise of 0.02",
     )
-    n_views: int = Field(20, ge=4, le=400, description="re-made views")
-    rays_per_step: int = Field(2048, ge=64, le=262_144, description="rays of re-made views a step")
-    noise_levels: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
-        (0.5, 0.35, 0.2), min_length=1, description="noise level of each re-making, in turn"
+    reference: ReferenceSettings = ReferenceSettings()
+    mirror: MirrorSettings = MirrorSettings()
+    views: ViewSettings = ViewSettings()
+    front_first: FrontFirstSettings = FrontFirstSettings()
+    prompting: PromptSettings = PromptSettings()
+    sds: SdsSettings = SdsSettings(image_size=32)
+    clip: ClipSettings = ClipSettings()
+    normals: NormalSettings = NormalSettings()
+    surface: SurfaceSettings = SurfaceSettings(ramp=(0.2, 1.0))
+    field: FieldSettings = FieldSettings(grid_resolutions=(17, 33, 65), tiled_log2_entries=16, tiled_finest=1536)
+    refreshing: ImageRefreshSettings = ImageRefreshSettings()
+    refresh: RefreshSettings = RefreshSettings(n_views=20, num_inference_steps=6, mask_weight=1.0)
+    optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.01, decay_from=0.7, decay_to=0.05)
+
+    renamed: ClassVar[dict[str, str]] = (
+        DISTILLATION_NAMES
+        | OPTIMISER_NAMES
+        | {
+            "remake_steps": "refreshing.steps",
+            "remade_weight": "refreshing.weight",
+            "n_views": "refresh.n_views",
+            "rays_per_step": "refresh.rays_per_step",
+            "noise_levels": "refresh.strengths",
+            "denoising_steps": "refresh.num_inference_steps",
+            "sds_weight": "sds.weight",
+            "sds_size": "sds.image_size",
+            "reference_weight": "reference.weight",
+            "mask_weight": "reference.mask_weight",
+            "reference_rays": "reference.rays_per_step",
+            "depth_weight": "reference.depth_weight",
+            "mirror_weight": "mirror.weight",
+            "mirror_agreement": "mirror.min_iou",
+            "front_share": "front_first.until",
+            "front_width_deg": "front_first.width_deg",
+            "opinion_weight": "clip.weight",
+            "clip_d_weight": "clip.denoised_weight",
+            "clip_d_below": "clip.denoised_max_timestep",
+            "orientation_weight": "normals.orientation_weight",
+            "normal_weight": "normals.smoothness_weight",
+            "entropy_weight": "surface.entropy_weight",
+            "distortion_weight": "surface.distortion_weight",
+            "smoothness_weight": "surface.smoothness_weight",
+            "encoding": "field.encoding",
+            "grid_resolutions": "field.grid_resolutions",
+            "density_bias": "field.density_bias",
+            "blob_density": "field.blob_density",
+            "blob_radius": "field.blob_radius",
+            "ball_radius": "field.ball_radius",
+            "as_released": "match_released_code",
+        }
     )
-    denoising_steps: int = Field(6, ge=1, le=1000, description="DDIM steps from the noise level down")
-    remade_weight: float = Field(1.0, ge=0, description="weight of re-made views beside the picture")
 
 
 # The paper's weights stood beside a *summed* SDS of 4 x 64 x 64 elements and were in effect multiplied by the
 # mixed-precision loss scale of about 65,536: 65,536 / 16,384 = 4 times as much beside our mean-normalised SDS.
 PRESETS: dict[str, dict] = {
     "toy": {},
-    "paper": PAPER_VIEWS
-    | {
-        "prompt": "A high-resolution DSLR image of a {}",
-        "weighting": "one_minus_alpha",
-        "elevation_deg": (-30.0, 90.0),
-        "steps": 5000,
-        "remake_steps": 0,
-        "learning_rate": 1e-3,
-        "adam_epsilon": 1e-15,
-        "n_samples": 512,
-        "sds_size": 96,
-        "reference_weight": 20.0,
-        "mask_weight": 2.0,
-        "reference_rays": 4096,
-        "orientation_weight": 0.04,
-        "normal_weight": 2.0,
-        "entropy_weight": 4e-4,
-        "smoothness_weight": 0.0,
-        "encoding": "tiled",
-        "density_bias": 0.0,
-        "blob_radius": 0.2,
-        "ball_radius": 1.75,
-    },
+    "paper": merged(
+        PAPER_DISTILLATION,
+        {
+            "prompt": "A high-resolution DSLR image of a {}",
+            "steps": 5000,
+            "n_samples": 512,
+            "views": {"elevation_deg": (-30.0, 90.0)},
+            "sds": {"weighting": "one_minus_alpha", "image_size": 96},
+            "reference": {"weight": 20.0, "mask_weight": 2.0, "rays_per_step": 4096},
+            "normals": {"orientation_weight": 0.04, "smoothness_weight": 2.0},
+            "surface": {"entropy_weight": 4e-4, "smoothness_weight": 0.0},
+            "field": {"encoding": "tiled", "density_bias": 0.0, "blob_radius": 0.2, "ball_radius": 1.75},
+            "refreshing": {"steps": 0},
+            "optimiser": {"learning_rate": 1e-3, "epsilon": 1e-15, "decay_to": 1.0},
+        },
+    ),
 }
-INPUTS = {
-    "image": OBJECT_IMAGE,
-    "prior": PRIOR,
-    "concept": CONCEPT,
-    "prompt": PROMPT,
-    "scorer": PRIOR,
-}
+INPUTS = {"image": OBJECT_IMAGE, "prior": PRIOR, "concept": CONCEPT, "prompt": PROMPT, "scorer": PRIOR}
 OPTIONAL_INPUTS = frozenset({"concept", "prompt", "scorer"})
 OUTPUT = FIELD

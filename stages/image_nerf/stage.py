@@ -1,97 +1,140 @@
-"""The body of image_nerf; the package says what it takes, gives and is set by."""
+"""The reconstruction of RealFusion, section 3, with Make-It-3D's terms where they have a weight."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from prior3d.fields import DenseGrids, FieldConfig, ObjectField, TiledGrid
+from prior3d.diffusion.scorer import load_scorer
+from prior3d.distillation.clip_guidance import ClipGuidance, clip_guidance
+from prior3d.distillation.view_sampler import ViewSampler, render_ring
+from prior3d.errors import Prior3dError
+from prior3d.fields import ObjectField
+from prior3d.fields.start import field_config
+from prior3d.images.files import contact_sheet, write_png
 from prior3d.images.object_image import ObjectImage
+from prior3d.images.photographs import resample
 from prior3d.metrics import psnr_db
-from prior3d.optimisation import late_decay, optimise
+from prior3d.optimisation import adam, decay, optimise
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import save_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import load_concept, load_prior
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, write_row
-from stages.guided_views import GuidedViews, ring_views
+from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
 from stages.image_nerf import Params
-from stages.image_nerf_losses import Reconstruction
-from stages.image_opinion import load_opinion, write_depth
+from stages.image_nerf.losses import Reconstruction
 
-AGAINST_EMPTY = "raise image_nerf.reference_weight or image_nerf.blob_density, or lower image_nerf.entropy_weight"
-AGAINST_FULL = "raise image_nerf.mask_weight or image_nerf.entropy_weight, or lower image_nerf.density_bias"
+AGAINST_EMPTY = (
+    "raise image_nerf.reference.weight or image_nerf.field.blob_density, or lower image_nerf.surface.entropy_weight"
+)
+AGAINST_FULL = (
+    "raise image_nerf.reference.mask_weight or image_nerf.surface.entropy_weight, "
+    "or lower image_nerf.field.density_bias"
+)
 
 
 def run(job: Job, params: Params) -> None:
     """Reconstruct the object."""
-    picture = load_object_image(job.inputs["image"])
-    prior = load_prior(job)
-    word = load_concept(job.inputs["concept"]).token if "concept" in job.inputs else params.generic
-    sentence = job.prompt if "prompt" in job.inputs else params.prompt.replace("{}", word)
-    views = GuidedViews(prior, sentence, params, named_backgrounds=True)
-    total = params.steps + params.remake_steps
-    views.warn(job, total)
-    seeds = Seeds(params.seed)
-    field = ObjectField(field_config(params), seeds.generator("field")).to(job.device)
-    reconstruction = Reconstruction(field, picture, views, seeds, params, load_opinion(job, params, picture))
+    image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job), Seeds(params.seed)
+    views = ViewSampler(
+        prior, sentence(job, params), params.views, params.prompting, params.sds.guidance_scale, named_backgrounds=True
+    )
+    total = params.steps + params.refreshing.steps
+    warn_of_unknown_words(job, views.unknown_words, total)
+    field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)
+    reconstruction = Reconstruction(field, image, views, seeds, params, load_clip_guidance(job, params, image))
 
-    def shown(size: int) -> tuple[Tensor, Tensor]:
-        pictures, opacity = ring_views(field, params, params.n_samples, size, torch.ones(3, device=job.device))
-        return pictures.movedim(-1, 1), opacity
+    def ring(size: int) -> tuple[Tensor, Tensor]:
+        images, opacity = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
+        return images.movedim(-1, 1), opacity
 
-    preview = Preview(job, lambda: shown(prior.image_size // 2)[0])
+    preview = Preview(job, lambda: ring(prior.image_size // 2)[0])
 
     def losses(step: int) -> dict[str, Tensor]:
         preview.perhaps(step, total)
         return reconstruction.losses(step)
 
-    groups = field.parameter_groups(params.learning_rate)
     finished = optimise(
         losses,
-        modules={"field": field, "targets": reconstruction.remade.targets, "mirrored": reconstruction.mirrored},
-        optimiser=torch.optim.Adam(groups, betas=(0.9, 0.99), eps=params.adam_epsilon),
+        modules={"field": field} | reconstruction.modules,
+        optimiser=adam(field.parameter_groups(params.optimiser.learning_rate), params.optimiser),
         n_steps=total,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
-        learning_rate_factor=lambda progress: late_decay(progress, 0.7, 0.05) if params.remake_steps else 1.0,
+        learning_rate_factor=decay(params.optimiser),
     )
     if finished:
-        images, opacity = shown(prior.image_size)
+        images, opacity = ring(prior.image_size)
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
-        agreement = float(reconstruction.mirrored.agreement)
-        if agreement >= 0:
-            job.metric("mirror_iou", agreement, "", higher_is_better=True)
-        if 0 <= agreement < params.mirror_agreement:
-            job.progress(
-                total, total, text=f"the picture's mirror image was left out: outlines overlap by {agreement:.0%}"
-            )
-        job.metric("reference_psnr", reference_psnr_db(field, picture, params), "dB", higher_is_better=True)
+        report_mirror(job, reconstruction, total)
+        job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
         save_field(job.out, field)
-        write_depth(job, field, picture, params)
-        given = picture.over(1.0, prior.image_size)[None].to(images)
+        write_png(job.out / "depth.png", depth_sheet(field, image, params))
+        given = image.over(1.0, prior.image_size)[None].to(images)
         write_row(job.out / "preview.png", torch.cat([given, images]))
 
 
-def field_config(params: Params) -> FieldConfig:
-    """The field that the parameters describe."""
-    tiled = TiledGrid(log2_entries=16, finest=1536)
-    return FieldConfig(
-        encoding=DenseGrids(params.grid_resolutions) if params.encoding == "dense" else tiled,
-        head="rgb",
-        channels=3,
-        density_bias=params.density_bias,
-        blob_density=params.blob_density,
-        blob_radius=params.blob_radius,
-        ball_radius=params.ball_radius,
-    )
+def sentence(job: Job, params: Params) -> str:
+    """The object in words: a person's prompt, else the parameter's with the concept's word in it."""
+    if "prompt" in job.inputs:
+        return job.prompt
+    word = load_concept(job.inputs["concept"]).token if "concept" in job.inputs else params.generic
+    return params.prompt.replace("{}", word)
 
 
-def reference_psnr_db(field: "ObjectField", picture: ObjectImage, params: Params, size: int = 64) -> float:
-    """How well the field shows the picture from its camera, over white."""
+def load_clip_guidance(job: Job, params: Params, image: ObjectImage) -> ClipGuidance | None:
+    """The scorer's judgement, where the parameters give it a weight.
+
+    Raises:
+        Prior3dError: it has a weight, but the stage was given no scorer.
+    """
+    if params.clip.weight == 0 and params.clip.denoised_weight == 0:
+        return None
+    if "scorer" not in job.inputs:
+        raise Prior3dError(
+            f"{job.name}: clip.weight or clip.denoised_weight is not 0, but no scorer is given; give one, "
+            "or set both to 0"
+        )
+    scorer = load_scorer(job.prior("scorer"), job.device)
+    return clip_guidance(scorer, image, job.prompt if "prompt" in job.inputs else None)
+
+
+def report_mirror(job: Job, reconstruction: Reconstruction, total: int) -> None:
+    """Record how far the field agrees with the image's mirror image, and say if that was left out."""
+    mirror = reconstruction.mirror
+    if mirror.iou >= 0:
+        job.metric("mirror_iou", mirror.iou, "", higher_is_better=True)
+    if mirror.left_out:
+        job.progress(
+            total, total, text=f"the picture's mirror image was left out: outlines overlap by {mirror.iou:.0%}"
+        )
+
+
+def reference_psnr_db(field: ObjectField, image: ObjectImage, params: Params, size: int = 64) -> float:
+    """How well the field shows the image from its camera, over white."""
     device = next(field.parameters()).device
-    cameras = picture.viewpoint.cameras(size).to(device)
-    seen, _, _ = render_without_gradient(field, cameras, params.n_samples, torch.ones(3, device=device))
-    wanted = picture.over(1.0, size).movedim(0, -1)
-    return psnr_db(seen[0].clamp(0, 1).cpu().numpy(), wanted.numpy())
+    cameras = image.viewpoint.cameras(size).to(device)
+    rendered, _, _ = render_without_gradient(field, cameras, params.n_samples, torch.ones(3, device=device))
+    target = image.over(1.0, size).movedim(0, -1)
+    return psnr_db(rendered[0].clamp(0, 1).cpu().numpy(), target.numpy())
+
+
+def depth_sheet(field: ObjectField, image: ObjectImage, params: Params, size: int = 128) -> np.ndarray:
+    """The image, its own depth if it has one, and the field's from the same camera; far is dark.
+
+    A wrong depth is seen here before mesh and texture are made of it.
+    """
+    cameras = image.viewpoint.cameras(size).to(next(field.parameters()).device)
+    _, opacity, depth = render_without_gradient(field, cameras, params.n_samples)
+    layers = [(depth[0].cpu().numpy(), opacity[0].cpu().numpy() > 0.5)]
+    if image.depth is not None:
+        given = resample(np.concatenate([image.depth[..., None], image.mask[..., None]], axis=-1), size, size)
+        layers.insert(0, (given[..., 0], given[..., 1] > 0.5))
+    row = [image.over(1.0, size).movedim(0, -1).numpy()]
+    for values, inside in layers:
+        low, high = np.quantile(values[inside], (0.01, 0.99)) if inside.any() else (0.0, 1.0)
+        shade = 0.9 - 0.8 * ((values - low) / max(high - low, 1e-6)).clip(0, 1)
+        row.append(np.repeat(np.where(inside, shade, 1.0)[..., None], 3, axis=-1))
+    return contact_sheet([row])

@@ -4,22 +4,23 @@ Metzer et al. 2023, section 3.4: renders of the texture are latents at the size 
 renders views, noises them, asks the prior which noise it sees, and moves the texture by w(t) (eps_hat - eps).
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from prior3d.settings import Steps, Texels
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
+from prior3d.settings.optimisation import OptimiserSettings
 from stages.artifacts import CONCEPT, LATENT_TEXTURE, PRIOR, PROMPT, UV_MESH
-from stages.contract.parameters import PAPER_VIEWS, GuidedParams
+from stages.contract.parameters import StageParams, merged
+from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION
 
 
-class Params(GuidedParams):
+class Params(StageParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
-    steps: int = Field(150, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
-    learning_rate: float = Field(0.03, gt=0, le=1, description="of the texture")
-    resolution: int = Field(
-        64, ge=8, le=1024, description="side of the latent texture", json_schema_extra={"unit": "texels"}
-    )
+    steps: Steps = Field(150, ge=1, le=100_000, description="optimisation steps")
+    resolution: Texels = Field(64, ge=8, le=1024, description="side of the latent texture")
     supersampling: int = Field(4, ge=1, le=16, description="samples along each side of a latent pixel")
     lookup: Literal["bilinear", "nearest"] = Field("bilinear", description="how a sample reads the texture")
     start: Literal["grey", "red"] = Field(
@@ -29,28 +30,31 @@ class Params(GuidedParams):
     background: Literal["named", "learned"] = Field(
         "named", description="flat white, grey or black that the prompt names, or a learned function of the direction"
     )
+    views: ViewSettings = ViewSettings()
+    prompting: PromptSettings = PromptSettings()
+    sds: SdsSettings = SdsSettings()
+    optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.03, epsilon=1e-15)
+
+    renamed: ClassVar[dict[str, str]] = DISTILLATION_NAMES | {"learning_rate": "optimiser.learning_rate"}
 
 
 PRESETS = {
     "toy": {},
-    "paper": PAPER_VIEWS
-    | {
-        "fov_deg": (60.0, 60.0),
-        "steps": 5000,
-        "learning_rate": 1e-2,
-        "resolution": 128,
-        "supersampling": 1,
-        "lookup": "nearest",
-        "start": "red",
-        "start_noise": 0.4,
-        "background": "learned",
-    },
+    "paper": merged(
+        PAPER_DISTILLATION,
+        {
+            "steps": 5000,
+            "resolution": 128,
+            "supersampling": 1,
+            "lookup": "nearest",
+            "start": "red",
+            "start_noise": 0.4,
+            "background": "learned",
+            "views": {"fov_deg": (60.0, 60.0)},
+            "optimiser": {"learning_rate": 1e-2},
+        },
+    ),
 }
-INPUTS = {
-    "mesh": UV_MESH,
-    "prompt": PROMPT,
-    "prior": PRIOR,
-    "concept": CONCEPT,
-}
+INPUTS = {"mesh": UV_MESH, "prompt": PROMPT, "prior": PRIOR, "concept": CONCEPT}
 OPTIONAL_INPUTS = frozenset({"concept"})
 OUTPUT = LATENT_TEXTURE

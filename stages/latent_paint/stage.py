@@ -1,80 +1,72 @@
-"""The body of latent_paint; the package says what it takes, gives and is set by."""
+"""Score distillation of a latent texture: Latent-NeRF, section 3.4."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from prior3d.cameras import orbit_cameras
+from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.sds import draw_timesteps, sds_loss
-from prior3d.images.backgrounds import LearnedBackground, encoded_backgrounds, flat_images
+from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, flat_images
+from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras
 from prior3d.images.colours import paper_red_latent
 from prior3d.meshes.painted_files import load_uv_mesh
 from prior3d.meshes.painting import Surface, Texture
-from prior3d.optimisation import optimise
-from prior3d.rendering import rays
+from prior3d.optimisation import adam, decay, optimise
 from prior3d.seeds import Seeds
 from stages.artifacts.priors import load_prior
 from stages.artifacts.textures import save_latent_texture
 from stages.contract.job import Job
-from stages.contract.preview import Preview, write_row
-from stages.guided_views import GuidedViews, ring_of
+from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.latent_paint import Params
 
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
-    prior = load_prior(job, prompt=job.prompt)
-    views = GuidedViews(prior, job.prompt, params, named_backgrounds=params.background == "named")
-    views.warn(job, params.steps)
-    seeds = Seeds(params.seed)
+    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
+    views = ViewSampler(
+        prior,
+        job.prompt,
+        params.views,
+        params.prompting,
+        params.sds.guidance_scale,
+        named_backgrounds=params.background == "named",
+    )
+    warn_of_unknown_words(job, views.unknown_words, params.steps)
     surface = Surface(load_uv_mesh(job.inputs["mesh"]), job.device)
     texture = Texture(start(prior, params, seeds))
-    modules: dict[str, torch.nn.Module] = {"texture": texture}
+    learned = None
     if params.background == "learned":
-        modules["background"] = LearnedBackground(prior.latent_channels, seeds.generator("background")).to(job.device)
-    backgrounds = encoded_backgrounds(prior)
+        learned = LearnedBackground(prior.latent_channels, seeds.generator("background")).to(job.device)
+    backdrop = LatentBackdrop(prior, learned)
+    distil = ScoreDistillation(views, seeds, params.sds, "latent")
     nearest = params.lookup == "nearest"
-    preview = Preview(job, lambda: decoded_views(surface, texture.values, prior, params, backgrounds[0])[::2])
+    preview = Preview(job, lambda: decoded_views(surface, texture.values, prior, params, backdrop)[::2])
+
+    def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
+        found = surface.footprints(cameras, params.resolution, params.supersampling, nearest)
+        behind = (1 - found.coverage)[..., None] * backdrop(cameras, batch.backgrounds)
+        return (found.paint(texture.values) + behind).movedim(-1, 1)
 
     def losses(step: int) -> dict[str, Tensor]:
-        drawn = views.draw(seeds)
-        cameras = orbit_cameras(drawn.orbit, prior.latent_size, prior.latent_size).to(job.device)
-        seen = surface.footprints(cameras, params.resolution, params.supersampling, nearest)
-        behind = (
-            modules["background"](rays(cameras)[1]) if drawn.backgrounds is None else backgrounds[drawn.backgrounds]
-        )
-        pixels = seen.paint(texture.values) + (1 - seen.coverage)[..., None] * behind
-        latents = pixels.movedim(-1, 1)
-        limits = views.timestep_limits(step / params.steps)
-        timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
-        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(job.device)
         preview.perhaps(step, params.steps)
-        return {"sds": sds_loss(latents, prior, drawn.guidance, timesteps.to(job.device), noise, params.weighting)}
+        return {"sds": distil(render_latents, step / params.steps).loss}
 
-    parameters = [parameter for module in modules.values() for parameter in module.parameters()]
+    rate = params.optimiser.learning_rate
+    groups = [{"params": list(texture.parameters()), "lr": rate}, *backdrop.parameter_groups(rate)]
+    modules: dict[str, nn.Module] = {"texture": texture}
     finished = optimise(
         losses,
-        modules=modules,
-        optimiser=torch.optim.Adam(parameters, lr=params.learning_rate, betas=(0.9, 0.99), eps=1e-15),
+        modules=modules | backdrop.modules,
+        optimiser=adam(groups, params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
+        learning_rate_factor=decay(params.optimiser),
     )
     if finished:
         save_latent_texture(job.out, texture.values)
-        write_row(job.out / "preview.png", decoded_views(surface, texture.values, prior, params, backgrounds[0]))
-
-
-def decoded_views(
-    surface: Surface, texture: Tensor, prior: TextToImagePrior, params: Params, background: Tensor
-) -> Tensor:
-    """What the decoder makes of eight views from all round [8, 3, h, w], over latents [h, w, channels]."""
-    cameras = ring_of(params, 8, prior.latent_size).to(prior.device)
-    with torch.no_grad():
-        seen = surface.footprints(cameras, params.resolution, params.supersampling, params.lookup == "nearest")
-        pixels = seen.paint(texture) + (1 - seen.coverage)[..., None] * background
-        return prior.decode(pixels.movedim(-1, 1))
+        write_row(job.out / "preview.png", decoded_views(surface, texture.values, prior, params, backdrop))
 
 
 def start(prior: TextToImagePrior, params: Params, seeds: Seeds) -> Tensor:
@@ -86,3 +78,14 @@ def start(prior: TextToImagePrior, params: Params, seeds: Seeds) -> Tensor:
     with torch.no_grad():
         grey = prior.encode(flat_images([0.5], prior.image_size, prior.device)).mean((0, 2, 3))
     return grey + noise.to(prior.device)
+
+
+@torch.no_grad()
+def decoded_views(
+    surface: Surface, texture: Tensor, prior: TextToImagePrior, params: Params, backdrop: LatentBackdrop
+) -> Tensor:
+    """What the decoder makes of eight views from all around, over white: [8, 3, h, w]."""
+    cameras = ring_cameras(params.views, 8, prior.latent_size).to(prior.device)
+    found = surface.footprints(cameras, params.resolution, params.supersampling, params.lookup == "nearest")
+    pixels = found.paint(texture) + (1 - found.coverage)[..., None] * backdrop.named[0]
+    return prior.decode(pixels.movedim(-1, 1))

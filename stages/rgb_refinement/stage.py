@@ -1,58 +1,64 @@
-"""The body of rgb_refinement; the package says what it takes, gives and is set by."""
+"""The RGB field of Latent-NeRF, section 3.2: a linear map of the latent field, then refined with the prior."""
 
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as functional
-from torch import Tensor
+from torch import Tensor, nn
 
-from prior3d.cameras import orbit_cameras
+from prior3d.cameras import Cameras
+from prior3d.dataset_update.refresh_views import RefreshedViews
+from prior3d.dataset_update.schedule import refreshes_at
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.sds import draw_timesteps, sds_loss
+from prior3d.distillation.backgrounds import choose_background, fit_latent_to_rgb_of_views, grey_levels
+from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
 from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField
-from prior3d.images.backgrounds import NAMED_BACKGROUNDS, encoded_backgrounds
-from prior3d.images.colours import fit_latent_to_rgb, paper_latent_to_rgb, rgb_field
-from prior3d.losses.regularisers import distortion, opacity_entropy_bits, opacity_sparsity, ramp, total_variation
+from prior3d.images.colours import paper_latent_to_rgb, rgb_field
 from prior3d.losses.shape_guide import ShapeGuide, shape_loss
-from prior3d.optimisation import late_decay, optimise
+from prior3d.losses.surface import random_neighbours, surface_terms
+from prior3d.optimisation import adam, decay, optimise
+from prior3d.reconstruction.view_targets import fit_losses
 from prior3d.rendering import Rendering, render
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import load_object_field, save_field
 from stages.artifacts.meshes import load_shape_guide
 from stages.artifacts.priors import load_prior
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, write_row
-from stages.guided_views import GuidedViews, ring_views
-from stages.remade_views import RemadeViews
+from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
 from stages.rgb_refinement import Params
 
-N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points a step, and how far their neighbours are in world units
-AGAINST_EMPTY = "lower rgb_refinement.noise_levels or rgb_refinement.sparsity_weight, or look at coarse_nerf's preview"
-AGAINST_FULL = "raise rgb_refinement.mask_weight or rgb_refinement.entropy_weight, or look at coarse_nerf's preview"
+AGAINST_EMPTY = (
+    "lower rgb_refinement.refresh.strengths or rgb_refinement.surface.sparsity_weight, or look at coarse_nerf's preview"
+)
+AGAINST_FULL = (
+    "raise rgb_refinement.refresh.mask_weight or rgb_refinement.surface.entropy_weight, "
+    "or look at coarse_nerf's preview"
+)
+Regularisers = Callable[[Rendering, float], dict[str, Tensor]]
+Losses = Callable[[int], dict[str, Tensor]]
 
 
 def run(job: Job, params: Params) -> None:
     """Turn a latent field into an RGB field that is a surface."""
-    prior = load_prior(job, prompt=job.prompt)
-    views = GuidedViews(prior, job.prompt, params, named_backgrounds=True)
-    views.warn(job, params.steps)
-    seeds = Seeds(params.seed)
-    latent_field = load_object_field(job.inputs["field"]).to(job.device).requires_grad_(False)
+    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
+    views = ViewSampler(
+        prior, job.prompt, params.views, params.prompting, params.sds.guidance_scale, named_backgrounds=True
+    )
+    warn_of_unknown_words(job, views.unknown_words, params.steps)
+    latent_field = load_object_field(job.inputs["field"], job.device).requires_grad_(False)
     field = start(latent_field, prior, params)
-    modules: dict[str, torch.nn.Module] = {"field": field}
+    modules: dict[str, nn.Module] = {"field": field}
     guide = load_shape_guide(job.inputs["shape"], job.device) if "shape" in job.inputs else None
     terms = regularisers(field, seeds, params, guide)
     if params.mode == "sds":
         losses = sds_losses(field, views, seeds, params, terms)
     else:
-        remade = RemadeViews(latent_field, field, views, seeds, params, terms)
-        modules["targets"] = remade.targets
-        losses = remade.losses
+        losses, modules["targets"] = refreshed_losses(latent_field, field, views, seeds, params, terms)
 
     def views_at(size: int) -> tuple[Tensor, Tensor]:
-        pictures, opacity = ring_views(field, params, params.n_samples, size, torch.ones(3, device=job.device))
-        return pictures.movedim(-1, 1), opacity
+        images, opacity = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
+        return images.movedim(-1, 1), opacity
 
     preview = Preview(job, lambda: views_at(prior.image_size // 2)[0])
 
@@ -63,23 +69,21 @@ def run(job: Job, params: Params) -> None:
     finished = optimise(
         with_preview,
         modules=modules,
-        optimiser=torch.optim.Adam(
-            field.parameter_groups(params.learning_rate), betas=(0.9, 0.99), eps=params.adam_epsilon
-        ),
+        optimiser=adam(field.parameter_groups(params.optimiser.learning_rate), params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
-        learning_rate_factor=lambda progress: late_decay(progress, params.decay_from, params.decay_to),
+        learning_rate_factor=decay(params.optimiser),
     )
     if finished:
-        pictures, opacity = views_at(prior.image_size)
+        images, opacity = views_at(prior.image_size)
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
         save_field(job.out, field)
-        write_row(job.out / "preview.png", pictures)
+        write_row(job.out / "preview.png", images)
 
 
-def start(latent_field: "ObjectField", prior: TextToImagePrior, params: Params) -> "ObjectField":
+def start(latent_field: ObjectField, prior: TextToImagePrior, params: Params) -> ObjectField:
     """The RGB field that looks like the latent field seen through the linear map."""
     if params.linear_map == "paper":
         matrix, offset = (part.to(prior.device) for part in paper_latent_to_rgb())
@@ -89,69 +93,67 @@ def start(latent_field: "ObjectField", prior: TextToImagePrior, params: Params) 
                 f"{prior.latent_channels}; set it to fitted"
             )
     else:
-        premultiplied, opacity = ring_views(latent_field, params, params.n_samples, prior.latent_size)
-        behind = encoded_backgrounds(prior)[[0, 1, 2, 0, 1, 2, 0, 1]]
-        latents = (premultiplied + (1 - opacity)[..., None] * behind).movedim(-1, 1)
-        with torch.no_grad():
-            matrix, offset = fit_latent_to_rgb(latents, torch.cat([prior.decode(view[None]) for view in latents]))
+        premultiplied, opacity = render_ring(latent_field, params.views, params.n_samples, prior.latent_size)
+        matrix, offset = fit_latent_to_rgb_of_views(prior, premultiplied, opacity)
     return rgb_field(latent_field, matrix, offset, params.finer_resolutions)
 
 
 def sds_losses(
-    field: "ObjectField",
-    views: GuidedViews,
-    seeds: Seeds,
-    params: Params,
-    regularisers: Callable[[Rendering, float], dict[str, Tensor]],
-) -> Callable[[int], dict[str, Tensor]]:
-    """Score distillation of RGB renders, enlarged to the prior's size and encoded with gradient."""
-    prior, size = views.prior, params.image_size or views.prior.image_size
-    levels = torch.tensor(list(NAMED_BACKGROUNDS.values()))
+    field: ObjectField, views: ViewSampler, seeds: Seeds, params: Params, regularisers: Regularisers
+) -> Losses:
+    """Score distillation of RGB renders, resized to the prior's size and encoded with gradient."""
+    distil = ScoreDistillation(views, seeds, params.sds, "image")
 
     def losses(step: int) -> dict[str, Tensor]:
-        progress = step / params.steps
-        drawn = views.draw(seeds)
-        cameras = orbit_cameras(drawn.orbit, size, size).to(prior.device)
-        behind = levels[drawn.backgrounds, None].expand(-1, 3).to(prior.device)
-        rendering = render(field, cameras, params.n_samples, seeds.generator("samples"), behind)
-        images = rendering.features.movedim(-1, 1)
-        if size != prior.image_size:
-            images = functional.interpolate(images, (prior.image_size,) * 2, mode="bilinear", align_corners=False)
-        latents = prior.encode(images)
-        limits = views.timestep_limits(progress)
-        timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
-        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
-        sds = sds_loss(latents, prior, drawn.guidance, timesteps.to(prior.device), noise, params.weighting)
-        return {"sds": sds} | regularisers(rendering, progress)
+        rendered = []
+
+        def render_images(cameras: Cameras, batch: ViewBatch) -> Tensor:
+            behind = grey_levels(batch.backgrounds, views.prior.device)[:, 0, 0].expand(-1, 3)
+            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples"), behind))
+            return rendered[0].features.movedim(-1, 1)
+
+        loss = distil(render_images, step / params.steps).loss
+        return {"sds": loss} | regularisers(rendered[0], step / params.steps)
 
     return losses
 
 
-def regularisers(
-    field: "ObjectField", seeds: Seeds, params: Params, guide: ShapeGuide | None = None
-) -> Callable[[Rendering, float], dict[str, Tensor]]:
+def refreshed_losses(
+    latent_field: ObjectField,
+    field: ObjectField,
+    views: ViewSampler,
+    seeds: Seeds,
+    params: Params,
+    regularisers: Regularisers,
+) -> tuple[Losses, nn.Module]:
+    """The fit to views that the prior refreshes, and the views as a module."""
+    colours, opacity = render_ring(field, params.views, params.n_samples, views.prior.latent_size)
+    opaque = opacity > 0.5
+    background = choose_background(colours[opaque] / opacity[opaque][:, None])
+    refreshed = RefreshedViews(field, views, seeds, params.refresh, params.n_samples, background, latent_field)
+
+    def losses(step: int) -> dict[str, Tensor]:
+        for number, strength in refreshes_at(step, params.steps, params.refresh.strengths):
+            refreshed.refresh(number, strength)
+        rendering, colour, mask = fit_losses(
+            field, refreshed.targets, params.refresh.rays_per_step, params.n_samples, seeds, "rays"
+        )
+        terms = {"colour": colour, "mask": params.refresh.mask_weight * mask}
+        return terms | regularisers(rendering, step / params.steps)
+
+    return losses, refreshed.targets
+
+
+def regularisers(field: ObjectField, seeds: Seeds, params: Params, guide: ShapeGuide | None = None) -> Regularisers:
     """The terms that make fog a surface, as a function of a rendering and of the fraction of steps done."""
 
-    def neighbours() -> tuple[Tensor, Tensor]:
-        generator, bound = seeds.generator("neighbours"), field.config.bound
-        points = (torch.rand((N_NEIGHBOURS, 3), generator=generator) * 2 - 1) * bound
-        offsets = torch.nn.functional.normalize(torch.randn((N_NEIGHBOURS, 3), generator=generator), dim=-1)
-        device = next(field.parameters()).device
-        return points.to(device), offsets.to(device) * NEIGHBOUR_DISTANCE
-
     def terms(rendering: Rendering, progress: float) -> dict[str, Tensor]:
-        strength = ramp(progress, *params.regulariser_ramp)
-        points, offsets = neighbours()
-        spread = distortion(*(part.flatten(0, -2) for part in (rendering.weights, rendering.starts, rendering.ends)))
-        found = {
-            "entropy": strength * params.entropy_weight * opacity_entropy_bits(rendering.opacity),
-            "distortion": strength * params.distortion_weight * spread,
-            "smoothness": params.smoothness_weight * total_variation(field, points, offsets, NEIGHBOUR_DISTANCE),
-            "sparsity": strength * params.sparsity_weight * opacity_sparsity(rendering.opacity),
-        }
+        neighbours = random_neighbours(field.config.bound, seeds, next(field.parameters()).device)
+        found = surface_terms(field, rendering, params.surface, progress, seeds, neighbours)
         if guide is not None:
-            shape = shape_loss(field.density(points), points, guide, params.proximal_surface)
-            found["shape"] = params.shape_weight * shape
+            points, _ = neighbours
+            shape = shape_loss(field.density(points), points, guide, params.shape.proximal_surface)
+            found["shape"] = params.shape.weight * shape
         return found
 
     return terms

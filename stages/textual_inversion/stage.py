@@ -10,9 +10,9 @@ from prior3d.diffusion.concepts import Concept as Word
 from prior3d.diffusion.concepts import embed_with_gradient, inversion_loss, rows_of_words, teach, text_encoder_digest
 from prior3d.diffusion.loading import load_text_to_image
 from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.errors import Prior3dError
 from prior3d.images.augmentation import Augmentation, augmented
-from prior3d.images.backgrounds import NAMED_BACKGROUNDS
 from prior3d.images.object_image import ObjectImage
 from prior3d.optimisation import late_decay, optimise
 from prior3d.seeds import Seeds

@@ -8,12 +8,13 @@ from prior3d.meshes.baking import bake
 from prior3d.meshes.mesh import TexturedMesh
 from prior3d.meshes.painting import Surface
 from prior3d.meshes.placement import HERE
+from prior3d.meshes.texture_fit import fit_to_image
 from prior3d.meshes.texture_smoothing import smooth_texture
 from prior3d.meshes.uv import UvMesh
 from stages.artifacts.fields import load_rgb_field
+from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_mesh, save_textured_mesh
 from stages.contract.job import Job
-from stages.shown_picture import showing_picture
 from stages.texture_baking import Params
 
 
@@ -36,5 +37,7 @@ def finished(job: Job, params: Params, mesh: TexturedMesh) -> TexturedMesh:
     texture = smooth_texture(surface, texture, params.smoothing, params.edge)
     if "image" not in job.inputs:
         return replace(mesh, texture=texture.cpu().numpy())
-    fitted = showing_picture(job, Surface(surface, job.device), texture, params.picture_steps)
+    fitted = fit_to_image(
+        Surface(surface, job.device), texture, load_object_image(job.inputs["image"]), params.picture_steps
+    )
     return replace(mesh, texture=fitted.cpu().numpy())

@@ -2,20 +2,22 @@
 
 By `mode`:
 - `sds`, the paper's: score distillation again, of RGB renders through the prior's encoder.
-- `consistency`: the texture is fitted to views that the prior makes from it. They are rendered over the flat background
-  that the object stands out from, noised, and denoised with their camera and text (SDEdit, Meng et al. 2022); then they
-  are made anew from what was fitted (the dataset update of Instruct-NeRF2NeRF, Haque et al. 2023). The mesh is known,
-  so its pixels are too, and a view counts where it looks at the surface squarely and shows something there. What no
-  view tells takes the colour of the nearest surface that one does.
+- `consistency`: the texture is fitted to views that the prior makes from it and refreshes a few times (SDEdit, Meng et
+  al. 2022; dataset update, Haque et al. 2023). A view counts where it sees the surface squarely and the prior drew
+  something there. What no view tells takes the colour of the nearest surface that one does.
 
 In place of latents it may be given paint, a texture in colour of which a photograph showed a part (Make-It-3D's
 second stage, Tang et al. 2023). Refinement then begins there, and what the photograph showed is held.
 """
 
-from typing import Annotated, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from prior3d.settings import Steps, Texels
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
+from prior3d.settings.optimisation import OptimiserSettings
+from prior3d.settings.textures import AnchorSettings, TextureRefreshSettings
 from stages.artifacts import (
     CONCEPT,
     LATENT_TEXTURE,
@@ -26,67 +28,54 @@ from stages.artifacts import (
     PROMPT,
     TEXTURED_MESH,
 )
-from stages.contract.parameters import PAPER_VIEWS, GuidedParams
+from stages.contract.parameters import StageParams, merged
+from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
 
 
-class Params(GuidedParams):
+class Params(StageParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
-    mode: Literal["consistency", "sds"] = Field("consistency", description="fit decoded views, or distil RGB renders")
-    steps: int = Field(120, ge=1, le=100_000, description="optimisation steps", json_schema_extra={"unit": "steps"})
-    learning_rate: float = Field(0.05, gt=0, le=1, description="of the texture, whose values are colours in [0, 1]")
-    adam_epsilon: float = Field(
-        1e-6, gt=0, le=1, description="gradients far below it hardly move a value; smaller ones leave colours speckled"
-    )
-    decay_from: float = Field(
-        0.6, ge=0, le=1, description="when learning rates begin to fall", json_schema_extra={"unit": "of steps"}
-    )
-    decay_to: float = Field(0.1, gt=0, le=1, description="what they fall to by the end, as a fraction; 1 is no decay")
-    resolution: int = Field(
-        256, ge=16, le=4096, description="side of the texture", json_schema_extra={"unit": "texels"}
-    )
-    supersampling: int = Field(3, ge=1, le=16, description="samples along each side of a pixel")
-    n_views: int = Field(24, ge=4, le=400, description="consistency: views that the texture is fitted to")
-    noise_levels: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
-        (0.7, 0.5, 0.3),
-        min_length=1,
-        description="consistency: noise level to which views are re-made, one for each time; 0 only decodes",
-        json_schema_extra={"unit": "of T"},
-    )
-    denoising_steps: int = Field(8, ge=1, le=1000, description="consistency: DDIM steps from the noise level down")
-    squareness: float = Field(
-        2.0, ge=0, le=10, description="consistency: power of the cosine to the surface's normal that weighs a pixel"
-    )
-    smoothness_weight: float = Field(0.5, ge=0, description="weight of the differences between neighbouring texels")
-    anchor_weight: float = Field(4.0, ge=0, description="paint: weight of its photographed texels staying as they are")
-    photograph_weight: float = Field(
-        4.0, ge=0, description="paint: weight of the photograph's pixels, seen from its camera"
-    )
-    picture_steps: int = Field(
-        20,
-        ge=0,
-        le=1000,
-        description="paint: steps that at last fit what the photograph's camera sees to its pixels; 0: none",
-        json_schema_extra={"unit": "steps"},
-    )
-    image_size: int = Field(
-        0, ge=0, le=1024, description="size of renders; 0: the prior's", json_schema_extra={"unit": "pixels"}
+    mode: Literal["consistency", "sds"] = Field("consistency", description="fit refreshed views, or distil RGB renders")
+    steps: Steps = Field(120, ge=1, le=100_000, description="optimisation steps")
+    resolution: Texels = Field(256, ge=16, le=4096, description="side of the texture")
+    views: ViewSettings = ViewSettings()
+    prompting: PromptSettings = PromptSettings()
+    sds: SdsSettings = SdsSettings()
+    refresh: TextureRefreshSettings = TextureRefreshSettings()
+    anchors: AnchorSettings = AnchorSettings()
+    optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.05, decay_from=0.6, decay_to=0.1)
+
+    renamed: ClassVar[dict[str, str]] = (
+        DISTILLATION_NAMES
+        | OPTIMISER_NAMES
+        | {
+            "image_size": "sds.image_size",
+            "supersampling": "refresh.supersampling",
+            "n_views": "refresh.n_views",
+            "noise_levels": "refresh.strengths",
+            "denoising_steps": "refresh.num_inference_steps",
+            "squareness": "refresh.view_angle_exponent",
+            "smoothness_weight": "refresh.smoothness_weight",
+            "anchor_weight": "anchors.paint_weight",
+            "photograph_weight": "anchors.image_weight",
+            "picture_steps": "anchors.image_steps",
+        }
     )
 
 
 PRESETS = {
     "toy": {},
-    "paper": PAPER_VIEWS
-    | {
-        "fov_deg": (60.0, 60.0),
-        "mode": "sds",
-        "steps": 5000,
-        "learning_rate": 1e-2,
-        "decay_to": 1.0,
-        "adam_epsilon": 1e-15,
-        "resolution": 1024,
-        "smoothness_weight": 0.0,
-    },
+    "paper": merged(
+        PAPER_DISTILLATION,
+        {
+            "mode": "sds",
+            "steps": 5000,
+            "resolution": 1024,
+            "views": {"fov_deg": (60.0, 60.0)},
+            "optimiser": {"learning_rate": 1e-2, "decay_to": 1.0, "epsilon": 1e-15},
+            "refresh": {"smoothness_weight": 0.0},
+        },
+    ),
 }
 INPUTS = {
     "mesh": PAINTABLE_MESH,

@@ -5,8 +5,8 @@ import torch
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.diffusion.views_loading import load_views
+from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.distillation.sparse_views import GivenViews, SeenViews, not_copies, seen_from, trust
-from prior3d.images.backgrounds import NAMED_BACKGROUNDS
 from prior3d.images.colours import most_distinct_background
 from prior3d.images.files import contact_sheet, write_png
 from stages.artifacts.views import InputViews, Symmetry, ViewFeatures

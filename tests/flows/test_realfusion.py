@@ -13,9 +13,12 @@ from tests.tiny_prior import write_tiny_prior
 
 TINY = [
     "textual_inversion.steps=2", "textual_inversion.initial_word=ball", "textual_inversion.batch=2",
-    "image_nerf.steps=6", "image_nerf.remake_steps=8", "image_nerf.n_samples=16", "image_nerf.grid_resolutions=[9,17]",
-    "image_nerf.views_per_step=1", "image_nerf.sds_size=16", "image_nerf.n_views=4", "image_nerf.noise_levels=[0.2]",
-    "image_nerf.denoising_steps=2", "image_nerf.rays_per_step=256", "image_nerf.remade_weight=0.01",
+    "image_nerf.steps=6", "image_nerf.refreshing.steps=8", "image_nerf.n_samples=16",
+    "image_nerf.field.grid_resolutions=[9,17]",
+    "image_nerf.views.per_step=1", "image_nerf.sds.image_size=16", "image_nerf.refresh.n_views=4",
+    "image_nerf.refresh.strengths=[0.2]",
+    "image_nerf.refresh.num_inference_steps=2", "image_nerf.refresh.rays_per_step=256",
+    "image_nerf.refreshing.weight=0.01",
     "mesh_extraction.resolution=24", "mesh_extraction.n_azimuths=3", "texture_baking.resolution=64",
     "evaluation.n_azimuths=2", "evaluation.video_frames=2", "evaluation.size=32", "evaluation.video_size=32",
 ]  # fmt: skip
@@ -77,7 +80,7 @@ def test_a_whole_run_and_a_camera_that_is_none(fake, picture, tmp_path):
     assert metrics["mesh_reference_psnr"]["value"] > 8
     code, out, _ = fake.cli(*words, "--camera", "30,15,40")
     assert code == 0 and "nothing to do" in out
-    refined = ("texture_projection=on", "texture_refinement.steps=4", "texture_refinement.n_views=4")
+    refined = ("texture_projection=on", "texture_refinement.steps=4", "texture_refinement.refresh.n_views=4")
     code, _, err = fake.cli(*words, "--camera", "30,15,40", *(word for text in refined for word in ("--set", text)))
     assert code == 0, err
     projected = json.loads((folder / "evaluation" / "metrics.json").read_text())

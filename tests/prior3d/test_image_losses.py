@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prior3d.distillation.sds import Guidance
+from prior3d.distillation.sds import Conditioning
 from prior3d.losses.images import denoised_images, dissimilarity, looks_like, pearson_depth
 
 
@@ -68,7 +68,7 @@ def test_a_scorers_opinion_by_hand():
 
 def test_what_a_scorer_says_of_the_denoised_image_reaches_the_latents():
     latents = torch.full((1, 4, 2, 2), 0.5, requires_grad=True)
-    noise, guidance = torch.full((1, 4, 2, 2), 0.2), Guidance(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), 1.0)
+    noise, guidance = torch.full((1, 4, 2, 2), 0.2), Conditioning(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), 1.0)
     images = denoised_images(latents, FlatPrior(), guidance, torch.tensor([1]), noise)
     # noisy = 0.5 * 0.5 + sqrt(0.75) * 0.2, and no noise is predicted: over sqrt(0.25)
     assert images.flatten()[0].item() == pytest.approx((0.25 + 0.75**0.5 * 0.2) / 0.5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from prior3d.images.object_image import ObjectImage, Viewpoint
-from prior3d.reconstruction.mirrored_image import MirroredPicture
+from prior3d.reconstruction.mirrored_image import MirroredImage
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.renders import FOV_DEG, RADIUS, render
 
@@ -19,7 +19,7 @@ def pictured(toy, azimuth_deg, elevation_deg=20.0, size=48):
 
 def test_it_is_what_the_other_side_of_a_car_looks_like():
     car = next(toy for toy in (sample_object(0, i, "held-out") for i in range(400)) if "car" in toy.caption.split())
-    mirrored = MirroredPicture(pictured(car, 60.0), 48)
+    mirrored = MirroredImage(pictured(car, 60.0), 48)
     assert mirrored.elsewhere
     truth = render(car, mirrored.cameras)
     assert np.abs(mirrored.masks.numpy() - truth.mask).mean() < 0.01
@@ -29,7 +29,7 @@ def test_it_is_what_the_other_side_of_a_car_looks_like():
 @pytest.mark.parametrize(("azimuth_deg", "elsewhere"), [(0.0, False), (5.0, False), (30.0, True), (90.0, True), (178.0, False)])  # fmt: skip # noqa: E501
 def test_from_the_front_and_from_behind_it_is_the_same_side(azimuth_deg, elsewhere):
     ball = pictured(sample_object(0, 0, "held-out"), azimuth_deg)
-    assert MirroredPicture(ball, 16).elsewhere == elsewhere
+    assert MirroredImage(ball, 16).elsewhere == elsewhere
 
 
 @pytest.mark.parametrize(("radius", "agrees"), [(0.55, True), (0.2, False)])
@@ -46,7 +46,7 @@ def test_the_agreement_is_the_overlap_of_outlines(radius, agrees):
     in_pixels = 24 * 0.55 / RADIUS / np.tan(np.radians(FOV_DEG / 2))
     disc = ((height**2 + width**2).sqrt() < in_pixels).float().numpy()
     picture = ObjectImage(np.stack([disc * 0.5, disc * 0.5, disc * 0.5, disc], -1).astype(np.float32), view)
-    mirrored = MirroredPicture(picture, 48)
+    mirrored = MirroredImage(picture, 48)
     assert mirrored.agreement == -1
     mirrored.compare(Ball(), 32)
     assert (float(mirrored.agreement) > 0.9) == agrees and float(mirrored.agreement) > 0.05

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
-from prior3d.reconstruction.view_targets import MaskedViews, view_losses
+from prior3d.reconstruction.view_targets import ViewTargets, view_losses
 from prior3d.rendering import Rendering, rays
 
 
 def views_of_a_square(level=1.0):
-    views = MaskedViews(orbit_cameras(ring(2), 24, 24))
+    views = ViewTargets(orbit_cameras(ring(2), 24, 24))
     images = torch.full((2, 3, 24, 24), level)
     masks = torch.zeros(2, 24, 24)
     images[:, :, 8:16, 8:16] = torch.tensor([0.8, 0.2, 0.1])[:, None, None]
@@ -39,7 +39,7 @@ def test_drawn_rays_belong_to_their_pixels_and_prefer_the_object():
 
 
 def test_views_travel_through_a_checkpoint():
-    views, other = views_of_a_square(), MaskedViews(orbit_cameras(ring(2), 24, 24))
+    views, other = views_of_a_square(), ViewTargets(orbit_cameras(ring(2), 24, 24))
     other.load_state_dict(views.state_dict())
     drawn = [v.draw(50, torch.Generator().manual_seed(1)) for v in (views, other)]
     assert all(torch.equal(a, b) for a, b in zip(*drawn, strict=True))

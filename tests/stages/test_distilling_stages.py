@@ -13,21 +13,28 @@ import yaml
 
 import stages.contract.job
 from prior3d.fields import ObjectField
+from prior3d.fields.start import field_config
 from stages import coarse_nerf, rgb_refinement
 from stages.artifacts.fields import load_field
 from stages.artifacts.renders import load_metrics
-from stages.coarse_nerf.stage import field_config
 from stages.contract.entry import execute
+from stages.contract.parameters import merged
 from stages.rgb_refinement.stage import start
 from tests.breaking_off import stop_at
+from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-COARSE = {"steps": 12, "n_samples": 16, "grid_resolutions": [5, 9], "views_per_step": 2}
+COARSE = {"steps": 12, "n_samples": 16, "field.grid_resolutions": [5, 9], "views.per_step": 2}
 REFINED = {
-    "steps": 8, "n_samples": 12, "finer_resolutions": [17], "n_views": 4, "rays_per_step": 64,
-    "noise_levels": [0.4, 0.0], "denoising_steps": 2,
-}  # fmt: skip
+    "steps": 8,
+    "n_samples": 12,
+    "finer_resolutions": [17],
+    "refresh.n_views": 4,
+    "refresh.rays_per_step": 64,
+    "refresh.strengths": [0.4, 0.0],
+    "refresh.num_inference_steps": 2,
+}
 COARSE_INPUTS = ["--prompt", "inputs/prompt.txt", "--prior", "inputs/prior.json"]
 REFINED_INPUTS = ["--field", "coarse_nerf", *COARSE_INPUTS]
 
@@ -54,7 +61,7 @@ def make_run(folder, prior, coarse=(), refined=()):
     (folder / "inputs" / "prompt.txt").write_text("a red ball\n")
     (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"tiny": str(prior)}}))
-    params = {"coarse_nerf": COARSE | dict(coarse), "rgb_refinement": REFINED | dict(refined)}
+    params = {"coarse_nerf": nested(COARSE | dict(coarse)), "rgb_refinement": nested(REFINED | dict(refined))}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return folder
 
@@ -65,7 +72,7 @@ def field_bytes(folder, stage):
 
 @pytest.mark.parametrize(("mode", "which"), [("consistency", "prior"), ("sds", "plain_prior")])
 def test_both_stages_make_checked_fields_and_resume_bit_identically(tmp_path, request, monkeypatch, mode, which):
-    folder, refined = request.getfixturevalue(which), {"mode": mode, "image_size": 16}
+    folder, refined = request.getfixturevalue(which), {"mode": mode, "sds.image_size": 16}
     whole, broken = (make_run(tmp_path / name, folder, refined=refined) for name in ("whole", "broken"))
     assert execute("stages.coarse_nerf", COARSE_INPUTS, whole) == 0
     assert execute("stages.rgb_refinement", REFINED_INPUTS, whole) == 0
@@ -126,8 +133,8 @@ def test_a_seed_changes_the_result(tmp_path, prior):
 def test_paper_presets_run_scaled_down(tmp_path, plain_prior):
     """What only the paper's settings use: tiled grid, networks, learned background, RGB distillation."""
     smaller = {"steps": 2, "n_samples": 8}
-    coarse = coarse_nerf.PRESETS["paper"] | smaller | {"grid_resolutions": (5, 9)}
-    refined = rgb_refinement.PRESETS["paper"] | smaller | {"image_size": 16}
+    coarse = merged(coarse_nerf.PRESETS["paper"], smaller | {"field": {"grid_resolutions": (5, 9)}})
+    refined = merged(rgb_refinement.PRESETS["paper"], smaller | {"sds": {"image_size": 16}})
     folder = make_run(tmp_path / "run", plain_prior)
     params = {"coarse_nerf": coarse, "rgb_refinement": refined}
     (folder / "params.yaml").write_text(json.dumps(params))
@@ -142,13 +149,15 @@ def test_paper_presets_run_scaled_down(tmp_path, plain_prior):
     ("coarse", "message"),
     [
         (
-            {"blob_density": 0, "density_bias": -12},
+            {"field.blob_density": 0, "field.density_bias": -12},
             "the field is empty (0.0% of the pixels covered); raise coarse_nerf.",
         ),
-        ({"density_bias": 6}, "fills the views instead of being an object"),
-        ({"timestep_min": 0.9, "timestep_max_end": 0.5}, "timestep_min 0.9 is not below timestep_max 0.98"),
-        ({"elevation_deg": [50, 10]}, "the first number must not be above the second"),
-        ({"guidance_scal": 3}, "did you mean coarse_nerf.guidance_scale?"),
+        ({"field.density_bias": 6}, "fills the views instead of being an object"),
+        ({"sds.timestep_min": 0.9, "sds.timestep_max_end": 0.5}, "timestep_min 0.9 is not below timestep_max 0.98"),
+        ({"views.elevation_deg": [50, 10]}, "the first number must not be above the second"),
+        ({"sds.guidance_scal": 3}, "did you mean coarse_nerf.sds.guidance_scale?"),
+        ({"guidance_scal": 3}, "did you mean coarse_nerf.sds.guidance_scale?"),
+        ({"guidance_scale": 3}, "coarse_nerf.guidance_scale is now called coarse_nerf.sds.guidance_scale"),
         ({"steps": 0}, "coarse_nerf.steps: input should be greater than or equal to 1; found 0"),
     ],
 )
@@ -176,18 +185,13 @@ def test_reading_parameters_needs_no_torch():
     subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, check=True)
 
 
-def test_every_parameter_is_described():
-    for module in (coarse_nerf, rgb_refinement):
-        assert all(field.description for field in module.Params.model_fields.values())
-
-
 def test_fitted_start_looks_like_the_decoded_latents(prior):
     """The least squares map, on the object's own views, beats the mean colour."""
     from prior3d.diffusion.loading import load_text_to_image
 
     loaded = load_text_to_image(prior, torch.device("cpu"))
-    params = coarse_nerf.Params(**COARSE)
-    latent_field = ObjectField(field_config(params, 4), torch.Generator().manual_seed(0))
-    field = start(latent_field, loaded, rgb_refinement.Params(**REFINED))
+    params = coarse_nerf.Params(**nested(COARSE))
+    latent_field = ObjectField(field_config(params.field, "latent", 4), torch.Generator().manual_seed(0))
+    field = start(latent_field, loaded, rgb_refinement.Params(**nested(REFINED)))
     points = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) - 0.5
     torch.testing.assert_close(field.density(points), latent_field.density(points), rtol=1e-4, atol=1e-5)

@@ -10,11 +10,13 @@ import yaml
 import stages.contract.job
 from prior3d.meshes.painted_files import load_uv_mesh
 from prior3d.meshes.reading import read_mesh
-from stages import coarse_nerf, latent_paint, mesh_preparation, rgb_refinement, shape_guide, texture_refinement
+from stages import latent_paint, mesh_preparation, texture_refinement
 from stages.artifacts.meshes import load_mesh, load_shape_guide
 from stages.artifacts.renders import load_metrics
 from stages.artifacts.textures import save_latent_texture
 from stages.contract.entry import execute
+from stages.contract.parameters import merged
+from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
 TEXTS = ["--prompt", "inputs/prompt.txt", "--prior", "inputs/prior.json"]
@@ -24,19 +26,29 @@ PAINT = ["--mesh", "mesh_preparation", *TEXTS]
 REFINE = ["--mesh", "mesh_preparation", "--texture", "latent_paint", *TEXTS]
 PARAMS = {
     "shape_guide": {"resolution": 17},
-    "coarse_nerf": {"steps": 8, "n_samples": 16, "grid_resolutions": [5, 9], "views_per_step": 2},
+    "coarse_nerf": {"steps": 8, "n_samples": 16, "field.grid_resolutions": [5, 9], "views.per_step": 2},
     "rgb_refinement": {
-        "steps": 6, "n_samples": 12, "finer_resolutions": [17], "n_views": 4, "rays_per_step": 64,
-        "noise_levels": [0.3], "denoising_steps": 2,
+        "steps": 6,
+        "n_samples": 12,
+        "finer_resolutions": [17],
+        "refresh.n_views": 4,
+        "refresh.rays_per_step": 64,
+        "refresh.strengths": [0.3],
+        "refresh.num_inference_steps": 2,
     },
     "mesh_preparation": {"chart_resolution": 64},
-    "latent_paint": {"steps": 8, "resolution": 16, "supersampling": 2, "views_per_step": 2},
+    "latent_paint": {"steps": 8, "resolution": 16, "supersampling": 2, "views.per_step": 2},
     "texture_refinement": {
-        "steps": 8, "resolution": 32, "supersampling": 2, "n_views": 4, "views_per_step": 2,
-        "noise_levels": [0.4, 0.0], "denoising_steps": 2,
+        "steps": 8,
+        "resolution": 32,
+        "refresh.supersampling": 2,
+        "refresh.n_views": 4,
+        "views.per_step": 2,
+        "refresh.strengths": [0.4, 0.0],
+        "refresh.num_inference_steps": 2,
     },
     "evaluation": {"n_azimuths": 4, "size": 32, "n_samples": 24, "video_frames": 2, "video_size": 32},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +62,7 @@ def make_run(folder, prior, **changed):
     (folder / "inputs" / "prompt.txt").write_text("a red ball\n")
     (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"tiny": str(prior)}}))
-    params = {stage: values | changed.get(stage, {}) for stage, values in PARAMS.items()}
+    params = {stage: nested(values | changed.get(stage, {})) for stage, values in PARAMS.items()}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     trimesh.creation.icosphere(2, 3.0).export(folder / "inputs" / "shape.obj")
     return folder
@@ -189,8 +201,8 @@ def test_a_texture_of_another_prior_is_said(run_folder, capfd):
 @pytest.mark.slow
 def test_the_papers_presets_run_scaled_down(tmp_path, prior):
     """What only the paper's settings use: the red start, nearest texels, the learned background."""
-    painted = latent_paint.PRESETS["paper"] | {"steps": 2, "resolution": 16}
-    refined = texture_refinement.PRESETS["paper"] | {"steps": 2, "resolution": 32, "image_size": 16}
+    painted = merged(latent_paint.PRESETS["paper"], {"steps": 2, "resolution": 16})
+    refined = merged(texture_refinement.PRESETS["paper"], {"steps": 2, "resolution": 32, "sds": {"image_size": 16}})
     folder = make_run(tmp_path / "run", prior)
     prepared = mesh_preparation.PRESETS["paper"] | {"chart_resolution": 64}
     params = {"mesh_preparation": prepared, "latent_paint": painted, "texture_refinement": refined}
@@ -206,8 +218,3 @@ def test_the_papers_start_decodes_to_red():
 
     matrix, offset = paper_latent_to_rgb()
     assert np.allclose(paper_red_latent(4) @ matrix + offset, [1, 0, 0], atol=0.12)  # the ridge holds it back a little
-
-
-def test_every_parameter_is_described():
-    for module in (shape_guide, mesh_preparation, latent_paint, texture_refinement, coarse_nerf, rgb_refinement):
-        assert all(field.description for field in module.Params.model_fields.values())

@@ -18,6 +18,7 @@ from stages.artifacts.meshes import load_paintable_mesh, load_textured_mesh
 from stages.artifacts.renders import load_metrics
 from stages.artifacts.textures import load_partial_texture
 from stages.contract.entry import execute
+from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
 PARAMS = {
@@ -26,10 +27,15 @@ PARAMS = {
     "texture_projection": {"resolution": 32},
     "inpainting": {"denoising_steps": 2, "azimuth_step_deg": 90, "supersampling": 2},
     "texture_refinement": {
-        "steps": 4, "resolution": 32, "supersampling": 2, "n_views": 4, "views_per_step": 2,
-        "noise_levels": [0.3], "denoising_steps": 2,
+        "steps": 4,
+        "resolution": 32,
+        "refresh.supersampling": 2,
+        "refresh.n_views": 4,
+        "views.per_step": 2,
+        "refresh.strengths": [0.3],
+        "refresh.num_inference_steps": 2,
     },
-}  # fmt: skip
+}
 PREPARE_MESH = ["--mesh", "inputs/ball.ply"]
 PREPARE_IMAGE = ["--image", "inputs/ball.png", "--camera", "inputs/camera.txt"]
 PROJECT = ["--mesh", "mesh_preparation", "--image", "image_preparation"]
@@ -64,7 +70,7 @@ def make_run(folder, priors, azimuth=0.0, **changed):
     (inputs / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
     (inputs / "inpainting.json").write_text(json.dumps({"name": "tiny-holes", "digest": "0"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": priors}))
-    params = {stage: values | changed.get(stage, {}) for stage, values in PARAMS.items()}
+    params = {stage: nested(values | changed.get(stage, {})) for stage, values in PARAMS.items()}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return folder
 

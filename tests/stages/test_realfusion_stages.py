@@ -9,23 +9,34 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.errors import Prior3dError
 from prior3d.images.object_image import ObjectImage as Picture
 from prior3d.images.object_image import Viewpoint
-from stages import image_nerf_losses
+from prior3d.reconstruction import single_image
 from stages.artifacts.fields import load_field
 from stages.artifacts.images import save_object_image
 from stages.artifacts.priors import load_concept
 from stages.artifacts.renders import load_metrics
 from stages.contract.entry import execute
 from tests.breaking_off import stop_at
+from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
 INVERSION = {"steps": 6, "batch": 2, "initial_word": "ball", "n_rows": 2}
 NERF = {
-    "steps": 4, "remake_steps": 6, "n_samples": 12, "grid_resolutions": [5, 9, 17], "views_per_step": 1, "sds_size": 16,
-    "reference_rays": 64, "rays_per_step": 64, "n_views": 4, "noise_levels": [0.4, 0.2], "denoising_steps": 2,
-}  # fmt: skip
+    "steps": 4,
+    "refreshing.steps": 6,
+    "n_samples": 12,
+    "field.grid_resolutions": [5, 9, 17],
+    "views.per_step": 1,
+    "sds.image_size": 16,
+    "reference.rays_per_step": 64,
+    "refresh.rays_per_step": 64,
+    "refresh.n_views": 4,
+    "refresh.strengths": [0.4, 0.2],
+    "refresh.num_inference_steps": 2,
+}
 INVERTED = ["--image", "picture", "--prior", "inputs/prior.json"]
 RECONSTRUCTED = [*INVERTED, "--concept", "textual_inversion"]
 
@@ -39,7 +50,9 @@ def make_run(folder, prior, inversion=(), nerf=(), **others):
     (folder / "inputs").mkdir(parents=True)
     (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"tiny": str(prior)}}))
-    params = {"textual_inversion": INVERSION | dict(inversion), "image_nerf": NERF | dict(nerf)} | others
+    params = {"textual_inversion": nested(INVERSION | dict(inversion)), "image_nerf": nested(NERF | dict(nerf))} | {
+        stage: nested(values) for stage, values in others.items()
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     y, x = np.mgrid[:32, :32] + 0.5
     rgba = np.zeros((32, 32, 4), np.float32)
@@ -60,7 +73,9 @@ def said(capfd, stage, arguments, folder):
 @pytest.mark.slow
 def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
     whole, broken = (
-        make_run(tmp_path / name, prior, nerf={"depth_weight": 0.5, "mirror_weight": 0.5, "mirror_agreement": 0.0})
+        make_run(
+            tmp_path / name, prior, nerf={"reference.depth_weight": 0.5, "mirror.weight": 0.5, "mirror.min_iou": 0.0}
+        )
         for name in ("whole", "broken")
     )
     for stage, arguments, file, step in (
@@ -81,7 +96,7 @@ def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "nerf", [{"sds_weight": 0.0, "remake_steps": 0}, {"remake_steps": 0}, {"steps": 0, "remake_steps": 4}]
+    "nerf", [{"sds.weight": 0.0, "refreshing.steps": 0}, {"refreshing.steps": 0}, {"steps": 0, "refreshing.steps": 4}]
 )
 def test_image_nerf_without_a_word_without_the_prior_and_as_the_paper(tmp_path, prior, nerf):
     folder = make_run(tmp_path / "run", prior, nerf={"prompt": "a red {}", "generic": "ball"} | nerf)
@@ -93,8 +108,8 @@ def test_the_mirror_image_stays_where_the_field_agrees(tmp_path, prior, capfd):
     fields = {}
     for name, nerf in (
         ("without", {}),
-        ("always", {"mirror_weight": 0.5, "mirror_agreement": 0.0}),
-        ("at first", {"mirror_weight": 0.5, "mirror_agreement": 1.0}),
+        ("always", {"mirror.weight": 0.5, "mirror.min_iou": 0.0}),
+        ("at first", {"mirror.weight": 0.5, "mirror.min_iou": 1.0}),
     ):
         folder = make_run(tmp_path / name, prior, nerf=nerf)
         assert execute("stages.image_nerf", INVERTED, folder) == 0
@@ -117,11 +132,11 @@ def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
 
 def test_as_released_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(tmp_path, prior, monkeypatch):
     told, shaken = [], []
-    sds_loss, render_rays = image_nerf_losses.sds_loss, image_nerf_losses.render_rays
+    predict, render_rays = ViewSampler.predict, single_image.render_rays
 
-    def listen(latents, prior, guidance, *rest):
-        told.append(guidance.text)
-        return sds_loss(latents, prior, guidance, *rest)
+    def listen(views, batch, noisy, timesteps):
+        told.append(batch.conditioning.text)
+        return predict(views, batch, noisy, timesteps)
 
     def watch(field, origins, directions, *rest):
         if len(origins) == 16 * 16:  # a whole view; the picture gives 64 rays
@@ -129,10 +144,10 @@ def test_as_released_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(
             torch.testing.assert_close(directions.norm(dim=-1), torch.ones(256))
         return render_rays(field, origins, directions, *rest)
 
-    monkeypatch.setattr(image_nerf_losses, "sds_loss", listen)
-    monkeypatch.setattr(image_nerf_losses, "render_rays", watch)
+    monkeypatch.setattr(ViewSampler, "predict", listen)
+    monkeypatch.setattr(single_image, "render_rays", watch)
     for name, azimuth_deg, released in (("back", 180, False), ("released", 180, True), ("front", 0, False)):
-        nerf = {"remake_steps": 0, "azimuth_deg": [azimuth_deg] * 2, "as_released": released}
+        nerf = {"refreshing.steps": 0, "views.azimuth_deg": [azimuth_deg] * 2, "match_released_code": released}
         folder = make_run(tmp_path / name, prior, nerf=nerf | {"prompt": "a ball"})
         assert execute("stages.image_nerf", INVERTED, folder) == 0
     back, released, front = told[:4], told[4:8], told[8:]
@@ -169,7 +184,7 @@ def test_messages_of_the_inversion(tmp_path, prior, capfd):
 
 
 def test_a_concept_in_a_method_from_words(tmp_path, prior, capfd):
-    coarse = {"steps": 2, "n_samples": 8, "grid_resolutions": [5], "views_per_step": 1}
+    coarse = {"steps": 2, "n_samples": 8, "field.grid_resolutions": [5], "views.per_step": 1}
     folder = make_run(tmp_path / "run", prior, {"steps": 0}, coarse_nerf=coarse)
     assert execute("stages.textual_inversion", INVERTED, folder) == 0
     words = ["--prompt", "inputs/prompt.txt", "--prior", "inputs/prior.json", "--concept", "textual_inversion"]

@@ -1,0 +1,64 @@
+"""Settings of score distillation: which views are drawn, how prompts name them, what the prior is asked."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from prior3d.settings import STRICT, DegreeRange, Degrees, FractionOfT, Pixels, Weight, WorldUnitRange
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ViewSettings:
+    """Cameras drawn around the object in each step; the defaults are the toy prior's."""
+
+    per_step: int = Field(
+        default=4, ge=1, le=64, description="views rendered per step, spread evenly around the object"
+    )
+    azimuth_deg: DegreeRange = Field(default=(0, 360), description="range of the cameras' azimuth")
+    elevation_deg: DegreeRange = Field(default=(-5, 55), description="range of the cameras' elevation")
+    radius: WorldUnitRange = Field(default=(3.2, 3.2), description="range of the cameras' distance from the origin")
+    fov_deg: DegreeRange = Field(default=(40, 40), description="range of the vertical field of view")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromptSettings:
+    """How the prompt tells the prior about a view."""
+
+    view_words: bool = Field(default=True, description="name the view (front, side, back, overhead) in the prompt")
+    front_deg: Degrees = Field(default=90, ge=0, le=180, description="width of the front sector and of the back sector")
+    overhead_deg: Degrees = Field(default=60, ge=0, le=90, description="elevation above which a view is overhead")
+    camera_conditioning: bool = Field(default=True, description="give the exact camera to priors that take one")
+    negative_prompt: str = Field(default="", max_length=1000, description="text that guidance moves away from")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SdsSettings:
+    """Score distillation sampling; the defaults are the toy prior's."""
+
+    weight: Weight = Field(default=1.0, description="weight of the loss, a mean over elements; 0 leaves the prior out")
+    guidance_scale: float = Field(default=3.0, ge=1, le=200, description="classifier-free guidance; 1 is none")
+    timestep_min: FractionOfT = Field(default=0.02, description="lowest noise level")
+    timestep_max: FractionOfT = Field(default=0.98, description="highest noise level at the start")
+    timestep_max_end: FractionOfT = Field(
+        default=0.98, description="highest noise level at the end; it changes linearly"
+    )
+    weighting: Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"] = Field(
+        default="one_minus_alpha", description="weight w(t) of the gradient"
+    )
+    image_size: Pixels = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="side of RGB renders, which are resized for the prior; 0: the prior's own size",
+    )
+
+    @model_validator(mode="after")
+    def _noise_levels_rise(self) -> Self:
+        """The lowest noise level lies below the highest, at the start and at the end."""
+        if self.timestep_min >= min(self.timestep_max, self.timestep_max_end):
+            raise ValueError(
+                f"timestep_min {self.timestep_min} is not below timestep_max {self.timestep_max} and "
+                f"timestep_max_end {self.timestep_max_end}; lower timestep_min"
+            )
+        return self

@@ -1,0 +1,53 @@
+"""Settings of optimisers and of what a field is made of at its start."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from prior3d.settings import STRICT, FractionOfSteps, Resolution, WorldUnits
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OptimiserSettings:
+    """Adam, and how its learning rate falls towards the end."""
+
+    learning_rate: float = Field(
+        default=0.01, gt=0, le=1, description="of networks and textures; grids take ten times as much"
+    )
+    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="decay rates of Adam's moments")
+    epsilon: float = Field(
+        default=1e-6,
+        gt=0,
+        le=1,
+        description="gradients far below it hardly move a value; smaller ones leave colours speckled",
+    )
+    decay_from: FractionOfSteps = Field(default=1.0, description="when the learning rate begins to fall")
+    decay_to: float = Field(
+        default=1.0, gt=0, le=1, description="fraction of the learning rate at the end; 1 is no decay"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FieldSettings:
+    """An object's radiance field at its start."""
+
+    encoding: Literal["dense", "tiled"] = Field(
+        default="dense", description="dense grids (fast on a CPU), or the paper's tiled grids with a network"
+    )
+    grid_resolutions: tuple[Resolution, ...] = Field(
+        default=(17, 33), min_length=1, description="nodes along an axis of each dense grid"
+    )
+    tiled_finest: int = Field(default=2048, ge=16, le=8192, description="cells along an axis of the finest tiled grid")
+    tiled_log2_entries: int = Field(
+        default=19, ge=4, le=24, description="rows of each tiled grid's table, as a power of two"
+    )
+    hidden: int = Field(
+        default=0, ge=0, le=1024, description="width of the network after the grid; 0: the grid holds the values"
+    )
+    density_bias: float = Field(default=-2.0, ge=-20, le=20, description="added to the density's logit everywhere")
+    blob_density: float = Field(
+        default=5.0, ge=0, le=50, description="height of the initial blob on the density's logit"
+    )
+    blob_radius: WorldUnits = Field(default=0.4, gt=0, le=2, description="standard deviation of the initial blob")
+    ball_radius: WorldUnits = Field(default=1.2, gt=0, le=2, description="nothing exists farther from the origin")

@@ -1,0 +1,66 @@
+"""Settings of a reconstruction from one image: the image itself, its mirror image, normals, and a scorer's judgement."""
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from prior3d.settings import STRICT, Degrees, FractionOfSteps, FractionOfT, Rays, Steps, Weight
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReferenceSettings:
+    """How a field is held to the image from the image's own camera."""
+
+    weight: Weight = Field(default=2.0, description="weight of the image's colours (Huber)")
+    mask_weight: Weight = Field(default=1.0, description="weight of the opacity's difference to the image's outline")
+    depth_weight: Weight = Field(
+        default=0.0, description="weight of 1 - Pearson's correlation with the image's depth, where it has one"
+    )
+    rays_per_step: Rays = Field(default=1024, ge=16, le=262_144, description="rays of the image per step")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MirrorSettings:
+    """The image's mirror image beside it, for objects whose left and right are alike."""
+
+    weight: float = Field(default=0.0, ge=0, le=1, description="weight beside the image; 0: no mirror image")
+    min_iou: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="the mirror image stays beside refreshed views if the field's outline overlaps its own by this",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FrontFirstSettings:
+    """Views from the image's side only, at first (Tang et al. 2023)."""
+
+    until: FractionOfSteps = Field(default=0.0, description="how long; 0: all sides from the start")
+    width_deg: Degrees = Field(default=90.0, gt=0, le=360, description="range of azimuths around the image's camera")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ClipSettings:
+    """How views are compared with the image and the prompt by a CLIP-like scorer (Tang et al. 2023, eqs. 4 and 5)."""
+
+    weight: Weight = Field(default=0.0, description="weight of rendered views' distance to image and prompt")
+    denoised_weight: Weight = Field(
+        default=0.0, description="weight of the same for what the prior makes of views with little noise (CLIP-D)"
+    )
+    denoised_max_timestep: FractionOfT = Field(default=0.4, description="highest noise level of CLIP-D")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NormalSettings:
+    """Regularisers of the surface's normals in drawn views."""
+
+    orientation_weight: Weight = Field(default=0.02, description="weight of visible normals that look away")
+    smoothness_weight: Weight = Field(default=0.2, description="weight of the normals against their own blur")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ImageRefreshSettings:
+    """The last part of the fit: views that the prior refreshes, beside the image. 0 steps leave the paper's form."""
+
+    steps: Steps = Field(default=150, ge=0, le=100_000, description="steps on refreshed views, after distillation")
+    weight: Weight = Field(default=1.0, description="weight of refreshed views beside the image")
