@@ -174,31 +174,6 @@ def opencv_to_opengl(c2w: Tensor) -> Tensor:
     return opengl_to_opencv(c2w)
 
 
-def to_colmap(c2w: Tensor) -> tuple[Tensor, Tensor]:
-    """World-to-camera as COLMAP's images.txt stores it.
-
-    Args:
-        c2w: [views, 4, 4] camera-to-world, OpenGL axes.
-
-    Returns:
-        [views, 4] unit quaternions (w, x, y, z) with w >= 0, and [views, 3] translations, OpenCV axes.
-    """
-    w2c = torch.linalg.inv(opengl_to_opencv(c2w.double()))
-    return _quaternion_from_rotation(w2c[:, :3, :3]).to(c2w.dtype), w2c[:, :3, 3].to(c2w.dtype)
-
-
-def from_colmap(quaternion: Tensor, translation: Tensor) -> Tensor:
-    """The inverse of `to_colmap`: [views, 4, 4] camera-to-world, OpenGL axes."""
-    w, x, y, z = (quaternion.double() / quaternion.double().norm(dim=-1, keepdim=True)).unbind(-1)
-    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)]
-    rows += [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)]
-    rows += [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]
-    w2c = torch.eye(4, dtype=torch.double).repeat(quaternion.shape[0], 1, 1)
-    w2c[:, :3, :3] = torch.stack(rows, -1).view(-1, 3, 3)
-    w2c[:, :3, 3] = translation.double()
-    return opencv_to_opengl(torch.linalg.inv(w2c)).to(quaternion.dtype)
-
-
 def to_nerfstudio(cameras: Cameras, file_paths: list[str]) -> dict:
     """A nerfstudio transforms.json (Blender axes, which are ours): one frame a view, each with its own focal length."""
     frames = []
@@ -227,19 +202,3 @@ def from_nerfstudio(transforms: dict) -> Cameras:
             "It needs h, w, frames[].transform_matrix, and fl_y or camera_angle_x."
         ) from error
     return Cameras(c2w, torch.rad2deg(2 * torch.atan(0.5 * height / focal)), height, width)
-
-
-def _quaternion_from_rotation(rotation: Tensor) -> Tensor:
-    """[n, 3, 3] to [n, 4] (w, x, y, z), w >= 0, by the eigenvector of Bar-Itzhack's matrix: stable at every angle."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind(-1) for row in rotation.unbind(-2))
-    matrix = torch.stack(
-        [
-            torch.stack([xx + yy + zz, zy - yz, xz - zx, yx - xy], -1),
-            torch.stack([zy - yz, xx - yy - zz, xy + yx, xz + zx], -1),
-            torch.stack([xz - zx, xy + yx, yy - xx - zz, yz + zy], -1),
-            torch.stack([yx - xy, xz + zx, yz + zy, zz - xx - yy], -1),
-        ],
-        -2,
-    )
-    quaternion = torch.linalg.eigh(matrix).eigenvectors[..., -1]
-    return torch.where(quaternion[:, :1] < 0, -quaternion, quaternion)

@@ -2,8 +2,8 @@
 
 DreamFusion (Poole et al. 2022, eq. 3): grad = w(t) (eps_hat(z_t; y, t) - eps). It is not the gradient of a useful
 scalar, so it is applied as 0.5 |z - stopgrad(z - grad)|^2, divided by the number of elements. The papers *sum* over the
-4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers; `summed_to_mean`
-converts their weights.
+4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers: a regulariser's
+weight that was tuned beside a summed loss is divided by that number here.
 """
 
 from dataclasses import dataclass
@@ -83,8 +83,3 @@ def sds_loss(
         weights = sds_weight(prior.alphas_cumprod[timesteps], weighting).view(-1, 1, 1, 1)
         target = latents - weights * (predicted - noise)
     return 0.5 * torch.mean((latents - target) ** 2)
-
-
-def summed_to_mean(weight: float, n_elements: int) -> float:
-    """Restate a regulariser's weight, tuned beside a *summed* SDS, for the mean-normalised SDS used here."""
-    return weight / n_elements

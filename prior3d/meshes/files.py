@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from prior3d.errors import Prior3dError
-from prior3d.images.files import from_bytes, png_bytes, write_png
+from prior3d.images.files import png_bytes, write_png
 from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
 
 TO_FILE, TO_WORLD = [1, 2, 0], [2, 0, 1]
@@ -121,14 +121,6 @@ def save_obj(folder: Path, mesh: TexturedMesh, name: str = "mesh") -> None:
     lines += ["usemtl object"]
     lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in mesh.faces + 1]
     (folder / f"{name}.obj").write_text("\n".join(lines) + "\n")
-
-
-def load_obj(folder: Path, name: str = "mesh") -> TexturedMesh:
-    """Read what `save_obj` wrote, back into world coordinates."""
-    loaded = _load(folder / f"{name}.obj", "obj")
-    texture = from_bytes((folder / f"{name}.png").read_bytes())
-    uv = np.asarray(loaded.visual.uv)
-    return TexturedMesh(np.asarray(loaded.vertices)[:, TO_WORLD], np.asarray(loaded.faces), uv, texture)
 
 
 def _load(path: Path, kind: str) -> Any:

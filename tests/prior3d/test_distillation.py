@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prior3d.distillation.sds import Guidance, annealed, draw_timesteps, sds_loss, sds_weight, summed_to_mean
+from prior3d.distillation.sds import Guidance, annealed, draw_timesteps, sds_loss, sds_weight
 
 
 class KnownPrior:
@@ -54,8 +54,3 @@ def test_timesteps_stay_within_their_limits_and_can_be_shared():
 
 def test_annealing_is_linear_and_clamped():
     assert [annealed(0.98, 0.5, p) for p in (-1, 0, 0.5, 1, 2)] == pytest.approx([0.98, 0.98, 0.74, 0.5, 0.5])
-
-
-def test_conversion_keeps_the_ratio_of_gradients():
-    """Both losses divided by the number of elements of the summed SDS: the ratio that the paper tuned."""
-    assert summed_to_mean(5e-4 * 65536, 4 * 64 * 64) == pytest.approx(0.002)
