@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from prior3d.errors import Prior3dError
@@ -45,7 +46,10 @@ def save_glb(path: Path, mesh: TexturedMesh) -> None:
 
 
 def glb_bytes(
-    vertices: np.ndarray, normals: np.ndarray, mesh: TexturedMesh, transform: np.ndarray | None = None
+    vertices: Float[np.ndarray, "vertices 3"],
+    normals: Float[np.ndarray, "vertices 3"],
+    mesh: TexturedMesh,
+    transform: Float[np.ndarray, "4 4"] | None = None,
 ) -> bytes:
     """A binary glTF of a mesh's faces, UVs and texture on vertices and normals [n, 3] in the file's coordinates.
 
@@ -69,7 +73,8 @@ def glb_bytes(
     )
     scene = trimesh.Scene()
     scene.add_geometry(shape, node_name="object", geom_name="object", transform=transform)
-    return trimesh.exchange.gltf.export_glb(scene, include_normals=True)
+    content: bytes = trimesh.exchange.gltf.export_glb(scene, include_normals=True)
+    return content
 
 
 def load_glb(path: Path) -> TexturedMesh:
@@ -88,7 +93,7 @@ def load_glb(path: Path) -> TexturedMesh:
     return TexturedMesh(np.asarray(loaded.vertices)[:, TO_WORLD], np.asarray(loaded.faces), np.asarray(uv), texture)
 
 
-def check_glb(path: Path) -> dict:
+def check_glb(path: Path) -> dict[str, Any]:
     """Read a GLB's JSON part and check its lengths (glTF 2.0, section 4).
 
     Returns:
@@ -106,7 +111,8 @@ def check_glb(path: Path) -> dict:
         raise Prior3dError(
             f"{path}: damaged GLB (version {version}, {len(content)} bytes of {length}). Run its stage again."
         )
-    return json.loads(content[20 : 20 + json_length])
+    document: dict[str, Any] = json.loads(content[20 : 20 + json_length])
+    return document
 
 
 def save_obj(folder: Path, mesh: TexturedMesh, name: str = "mesh") -> None:

@@ -91,7 +91,7 @@ def test_nerfstudio_without_a_focal_length_says_what_is_missing():
         from_nerfstudio({"h": 8, "w": 8, "frames": [{"transform_matrix": torch.eye(4).tolist()}]})
 
 
-def test_cameras_of_the_wrong_shape_are_refused():
+def test_cameras_of_the_wrong_shape_are_refused(without_checks):
     with pytest.raises(Prior3dError, match=r"found c2w \(3, 4\)"):
         Cameras(torch.eye(4)[:3], torch.tensor([40.0]), 8, 8)
 

@@ -320,7 +320,7 @@ def test_doubled_vertices_on_seams_are_no_holes(textured):
     assert quality.watertight and quality.components == 1
 
 
-def test_meshes_that_are_none_are_refused():
+def test_meshes_that_are_none_are_refused(without_checks):
     with pytest.raises(Prior3dError, match=r"faces \(0, 3\)"):
         Mesh(np.zeros((3, 3)), np.zeros((0, 3), int))
     with pytest.raises(Prior3dError, match="names a vertex that is not there"):
