@@ -5,8 +5,10 @@ Azimuth 0 is a camera on +x (it sees the front), counter-clockwise from above; e
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
@@ -23,12 +25,12 @@ class Cameras:
         width: image width in pixels.
     """
 
-    c2w: Tensor
-    fov_deg: Tensor
+    c2w: Float[Tensor, "views 4 4"]
+    fov_deg: Float[Tensor, "views"]
     height: int
     width: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.c2w.ndim != 3 or self.c2w.shape[1:] != (4, 4) or self.fov_deg.shape != self.c2w.shape[:1]:
             raise Prior3dError(
                 f"cameras: found c2w {tuple(self.c2w.shape)} and fov_deg {tuple(self.fov_deg.shape)}, "
@@ -41,16 +43,16 @@ class Cameras:
         return self.c2w.shape[0]
 
     @property
-    def focal_pixels(self) -> Tensor:
+    def focal_pixels(self) -> Float[Tensor, "views"]:
         """[views] focal length in pixels."""
         return 0.5 * self.height / torch.tan(0.5 * torch.deg2rad(self.fov_deg))
 
     @property
-    def positions(self) -> Tensor:
+    def positions(self) -> Float[Tensor, "views 3"]:
         """[views, 3] camera centres in the world."""
         return self.c2w[:, :3, 3]
 
-    def __getitem__(self, index: int | slice | Tensor) -> "Cameras":
+    def __getitem__(self, index: int | slice | Int[Tensor, "chosen"] | Bool[Tensor, "views"]) -> "Cameras":
         """The cameras at `index`; an integer gives a batch of one."""
         if isinstance(index, int):
             index = slice(index, index + 1 or None)
@@ -69,17 +71,17 @@ class Cameras:
 class Orbit:
     """Cameras that look at the origin: tensors [views] of azimuth, elevation, radius (world units), field of view."""
 
-    azimuth_deg: Tensor
-    elevation_deg: Tensor
-    radius: Tensor
-    fov_deg: Tensor
+    azimuth_deg: Float[Tensor, "views"]
+    elevation_deg: Float[Tensor, "views"]
+    radius: Float[Tensor, "views"]
+    fov_deg: Float[Tensor, "views"]
 
     @property
     def views(self) -> int:
         """Number of cameras."""
         return self.azimuth_deg.shape[0]
 
-    def __getitem__(self, index: slice | Tensor) -> "Orbit":
+    def __getitem__(self, index: slice | Int[Tensor, "chosen"] | Bool[Tensor, "views"]) -> "Orbit":
         """The views at `index`."""
         return Orbit(self.azimuth_deg[index], self.elevation_deg[index], self.radius[index], self.fov_deg[index])
 
@@ -126,7 +128,7 @@ def sample_orbit(ranges: OrbitRange, n_views: int, generator: torch.Generator, s
         spread: azimuths evenly apart with one random offset (four views are 90 degrees apart); else independent.
     """
 
-    def uniform(low_high: tuple[float, float]) -> Tensor:
+    def uniform(low_high: tuple[float, float]) -> Float[Tensor, "views"]:
         low, high = low_high
         return low + (high - low) * torch.rand(n_views, generator=generator)
 
@@ -164,42 +166,17 @@ def view_words(orbit: Orbit, front_deg: float = 90.0, overhead_deg: float = 60.0
     return words
 
 
-def opengl_to_opencv(c2w: Tensor) -> Tensor:
+def opengl_to_opencv(c2w: Float[Tensor, "views 4 4"]) -> Float[Tensor, "views 4 4"]:
     """[views, 4, 4] camera-to-world, OpenGL axes to OpenCV's (x right, y down, looking along +z). Its own inverse."""
     return c2w * c2w.new_tensor([1.0, -1.0, -1.0, 1.0])
 
 
-def opencv_to_opengl(c2w: Tensor) -> Tensor:
+def opencv_to_opengl(c2w: Float[Tensor, "views 4 4"]) -> Float[Tensor, "views 4 4"]:
     """[views, 4, 4] camera-to-world, from OpenCV axes to OpenGL's."""
     return opengl_to_opencv(c2w)
 
 
-def to_colmap(c2w: Tensor) -> tuple[Tensor, Tensor]:
-    """World-to-camera as COLMAP's images.txt stores it.
-
-    Args:
-        c2w: [views, 4, 4] camera-to-world, OpenGL axes.
-
-    Returns:
-        [views, 4] unit quaternions (w, x, y, z) with w >= 0, and [views, 3] translations, OpenCV axes.
-    """
-    w2c = torch.linalg.inv(opengl_to_opencv(c2w.double()))
-    return _quaternion_from_rotation(w2c[:, :3, :3]).to(c2w.dtype), w2c[:, :3, 3].to(c2w.dtype)
-
-
-def from_colmap(quaternion: Tensor, translation: Tensor) -> Tensor:
-    """The inverse of `to_colmap`: [views, 4, 4] camera-to-world, OpenGL axes."""
-    w, x, y, z = (quaternion.double() / quaternion.double().norm(dim=-1, keepdim=True)).unbind(-1)
-    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)]
-    rows += [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)]
-    rows += [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]
-    w2c = torch.eye(4, dtype=torch.double).repeat(quaternion.shape[0], 1, 1)
-    w2c[:, :3, :3] = torch.stack(rows, -1).view(-1, 3, 3)
-    w2c[:, :3, 3] = translation.double()
-    return opencv_to_opengl(torch.linalg.inv(w2c)).to(quaternion.dtype)
-
-
-def to_nerfstudio(cameras: Cameras, file_paths: list[str]) -> dict:
+def to_nerfstudio(cameras: Cameras, file_paths: list[str]) -> dict[str, Any]:
     """A nerfstudio transforms.json (Blender axes, which are ours): one frame a view, each with its own focal length."""
     frames = []
     for path, matrix, focal in zip(file_paths, cameras.c2w.tolist(), cameras.focal_pixels.tolist(), strict=True):
@@ -208,7 +185,7 @@ def to_nerfstudio(cameras: Cameras, file_paths: list[str]) -> dict:
     return {"camera_model": "OPENCV", **size, "frames": frames}
 
 
-def from_nerfstudio(transforms: dict) -> Cameras:
+def from_nerfstudio(transforms: dict[str, Any]) -> Cameras:
     """The inverse of `to_nerfstudio`; focal lengths may stand in the frames or at the top (fl_y, or camera_angle_x).
 
     Raises:
@@ -227,19 +204,3 @@ def from_nerfstudio(transforms: dict) -> Cameras:
             "It needs h, w, frames[].transform_matrix, and fl_y or camera_angle_x."
         ) from error
     return Cameras(c2w, torch.rad2deg(2 * torch.atan(0.5 * height / focal)), height, width)
-
-
-def _quaternion_from_rotation(rotation: Tensor) -> Tensor:
-    """[n, 3, 3] to [n, 4] (w, x, y, z), w >= 0, by the eigenvector of Bar-Itzhack's matrix: stable at every angle."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = (row.unbind(-1) for row in rotation.unbind(-2))
-    matrix = torch.stack(
-        [
-            torch.stack([xx + yy + zz, zy - yz, xz - zx, yx - xy], -1),
-            torch.stack([zy - yz, xx - yy - zz, xy + yx, xz + zx], -1),
-            torch.stack([xz - zx, xy + yx, yy - xx - zz, yz + zy], -1),
-            torch.stack([yx - xy, xz + zx, yz + zy, zz - xx - yy], -1),
-        ],
-        -2,
-    )
-    quaternion = torch.linalg.eigh(matrix).eigenvectors[..., -1]
-    return torch.where(quaternion[:, :1] < 0, -quaternion, quaternion)

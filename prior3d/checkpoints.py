@@ -3,8 +3,10 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
@@ -36,7 +38,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def save(path: Path, tensors: dict[str, Tensor], state: dict) -> None:
+def save(path: Path, tensors: dict[str, Shaped[Tensor, "..."]], state: dict[str, Any]) -> None:
     """Save tensors (any dtype, any device) and a JSON-able state, atomically.
 
     Raises:
@@ -47,7 +49,7 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict) -> None:
     write_atomically(path, safetensors_bytes(plain, metadata=metadata))
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict] | None:
+def load(path: Path) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]] | None:
     """Load (tensors on the CPU, state), or None when there is no file.
 
     Raises:

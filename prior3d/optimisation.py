@@ -7,9 +7,10 @@ generator, the step. On the CPU a run that was killed and resumed is therefore b
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from prior3d import checkpoints
@@ -18,6 +19,7 @@ from prior3d.seeds import Seeds
 from prior3d.settings.optimisation import OptimiserSettings
 
 
+@runtime_checkable
 class Monitor(Protocol):
     """What the loop reports to and asks; a stage's Job is one."""
 
@@ -33,7 +35,7 @@ class Monitor(Protocol):
 
 
 def optimise(
-    losses: Callable[[int], dict[str, Tensor]],
+    losses: Callable[[int], dict[str, Float[Tensor, ""]]],
     *,
     modules: dict[str, nn.Module],
     optimiser: torch.optim.Optimizer,
@@ -134,7 +136,7 @@ def restore(path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Op
         ) from error
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _under(tensors: dict[str, Shaped[Tensor, "..."]], prefix: str) -> dict[str, Shaped[Tensor, "..."]]:
     """The entries whose names begin with prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
@@ -144,7 +146,7 @@ def _finite(value: float) -> bool:
     return abs(value) < float("inf")
 
 
-def _fail(terms: dict[str, Tensor], step: int) -> None:
+def _fail(terms: dict[str, Float[Tensor, ""]], step: int) -> None:
     """Say which loss broke."""
     broken = [f"{name} = {value.item()}" for name, value in terms.items() if not _finite(value.item())]
     found = ", ".join(broken) or "a sum of finite losses that overflows"

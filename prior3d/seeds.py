@@ -3,6 +3,7 @@
 import hashlib
 
 import torch
+from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
@@ -31,11 +32,11 @@ class Seeds:
             self._generators[key] = generator
         return self._generators[key]
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, UInt8[Tensor, "bytes"]]:
         """The state of every generator handed out so far: uint8 tensors by "name@device"."""
         return {key: generator.get_state() for key, generator in self._generators.items()}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
+    def restore(self, state: dict[str, Shaped[Tensor, "..."]]) -> None:
         """Set the generators to a saved `state()`; those not in it start afresh from the seed when next asked for.
 
         Raises:

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import torch
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
-from prior3d.cameras import orbit_cameras, ring
+from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring
 
 
 def write_capture(folder, n=6, size=(16, 12), alpha=False, mask=False, **changed):
@@ -33,6 +34,12 @@ def write_capture(folder, n=6, size=(16, 12), alpha=False, mask=False, **changed
 def rewrite(folder, content):
     """Put a changed content in the place of transforms.json."""
     (folder / "transforms.json").write_text(json.dumps(content))
+
+
+def colmap_poses(cameras):
+    """World-to-camera as COLMAP stores it: [views, 4] unit quaternions (w, x, y, z) and [views, 3] translations."""
+    w2c = torch.linalg.inv(opengl_to_opencv(cameras.c2w.double())).numpy()
+    return Rotation.from_matrix(w2c[:, :3, :3]).as_quat(scalar_first=True), w2c[:, :3, 3]
 
 
 def identity_pose():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -63,7 +64,7 @@ class Frame:
     """
 
     image: Path
-    c2w: Tensor
+    c2w: Float[Tensor, "4 4"]
     lens: Lens
     mask: Path | None = None
 
@@ -83,7 +84,7 @@ class Capture:
     frames: tuple[Frame, ...]
 
     @property
-    def c2w(self) -> Tensor:
+    def c2w(self) -> Float[Tensor, "frames 4 4"]:
         """[frames, 4, 4] float64 camera-to-world, OpenGL axes."""
         return torch.stack([frame.c2w for frame in self.frames])
 
@@ -128,7 +129,7 @@ def fitted_to_picture(lens: Lens, size: tuple[int, int], where: str) -> Lens:
     return lens.resized(width, height)
 
 
-def checked_pose(matrix: object, where: str) -> Tensor:
+def checked_pose(matrix: object, where: str) -> Float[Tensor, "4 4"]:
     """A camera-to-world matrix [4, 4] float64 with an exactly orthonormal rotation.
 
     Args:

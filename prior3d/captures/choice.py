@@ -1,6 +1,7 @@
 """Which pictures of a capture become inputs, and which are held out to measure on."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
@@ -8,7 +9,7 @@ from prior3d.errors import Prior3dError
 MOST_INPUTS = 10  # that a views prior takes
 
 
-def spread_frames(directions: Tensor, n: int) -> list[int]:
+def spread_frames(directions: Float[Tensor, "views 3"], n: int) -> list[int]:
     """Numbers of n viewing directions [views, 3] far from one another, in rising order: greedily, from the first."""
     chosen = [0]
     nearest = directions @ directions[0]
@@ -19,7 +20,9 @@ def spread_frames(directions: Tensor, n: int) -> list[int]:
     return sorted(chosen)
 
 
-def choose_inputs(n_frames: int, directions: Tensor, n_inputs: int, frames: tuple[int, ...], folder: str) -> list[int]:
+def choose_inputs(
+    n_frames: int, directions: Float[Tensor, "views 3"], n_inputs: int, frames: tuple[int, ...], folder: str
+) -> list[int]:
     """Numbers of the frames that are inputs.
 
     Args:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.captures.posed import PosedViews
@@ -34,7 +35,15 @@ class PixelStore:
         self._store = np.load(file, mmap_mode="r").reshape(-1, 4)
         self._local = local_rays(views.cameras[0]).reshape(-1, 3)[:, :2]
 
-    def draw(self, n_rays: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def draw(
+        self, n_rays: int, generator: torch.Generator
+    ) -> tuple[
+        Float[Tensor, "rays 3"],
+        Float[Tensor, "rays 3"],
+        Float[Tensor, "rays 3"],
+        Float[Tensor, "rays"],
+        Int[Tensor, "rays"],
+    ]:
         """Draw pixels evenly: origins, unit directions, colours (each [n_rays, 3]), masks and places [n_rays].
 
         A place is view among the chosen * pixels + pixel.
@@ -44,7 +53,7 @@ class PixelStore:
         rgba = torch.from_numpy(self._store[places.numpy()].astype(np.float32)) / 255
         return origins, directions, rgba[:, :3], rgba[:, 3], places
 
-    def rays(self, places: Tensor) -> tuple[Tensor, Tensor]:
+    def rays(self, places: Int[Tensor, "rays"]) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"]]:
         """Origins and unit directions [n, 3] of pixels at places [n]."""
         cameras = self.views.cameras
         view = self.chosen[places // self._n_pixels]

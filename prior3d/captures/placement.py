@@ -93,7 +93,8 @@ def look_at_point(positions: Tensor, directions: Tensor) -> Tensor:
         if len(positions) == 1 and (middle + depth * directions[0]).norm() <= LOOKS_THERE * depth:
             return middle + depth * directions[0]
         return middle + directions.mean(0) * (4 * spread if spread > 0 else 1.0)
-    return torch.linalg.solve(total, (across @ positions[..., None]).mean(0))[:, 0]
+    nearest: Tensor = torch.linalg.solve(total, (across @ positions[..., None]).mean(0))[:, 0]
+    return nearest
 
 
 def _upright(up: Tensor) -> Tensor:

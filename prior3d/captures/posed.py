@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -36,24 +37,24 @@ class PosedViews:
         """Number of pictures."""
         return len(self.images)
 
-    def image(self, view: int) -> Tensor:
+    def image(self, view: int) -> Float[Tensor, "3 height width"]:
         """[3, height, width] in [0, 1]; inside an object's mask not premultiplied."""
         return self._pixels(self.images[view], "RGB").movedim(-1, 0) / 255
 
-    def mask(self, view: int) -> Tensor:
+    def mask(self, view: int) -> Float[Tensor, "height width"]:
         """[height, width] in [0, 1]; ones without masks."""
         if not self.masks:
             return torch.ones(self.cameras.height, self.cameras.width)
         return self._pixels(self.masks[view], "L") / 255
 
-    def over(self, view: int, level: float) -> Tensor:
+    def over(self, view: int, level: float) -> Float[Tensor, "3 height width"]:
         """[3, height, width] the picture; an object over a grey of that level."""
         if self.mask_meaning != "object":
             return self.image(view)
         mask = self.mask(view)
         return self.image(view) * mask + (1 - mask) * level
 
-    def _pixels(self, path: Path, mode: str) -> Tensor:
+    def _pixels(self, path: Path, mode: str) -> Float[Tensor, "height width *channels"]:
 
         try:
             with Image.open(path) as picture:

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.captures.capture import Lens
@@ -11,7 +12,9 @@ WIDEST, NARROWEST = 0.5, 4.0  # focal lengths that are tried, relative to the le
 PLACES = 97  # along each side of a picture, at which it is looked whether a view fits into it
 
 
-def distort(x: Tensor, y: Tensor, lens: Lens) -> tuple[Tensor, Tensor]:
+def distort(
+    x: Float[Tensor, "*places"], y: Float[Tensor, "*places"], lens: Lens
+) -> tuple[Float[Tensor, "*places"], Float[Tensor, "*places"]]:
     """OpenCV's model: where a direction (x / z, y / z), y downwards, appears, in the same units; differentiable."""
     (k1, k2, k3), (p1, p2) = lens.radial, lens.tangential
     squared = x * x + y * y
@@ -39,7 +42,7 @@ def pinhole_focal(lens: Lens, height: int, width: int, where: str = "lens") -> f
         Prior3dError: even a narrow view would look outside, or where the distortion folds the picture over itself.
     """
     lens = lens.resized(width, height)
-    own = (lens.fx * lens.fy) ** 0.5
+    own: float = (lens.fx * lens.fy) ** 0.5
     if lens.is_centred_pinhole:
         return own
     low, high = WIDEST * own, NARROWEST * own
@@ -54,7 +57,9 @@ def pinhole_focal(lens: Lens, height: int, width: int, where: str = "lens") -> f
     return high
 
 
-def undistorted(picture: Tensor, lens: Lens, focal: float, height: int, width: int) -> Tensor:
+def undistorted(
+    picture: Float[Tensor, "channels old_height old_width"], lens: Lens, focal: float, height: int, width: int
+) -> Float[Tensor, "channels height width"]:
     """What a centred pinhole camera of that focal length would have taken from the same place.
 
     Args:
@@ -80,7 +85,9 @@ def undistorted(picture: Tensor, lens: Lens, focal: float, height: int, width: i
     return found[0].clamp(0, 1)
 
 
-def _sources(lens: Lens, focal: float, n_rows: int, n_columns: int) -> tuple[Tensor, Tensor]:
+def _sources(
+    lens: Lens, focal: float, n_rows: int, n_columns: int
+) -> tuple[Float[Tensor, "rows columns"], Float[Tensor, "rows columns"]]:
     """Where in the picture target pixels come from: x and y [n_rows, n_columns], the first pixel's centre at 0.5.
 
     All of them, or fewer, evenly from the first to the last.

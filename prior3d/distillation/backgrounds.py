@@ -15,13 +15,13 @@ from prior3d.rendering import rays
 NAMED_BACKGROUNDS: dict[str, float] = {"white": 1.0, "grey": 0.5, "black": 0.0}  # level of R, G and B
 
 
-def flat_images(levels: list[float], size: int, device: torch.device) -> Tensor:
+def flat_images(levels: list[float], size: int, device: torch.device) -> Float[Tensor, "levels 3 {size} {size}"]:
     """Grey images of given levels: [levels, 3, size, size]."""
     return torch.tensor(levels, device=device).view(-1, 1, 1, 1).expand(-1, 3, size, size)
 
 
 @torch.no_grad()
-def encoded_backgrounds(prior: TextToImagePrior) -> Tensor:
+def encoded_backgrounds(prior: TextToImagePrior) -> Float[Tensor, "backgrounds h w channels"]:
     """Flat images of the named backgrounds as the prior's latents: [names, h, w, channels], border effects included."""
     images = flat_images(list(NAMED_BACKGROUNDS.values()), prior.image_size, prior.device)
     return torch.cat([prior.encode(image[None]) for image in images]).movedim(1, -1)
@@ -46,10 +46,12 @@ class LearnedBackground(nn.Module):
                 for parameter in layer.parameters():
                     parameter.copy_((torch.rand(parameter.shape, generator=generator) * 2 - 1) * limit)
 
-    def forward(self, directions: Tensor) -> Tensor:
+    def forward(self, directions: Float[Tensor, "*rays 3"]) -> Float[Tensor, "*rays channels"]:
         """Unit directions [..., 3] to raw values [..., channels]."""
         octaves = [f(2.0**k * directions) for k in range(self.n_octaves) for f in (torch.sin, torch.cos)]
-        return self.last(torch.relu(self.first(torch.cat([directions, *octaves], -1))))
+        hidden = torch.relu(self.first(torch.cat([directions, *octaves], -1)))
+        values: Tensor = self.last(hidden)
+        return values
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ class LatentBackdrop:
         """Latents for every pixel; `backgrounds` are the indices that were drawn, None with a learned one."""
         if self.learned is None:
             return self.named[backgrounds]
-        return self.learned(rays(cameras)[1])
+        behind: Tensor = self.learned(rays(cameras)[1])
+        return behind
 
     @property
     def modules(self) -> dict[str, nn.Module]:

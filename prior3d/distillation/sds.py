@@ -2,7 +2,8 @@
 
 DreamFusion (Poole et al. 2022, eq. 3): grad = w(t) (eps_hat(z_t; y, t) - eps). It is not the gradient of a useful
 scalar, so it is applied as 0.5 |z - stopgrad(z - grad)|^2, divided by the number of elements. The papers *sum* over the
-4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers.
+4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers: a regulariser's
+weight that was tuned beside a summed loss is divided by that number here.
 """
 
 from collections.abc import Callable

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from prior3d.fields.trilinear import corners, sample_grid, weighted_rows
@@ -54,7 +55,7 @@ class DenseEncoding(nn.Module):
             self.register_buffer(f"resample_{index}", _resampling(resolution, self.finest), persistent=False)
         self.channels = channels
 
-    def merged(self) -> Tensor:
+    def merged(self) -> Float[Tensor, "z y x channels"]:
         """[z, y, x, channels]: all grids resampled to the finest resolution and summed."""
         total: Tensor | None = None
         for index, grid in enumerate(self.grids):
@@ -68,7 +69,7 @@ class DenseEncoding(nn.Module):
         assert total is not None
         return total
 
-    def forward(self, points: Tensor) -> Tensor:
+    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
         """[n, 3] points in [-1, 1] to [n, channels]; differentiable to grids and points; clamped outside."""
         return sample_grid(self.merged(), points)
 
@@ -84,7 +85,7 @@ class TiledEncoding(nn.Module):
         self.tables = nn.ParameterList([_small_uniform((count, config.features), generator) for count in entries])
         self.channels = config.levels * config.features
 
-    def forward(self, points: Tensor) -> Tensor:
+    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
         """[n, 3] points in [-1, 1] to [n, levels * features]; differentiable to tables and points; clamped outside."""
         features = []
         for cells, table in zip(self.cells, self.tables, strict=True):
@@ -98,7 +99,7 @@ def _small_uniform(shape: tuple[int, ...], generator: torch.Generator | None) ->
     return nn.Parameter((torch.rand(shape, generator=generator) * 2 - 1) * 1e-4)
 
 
-def _resampling(coarse: int, fine: int) -> Tensor:
+def _resampling(coarse: int, fine: int) -> Float[Tensor, "fine coarse"]:
     """[fine, coarse] matrix of linear interpolation between `coarse` and `fine` nodes over the same interval."""
     place = torch.linspace(0, coarse - 1, fine)
     low = place.floor().clamp(max=coarse - 2)

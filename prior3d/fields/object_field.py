@@ -5,10 +5,11 @@ box [-bound, bound]^3 and outside a ball. Colour does not depend on the directio
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from prior3d.fields.grids import DenseEncoding, DenseGrids, TiledEncoding, TiledGrid
@@ -47,19 +48,21 @@ class _TruncatedExp(torch.autograd.Function):
     """exp whose gradient uses the input clamped at 15, so that one hot cell does not blow up a step (torch-ngp)."""
 
     @staticmethod
-    def forward(ctx, logit: Tensor) -> Tensor:
+    def forward(ctx: Any, logit: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
         ctx.save_for_backward(logit)
         return logit.clamp(max=60.0).exp()
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
         (logit,) = ctx.saved_tensors
-        return gradient * logit.clamp(max=15.0).exp()
+        passed: Tensor = gradient * logit.clamp(max=15.0).exp()
+        return passed
 
 
-def trunc_exp(logit: Tensor) -> Tensor:
+def trunc_exp(logit: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
     """exp(logit), with the gradient exp(min(logit, 15))."""
-    return _TruncatedExp.apply(logit)
+    value: Tensor = _TruncatedExp.apply(logit)
+    return value
 
 
 class ObjectField(nn.Module):
@@ -91,17 +94,19 @@ class ObjectField(nn.Module):
         width = config.hidden or 64
         self.network = _network(self.encoding.channels, width, outputs, generator) if needs_network else nn.Identity()
 
-    def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
         """Density [n] (1 / world unit) and features [n, channels] at points [n, 3]; differentiable to both."""
         values = self.network(self.encoding(points / self.config.bound))
         features = values[:, 1:]
         return self._density(values[:, 0], points), features.sigmoid() if self.config.head == "rgb" else features
 
-    def density(self, points: Tensor) -> Tensor:
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density [n] at points [n, 3]: `forward` without the features."""
         return self._density(self.network(self.encoding(points / self.config.bound))[:, 0], points)
 
-    def normals(self, points: Tensor, epsilon: float = 1e-2) -> Tensor:
+    def normals(self, points: Float[Tensor, "points 3"], epsilon: float = 1e-2) -> Float[Tensor, "points 3"]:
         """Outward unit normals [n, 3]: minus the density's gradient, by central differences of `epsilon` world units.
 
         Differentiable to the parameters. Zero where the density is flat.
@@ -110,7 +115,7 @@ class ObjectField(nn.Module):
         density = self.density((points[:, None] + offsets).reshape(-1, 3)).view(-1, 6)
         return functional.normalize(density[:, 3:] - density[:, :3], dim=-1, eps=1e-8)
 
-    def parameter_groups(self, learning_rate: float) -> list[dict]:
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """Groups for an optimiser: `learning_rate` for the network, ten times as much for the grids (as torch-ngp)."""
         groups = [{"params": list(self.encoding.parameters()), "lr": 10 * learning_rate, "name": "grids"}]
         network = list(self.network.parameters())
@@ -118,7 +123,7 @@ class ObjectField(nn.Module):
             groups.append({"params": network, "lr": learning_rate, "name": "network"})
         return groups
 
-    def _density(self, logit: Tensor, points: Tensor) -> Tensor:
+    def _density(self, logit: Float[Tensor, "points"], points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         config = self.config
         squared = points.square().sum(-1)
         logit = logit + config.density_bias + config.blob_density * torch.exp(-squared / (2 * config.blob_radius**2))

@@ -1,11 +1,13 @@
 """What renderers and mesh makers need of a field: an object's and a captured scene's both have it."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
+@runtime_checkable
 class DensityBounds(Protocol):
     """Where a field may be non-empty: half the side of its box and the radius of its ball, in world units."""
 
@@ -20,6 +22,7 @@ class DensityBounds(Protocol):
         ...
 
 
+@runtime_checkable
 class RadianceField(Protocol):
     """Points [n, 3] to density [n] and features [n, channels]; non-empty only within its bounds."""
 
@@ -28,11 +31,13 @@ class RadianceField(Protocol):
         """At least the bounds."""
         ...
 
-    def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
         """Density [n] (1 / world unit) and features [n, channels] at points [n, 3]."""
         ...
 
-    def density(self, points: Tensor) -> Tensor:
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density [n] (1 / world unit) at points [n, 3]."""
         ...
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from prior3d.fields.trilinear import corners, weighted_rows
@@ -46,13 +47,15 @@ class SceneFieldConfig:
         return int((self.sh_degree + 1) ** 2)
 
 
-def contract(points: Tensor) -> Tensor:
+def contract(points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
     """Points [..., 3] of all space into [-2, 2]^3; [-1, 1]^3 stays as it is."""
     norm = points.abs().amax(-1, keepdim=True).clamp_min(1.0)
     return points * (2 - 1 / norm) / norm
 
 
-def spherical_harmonics(directions: Tensor, degree: int) -> Tensor:
+def spherical_harmonics(
+    directions: Float[Tensor, "*directions 3"], degree: int
+) -> Float[Tensor, "*directions coefficients"]:
     """Real spherical harmonics of unit directions [n, 3]: [n, (degree + 1)^2], without their constant factors."""
     x, y, z = directions.unbind(-1)
     values = [torch.ones_like(x)]
@@ -73,10 +76,10 @@ class SceneField(nn.Module):
         torch.Size([1, 3])
     """
 
-    rows: Tensor
-    seen: Tensor
+    rows: Int[Tensor, "nodes"]
+    seen: Float[Tensor, "cells"]
 
-    def __init__(self, config: SceneFieldConfig, rows: Tensor | None = None):
+    def __init__(self, config: SceneFieldConfig, rows: Int[Tensor, "nodes"] | None = None):
         """Begin with thin grey fog.
 
         Args:
@@ -99,47 +102,49 @@ class SceneField(nn.Module):
         for table in (self.density_logits, self.colours):
             table.register_hook(_without_first_row)
 
-    def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "points"], Float[Tensor, "points 3"]]:
         """Density [n] (1 / world unit) and the colour [n, 3] that all directions have in common, at points [n, 3]."""
         places = self.lookup(points)
         colours = weighted_rows(self.colours, *places).view(len(points), 3, self.config.n_coefficients)[..., 0]
         return self.densities(places), colours.sigmoid()
 
-    def density(self, points: Tensor) -> Tensor:
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density [n] at points [n, 3]."""
         return self.densities(self.lookup(points))
 
-    def lookup(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def lookup(self, points: Float[Tensor, "points 3"]) -> tuple[Int[Tensor, "points 8"], Float[Tensor, "points 8"]]:
         """The eight rows round each point [n, 3] and their weights, each [n, 8]."""
         nodes, weights = corners(self.grid_places(points), self.config.resolution)
         return self.rows[nodes], weights
 
-    def densities(self, places: tuple[Tensor, Tensor]) -> Tensor:
+    def densities(self, places: tuple[Int[Tensor, "points 8"], Float[Tensor, "points 8"]]) -> Float[Tensor, "points"]:
         """Density [n] at what `lookup` found."""
         return DENSITY_SCALE * functional.softplus(weighted_rows(self.density_logits, *places)[:, 0])
 
-    def seen_colours(self, places: tuple[Tensor, Tensor], directions: Tensor) -> Tensor:
+    def seen_colours(
+        self, places: tuple[Int[Tensor, "points 8"], Float[Tensor, "points 8"]], directions: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points 3"]:
         """Colours [n, 3] at what `lookup` found, looked at along unit directions [n, 3]."""
         values = weighted_rows(self.colours, *places).view(len(directions), 3, self.config.n_coefficients)
         return (values * spherical_harmonics(directions, self.config.sh_degree)[:, None]).sum(-1).sigmoid()
 
-    def sky_colours(self, directions: Tensor) -> Tensor:
+    def sky_colours(self, directions: Float[Tensor, "directions 3"]) -> Float[Tensor, "directions 3"]:
         """Colours [n, 3] infinitely far away along unit directions [n, 3]."""
         return (spherical_harmonics(directions, 2) @ self.sky.T).sigmoid()
 
-    def grid_places(self, points: Tensor) -> Tensor:
+    def grid_places(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
         """Points [n, 3] in units of cells."""
         config = self.config
         inside = contract(points) / 2 if config.contracted else points / config.bound
         return (inside + 1) * (0.5 * (config.resolution - 1))
 
-    def cells(self, points: Tensor) -> Tensor:
+    def cells(self, points: Float[Tensor, "points 3"]) -> Int[Tensor, "points"]:
         """[n] the cell of each point; those outside of a box belong to the cells at its sides."""
         n = self.config.resolution - 1
         x, y, z = self.grid_places(points).long().clamp_(0, n - 1).unbind(-1)
         return (z * n + y) * n + x
 
-    def kept_nodes(self) -> Tensor:
+    def kept_nodes(self) -> Int[Tensor, "nodes"]:
         """[n] nodes that are kept, without those on the far sides, which have no neighbour beyond."""
         resolution = self.config.resolution
         node = (self.rows > 0).nonzero()[:, 0]
@@ -172,7 +177,7 @@ class SceneField(nn.Module):
         return field
 
 
-def _without_first_row(gradient: Tensor) -> Tensor:
+def _without_first_row(gradient: Float[Tensor, "rows channels"]) -> Float[Tensor, "rows channels"]:
     """Row 0 stands for all nodes that are not kept; it does not learn."""
     gradient = gradient.clone()
     gradient[0] = 0
@@ -181,11 +186,11 @@ def _without_first_row(gradient: Tensor) -> Tensor:
 
 def roughness(
     field: SceneField,
-    kept: Tensor,
+    kept: Int[Tensor, "nodes"],
     generator: torch.Generator,
     n_nodes: int = 16_384,
-    start: Tensor | None = None,
-) -> Tensor:
+    start: Float[Tensor, "rows channels"] | None = None,
+) -> Float[Tensor, ""]:
     """Mean difference of random nodes to their neighbours along the axes: 0.1 per density logit, squared of colours.
 
     Args:

@@ -1,11 +1,16 @@
 """Trilinear lookup in grids and tables: readable references, and a path that is faster on the CPU."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def sample_grid(grid: Tensor, points: Tensor) -> Tensor:
+def sample_grid(
+    grid: Float[Tensor, "z y x channels"], points: Float[Tensor, "points 3"]
+) -> Float[Tensor, "points channels"]:
     """Interpolate a grid whose corner nodes lie on the corners of [-1, 1]^3; points outside are clamped to it.
 
     Args:
@@ -22,7 +27,9 @@ def sample_grid(grid: Tensor, points: Tensor) -> Tensor:
     return sample_grid_reference(grid, points)
 
 
-def sample_grid_reference(grid: Tensor, points: Tensor) -> Tensor:
+def sample_grid_reference(
+    grid: Float[Tensor, "z y x channels"], points: Float[Tensor, "points 3"]
+) -> Float[Tensor, "points channels"]:
     """`sample_grid` by torch's grid_sample: the path of every other device, and what the fast one is tested against."""
     volume = grid.permute(3, 0, 1, 2)[None]
     found = functional.grid_sample(
@@ -31,7 +38,9 @@ def sample_grid_reference(grid: Tensor, points: Tensor) -> Tensor:
     return found.view(grid.shape[3], -1).T
 
 
-def corners(places: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
+def corners(
+    places: Float[Tensor, "points 3"], resolution: int
+) -> tuple[Int[Tensor, "points 8"], Float[Tensor, "points 8"]]:
     """The eight nodes round each point.
 
     Args:
@@ -53,7 +62,9 @@ def corners(places: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
     return rows, (yz[:, :, None] * torch.stack([x_low, x_high], -1)[:, None]).view(-1, 8)
 
 
-def weighted_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+def weighted_rows(
+    table: Float[Tensor, "entries channels"], rows: Int[Tensor, "points rows"], weights: Float[Tensor, "points rows"]
+) -> Float[Tensor, "points channels"]:
     """Sum of rows of a table times weights.
 
     Args:
@@ -65,11 +76,14 @@ def weighted_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         [n, channels], differentiable to the table, and to the weights where they require a gradient.
     """
     if table.device.type == "cpu" and not weights.requires_grad:
-        return _WeightedRowsOnCpu.apply(table, rows, weights)
+        found: Tensor = _WeightedRowsOnCpu.apply(table, rows, weights)
+        return found
     return weighted_rows_reference(table, rows, weights)
 
 
-def weighted_rows_reference(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+def weighted_rows_reference(
+    table: Float[Tensor, "entries channels"], rows: Int[Tensor, "points rows"], weights: Float[Tensor, "points rows"]
+) -> Float[Tensor, "points channels"]:
     """`weighted_rows` written out."""
     return (table[rows] * weights[..., None]).sum(1)
 
@@ -78,13 +92,20 @@ class _WeightedRowsOnCpu(torch.autograd.Function):
     """Bags of rows forward; backward scatters one channel at a time, some ten times faster than scattering rows."""
 
     @staticmethod
-    def forward(ctx, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        table: Float[Tensor, "entries channels"],
+        rows: Int[Tensor, "points rows"],
+        weights: Float[Tensor, "points rows"],
+    ) -> Float[Tensor, "points channels"]:
         ctx.save_for_backward(rows, weights)
         ctx.entries = table.shape[0]
         return functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(
+        ctx: Any, gradient: Float[Tensor, "points channels"]
+    ) -> tuple[Float[Tensor, "entries channels"], None, None]:
         rows, weights = ctx.saved_tensors
         flat_rows = rows.flatten()
         columns = []

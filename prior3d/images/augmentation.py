@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -40,8 +41,12 @@ class Augmentation:
 
 
 def augmented(
-    colours: Tensor, mask: Tensor, n_versions: int, how: Augmentation, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+    colours: Float[Tensor, "size size 3"],
+    mask: Float[Tensor, "size size"],
+    n_versions: int,
+    how: Augmentation,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "versions 3 size size"], Float[Tensor, "versions size size"], Bool[Tensor, "versions"]]:
     """Draw versions of a picture.
 
     Args:
@@ -55,10 +60,10 @@ def augmented(
         colours [n, 3, size, size] premultiplied, masks [n, size, size], and [n] whether each is a mirror image.
     """
 
-    def uniform(low: float, high: float) -> Tensor:
+    def uniform(low: float, high: float) -> Float[Tensor, "versions"]:
         return low + (high - low) * torch.rand(n_versions, generator=generator)
 
-    def happens(probability: float) -> Tensor:
+    def happens(probability: float) -> Bool[Tensor, "versions"]:
         return torch.rand(n_versions, generator=generator) < probability
 
     angle = torch.deg2rad(uniform(-how.rotation_deg, how.rotation_deg)) * happens(how.rotated)
@@ -80,7 +85,9 @@ def augmented(
     return torch.minimum(images, masks).clamp(0, 1), masks[:, 0].clamp(0, 1), mirror
 
 
-def _blurred(pixels: Tensor, deviations: Tensor) -> Tensor:
+def _blurred(
+    pixels: Float[Tensor, "images channels height width"], deviations: Float[Tensor, "images"]
+) -> Float[Tensor, "images channels height width"]:
     """Blur each picture [n, channels, h, w] by its own Gaussian; 0 leaves it as it is."""
     reach = max(1, math.ceil(2 * float(deviations.max())))
     offsets = torch.arange(-reach, reach + 1, dtype=pixels.dtype)

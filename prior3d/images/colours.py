@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from prior3d.errors import Prior3dError
@@ -20,12 +21,12 @@ PAPER_MATRIX = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.
 SIGMOID_SLOPE = 4.0  # the sigmoid's inverse slope at 1/2: sigmoid(4 (x - 1/2)) is x to first order
 
 
-def paper_latent_to_rgb() -> tuple[Tensor, Tensor]:
+def paper_latent_to_rgb() -> tuple[Float[Tensor, "4 3"], Float[Tensor, "3"]]:
     """The published map, restated for colours in [0, 1]: matrix [4, 3] and offset [3]."""
     return torch.tensor(PAPER_MATRIX) / 2, torch.full((3,), 0.5)
 
 
-def paper_red_latent(channels: int, ridge: float = 1e-2) -> Tensor:
+def paper_red_latent(channels: int, ridge: float = 1e-2) -> Float[Tensor, "channels"]:
     """The latent [channels] that the published map shows as red (1, 0, 0), by its ridge pseudo-inverse.
 
     Raises:
@@ -37,10 +38,15 @@ def paper_red_latent(channels: int, ridge: float = 1e-2) -> Tensor:
             f"the published map's red has {len(matrix)} latent channels, this prior has {channels}; start from grey"
         )
     red = torch.tensor([1.0, -1.0, -1.0])  # in the map's own [-1, 1]
-    return matrix @ torch.linalg.solve(matrix.T @ matrix + ridge * torch.eye(3), red)
+    latent: Tensor = matrix @ torch.linalg.solve(matrix.T @ matrix + ridge * torch.eye(3), red)
+    return latent
 
 
-def fit_latent_to_rgb(latents: Tensor, images: Tensor, ridge: float = 1e-3) -> tuple[Tensor, Tensor]:
+def fit_latent_to_rgb(
+    latents: Float[Tensor, "views channels latent_height latent_width"],
+    images: Float[Tensor, "views 3 height width"],
+    ridge: float = 1e-3,
+) -> tuple[Float[Tensor, "channels 3"], Float[Tensor, "3"]]:
     """Fit the map of a given prior by least squares on decoded latents.
 
     Args:
@@ -63,7 +69,10 @@ def fit_latent_to_rgb(latents: Tensor, images: Tensor, ridge: float = 1e-3) -> t
 
 @torch.no_grad()
 def rgb_field(
-    latent_field: ObjectField, matrix: Tensor, offset: Tensor, finer_resolutions: tuple[int, ...] = ()
+    latent_field: ObjectField,
+    matrix: Float[Tensor, "channels 3"],
+    offset: Float[Tensor, "3"],
+    finer_resolutions: tuple[int, ...] = (),
 ) -> ObjectField:
     """An RGB field with the same density, coloured by the linear map passed (to first order) through the sigmoid.
 
@@ -101,13 +110,17 @@ def rgb_field(
     return field
 
 
-def _mixed_last_layer(network: nn.Sequential, mix: Tensor, shift: Tensor) -> dict[str, Tensor]:
+def _mixed_last_layer(
+    network: nn.Sequential, mix: Float[Tensor, "new old"], shift: Float[Tensor, "new"]
+) -> dict[str, Float[Tensor, "new ..."]]:
     """Weight and bias of a network's last layer when its outputs are mixed and shifted."""
     state, last = network.state_dict(), len(network) - 1
     return {f"{last}.weight": mix @ state[f"{last}.weight"], f"{last}.bias": mix @ state[f"{last}.bias"] + shift}
 
 
-def difference_mask(images: Tensor, level: float, tolerance: float = 0.08) -> Tensor:
+def difference_mask(
+    images: Float[Tensor, "views 3 height width"], level: float, tolerance: float = 0.08
+) -> Float[Tensor, "views height width"]:
     """Where images differ from their flat grey background: [views, h, w] in [0, 1].
 
     Args:
@@ -119,7 +132,11 @@ def difference_mask(images: Tensor, level: float, tolerance: float = 0.08) -> Te
     return ((difference - tolerance) / tolerance).clamp(0, 1)
 
 
-def solid(masks: Tensor, opacity: Tensor, smallest_fraction: float = 0.02) -> Tensor:
+def solid(
+    masks: Float[Tensor, "views height width"],
+    opacity: Float[Tensor, "views height width"],
+    smallest_fraction: float = 0.02,
+) -> Float[Tensor, "views height width"]:
     """Masks with false holes filled, and with specks removed that are small beside all that is there.
 
     A hole may be a part that has the background's colour, or one that light passes through, as a mug's handle has: it
@@ -146,7 +163,9 @@ def solid(masks: Tensor, opacity: Tensor, smallest_fraction: float = 0.02) -> Te
     return torch.stack(cleaned).to(masks)
 
 
-def matted(images: Tensor, masks: Tensor, level: float) -> Tensor:
+def matted(
+    images: Float[Tensor, "views 3 height width"], masks: Float[Tensor, "views height width"], level: float
+) -> Float[Tensor, "views height width"]:
     """Masks whose rims hold the share of each pixel that the object covers, instead of every pixel it touches.
 
     A pixel of the rim mixes the background with the object's colour, which is taken from the nearest pixel inside: its
@@ -177,7 +196,7 @@ def matted(images: Tensor, masks: Tensor, level: float) -> Tensor:
     return torch.stack(found).to(masks)
 
 
-def most_distinct_background(colours: Tensor, levels: list[float], but: float = 0.1) -> int:
+def most_distinct_background(colours: Float[Tensor, "pixels 3"], levels: list[float], but: float = 0.1) -> int:
     """Which grey level is farthest from colours [n, 3], by the difference that all but a share `but` of them exceed."""
     if len(colours) == 0:
         return 0

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from prior3d.errors import Prior3dError
 
 
-def to_uint8(picture: np.ndarray) -> np.ndarray:
+def to_uint8(picture: Float[np.ndarray, "*image"]) -> UInt8[np.ndarray, "*image"]:
     """[..., 3] or [...] float in [0, 1] to 0..255, rounded; values outside are clipped.
 
     Raises:
@@ -18,22 +19,25 @@ def to_uint8(picture: np.ndarray) -> np.ndarray:
     """
     if not np.isfinite(picture).all():
         raise Prior3dError("picture: a value is not finite. The field that made it diverged; lower its learning rate.")
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    pixels: np.ndarray = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return pixels
 
 
-def png_bytes(picture: np.ndarray) -> bytes:
+def png_bytes(picture: Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]) -> bytes:
     """A PNG file of a picture [height, width, 3 or 4] or [height, width]."""
     buffer = io.BytesIO()
     Image.fromarray(to_uint8(picture)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def write_png(path: Path, picture: np.ndarray) -> None:
+def write_png(
+    path: Path, picture: Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]
+) -> None:
     """Write a picture [height, width, 3 or 4] or [height, width], float in [0, 1]."""
     path.write_bytes(png_bytes(picture))
 
 
-def from_bytes(content: bytes) -> np.ndarray:
+def from_bytes(content: bytes) -> Float[np.ndarray, "height width 3"]:
     """A picture file's content as [height, width, 3] float in [0, 1].
 
     Raises:
@@ -47,13 +51,17 @@ def from_bytes(content: bytes) -> np.ndarray:
         ) from error
 
 
-def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+def resized(
+    picture: Float[np.ndarray, "old_height old_width 3"], height: int, width: int
+) -> Float[np.ndarray, "height width 3"]:
     """[h, w, 3] float to [height, width, 3], by Lanczos' filter."""
     smooth = Image.fromarray(to_uint8(picture)).resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(smooth, dtype=np.float32) / 255
 
 
-def contact_sheet(rows: Sequence[Sequence[np.ndarray]], gap: int = 4, colour: float = 1.0) -> np.ndarray:
+def contact_sheet(
+    rows: Sequence[Sequence[Float[np.ndarray, "height width 3"]]], gap: int = 4, colour: float = 1.0
+) -> Float[np.ndarray, "sheet_height sheet_width 3"]:
     """Rows of pictures [height, width, 3] of one size, set side by side with `gap` pixels between."""
     height, width = rows[0][0].shape[:2]
     columns = max(len(row) for row in rows)
@@ -67,7 +75,10 @@ def contact_sheet(rows: Sequence[Sequence[np.ndarray]], gap: int = 4, colour: fl
 
 
 def write_video(
-    path: Path, frames: Iterable[np.ndarray], height_width: tuple[int, int], frames_per_second: int = 24
+    path: Path,
+    frames: Iterable[Float[np.ndarray, "height width 3"]],
+    height_width: tuple[int, int],
+    frames_per_second: int = 24,
 ) -> None:
     """Write an H.264 MP4 that browsers play; frames [height, width, 3] float in [0, 1] with even sides.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -45,23 +46,26 @@ class ObjectImage:
         normal: [size, size, 3] in [0, 1] or None: a normal map as it was given.
     """
 
-    rgba: NDArray[np.float32]
+    rgba: Float32[np.ndarray, "size size 4"]
     viewpoint: Viewpoint
-    depth: NDArray[np.float32] | None = None
-    normal: NDArray[np.float32] | None = None
+    depth: Float32[np.ndarray, "size size"] | None = None
+    normal: Float32[np.ndarray, "size size 3"] | None = None
 
     @property
     def size(self) -> int:
         """Side of the picture in pixels."""
-        return self.rgba.shape[0]
+        side: int = self.rgba.shape[0]
+        return side
 
     @property
-    def mask(self) -> NDArray[np.float32]:
+    def mask(self) -> Float32[np.ndarray, "size size"]:
         """[size, size] in [0, 1]."""
         mask: NDArray[np.float32] = self.rgba[..., 3]
         return mask
 
-    def premultiplied(self, size: int) -> tuple[Tensor, Tensor]:
+    def premultiplied(
+        self, size: int
+    ) -> tuple[Float[Tensor, "new_size new_size 3"], Float[Tensor, "new_size new_size"]]:
         """Colours times mask [size, size, 3] and mask [size, size] at another size."""
         pixels = np.concatenate([self.rgba[..., :3] * self.rgba[..., 3:], self.rgba[..., 3:]], axis=-1)
         if size != self.size:
@@ -69,15 +73,15 @@ class ObjectImage:
         found = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).clamp(0, 1)
         return found[..., :3], found[..., 3]
 
-    def over(self, level: float, size: int) -> Tensor:
+    def over(self, level: float, size: int) -> Float[Tensor, "3 new_size new_size"]:
         """The object over a flat grey of that level: [3, size, size]."""
         colours, mask = self.premultiplied(size)
         return (colours + (1 - mask[..., None]) * level).movedim(-1, 0)
 
 
 def padded_square(
-    layers: list[NDArray[np.float32]], viewpoint: Viewpoint
-) -> tuple[list[NDArray[np.float32]], Viewpoint]:
+    layers: list[Float32[np.ndarray, "height width _"]], viewpoint: Viewpoint
+) -> tuple[list[Float32[np.ndarray, "side side _"]], Viewpoint]:
     """Pad pictures [height, width, channels] to squares about their middle; nothing is scaled.
 
     Returns:
@@ -93,8 +97,8 @@ def padded_square(
 
 
 def centred_square(
-    layers: list[NDArray[np.float32]], mask: NDArray[np.float32], fill: float
-) -> list[NDArray[np.float32]]:
+    layers: list[Float32[np.ndarray, "height width _"]], mask: Float32[np.ndarray, "height width"], fill: float
+) -> list[Float32[np.ndarray, "side side _"]]:
     """Cut squares out of pictures [height, width, channels] so that the object is in the middle; nothing is scaled.
 
     Args:
@@ -109,7 +113,7 @@ def centred_square(
     return [_cut(layer, first_row, first_column, side) for layer in layers]
 
 
-def check_large_enough(mask: NDArray[np.float32], where: str) -> None:
+def check_large_enough(mask: Float32[np.ndarray, "height width"], where: str) -> None:
     """Hold that the object of a mask has enough pixels to be seen (raises Prior3dError, beginning with `where`)."""
     longer = max(int((mask > 0.5).any(axis=axis).sum()) for axis in (0, 1))
     if longer < SMALLEST_OBJECT:
@@ -119,7 +123,9 @@ def check_large_enough(mask: NDArray[np.float32], where: str) -> None:
         )
 
 
-def _cut(layer: NDArray[np.float32], top: int, left: int, side: int) -> NDArray[np.float32]:
+def _cut(
+    layer: Float32[np.ndarray, "height width channels"], top: int, left: int, side: int
+) -> Float32[np.ndarray, "side side channels"]:
     height, width = layer.shape[:2]
     cut = np.zeros((side, side, layer.shape[2]), np.float32)
     rows = slice(max(top, 0), min(top + side, height))

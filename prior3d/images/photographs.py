@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -26,8 +27,8 @@ class Photograph:
         notes: what was done to the file that a person may not expect.
     """
 
-    rgb: NDArray[np.float32]
-    alpha: NDArray[np.float32] | None
+    rgb: Float32[np.ndarray, "height width 3"]
+    alpha: Float32[np.ndarray, "height width"] | None
     notes: tuple[str, ...] = ()
 
 
@@ -57,7 +58,7 @@ def read_photograph(path: Path) -> Photograph:
     return Photograph(rgb, alpha, notes)
 
 
-def read_mask(path: Path, height: int, width: int) -> NDArray[np.float32]:
+def read_mask(path: Path, height: int, width: int) -> Float32[np.ndarray, "height width"]:
     """Read a mask, white where the object is, for a picture of that size; transparent counts as black.
 
     Returns:
@@ -77,7 +78,7 @@ def read_mask(path: Path, height: int, width: int) -> NDArray[np.float32]:
     return mask if mask.shape == (height, width) else resample(mask[..., None], height, width)[..., 0]
 
 
-def check_mask(mask: NDArray[np.float32], where: str) -> None:
+def check_mask(mask: Float32[np.ndarray, "height width"], where: str) -> None:
     """Hold that a mask [height, width] shows an object: not nothing, and not the whole picture.
 
     Raises:
@@ -93,7 +94,9 @@ def check_mask(mask: NDArray[np.float32], where: str) -> None:
         )
 
 
-def resample(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def resample(
+    pixels: Float32[np.ndarray, "old_height old_width channels"], height: int, width: int
+) -> Float32[np.ndarray, "height width channels"]:
     """Pixels [h, w, channels] to [height, width, channels], bilinear and, when they become fewer, antialiased."""
     planes = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).movedim(-1, 0)[None]
     planes = torch.nn.functional.interpolate(
@@ -116,7 +119,9 @@ def _notes(opened: Image.Image) -> tuple[str, ...]:
     return (f"the file has {frames} frames; the first is used",) if frames > 1 else ()
 
 
-def _values(path: Path, picture: Image.Image) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def _values(
+    path: Path, picture: Image.Image
+) -> tuple[Float32[np.ndarray, "height width 3"], Float32[np.ndarray, "height width"] | None]:
     """Colours and alpha of a decoded picture of any mode."""
     if picture.mode in SIXTEEN_BIT:  # which PIL's own conversion would cut off at 255
         grey = np.asarray(picture, np.float32) / np.float32(65535)

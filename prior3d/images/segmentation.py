@@ -8,6 +8,7 @@ decides the rest. A photograph of a busy scene is beyond this: then a mask or al
 import warnings
 
 import numpy as np
+from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
 from prior3d.errors import Prior3dError
@@ -20,7 +21,7 @@ SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.95  # of the picture, that an object co
 LARGEST_AT_BORDER = 0.5  # of the border
 
 
-def foreground_mask(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], str]:
+def foreground_mask(rgb: Float32[np.ndarray, "height width 3"]) -> tuple[Float32[np.ndarray, "height width"], str]:
     """The object of a picture whose background is plain.
 
     Args:
@@ -50,7 +51,7 @@ def foreground_mask(rgb: NDArray[np.float32]) -> tuple[NDArray[np.float32], str]
     return resample(mask[..., None], height, width)[..., 0].clip(0, 1), how
 
 
-def border_of(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def border_of(pixels: Float32[np.ndarray, "height width channels"]) -> Float32[np.ndarray, "pixels channels"]:
     """The pixels [n, channels] of a frame of a thirty-second of the picture's width, at least one pixel."""
     inside = np.zeros(pixels.shape[:2], bool)
     thick = max(1, min(pixels.shape[:2]) // 32)
@@ -59,7 +60,9 @@ def border_of(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def _unlike(lab: NDArray[np.float32], colour: NDArray[np.float32], spread: float) -> NDArray[np.float32]:
+def _unlike(
+    lab: Float32[np.ndarray, "height width 3"], colour: Float32[np.ndarray, "3"], spread: float
+) -> Float32[np.ndarray, "height width"]:
     """A soft mask of what differs from one colour."""
     from skimage.filters import threshold_otsu
 
@@ -69,7 +72,9 @@ def _unlike(lab: NDArray[np.float32], colour: NDArray[np.float32], spread: float
     return soft
 
 
-def _walked(lab: NDArray[np.float32], border: NDArray[np.float32]) -> NDArray[np.float32]:
+def _walked(
+    lab: Float32[np.ndarray, "height width 3"], border: Float32[np.ndarray, "pixels 3"]
+) -> Float32[np.ndarray, "height width"]:
     """A mask by a random walk from the border, and from what is far from all of the border's colours."""
     from scipy.cluster.vq import kmeans2
     from skimage.segmentation import random_walker
@@ -91,10 +96,11 @@ def _walked(lab: NDArray[np.float32], border: NDArray[np.float32]) -> NDArray[np
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of chances a little outside [0, 1], which are cut off here
         chances = random_walker(lab, seeds, beta=90, mode="cg_j", channel_axis=-1, return_full_prob=True)
-    return np.clip((np.asarray(chances[0], np.float32) - 0.25) * 2, 0, 1)
+    mask: np.ndarray = np.clip((np.asarray(chances[0], np.float32) - 0.25) * 2, 0, 1)
+    return mask
 
 
-def _connected(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+def _connected(mask: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
     """Without specks: parts smaller than a fiftieth of the largest, and holes of a few pixels."""
     from skimage.measure import label
     from skimage.morphology import remove_small_holes
@@ -109,14 +115,14 @@ def _connected(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(filled & ~kept, 1, np.where(near, mask, 0)).astype(np.float32)
 
 
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _grown(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     from scipy.ndimage import binary_dilation
 
     grown: NDArray[np.bool_] = binary_dilation(mask, iterations=1)
     return grown
 
 
-def _check(mask: NDArray[np.float32]) -> None:
+def _check(mask: Float32[np.ndarray, "height width"]) -> None:
     covered = float((mask > 0.5).mean())
     at_border = float((border_of(mask[..., None]) > 0.5).mean())
     if SMALLEST_SHARE <= covered <= LARGEST_SHARE and at_border <= LARGEST_AT_BORDER:

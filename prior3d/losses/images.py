@@ -4,23 +4,27 @@ Tang et al. 2023, Make-It-3D, section 3.2. All are differentiable in the render,
 not: its depth passed no gradient to the shape, and its CLIP-D none at all.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.sds import Conditioning
 
 
+@runtime_checkable
 class ImageScorer(Protocol):
     """What is needed of `prior3d.diffusion.scorer.Scorer`."""
 
-    def embed_images(self, images: Tensor) -> Tensor:
+    def embed_images(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images features"]:
         """Images [n, 3, h, w] in [0, 1] to unit embeddings [n, width]; differentiable."""
 
 
-def pearson_depth(depth: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
+def pearson_depth(
+    depth: Float[Tensor, "pixels"], reference: Float[Tensor, "pixels"], weights: Float[Tensor, "pixels"]
+) -> Float[Tensor, ""]:
     """One minus the correlation of a depth with one that is known up to scale and offset (eq. 3): from 0 to 2.
 
     Args:
@@ -39,12 +43,19 @@ def pearson_depth(depth: Tensor, reference: Tensor, weights: Tensor) -> Tensor:
     return 1 - (share * first * second).sum() / spread.sqrt()
 
 
-def dissimilarity(embeddings: Tensor, wanted: Tensor) -> Tensor:
+def dissimilarity(
+    embeddings: Float[Tensor, "images features"], wanted: Float[Tensor, "#images features"]
+) -> Float[Tensor, ""]:
     """Mean of one minus the cosine of unit embeddings [n, width] with those of what is wanted, [n or 1, width]."""
     return (1 - (embeddings * wanted).sum(-1)).mean()
 
 
-def looks_like(images: Tensor, scorer: ImageScorer, image: Tensor | None, text: Tensor | None) -> Tensor:
+def looks_like(
+    images: Float[Tensor, "images 3 height width"],
+    scorer: ImageScorer,
+    image: Float[Tensor, "1 features"] | None,
+    text: Float[Tensor, "#images features"] | None,
+) -> Float[Tensor, ""]:
     """How far views are from an image and from a text, to a scorer (eq. 5): the sum of their `dissimilarity`.
 
     Args:
@@ -59,8 +70,12 @@ def looks_like(images: Tensor, scorer: ImageScorer, image: Tensor | None, text: 
 
 
 def denoised_images(
-    latents: Tensor, prior: TextToImagePrior, guidance: Conditioning, timesteps: Tensor, noise: Tensor
-) -> Tensor:
+    latents: Float[Tensor, "views channels latent_height latent_width"],
+    prior: TextToImagePrior,
+    guidance: Conditioning,
+    timesteps: Int[Tensor, "views"],
+    noise: Float[Tensor, "views channels latent_height latent_width"],
+) -> Float[Tensor, "views 3 height width"]:
     """The clean images that a prior sees in noised views, in one step (eq. 4), differentiable in the latents.
 
     The predicted noise is held constant, as in score distillation: the clean latents then follow the rendered ones one

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def opacity_entropy_bits(opacity: Tensor, margin: float = 1e-5) -> Tensor:
+def opacity_entropy_bits(opacity: Float[Tensor, "..."], margin: float = 1e-5) -> Float[Tensor, ""]:
     """Mean binary entropy of ray opacities: 0 bits for empty or solid rays, 1 at half (Latent-NeRF's sparsity).
 
     Args:
@@ -18,12 +19,16 @@ def opacity_entropy_bits(opacity: Tensor, margin: float = 1e-5) -> Tensor:
     return -(p * p.log2() + (1 - p) * (1 - p).log2()).mean()
 
 
-def opacity_sparsity(opacity: Tensor) -> Tensor:
+def opacity_sparsity(opacity: Float[Tensor, "..."]) -> Float[Tensor, ""]:
     """Mean of sqrt(opacity^2 + 0.01): presses empty space empty, without a spike at 0 (DreamFusion)."""
     return (opacity**2 + 0.01).sqrt().mean()
 
 
-def distortion(weights: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+def distortion(
+    weights: Float[Tensor, "*rays samples"],
+    starts: Float[Tensor, "*rays samples"],
+    ends: Float[Tensor, "*rays samples"],
+) -> Float[Tensor, ""]:
     """Mean distortion of rays (Barron et al. 2022, mip-NeRF 360, eq. 15): weight spread along a ray.
 
     Args:
@@ -42,7 +47,9 @@ def distortion(weights: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
     return (between + within).mean()
 
 
-def orientation(visibility: Tensor, normals: Tensor, directions: Tensor) -> Tensor:
+def orientation(
+    visibility: Float[Tensor, "*samples"], normals: Float[Tensor, "*samples 3"], directions: Float[Tensor, "*samples 3"]
+) -> Float[Tensor, ""]:
     """Mean of visibility times max(0, n . d)^2: visible normals face the camera (Verbin et al. 2022, eq. 11).
 
     Args:
@@ -54,7 +61,9 @@ def orientation(visibility: Tensor, normals: Tensor, directions: Tensor) -> Tens
     return (visibility.detach() * facing_away**2).mean()
 
 
-def normal_smoothness(normals: Tensor, blur_sigma_pixels: float = 1.7) -> Tensor:
+def normal_smoothness(
+    normals: Float[Tensor, "views height width 3"], blur_sigma_pixels: float = 1.7
+) -> Float[Tensor, ""]:
     """Mean squared difference of normal images to their own blur, which takes no gradient (RealFusion).
 
     Args:
@@ -72,8 +81,11 @@ def normal_smoothness(normals: Tensor, blur_sigma_pixels: float = 1.7) -> Tensor
 
 
 def total_variation(
-    field: Callable[[Tensor], tuple[Tensor, Tensor]], points: Tensor, offsets: Tensor, thickness: float
-) -> Tensor:
+    field: Callable[[Float[Tensor, "n 3"]], tuple[Float[Tensor, "n"], Float[Tensor, "n channels"]]],
+    points: Float[Tensor, "points 3"],
+    offsets: Float[Tensor, "points 3"],
+    thickness: float,
+) -> Float[Tensor, ""]:
     """Mean change of a field's opacity, and of its values where it is opaque, from points to points nearby.
 
     Of the opacity it is the area of the surface: small holes, bumps and floaters cost more than what they hide.

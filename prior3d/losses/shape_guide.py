@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.fields.trilinear import sample_grid
@@ -25,10 +26,10 @@ class ShapeGuide:
         bound: half the side of the box, in world units.
     """
 
-    grid: Tensor
+    grid: Float[Tensor, "z y x 2"]
     bound: float
 
-    def look_up(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def look_up(self, points: Float[Tensor, "points 3"]) -> tuple[Bool[Tensor, "points"], Float[Tensor, "points"]]:
         """Whether points [n, 3] are inside [n] (bool), and their distances to the surface [n]; no gradient."""
         with torch.no_grad():
             found = sample_grid(self.grid, points.detach() / self.bound)
@@ -39,7 +40,9 @@ class ShapeGuide:
         return ShapeGuide(self.grid.to(device), self.bound)
 
 
-def shape_loss(density: Tensor, points: Tensor, guide: ShapeGuide, proximal_surface: float) -> Tensor:
+def shape_loss(
+    density: Float[Tensor, "points"], points: Float[Tensor, "points 3"], guide: ShapeGuide, proximal_surface: float
+) -> Float[Tensor, ""]:
     """Mean over points of the cross-entropy between the field's occupancy and the shape's, less near its surface.
 
     The occupancy is p = 1 - exp(-0.2 density), the shape's is q = 0.99 inside and 0.01 outside; as q is constant, the
@@ -79,8 +82,8 @@ def build_guide(mesh: Mesh, resolution: int, bound: float = 1.0, n_directions: i
 
 
 def winding_numbers(
-    mesh: Mesh | TexturedMesh, points: np.ndarray, n_directions: int, rays_at_once: int = 2**19
-) -> np.ndarray:
+    mesh: Mesh | TexturedMesh, points: Float[np.ndarray, "points 3"], n_directions: int, rays_at_once: int = 2**19
+) -> Float[np.ndarray, "points"]:
     """How often a mesh winds round points [n, 3]: 1 inside, 0 outside, 2 where two parts overlap, between at holes.
 
     The winding number is the solid angle of the surface over 4 pi (Jacobson et al. 2013): the mean over all directions
@@ -107,7 +110,7 @@ def winding_numbers(
     return winding / n_directions
 
 
-def surface_distances(mesh: Mesh | TexturedMesh, points: np.ndarray) -> np.ndarray:
+def surface_distances(mesh: Mesh | TexturedMesh, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points"]:
     """Distances [n] of points [n, 3] to the nearest face."""
     from open3d.core import Tensor as OpenTensor
     from open3d.t.geometry import RaycastingScene
@@ -115,7 +118,9 @@ def surface_distances(mesh: Mesh | TexturedMesh, points: np.ndarray) -> np.ndarr
     scene = RaycastingScene()
     vertices, faces = mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32)
     scene.add_triangles(OpenTensor.from_numpy(vertices), OpenTensor.from_numpy(faces))
-    return scene.compute_distance(OpenTensor.from_numpy(np.ascontiguousarray(points, dtype=np.float32))).numpy()
+    queries = OpenTensor.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
+    found: np.ndarray = scene.compute_distance(queries).numpy()
+    return found
 
 
 def volume_iou(mesh: Mesh | TexturedMesh, guide: ShapeGuide, n_directions: int = 4) -> float:
@@ -129,11 +134,12 @@ def volume_iou(mesh: Mesh | TexturedMesh, guide: ShapeGuide, n_directions: int =
     return float((made & wanted).sum() / max((made | wanted).sum(), 1))
 
 
-def _spread(n: int) -> np.ndarray:
+def _spread(n: int) -> Float[np.ndarray, "directions 3"]:
     """Evenly spread unit vectors [n, 3] (a golden-angle spiral, turned off the axes, where edges like to lie)."""
     index = np.arange(n) + 0.5
     height, angle = 1 - 2 * index / n, np.pi * (1 + 5**0.5) * index + 0.7
     width = np.sqrt(1 - height**2)
     vectors = np.stack([width * np.cos(angle), width * np.sin(angle), height], 1)
     turn = np.linalg.qr(np.array([[0.83, -0.31, 0.46], [0.42, 0.87, -0.26], [-0.36, 0.39, 0.85]]))[0]
-    return vectors @ turn
+    turned: np.ndarray = vectors @ turn
+    return turned

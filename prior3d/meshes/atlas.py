@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from prior3d.meshes.mesh import Mesh, vertex_normals
 from prior3d.meshes.raster import interpolate
@@ -20,10 +21,10 @@ class Atlas:
         charts: how many pieces.
     """
 
-    vertices: np.ndarray
-    faces: np.ndarray
-    uv: np.ndarray
-    normals: np.ndarray
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
+    uv: Float[np.ndarray, "vertices 2"]
+    normals: Float[np.ndarray, "vertices 3"]
     charts: int
 
 
@@ -38,10 +39,10 @@ class Texels:
         normals: [n, 3] unit, outward.
     """
 
-    rows: np.ndarray
-    columns: np.ndarray
-    positions: np.ndarray
-    normals: np.ndarray
+    rows: Int[np.ndarray, "texels"]
+    columns: Int[np.ndarray, "texels"]
+    positions: Float[np.ndarray, "texels 3"]
+    normals: Float[np.ndarray, "texels 3"]
 
 
 def unwrap(mesh: Mesh, resolution: int, padding: int = 2) -> Atlas:
@@ -83,7 +84,9 @@ def texels(atlas: Atlas, resolution: int) -> Texels:
     return Texels(rows, columns, interpolate(atlas.vertices, corners, weights), normals)
 
 
-def dilate(texture: np.ndarray, known: np.ndarray, steps: int) -> np.ndarray:
+def dilate(
+    texture: Float[np.ndarray, "height width channels"], known: Bool[np.ndarray, "height width"], steps: int
+) -> Float[np.ndarray, "height width channels"]:
     """Grow the known texels outwards, so that filtering near seams never meets an empty texel.
 
     Args:

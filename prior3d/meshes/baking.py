@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.fields import RadianceField
@@ -14,13 +15,13 @@ from prior3d.rendering.volume import composite
 
 def shell_colours(
     field: RadianceField,
-    positions: Tensor,
-    normals: Tensor,
+    positions: Float[Tensor, "points 3"],
+    normals: Float[Tensor, "points 3"],
     depth: float,
     n_samples: int = 24,
     points_at_once: int = 8192,
     progress: Callable[[int, int], None] | None = None,
-) -> Tensor:
+) -> Float[Tensor, "points channels"]:
     """The colour with which the field shows each surface point, looked at along its normal.
 
     The colour at the point itself is not what a camera sees: a distilled field is foggy, and the pixel mixes what lies

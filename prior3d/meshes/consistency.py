@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from prior3d.cameras import Cameras
 from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
@@ -10,7 +11,10 @@ from prior3d.rendering.rays import project
 
 
 def photo_inconsistency(
-    mesh: Mesh | TexturedMesh, cameras: Cameras, pictures: np.ndarray, max_points: int = 4000
+    mesh: Mesh | TexturedMesh,
+    cameras: Cameras,
+    pictures: Float[np.ndarray, "views height width 3"],
+    max_points: int = 4000,
 ) -> tuple[float, int]:
     """How much the colour of a surface point varies between the pictures that show it.
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy import ndimage
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from prior3d.meshes.mesh import Mesh
 
 def density_grid(
     field: RadianceField, resolution: int, smoothing_cells: float = 0.0, points_at_once: int = 2**17
-) -> Tensor:
+) -> Float[Tensor, "z y x"]:
     """Sample the density on a grid whose corner nodes are the corners of the field's box.
 
     Args:
@@ -39,7 +40,9 @@ def density_grid(
     return density
 
 
-def keep_solid_parts(grid: np.ndarray, threshold: float, min_part: float) -> tuple[np.ndarray, int]:
+def keep_solid_parts(
+    grid: Float[np.ndarray, "z y x"], threshold: float, min_part: float
+) -> tuple[Float[np.ndarray, "z y x"], int]:
     """Remove floaters, and fill cavities that nobody sees.
 
     Args:
@@ -70,7 +73,7 @@ def keep_solid_parts(grid: np.ndarray, threshold: float, min_part: float) -> tup
     return cleaned, int(n_parts - kept.sum())
 
 
-def isosurface(grid: np.ndarray, threshold: float, bound: float) -> Mesh:
+def isosurface(grid: Float[np.ndarray, "z y x"], threshold: float, bound: float) -> Mesh:
     """Marching cubes at a threshold, closed at the sides of the box, faces counter-clockwise seen from outside.
 
     Args:

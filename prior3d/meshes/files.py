@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from prior3d.errors import Prior3dError
-from prior3d.images.files import from_bytes, png_bytes, write_png
+from prior3d.images.files import png_bytes, write_png
 from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
 
 TO_FILE, TO_WORLD = [1, 2, 0], [2, 0, 1]
@@ -45,7 +46,10 @@ def save_glb(path: Path, mesh: TexturedMesh) -> None:
 
 
 def glb_bytes(
-    vertices: np.ndarray, normals: np.ndarray, mesh: TexturedMesh, transform: np.ndarray | None = None
+    vertices: Float[np.ndarray, "vertices 3"],
+    normals: Float[np.ndarray, "vertices 3"],
+    mesh: TexturedMesh,
+    transform: Float[np.ndarray, "4 4"] | None = None,
 ) -> bytes:
     """A binary glTF of a mesh's faces, UVs and texture on vertices and normals [n, 3] in the file's coordinates.
 
@@ -69,7 +73,8 @@ def glb_bytes(
     )
     scene = trimesh.Scene()
     scene.add_geometry(shape, node_name="object", geom_name="object", transform=transform)
-    return trimesh.exchange.gltf.export_glb(scene, include_normals=True)
+    content: bytes = trimesh.exchange.gltf.export_glb(scene, include_normals=True)
+    return content
 
 
 def load_glb(path: Path) -> TexturedMesh:
@@ -88,7 +93,7 @@ def load_glb(path: Path) -> TexturedMesh:
     return TexturedMesh(np.asarray(loaded.vertices)[:, TO_WORLD], np.asarray(loaded.faces), np.asarray(uv), texture)
 
 
-def check_glb(path: Path) -> dict:
+def check_glb(path: Path) -> dict[str, Any]:
     """Read a GLB's JSON part and check its lengths (glTF 2.0, section 4).
 
     Returns:
@@ -106,7 +111,8 @@ def check_glb(path: Path) -> dict:
         raise Prior3dError(
             f"{path}: damaged GLB (version {version}, {len(content)} bytes of {length}). Run its stage again."
         )
-    return json.loads(content[20 : 20 + json_length])
+    document: dict[str, Any] = json.loads(content[20 : 20 + json_length])
+    return document
 
 
 def save_obj(folder: Path, mesh: TexturedMesh, name: str = "mesh") -> None:
@@ -121,14 +127,6 @@ def save_obj(folder: Path, mesh: TexturedMesh, name: str = "mesh") -> None:
     lines += ["usemtl object"]
     lines += [f"f {a}/{a}/{a} {b}/{b}/{b} {c}/{c}/{c}" for a, b, c in mesh.faces + 1]
     (folder / f"{name}.obj").write_text("\n".join(lines) + "\n")
-
-
-def load_obj(folder: Path, name: str = "mesh") -> TexturedMesh:
-    """Read what `save_obj` wrote, back into world coordinates."""
-    loaded = _load(folder / f"{name}.obj", "obj")
-    texture = from_bytes((folder / f"{name}.png").read_bytes())
-    uv = np.asarray(loaded.visual.uv)
-    return TexturedMesh(np.asarray(loaded.vertices)[:, TO_WORLD], np.asarray(loaded.faces), uv, texture)
 
 
 def _load(path: Path, kind: str) -> Any:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from prior3d.errors import Prior3dError
 
@@ -16,10 +17,10 @@ class Mesh:
         faces: [faces, 3] int, rows of `vertices`.
     """
 
-    vertices: np.ndarray
-    faces: np.ndarray
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_triangles(self.vertices, self.faces)
 
 
@@ -34,12 +35,12 @@ class TexturedMesh:
         texture: [height, width, 3] float in [0, 1], row 0 at the top.
     """
 
-    vertices: np.ndarray
-    faces: np.ndarray
-    uv: np.ndarray
-    texture: np.ndarray
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
+    uv: Float[np.ndarray, "vertices 2"]
+    texture: Float[np.ndarray, "height width 3"]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_triangles(self.vertices, self.faces)
         if self.uv.shape != (len(self.vertices), 2) or self.texture.ndim != 3 or self.texture.shape[2] != 3:
             raise Prior3dError(
@@ -69,7 +70,9 @@ def measure(mesh: Mesh | TexturedMesh) -> MeshQuality:
     return MeshQuality(len(mesh.faces), n_parts, bool(welded.is_watertight), float(welded.volume))
 
 
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def vertex_normals(
+    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
+) -> Float[np.ndarray, "vertices 3"]:
     """[vertices, 3] unit normals: the mean of the faces round each vertex, by area; doubled vertices are one."""
     _, first, same = np.unique(vertices.round(6), axis=0, return_index=True, return_inverse=True)
     same = same.reshape(-1)
@@ -79,7 +82,8 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     for corner in range(3):
         np.add.at(sums, same[faces[:, corner]], areas)
     length = np.linalg.norm(sums, axis=-1, keepdims=True)
-    return (sums / np.maximum(length, 1e-12))[same]
+    normals: np.ndarray = (sums / np.maximum(length, 1e-12))[same]
+    return normals
 
 
 def _check_triangles(vertices: np.ndarray, faces: np.ndarray) -> None:

@@ -8,6 +8,7 @@ nearest pixel that does show it, and as thick as it is wide.
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
@@ -20,7 +21,9 @@ OVERLAP = 3  # pixels by which what is raised reaches into what is there
 SLOPE = 2.0  # of log(1 + density) a cell, across the surface of what is raised
 
 
-def raise_missing_parts(grid: Tensor, bound: float, threshold: float, camera: Cameras, mask: Tensor) -> Tensor:
+def raise_missing_parts(
+    grid: Float[Tensor, "z y x"], bound: float, threshold: float, camera: Cameras, mask: Float[Tensor, "height width"]
+) -> Float[Tensor, "z y x"]:
     """Raise what a mask shows and a surface has not.
 
     Args:
@@ -50,7 +53,13 @@ def raise_missing_parts(grid: Tensor, bound: float, threshold: float, camera: Ca
     return _raised(grid, bound, threshold, camera, torch.from_numpy(layers).to(grid))
 
 
-def _raised(grid: Tensor, bound: float, threshold: float, camera: Cameras, layers: Tensor) -> Tensor:
+def _raised(
+    grid: Float[Tensor, "z y x"],
+    bound: float,
+    threshold: float,
+    camera: Cameras,
+    layers: Float[Tensor, "5 height width"],
+) -> Float[Tensor, "z y x"]:
     """The grid, denser where nodes lie within the slab that the layers (mask, middle, half, pixel, near) describe."""
     axis = torch.linspace(-bound, bound, grid.shape[0], device=grid.device)
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
@@ -68,8 +77,8 @@ def _raised(grid: Tensor, bound: float, threshold: float, camera: Cameras, layer
 
 
 def _middles(
-    grid: Tensor, bound: float, threshold: float, camera: Cameras, n_samples: int = 128
-) -> tuple[np.ndarray, np.ndarray]:
+    grid: Float[Tensor, "z y x"], bound: float, threshold: float, camera: Cameras, n_samples: int = 128
+) -> tuple[Float[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
     """Per pixel, the distance half way between the first and the last dense sample, and whether there is any."""
     origins, directions = (values.reshape(-1, 3).to(grid.device) for values in rays(camera))
     near, far = near_far(origins, directions, bound, 3**0.5 * bound)
@@ -86,7 +95,7 @@ def _middles(
     return depth.cpu().numpy(), hit.view(shape).cpu().numpy()
 
 
-def _wide_enough(missing: np.ndarray) -> np.ndarray:
+def _wide_enough(missing: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     """Connected parts of [height, width] bool that hold a square of `LEAST_WIDTH` pixels, whole."""
     labels, _ = ndimage.label(missing, structure=np.ones((3, 3)))
     cores = ndimage.binary_erosion(missing, np.ones((LEAST_WIDTH, LEAST_WIDTH)))

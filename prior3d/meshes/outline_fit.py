@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -40,8 +41,13 @@ class Sight:
 
 
 def fit_outlines(
-    grid: Tensor, bound: float, threshold: float, sights: list[Sight], n_steps: int = 80, learning_rate: float = 0.15
-) -> Tensor:
+    grid: Float[Tensor, "z y x"],
+    bound: float,
+    threshold: float,
+    sights: list[Sight],
+    n_steps: int = 80,
+    learning_rate: float = 0.15,
+) -> Float[Tensor, "z y x"]:
     """Change a density grid so that its surface at a threshold has the outlines of pictures.
 
     Args:
@@ -78,7 +84,9 @@ def fit_outlines(
     return (logarithm + _resampled(grids, grid.shape[0])).clamp_min(0).expm1()
 
 
-def _near_outlines(sight: Sight, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+def _near_outlines(
+    sight: Sight, threshold: float
+) -> tuple[Float[Tensor, "rays densest 3"], Float[Tensor, "rays"], Float[Tensor, "rays"]]:
     """Rays near the wanted or the present outline: their densest points [n, k, 3], wanted opacity and weight [n]."""
     cameras, seen = sight.cameras, sight.seen
     shape = (cameras.views, 1, cameras.height, cameras.width)
@@ -93,13 +101,13 @@ def _near_outlines(sight: Sight, threshold: float) -> tuple[Tensor, Tensor, Tens
     return points, opacity, torch.full_like(opacity, sight.weight)
 
 
-def _rim(mask: Tensor) -> Tensor:
+def _rim(mask: Bool[Tensor, "views 1 height width"]) -> Bool[Tensor, "views 1 height width"]:
     """Pixels of masks [views, 1, h, w] bool with both kinds within `REACH` pixels."""
     size, values = 2 * REACH + 1, mask.float()
     return functional.max_pool2d(values, size, 1, REACH) != -functional.max_pool2d(-values, size, 1, REACH)
 
 
-def _resampled(grids: list[Tensor], resolution: int) -> Tensor:
+def _resampled(grids: list[Float[Tensor, "_ _ _"]], resolution: int) -> Float[Tensor, "z y x"]:
     """Sum of grids [n, n, n] over one box, at another resolution."""
     size = (resolution,) * 3
     finer = [functional.interpolate(g[None, None], size, mode="trilinear", align_corners=True)[0, 0] for g in grids]

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from prior3d.errors import Prior3dError
 from prior3d.images.files import from_bytes, write_png
@@ -45,7 +46,7 @@ def load_uv_mesh(folder: Path) -> UvMesh:
     return UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.uv_faces, placement)
 
 
-def save_painted(folder: Path, mesh: UvMesh, texture: np.ndarray) -> None:
+def save_painted(folder: Path, mesh: UvMesh, texture: Float[np.ndarray, "height width 3"]) -> None:
     """Write the mesh with a texture [height, width, 3]: GLB, and OBJ + MTL + PNG."""
     save_uv_mesh(folder, mesh, material="mesh")
     (folder / "mesh.mtl").write_text("newmtl object\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd mesh.png\n")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
@@ -24,7 +25,7 @@ from prior3d.rendering.rays import rays
 class Texture(nn.Module):
     """A texture [height, width, channels] that is optimised, as a module, so that checkpoints hold it."""
 
-    def __init__(self, values: Tensor):
+    def __init__(self, values: Float[Tensor, "height width channels"]):
         super().__init__()
         self.values = nn.Parameter(values.clone())
 
@@ -42,30 +43,30 @@ class Footprints:
     """
 
     shape: tuple[int, int, int]
-    pixels: Tensor
-    rows: Tensor
-    weights: Tensor
-    facing: Tensor
+    pixels: Int[Tensor, "pixels"]
+    rows: Int[Tensor, "pixels texels"]
+    weights: Float[Tensor, "pixels texels"]
+    facing: Float[Tensor, "pixels"]
 
-    def spread(self, values: Tensor) -> Tensor:
+    def spread(self, values: Float[Tensor, "pixels channels"]) -> Float[Tensor, "views height width channels"]:
         """Values [n, channels] of the pixels that show the mesh in whole pictures, 0 elsewhere: [views, h, w, c]."""
         n_pixels = self.shape[0] * self.shape[1] * self.shape[2]
         whole = values.new_zeros(n_pixels, values.shape[1]).index_copy(0, self.pixels, values)
         return whole.view(*self.shape, -1)
 
     @property
-    def coverage(self) -> Tensor:
+    def coverage(self) -> Float[Tensor, "views height width"]:
         """[views, height, width] share of each pixel that shows the mesh."""
         return self.spread(self.weights.sum(1, keepdim=True))[..., 0]
 
-    def paint(self, texture: Tensor) -> Tensor:
+    def paint(self, texture: Float[Tensor, "rows columns channels"]) -> Float[Tensor, "views height width channels"]:
         """Pictures [views, h, w, channels], premultiplied by the coverage, of a texture [height, width, channels].
 
         Differentiable in the texture.
         """
         return self.spread(self.colours(texture))
 
-    def colours(self, texture: Tensor) -> Tensor:
+    def colours(self, texture: Float[Tensor, "rows columns channels"]) -> Float[Tensor, "pixels channels"]:
         """The pixels that show the mesh, [n, channels], premultiplied; differentiable in the texture."""
         return weighted_rows(texture.reshape(-1, texture.shape[-1]), self.rows, self.weights)
 
@@ -120,14 +121,18 @@ class Surface:
         return Footprints((cameras.views, height, width), pixels, rows.flatten(1), weights.flatten(1), facing)
 
 
-def _by_pixel(fine: Tensor, s: int) -> Tensor:
+def _by_pixel(
+    fine: Num[Tensor, "views fine_height fine_width channels"], s: int
+) -> Num[Tensor, "pixels samples channels"]:
     """[views, height s, width s, c] to [views height width, s s, c]."""
     views, height, width, channels = fine.shape
     blocks = fine.view(views, height // s, s, width // s, s, channels).transpose(2, 3)
     return blocks.reshape(-1, s * s, channels)
 
 
-def _texels(uv: Tensor, resolution: int, nearest: bool) -> tuple[Tensor, Tensor]:
+def _texels(
+    uv: Float[Tensor, "*samples 2"], resolution: int, nearest: bool
+) -> tuple[Int[Tensor, "*samples texels"], Float[Tensor, "*samples texels"]]:
     """Rows of texels and their weights, each [..., 4] (or [..., 1]), at uv [..., 2] with v upwards."""
     places = torch.stack([uv[..., 0], 1 - uv[..., 1]], -1) * resolution
     if nearest:
@@ -149,8 +154,8 @@ class Targets(nn.Module):
         trust: [pixels of all views] in [0, 1], how far the view is believed there.
     """
 
-    colours: Tensor
-    trust: Tensor
+    colours: Float[Tensor, "pixels 3"]
+    trust: Float[Tensor, "pixels"]
 
     def __init__(self, counts: list[int], device: torch.device | str):
         """Begin black, with so many pixels in each view."""
@@ -159,17 +164,19 @@ class Targets(nn.Module):
         self.register_buffer("colours", torch.zeros(sum(counts), 3, device=device))
         self.register_buffer("trust", torch.zeros(sum(counts), device=device))
 
-    def of(self, view: int) -> tuple[Tensor, Tensor]:
+    def of(self, view: int) -> tuple[Float[Tensor, "pixels 3"], Float[Tensor, "pixels"]]:
         """Colours [pixels of the view, 3] and trust [pixels of the view]."""
         return self.colours.split(self.counts)[view], self.trust.split(self.counts)[view]
 
-    def put(self, view: int, colours: Tensor, trust: Tensor) -> None:
+    def put(self, view: int, colours: Float[Tensor, "pixels 3"], trust: Float[Tensor, "pixels"]) -> None:
         """Replace a view's."""
         for held, new in zip(self.of(view), (colours, trust), strict=True):
             held.copy_(new)
 
 
-def texel_evidence(footprints: list[Footprints], weights: list[Tensor], resolution: int, reach: int = 5) -> Tensor:
+def texel_evidence(
+    footprints: list[Footprints], weights: list[Float[Tensor, "_"]], resolution: int, reach: int = 5
+) -> Float[Tensor, "resolution resolution"]:
     """The greatest weight with which any view's pixel shows each texel or one near it: [resolution, resolution].
 
     Args:
@@ -186,20 +193,27 @@ def texel_evidence(footprints: list[Footprints], weights: list[Tensor], resoluti
     return functional.max_pool2d(whole, reach, stride=1, padding=reach // 2)[0, 0]
 
 
-def weighted_huber(found: Tensor, wanted: Tensor, weights: Tensor, delta: float = 0.1) -> Tensor:
+def weighted_huber(
+    found: Float[Tensor, "pixels 3"],
+    wanted: Float[Tensor, "pixels 3"],
+    weights: Float[Tensor, "pixels"],
+    delta: float = 0.1,
+) -> Float[Tensor, ""]:
     """Weighted mean of Huber's loss of colours [n, 3], divided by delta: as the difference where that is large."""
     loss = functional.huber_loss(found, wanted, delta=delta, reduction="none").mean(-1) / delta
     return (loss * weights).sum() / weights.sum().clamp_min(1e-6)
 
 
-def texel_variation(texture: Tensor) -> Tensor:
+def texel_variation(texture: Float[Tensor, "height width channels"]) -> Float[Tensor, ""]:
     """Mean difference of neighbouring texels of [height, width, channels], smooth near 0 (Charbonnier)."""
     across, down = texture[:, 1:] - texture[:, :-1], texture[1:] - texture[:-1]
     first, second = ((((d**2).sum(-1) + 1e-6).sqrt() - 1e-3).mean() for d in (across, down))
     return (first + second) / 2
 
 
-def finished_texture(mesh: UvMesh, texture: Tensor, seen: Tensor) -> tuple[np.ndarray, float]:
+def finished_texture(
+    mesh: UvMesh, texture: Float[Tensor, "resolution resolution 3"], seen: Bool[Tensor, "resolution resolution"]
+) -> tuple[Float[np.ndarray, "resolution resolution 3"], float]:
     """Fill what no view has shown, and grow the charts beyond their seams.
 
     Args:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from prior3d.errors import Prior3dError
 
@@ -27,17 +28,23 @@ class Placement:
     scale: float
     lift: float = 0.0
 
-    def to_world(self, vertices: np.ndarray) -> np.ndarray:
+    def to_world(self, vertices: Float[np.ndarray, "vertices 3"]) -> Float[np.ndarray, "vertices 3"]:
         """Vertices [n, 3] of the file in world units."""
         placed = (vertices - np.array(self.centre)) @ np.array(self.rotation).T * self.scale
-        return placed + np.array([0, 0, self.lift])
+        lifted: np.ndarray = placed + np.array([0, 0, self.lift])
+        return lifted
 
 
 HERE = Placement(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0), 1.0)  # a mesh in the world
 
 
 def place(
-    vertices: np.ndarray, up: str, front: str, radius: float, centre: Centre = "vertices", lift: float = 0.0
+    vertices: Float[np.ndarray, "vertices 3"],
+    up: str,
+    front: str,
+    radius: float,
+    centre: Centre = "vertices",
+    lift: float = 0.0,
 ) -> Placement:
     """Put a mesh about the origin, z up and front along +x, its farthest vertex `radius` away.
 
@@ -68,7 +75,7 @@ def usual_axes(suffix: str, up: Axis, front: Axis) -> tuple[str, str]:
     return chosen, {"y": "z", "z": "x", "x": "y"}[chosen.removeprefix("-")]
 
 
-def axis_vector(name: str) -> np.ndarray:
+def axis_vector(name: str) -> Float[np.ndarray, "3"]:
     """The unit vector of `x`, `-y` ..."""
     vector = np.zeros(3)
     vector["xyz".index(name[-1])] = -1.0 if name.startswith("-") else 1.0

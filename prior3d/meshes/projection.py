@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -36,9 +37,9 @@ class PartialTexture:
         source: [resolution, resolution] uint8: UNKNOWN, PROJECTED, INPAINTED or MIRRORED.
     """
 
-    colours: Tensor
-    confidence: Tensor
-    source: Tensor
+    colours: Float[Tensor, "resolution resolution 3"]
+    confidence: Float[Tensor, "resolution resolution"]
+    source: UInt8[Tensor, "resolution resolution"]
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,17 @@ class SurfaceTexels:
     """
 
     resolution: int
-    rows: Tensor
-    positions: Tensor
-    normals: Tensor
+    rows: Int[Tensor, "texels"]
+    positions: Float[Tensor, "texels 3"]
+    normals: Float[Tensor, "texels 3"]
     closed: bool
 
-    def whole(self, values: Tensor) -> Tensor:
+    def whole(self, values: Shaped[Tensor, "texels *channels"]) -> Shaped[Tensor, "resolution resolution *channels"]:
         """Values [n, ...] of the texels as a texture [resolution, resolution, ...], 0 where there is no face."""
         flat = values.new_zeros(self.resolution**2, *values.shape[1:]).index_copy(0, self.rows, values)
         return flat.view(self.resolution, self.resolution, *values.shape[1:])
 
-    def of(self, texture: Tensor) -> Tensor:
+    def of(self, texture: Shaped[Tensor, "resolution resolution *channels"]) -> Shaped[Tensor, "texels *channels"]:
         """The texels' values [n, ...] in a texture [resolution, resolution, ...]; the inverse of `whole`."""
         return texture.flatten(0, 1)[self.rows]
 
@@ -98,8 +99,8 @@ class Look:
             it is outside the picture.
     """
 
-    places: Tensor
-    facing: Tensor
+    places: Float[Tensor, "texels 2"]
+    facing: Float[Tensor, "texels"]
 
 
 def look_at(surface: Surface, points: SurfaceTexels, camera: Cameras) -> Look:
@@ -129,7 +130,7 @@ def look_at(surface: Surface, points: SurfaceTexels, camera: Cameras) -> Look:
     return Look(pixels / size * 2 - 1, torch.where(seen, facing, 0.0))
 
 
-def distances(surface: Surface, camera: Cameras) -> Tensor:
+def distances(surface: Surface, camera: Cameras) -> Float[Tensor, "height width"]:
     """How far the surface is in each pixel of one camera: [height, width] along the ray, infinite beside it."""
     found = surface.fragments(camera)
     face, weights = found.face[0].clamp_min(0), found.barycentric[0]
@@ -138,7 +139,7 @@ def distances(surface: Surface, camera: Cameras) -> Tensor:
     return torch.where(found.face[0] >= 0, away, torch.inf)
 
 
-def away_from_edges(surface: Surface, camera: Cameras, pixels: float = 3.0) -> Tensor:
+def away_from_edges(surface: Surface, camera: Cameras, pixels: float = 3.0) -> Bool[Tensor, "height width"]:
     """Pixels of one camera [height, width] bool that do not lie where a part ends in front of what is behind it.
 
     Such a pixel mixes the colours of both. It is told from a slope by the depth's second difference: of a plane it is
@@ -158,15 +159,19 @@ def away_from_edges(surface: Surface, camera: Cameras, pixels: float = 3.0) -> T
     return found.isfinite() & (bends[0] < limit) & (bends[1] < limit)
 
 
-def eroded(alpha: Tensor, pixels: int) -> Tensor:
+def eroded(alpha: Float[Tensor, "height width"], pixels: int) -> Float[Tensor, "height width"]:
     """Alpha [height, width] in [0, 1], in each pixel the least of those up to `pixels` away; outside counts as 0."""
     padded = functional.pad(1 - alpha[None], (pixels,) * 4, value=1.0)
     return 1 - functional.max_pool2d(padded, 2 * pixels + 1, stride=1)[0]
 
 
 def project_picture(
-    picture: Tensor, trust: Tensor, look: Look, squareness: float, least_facing: float = LEAST_FACING
-) -> tuple[Tensor, Tensor]:
+    picture: Float[Tensor, "3 height width"],
+    trust: Float[Tensor, "height width"],
+    look: Look,
+    squareness: float,
+    least_facing: float = LEAST_FACING,
+) -> tuple[Float[Tensor, "texels 3"], Float[Tensor, "texels"]]:
     """The colours that a picture shows at texels, and how far they are to be believed.
 
     Args:
@@ -189,12 +194,20 @@ def project_picture(
     return torch.where(confidence[:, None] > 0, colours, 0.0), confidence
 
 
-def faded(facing: Tensor, squareness: float, least_facing: float = LEAST_FACING) -> Tensor:
+def faded(
+    facing: Float[Tensor, "*texels"], squareness: float, least_facing: float = LEAST_FACING
+) -> Float[Tensor, "*texels"]:
     """How far a pixel is believed that looks at a face with that cosine: 1 squarely, 0 at `least_facing` and below."""
     return ((facing - least_facing) / (1 - least_facing)).clamp(0, 1) ** squareness
 
 
-def seamless(drawn: Tensor, image: Tensor, hole: Tensor, known: Tensor, n_steps: int) -> Tensor:
+def seamless(
+    drawn: Float[Tensor, "3 height width"],
+    image: Float[Tensor, "3 height width"],
+    hole: Bool[Tensor, "height width"],
+    known: Bool[Tensor, "height width"],
+    n_steps: int,
+) -> Float[Tensor, "3 height width"]:
     """Shift what was drawn in a hole so that it meets the known pixels beside it without a step in colour.
 
     The difference at known pixels is carried into the hole as a membrane (Perez et al. 2003, Poisson image editing,
@@ -221,14 +234,19 @@ def seamless(drawn: Tensor, image: Tensor, hole: Tensor, known: Tensor, n_steps:
     return (drawn + shift[0]).clamp(0, 1)
 
 
-def merged(colours: Tensor, confidence: Tensor, new_colours: Tensor, new_confidence: Tensor) -> tuple[Tensor, Tensor]:
+def merged(
+    colours: Float[Tensor, "texels 3"],
+    confidence: Float[Tensor, "texels"],
+    new_colours: Float[Tensor, "texels 3"],
+    new_confidence: Float[Tensor, "texels"],
+) -> tuple[Float[Tensor, "texels 3"], Float[Tensor, "texels"]]:
     """Mean of two sets of colours [n, 3] by their confidence [n], and the greater confidence of the two."""
     total = (confidence + new_confidence).clamp_min(1e-9)[:, None]
     mean = (colours * confidence[:, None] + new_colours * new_confidence[:, None]) / total
     return mean, torch.maximum(confidence, new_confidence)
 
 
-def painted_share(seen: Footprints, values: Tensor) -> Tensor:
+def painted_share(seen: Footprints, values: Float[Tensor, "resolution resolution"]) -> Float[Tensor, "pixels"]:
     """The mean of a value of texels [resolution, resolution] over what each pixel shows: [pixels that show the mesh].
 
     Texels beside the charts, which bilinear lookup also meets, must have been filled (see `grown`).
@@ -236,7 +254,9 @@ def painted_share(seen: Footprints, values: Tensor) -> Tensor:
     return seen.colours(values[..., None])[:, 0] / seen.weights.sum(1).clamp_min(1e-6)
 
 
-def grown(texture: Tensor, points: SurfaceTexels, steps: int = 3) -> Tensor:
+def grown(
+    texture: Float[Tensor, "resolution resolution channels"], points: SurfaceTexels, steps: int = 3
+) -> Float[Tensor, "resolution resolution channels"]:
     """A texture [resolution, resolution, channels] continued beyond its charts, for lookups near their borders."""
     known = torch.zeros(points.resolution**2, dtype=torch.bool, device=texture.device)
     known[points.rows] = True
@@ -252,7 +272,9 @@ def grown(texture: Tensor, points: SurfaceTexels, steps: int = 3) -> Tensor:
     return values[0].movedim(0, -1)
 
 
-def nearest_known(positions: Tensor, colours: Tensor, known: Tensor) -> Tensor:
+def nearest_known(
+    positions: Float[Tensor, "texels 3"], colours: Float[Tensor, "texels 3"], known: Bool[Tensor, "texels"]
+) -> Float[Tensor, "texels 3"]:
     """For each texel the colour of the nearest one in space that is known.
 
     Args:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Integer
 
 from prior3d.cameras import Cameras
 from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
@@ -19,14 +20,15 @@ class Hits:
         barycentric: [..., 3] weights of the face's three vertices.
     """
 
-    distance: np.ndarray
-    face: np.ndarray
-    barycentric: np.ndarray
+    distance: Float[np.ndarray, "*rays"]
+    face: Integer[np.ndarray, "*rays"]
+    barycentric: Float[np.ndarray, "*rays 3"]
 
     @property
-    def mask(self) -> np.ndarray:
+    def mask(self) -> Bool[np.ndarray, "*rays"]:
         """[...] bool, whether the ray met the mesh."""
-        return np.isfinite(self.distance)
+        hit: np.ndarray = np.isfinite(self.distance)
+        return hit
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Pictures:
         normal: [views, height, width, 3] unit world normals where covered, 0 elsewhere.
     """
 
-    rgb: np.ndarray
-    mask: np.ndarray
-    depth: np.ndarray
-    normal: np.ndarray
+    rgb: Float[np.ndarray, "views height width 3"]
+    mask: Float[np.ndarray, "views height width"]
+    depth: Float[np.ndarray, "views height width"]
+    normal: Float[np.ndarray, "views height width 3"]
 
 
 class Caster:
@@ -58,7 +60,7 @@ class Caster:
         faces = np.ascontiguousarray(mesh.faces, dtype=np.uint32)
         self._scene.add_triangles(self._as_tensor(vertices), self._as_tensor(faces))
 
-    def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
+    def cast(self, origins: Float[np.ndarray, "*rays 3"], directions: Float[np.ndarray, "*rays 3"]) -> Hits:
         """First hits of rays [..., 3] with unit directions [..., 3]."""
         packed = np.concatenate([origins, directions], -1).astype(np.float32)
         found = self._scene.cast_rays(self._as_tensor(np.ascontiguousarray(packed)))
@@ -104,7 +106,9 @@ class Painter:
         depth = _pool(np.where(inside, hits.distance, 0)[..., None], supersampling)[..., 0] / np.maximum(mask, 1e-6)
         return Pictures(_pool(colour, supersampling), mask, depth, _unit(_pool(normal, supersampling)))
 
-    def _colours(self, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def _colours(
+        self, corners: Int[np.ndarray, "hits 3"], weights: Float[np.ndarray, "hits 3"]
+    ) -> Float[np.ndarray, "hits 3"]:
         """Colours [hits, 3] from the texture, or grey without one."""
         if isinstance(self.mesh, TexturedMesh) and self._uv is not None:
             return look_up(self.mesh.texture, interpolate(self._uv, corners, weights))
@@ -116,13 +120,20 @@ def render_mesh(mesh: Mesh | TexturedMesh, cameras: Cameras, **how: float) -> Pi
     return Painter(mesh).draw(cameras, **how)  # type: ignore[arg-type]
 
 
-def interpolate(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def interpolate(
+    values: Float[np.ndarray, "vertices channels"],
+    corners: Int[np.ndarray, "points 3"],
+    weights: Float[np.ndarray, "points 3"],
+) -> Float[np.ndarray, "points channels"]:
     """Values [vertices, channels] at points given by the rows of three vertices [n, 3] and their weights [n, 3]."""
     first, second, third = (values[corners[:, i]] * weights[:, i, None] for i in range(3))
-    return first + second + third
+    found: np.ndarray = first + second + third
+    return found
 
 
-def look_up(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+def look_up(
+    texture: Float[np.ndarray, "height width channels"], uv: Float[np.ndarray, "points 2"]
+) -> Float[np.ndarray, "points channels"]:
     """Bilinear lookup of a texture [height, width, channels] at uv [n, 2] (v upwards): [n, channels]."""
     height, width = texture.shape[:2]
     x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1)
@@ -132,10 +143,13 @@ def look_up(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     fx, fy = (x - left)[:, None], (y - top)[:, None]
     above = texture[top, left] * (1 - fx) + texture[top, right] * fx
     below = texture[bottom, left] * (1 - fx) + texture[bottom, right] * fx
-    return above * (1 - fy) + below * fy
+    found: np.ndarray = above * (1 - fy) + below * fy
+    return found
 
 
-def _pool(pictures: np.ndarray, factor: int) -> np.ndarray:
+def _pool(
+    pictures: Float[np.ndarray, "views fine_height fine_width channels"], factor: int
+) -> Float[np.ndarray, "views height width channels"]:
     """[views, height factor, width factor, channels] to [views, height, width, channels] by the mean."""
     total = np.zeros_like(pictures[:, ::factor, ::factor], dtype=np.float32)
     for i in range(factor):
@@ -144,6 +158,7 @@ def _pool(pictures: np.ndarray, factor: int) -> np.ndarray:
     return total / factor**2
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def _unit(vectors: Float[np.ndarray, "*vectors 3"]) -> Float[np.ndarray, "*vectors 3"]:
     """Vectors [..., 3] of length one; zero stays zero."""
-    return vectors / np.maximum(np.sqrt(np.einsum("...i,...i->...", vectors, vectors)), 1e-9)[..., None]
+    unit: np.ndarray = vectors / np.maximum(np.sqrt(np.einsum("...i,...i->...", vectors, vectors)), 1e-9)[..., None]
+    return unit

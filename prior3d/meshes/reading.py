@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from prior3d.errors import Prior3dError
 
@@ -26,10 +27,10 @@ class GivenMesh:
         uv_faces: [faces, 3] rows of `uv`, for the corners of `faces`; None where the file has none.
     """
 
-    vertices: np.ndarray
-    faces: np.ndarray
-    uv: np.ndarray | None = None
-    uv_faces: np.ndarray | None = None
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
+    uv: Float[np.ndarray, "places 2"] | None = None
+    uv_faces: Int[np.ndarray, "faces 3"] | None = None
 
 
 def read_mesh(path: Path) -> GivenMesh:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from prior3d.errors import Prior3dError
 from prior3d.meshes.reading import GivenMesh
@@ -52,24 +53,26 @@ def usable(mesh: GivenMesh, max_faces: int = 1_000_000, decimated_faces: int = 1
     return mesh, notes
 
 
-def extent(vertices: np.ndarray) -> float:
+def extent(vertices: Float[np.ndarray, "vertices 3"]) -> float:
     """The longest side of the box about vertices [n, 3]."""
     return float((vertices.max(0) - vertices.min(0)).max())
 
 
-def edge_counts(faces: np.ndarray) -> np.ndarray:
+def edge_counts(faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray, "edges"]:
     """How many faces have each edge: [edges]; 1 is an open edge, 2 is as it should be."""
     edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     return np.unique(edges[:, 0] * (edges.max() + 1) + edges[:, 1], return_counts=True)[1]
 
 
-def open_edge_fraction(vertices: np.ndarray, faces: np.ndarray) -> float:
+def open_edge_fraction(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> float:
     """Share of the edges that only one face has: 0 for a closed mesh; vertices in one place are one."""
     _, same = np.unique(vertices, axis=0, return_inverse=True)
     return float((edge_counts(same.reshape(-1)[faces]) == 1).mean())
 
 
-def oriented(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+def oriented(
+    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
+) -> tuple[Float[np.ndarray, "places 3"], Int[np.ndarray, "faces 3"], int]:
     """Merge vertices in one place and turn faces so that every part agrees and looks outward.
 
     Returns:
@@ -93,21 +96,29 @@ def oriented(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.nd
     return places, after, int((_areas_along(places, before, after) < 0).sum())
 
 
-def _areas_along(vertices: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return (_normals(vertices, first) * _normals(vertices, second)).sum(-1)
+def _areas_along(
+    vertices: Float[np.ndarray, "vertices 3"], first: Int[np.ndarray, "faces 3"], second: Int[np.ndarray, "faces 3"]
+) -> Float[np.ndarray, "faces"]:
+    along: np.ndarray = (_normals(vertices, first) * _normals(vertices, second)).sum(-1)
+    return along
 
 
-def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def _normals(
+    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
+) -> Float[np.ndarray, "faces 3"]:
     """Face normals [faces, 3] of twice the faces' areas."""
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     return np.cross(b - a, c - a)
 
 
-def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(_normals(vertices, faces), axis=-1) / 2
+def _areas(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> Float[np.ndarray, "faces"]:
+    areas: np.ndarray = np.linalg.norm(_normals(vertices, faces), axis=-1) / 2
+    return areas
 
 
-def _without(mesh: GivenMesh, faces_kept: np.ndarray, vertices_kept: np.ndarray) -> GivenMesh:
+def _without(
+    mesh: GivenMesh, faces_kept: Bool[np.ndarray, "faces"], vertices_kept: Bool[np.ndarray, "vertices"]
+) -> GivenMesh:
     """Fewer faces, and fewer vertices that none of them uses."""
     row = np.cumsum(vertices_kept) - 1
     uv_faces = None if mesh.uv_faces is None else mesh.uv_faces[faces_kept]

@@ -1,7 +1,7 @@
 """A texture, changed so that the mesh shows a picture from the picture's camera; what it does not show stays."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -14,14 +14,14 @@ INSIDE = 0.9  # of a pixel must be the object's, in the picture and on the mesh,
 
 def fit_to_picture(
     surface: Surface,
-    texture: Tensor,
+    texture: Float[Tensor, "resolution resolution 3"],
     cameras: Cameras,
-    colours: Tensor,
-    mask: Tensor,
+    colours: Float[Tensor, "height width 3"],
+    mask: Float[Tensor, "height width"],
     n_steps: int = 20,
     firmness: float = 0.05,
     supersampling: int = 2,
-) -> Tensor:
+) -> Float[Tensor, "resolution resolution 3"]:
     """Spread what a picture's pixels differ by over the texels that they show, again and again.
 
     It is the simultaneous iterative reconstruction technique (SIRT, Gilbert 1972) for weights of texels in pixels. A
@@ -57,7 +57,9 @@ def fit_to_picture(
     return values.clamp(0, 1).view_as(texture)
 
 
-def rim_texels(surface: Surface, resolution: int, cameras: Cameras, mask: Tensor, supersampling: int = 2) -> Tensor:
+def rim_texels(
+    surface: Surface, resolution: int, cameras: Cameras, mask: Float[Tensor, "height width"], supersampling: int = 2
+) -> Bool[Tensor, "resolution resolution"]:
     """Texels about which a picture says little: only pixels that the object covers in part show them.
 
     Args:

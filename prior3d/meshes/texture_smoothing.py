@@ -8,6 +8,7 @@ and what it changes there is added to the texture itself, so detail finer than t
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -17,7 +18,9 @@ from prior3d.meshes.uv import UvMesh
 RESOLUTION, NEIGHBOURS, STEPS = 256, 32, 4
 
 
-def smooth_texture(mesh: UvMesh, texture: Tensor, radius: float, edge: float) -> Tensor:
+def smooth_texture(
+    mesh: UvMesh, texture: Float[Tensor, "resolution resolution 3"], radius: float, edge: float
+) -> Float[Tensor, "resolution resolution 3"]:
     """Smooth a texture over its mesh.
 
     Args:
@@ -42,7 +45,13 @@ def smooth_texture(mesh: UvMesh, texture: Tensor, radius: float, edge: float) ->
     return (texture + change[0].movedim(0, -1)).clamp(0, 1)
 
 
-def _bilateral(places: np.ndarray, normals: np.ndarray, colours: np.ndarray, radius: float, edge: float) -> np.ndarray:
+def _bilateral(
+    places: Float[np.ndarray, "texels 3"],
+    normals: Float[np.ndarray, "texels 3"],
+    colours: Float[np.ndarray, "texels 3"],
+    radius: float,
+    edge: float,
+) -> Float[np.ndarray, "texels 3"]:
     """Colours [n, 3] of points [n, 3] with unit normals [n, 3], filtered a few times."""
     distances, nearest = cKDTree(places).query(places, min(NEIGHBOURS, len(places)))
     alike = np.maximum((normals[nearest] * normals[:, None]).sum(-1), 0)

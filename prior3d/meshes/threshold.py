@@ -9,6 +9,7 @@ threshold, so one march gives the outlines of all candidates at once and no mesh
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras, orbit_cameras, ring
@@ -31,13 +32,13 @@ class Outlines:
         distances: [rays, samples] middles of the intervals.
     """
 
-    opacity: Tensor
-    depth: Tensor
-    along: Tensor
-    distances: Tensor
+    opacity: Float[Tensor, "rays"]
+    depth: Float[Tensor, "rays"]
+    along: Float[Tensor, "rays samples"]
+    distances: Float[Tensor, "rays samples"]
 
     @property
-    def opaque(self) -> Tensor:
+    def opaque(self) -> Bool[Tensor, "rays"]:
         """[rays] bool, more than half of the light is stopped."""
         return self.opacity > 0.5
 
@@ -65,7 +66,7 @@ def viewing_ring(n_azimuths: int = 8, size: int = 48) -> Cameras:
 
 
 def outlines(
-    field: RadianceField, grid: Tensor, cameras: Cameras, n_samples: int = 96, rays_at_once: int = 4096
+    field: RadianceField, grid: Float[Tensor, "z y x"], cameras: Cameras, n_samples: int = 96, rays_at_once: int = 4096
 ) -> Outlines:
     """March all rays of the cameras through the field and through the grid that will become a mesh.
 
@@ -125,18 +126,18 @@ def judge(seen: Outlines, density: float) -> Threshold:
     return Threshold(density, overlap.item(), _depth_error(seen, threshold).item())
 
 
-def _at_most(values: Tensor, count: int) -> Tensor:
+def _at_most(values: Float[Tensor, "values"], count: int) -> Float[Tensor, "fewer"]:
     """Evenly chosen values, sorted, `count` at most (torch.quantile refuses very long inputs)."""
     ordered = values.sort().values
     return ordered[:: max(1, -(-len(ordered) // count))]
 
 
-def _iou(first: Tensor, second: Tensor) -> Tensor:
+def _iou(first: Bool[Tensor, "rays"], second: Bool[Tensor, "rays"]) -> Float[Tensor, ""]:
     """Intersection over union of two masks."""
     return (first & second).sum() / (first | second).sum().clamp_min(1)
 
 
-def _depth_error(seen: Outlines, threshold: Tensor) -> Tensor:
+def _depth_error(seen: Outlines, threshold: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """Median over rays, opaque in both, of |first distance at which the threshold is reached - rendered depth|."""
     both = seen.opaque & (seen.along.amax(-1) >= threshold)
     if not both.any():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int, Integer
 
 from prior3d.errors import Prior3dError
 from prior3d.meshes.atlas import unwrap
@@ -25,17 +26,19 @@ class UvMesh:
         placement: file to world.
     """
 
-    vertices: np.ndarray
-    faces: np.ndarray
-    uv: np.ndarray
-    uv_faces: np.ndarray
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
+    uv: Float[np.ndarray, "places 2"]
+    uv_faces: Int[np.ndarray, "faces 3"]
     placement: Placement
 
-    def placed(self) -> np.ndarray:
+    def placed(self) -> Float[np.ndarray, "vertices 3"]:
         """Vertices in world units."""
         return self.placement.to_world(self.vertices)
 
-    def split(self, vertices: np.ndarray, texture: np.ndarray) -> TexturedMesh:
+    def split(
+        self, vertices: Float[np.ndarray, "vertices 3"], texture: Float[np.ndarray, "height width 3"]
+    ) -> TexturedMesh:
         """With a vertex for each pair of vertex and UV, as GLB wants it, in the order of the vertices.
 
         Args:
@@ -95,14 +98,17 @@ def with_uv(
     return UvMesh(mesh.vertices, mesh.faces, atlas.uv, atlas.faces, placement), fault, atlas.charts
 
 
-def _areas(corners: np.ndarray) -> np.ndarray:
+def _areas(corners: Float[np.ndarray, "faces 3 axes"]) -> Float[np.ndarray, "faces"]:
     """Areas [faces] of triangles [faces, 3, 2 or 3]."""
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     squared = (a * a).sum(-1) * (b * b).sum(-1) - (a * b).sum(-1) ** 2
-    return np.sqrt(np.maximum(squared, 0)) / 2
+    areas: np.ndarray = np.sqrt(np.maximum(squared, 0)) / 2
+    return areas
 
 
-def _coverings(corners: np.ndarray, resolution: int) -> np.ndarray:
+def _coverings(
+    corners: Float[np.ndarray, "faces 3 2"], resolution: int
+) -> Integer[np.ndarray, "resolution resolution"]:
     """How many triangles [faces, 3, 2] in the unit square cover each texel's centre: [resolution, resolution]."""
     from open3d.core import Tensor
     from open3d.t.geometry import RaycastingScene
@@ -116,4 +122,6 @@ def _coverings(corners: np.ndarray, resolution: int) -> np.ndarray:
     centres = (np.arange(resolution, dtype=np.float32) + 0.5) / resolution
     u, v = np.meshgrid(centres, centres)
     down = np.stack([u, v, 2 * np.ones_like(u), 0 * u, 0 * u, -np.ones_like(u)], -1)
-    return scene.count_intersections(Tensor.from_numpy(np.ascontiguousarray(down.astype(np.float32)))).numpy()
+    rays = Tensor.from_numpy(np.ascontiguousarray(down.astype(np.float32)))
+    counts: np.ndarray = scene.count_intersections(rays).numpy()
+    return counts

@@ -1,6 +1,7 @@
 """An object's picture, mirrored: what its other side looks like, if left and right are alike."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.fields import RadianceField
@@ -22,7 +23,7 @@ class MirroredImage(ViewTargets):
         agreement: IoU of the mirror image's outline with a field's; -1 before `compare`.
     """
 
-    agreement: Tensor
+    agreement: Float[Tensor, ""]
 
     def __init__(self, picture: ObjectImage, size: int):
         """Lay it out as rays of size^2 pixels."""

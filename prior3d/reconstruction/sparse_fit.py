@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
@@ -49,11 +50,11 @@ class FitSettings:
 class RayBatch:
     """Rays [n, 3] with what they should show: colours [n, 3] premultiplied by masks [n], and weights [n]."""
 
-    origins: Tensor
-    directions: Tensor
-    colours: Tensor
-    masks: Tensor
-    weights: Tensor
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+    colours: Float[Tensor, "rays 3"]
+    masks: Float[Tensor, "rays"]
+    weights: Float[Tensor, "rays"]
 
 
 class ViewRays(nn.Module):
@@ -66,11 +67,11 @@ class ViewRays(nn.Module):
         weights: [views, height, width], 0 where a pixel does not count.
     """
 
-    origins: Tensor
-    directions: Tensor
-    colours: Tensor
-    masks: Tensor
-    weights: Tensor
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+    colours: Float[Tensor, "views height width 3"]
+    masks: Float[Tensor, "views height width"]
+    weights: Float[Tensor, "views height width"]
 
     def __init__(self, cameras: Cameras, masked: bool):
         """Begin with empty views of no weight."""
@@ -84,7 +85,13 @@ class ViewRays(nn.Module):
         self.register_buffer("masks", torch.ones(shape, device=origins.device))
         self.register_buffer("weights", torch.zeros(shape, device=origins.device))
 
-    def put(self, index: Tensor, images: Tensor, masks: Tensor | None, weights: Tensor | float = 1.0) -> None:
+    def put(
+        self,
+        index: Int[Tensor, "chosen"],
+        images: Float[Tensor, "chosen 3 height width"],
+        masks: Float[Tensor, "chosen height width"] | None,
+        weights: Float[Tensor, "#chosen #height #width"] | float = 1.0,
+    ) -> None:
         """Replace the views at `index` [n].
 
         Args:
@@ -132,7 +139,7 @@ class Surroundings(nn.Module):
         super().__init__()
         self.coefficients = nn.Parameter(torch.zeros(9, 3))
 
-    def forward(self, directions: Tensor) -> Tensor:
+    def forward(self, directions: Float[Tensor, "*rays 3"]) -> Float[Tensor, "*rays 3"]:
         """Colours [..., 3] in (0, 1) for unit directions [..., 3]."""
         x, y, z = directions.unbind(-1)
         basis = [torch.ones_like(x), x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1]
@@ -145,7 +152,9 @@ def sparse_field(settings: FitSettings, generator: torch.Generator) -> ObjectFie
     return ObjectField(config, generator)
 
 
-def view_losses(rendering: Rendering, batch: RayBatch, behind: Tensor, masked: bool) -> tuple[Tensor, Tensor]:
+def view_losses(
+    rendering: Rendering, batch: RayBatch, behind: Float[Tensor, "rays 3"], masked: bool
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """How far rendered rays are from what they should show: weighted means of the colours' and the masks' difference.
 
     Args:
@@ -162,7 +171,7 @@ def view_losses(rendering: Rendering, batch: RayBatch, behind: Tensor, masked: b
     return colour, (batch.weights * (rendering.opacity - batch.masks).abs()).mean()
 
 
-def huber(error: Tensor) -> Tensor:
+def huber(error: Float[Tensor, "*values"]) -> Float[Tensor, "*values"]:
     """Quadratic below the knee and linear, with slope 1, above: knee (√(1 + (e / knee)²) - 1)."""
     return ((1 + (error / KNEE).square()).sqrt() - 1) * KNEE
 
@@ -198,7 +207,7 @@ class SparseFit:
             groups.append({"params": list(self.surroundings.parameters()), "lr": learning_rate, "name": "surroundings"})
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-6)
 
-    def losses(self, progress: float, target_weight: float = 0.0) -> dict[str, Tensor]:
+    def losses(self, progress: float, target_weight: float = 0.0) -> dict[str, Float[Tensor, ""]]:
         """Weighted losses after a fraction `progress` of the steps; the prior's views count `target_weight`."""
         settings = self.settings
         batches = [self.inputs.draw(settings.rays_per_step, self.generator("rays"), by_weight=True)]
@@ -215,13 +224,14 @@ class SparseFit:
             terms |= {f"{name}_colour": weight * colour, f"{name}_mask": weight * settings.mask_weight * mask}
         return terms | self.surface_terms(rendering, ramp(progress, *settings.ramp))
 
-    def behind(self, batch: RayBatch) -> Tensor:
+    def behind(self, batch: RayBatch) -> Float[Tensor, "rays 3"]:
         """Backgrounds [rays, 3]: random ones with masks, so that nothing transparent passes for opaque."""
         if self.surroundings is not None:
-            return self.surroundings(batch.directions)
+            colours: Tensor = self.surroundings(batch.directions)
+            return colours
         return torch.rand(batch.colours.shape, generator=self.generator("behind")).to(batch.colours)
 
-    def surface_terms(self, rendering: Rendering, strength: float) -> dict[str, Tensor]:
+    def surface_terms(self, rendering: Rendering, strength: float) -> dict[str, Float[Tensor, ""]]:
         """What makes fog a surface."""
         settings, device = self.settings, rendering.opacity.device
         points = (torch.rand((N_NEIGHBOURS, 3), generator=self.generator("neighbours")) * 2 - 1).to(device)
@@ -240,7 +250,9 @@ class SparseFit:
         """A named stream of random numbers."""
         return self.seeds.generator(name)
 
-    def pictures(self, cameras: Cameras, level: float | None = None) -> tuple[Tensor, Tensor]:
+    def pictures(
+        self, cameras: Cameras, level: float | None = None
+    ) -> tuple[Float[Tensor, "views 3 height width"], Float[Tensor, "views height width"]]:
         """Renders [views, 3, height, width] over a grey level or the surroundings, and opacities; without gradient."""
         return rendered(self.field, cameras, self.settings.n_samples, level, self.surroundings)
 
@@ -251,7 +263,7 @@ def rendered(
     n_samples: int,
     level: float | None,
     surroundings: Surroundings | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float[Tensor, "views 3 height width"], Float[Tensor, "views height width"]]:
     """Pictures [views, 3, height, width] over a grey level, surroundings or nothing (premultiplied), and opacities."""
     features, opacity, _ = render_without_gradient(field, cameras, n_samples)
     if surroundings is not None:
@@ -263,9 +275,9 @@ def rendered(
 
 
 def plain_fit(
-    images: Tensor,
-    masks: Tensor | None,
-    weights: Tensor | float,
+    images: Float[Tensor, "views 3 height width"],
+    masks: Float[Tensor, "views height width"] | None,
+    weights: Float[Tensor, "#views #height #width"] | float,
     cameras: Cameras,
     settings: FitSettings,
     seeds: Seeds,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -39,12 +40,12 @@ class MirrorPlane:
     offset: float
     coverage: float = 1.0
 
-    def normal(self) -> Tensor:
+    def normal(self) -> Float[Tensor, "3"]:
         """[3] unit."""
         angle = math.radians(self.angle_deg)
         return torch.tensor([math.cos(angle), math.sin(angle), 0.0])
 
-    def reflect(self, points: Tensor) -> Tensor:
+    def reflect(self, points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
         """Points [..., 3] on the other side."""
         normal = self.normal().to(points)
         return points - 2 * ((points @ normal) - self.offset)[..., None] * normal
@@ -60,7 +61,9 @@ class MirrorPlane:
         return Cameras(c2w, cameras.fov_deg, cameras.height, cameras.width)
 
 
-def find_planes(masks: Tensor, cameras: Cameras, n_planes: int, tolerance: float, radius: float) -> list[MirrorPlane]:
+def find_planes(
+    masks: Float[Tensor, "views height width"], cameras: Cameras, n_planes: int, tolerance: float, radius: float
+) -> list[MirrorPlane]:
     """The planes that the outlines agree with best.
 
     Args:
@@ -105,7 +108,9 @@ def find_planes(masks: Tensor, cameras: Cameras, n_planes: int, tolerance: float
     return found
 
 
-def visual_hull(masks: Tensor, cameras: Cameras, radius: float) -> Tensor:
+def visual_hull(
+    masks: Float[Tensor, "views height width"], cameras: Cameras, radius: float
+) -> Float[Tensor, "1 1 nodes nodes nodes"]:
     """[1, 1, nodes, nodes, nodes] (z, y, x) in [0, 1]: the least of all masks at each node of the cube."""
     steps = torch.linspace(-radius, radius, HULL_NODES, device=masks.device)
     z, y, x = torch.meshgrid(steps, steps, steps, indexing="ij")
@@ -122,7 +127,9 @@ def visual_hull(masks: Tensor, cameras: Cameras, radius: float) -> Tensor:
     return least.view(1, 1, HULL_NODES, HULL_NODES, HULL_NODES)
 
 
-def points_behind(masks: Tensor, cameras: Cameras, radius: float) -> Tensor:
+def points_behind(
+    masks: Float[Tensor, "views height width"], cameras: Cameras, radius: float
+) -> Float[Tensor, "rays samples 3"]:
     """Points [rays, samples, 3] evenly along some of the rays inside of the outlines, in reach of the cube."""
     origins, directions = rays(cameras)
     inside = masks > 0.5
@@ -134,7 +141,9 @@ def points_behind(masks: Tensor, cameras: Cameras, radius: float) -> Tensor:
     return origins[:, None] + distances[..., None] * directions[:, None]
 
 
-def look_up(hull: Tensor, points: Tensor, radius: float) -> Tensor:
+def look_up(
+    hull: Float[Tensor, "1 1 nodes nodes nodes"], points: Float[Tensor, "*points 3"], radius: float
+) -> Float[Tensor, "*points"]:
     """The hull [1, 1, nodes, nodes, nodes] at points [..., 3]; 0 outside of its cube."""
     places = (points / radius).view(1, 1, 1, -1, 3)
     return functional.grid_sample(hull, places, align_corners=True).view(points.shape[:-1])

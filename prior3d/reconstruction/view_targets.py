@@ -19,11 +19,11 @@ class ViewTargets(nn.Module):
         masks: [views, height, width] in [0, 1].
     """
 
-    origins: Tensor
-    directions: Tensor
-    colours: Tensor
-    masks: Tensor
-    interest: Tensor
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+    colours: Float[Tensor, "views height width 3"]
+    masks: Float[Tensor, "views height width"]
+    interest: Float[Tensor, "rays"]
 
     def __init__(self, cameras: Cameras):
         """Begin with empty views of the given cameras."""
@@ -37,7 +37,13 @@ class ViewTargets(nn.Module):
         self.register_buffer("masks", torch.zeros(shape, device=origins.device))
         self.register_buffer("interest", torch.ones(shape.numel(), dtype=torch.float64, device=origins.device))
 
-    def put(self, images: Tensor, masks: Tensor, level: float, idle_interest: float = 0.1) -> None:
+    def put(
+        self,
+        images: Float[Tensor, "views 3 height width"],
+        masks: Float[Tensor, "views height width"],
+        level: float,
+        idle_interest: float = 0.1,
+    ) -> None:
         """Replace all views.
 
         Args:
@@ -54,7 +60,9 @@ class ViewTargets(nn.Module):
         near = functional.max_pool2d(masks[:, None], reach, stride=1, padding=reach // 2)[:, 0] > 0.1
         self.interest.copy_(torch.where(near, 1.0, idle_interest).view(-1))
 
-    def draw(self, n_rays: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def draw(
+        self, n_rays: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"], Float[Tensor, "rays 3"], Float[Tensor, "rays"]]:
         """Draw rays, most on and near masks: origins, directions, colours (each [n_rays, 3]) and masks [n_rays]."""
         cumulative = self.interest.cumsum(0)
         places = torch.rand(n_rays, dtype=torch.float64, generator=generator).to(cumulative.device) * cumulative[-1]
@@ -63,7 +71,12 @@ class ViewTargets(nn.Module):
         return self.origins[index], self.directions[index], colours, masks
 
 
-def view_losses(rendering: Rendering, colours: Tensor, masks: Tensor, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
+def view_losses(
+    rendering: Rendering,
+    colours: Float[Tensor, "rays 3"],
+    masks: Float[Tensor, "rays"],
+    backgrounds: Float[Tensor, "rays 3"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """How far rendered rays are from the views: Huber's loss of the colours, and the mean difference to the masks.
 
     Args:

@@ -7,6 +7,7 @@ casting (prior3d.meshes.raster) finds the same on the CPU, and is faster there.
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -23,12 +24,14 @@ class Fragments:
         barycentric: [views, height, width, 3] weights of its vertices in the world, perspective corrected; else 0.
     """
 
-    face: Tensor
-    barycentric: Tensor
+    face: Int[Tensor, "views height width"]
+    barycentric: Float[Tensor, "views height width 3"]
 
 
 @torch.no_grad()
-def rasterise(vertices: Tensor, faces: Tensor, cameras: Cameras, pairs_at_once: int = 2**22) -> Fragments:
+def rasterise(
+    vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"], cameras: Cameras, pairs_at_once: int = 2**22
+) -> Fragments:
     """Find what is nearest in every pixel.
 
     Args:
@@ -41,7 +44,9 @@ def rasterise(vertices: Tensor, faces: Tensor, cameras: Cameras, pairs_at_once: 
     return Fragments(*(torch.cat(parts) for parts in zip(*views, strict=True)))
 
 
-def _view(vertices: Tensor, faces: Tensor, camera: Cameras, pairs_at_once: int) -> tuple[Tensor, Tensor]:
+def _view(
+    vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"], camera: Cameras, pairs_at_once: int
+) -> tuple[Int[Tensor, "1 height width"], Float[Tensor, "1 height width 3"]]:
     height, width = camera.height, camera.width
     corners, inverse_depth = _projected(vertices, faces, camera)
     candidates, low, high = _rectangles(corners, inverse_depth, height, width)
@@ -70,7 +75,9 @@ def _view(vertices: Tensor, faces: Tensor, camera: Cameras, pairs_at_once: int) 
     return _finish(shown, corners, inverse_depth, height, width)
 
 
-def _projected(vertices: Tensor, faces: Tensor, camera: Cameras) -> tuple[Tensor, Tensor]:
+def _projected(
+    vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"], camera: Cameras
+) -> tuple[Float[Tensor, "faces 3 2"], Float[Tensor, "faces 3"]]:
     """Corners [m, 3, 2] in pixels and the inverse of their depths [m, 3], 0 where a face reaches behind the camera."""
     local = (vertices - camera.positions) @ camera.c2w[0, :3, :3]
     depth = -local[:, 2]
@@ -80,7 +87,9 @@ def _projected(vertices: Tensor, faces: Tensor, camera: Cameras) -> tuple[Tensor
     return torch.stack([x, y], -1)[faces], torch.where(ahead, 1 / depth.clamp_min(NEAREST)[faces], 0.0)
 
 
-def _rectangles(corners: Tensor, inverse_depth: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def _rectangles(
+    corners: Float[Tensor, "faces 3 2"], inverse_depth: Float[Tensor, "faces 3"], height: int, width: int
+) -> tuple[Int[Tensor, "kept"], Int[Tensor, "kept 2"], Int[Tensor, "kept 2"]]:
     """Faces that may cover a pixel's centre [n], and the first and last pixel of the rectangles about them [n, 2]."""
     limit = torch.tensor([width - 1, height - 1], device=corners.device)
     low = (corners.amin(1) - 0.5).ceil().clamp_min(0).clamp_max(1e6).long()
@@ -89,7 +98,13 @@ def _rectangles(corners: Tensor, inverse_depth: Tensor, height: int, width: int)
     return kept, low[kept], high[kept]
 
 
-def _finish(shown: Tensor, corners: Tensor, inverse_depth: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def _finish(
+    shown: Int[Tensor, "pixels"],
+    corners: Float[Tensor, "faces 3 2"],
+    inverse_depth: Float[Tensor, "faces 3"],
+    height: int,
+    width: int,
+) -> tuple[Int[Tensor, "1 height width"], Float[Tensor, "1 height width 3"]]:
     """Weights of the faces that won, in the world: those in the picture, times inverse depth, to a sum of 1."""
     pixel = (shown >= 0).nonzero()[:, 0]
     face = shown[pixel]
@@ -99,16 +114,16 @@ def _finish(shown: Tensor, corners: Tensor, inverse_depth: Tensor, height: int, 
     return shown.view(1, height, width), barycentric.view(1, height, width, 3)
 
 
-def _inside(corners: Tensor, points: Tensor) -> Tensor:
+def _inside(corners: Float[Tensor, "n 3 2"], points: Float[Tensor, "n 2"]) -> Float[Tensor, "n 3"]:
     """Weights [n, 3] of triangles' corners [n, 3, 2] at points [n, 2]: all at least 0 inside."""
     to_corners = corners - points[:, None]
     parts = [_cross(to_corners[:, (i + 1) % 3], to_corners[:, (i + 2) % 3]) for i in range(3)]
     return torch.stack(parts, -1) / _double_area(corners)[:, None]
 
 
-def _double_area(corners: Tensor) -> Tensor:
+def _double_area(corners: Float[Tensor, "n 3 2"]) -> Float[Tensor, "n"]:
     return _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
 
 
-def _cross(first: Tensor, second: Tensor) -> Tensor:
+def _cross(first: Float[Tensor, "n 2"], second: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
     return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]

@@ -2,12 +2,13 @@
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
 
 
-def rays(cameras: Cameras) -> tuple[Tensor, Tensor]:
+def rays(cameras: Cameras) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width 3"]]:
     """One ray through the centre (+0.5) of every pixel; row 0 is the top of the image.
 
     Returns:
@@ -18,7 +19,7 @@ def rays(cameras: Cameras) -> tuple[Tensor, Tensor]:
     return origins, functional.normalize(directions, dim=-1)
 
 
-def local_rays(cameras: Cameras) -> Tensor:
+def local_rays(cameras: Cameras) -> Float[Tensor, "views height width 3"]:
     """The rays in their cameras' own axes [views, height, width, 3]; not of unit length."""
     device = cameras.c2w.device
     x = torch.arange(cameras.width, device=device) + 0.5 - cameras.width / 2
@@ -28,7 +29,9 @@ def local_rays(cameras: Cameras) -> Tensor:
     return torch.stack([x.expand(size), y[:, None].expand(size), -depth], -1)
 
 
-def near_far(origins: Tensor, directions: Tensor, bound: float, ball_radius: float) -> tuple[Tensor, Tensor]:
+def near_far(
+    origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], bound: float, ball_radius: float
+) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
     """Where rays enter and leave the box [-bound, bound]^3 cut with the ball round the origin.
 
     Args:
@@ -52,8 +55,8 @@ def near_far(origins: Tensor, directions: Tensor, bound: float, ball_radius: flo
 
 
 def sample_distances(
-    near: Tensor, far: Tensor, n_samples: int, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor]:
+    near: Float[Tensor, "rays"], far: Float[Tensor, "rays"], n_samples: int, generator: torch.Generator | None
+) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
     """Cut each ray into n_samples intervals, equal, or with jittered edges when a generator is given (stratified).
 
     Returns:
@@ -68,7 +71,9 @@ def sample_distances(
     return distances[:, :-1], distances[:, 1:]
 
 
-def project(cameras: Cameras, points: Tensor) -> tuple[Tensor, Tensor]:
+def project(
+    cameras: Cameras, points: Float[Tensor, "points 3"]
+) -> tuple[Float[Tensor, "views points 2"], Float[Tensor, "views points"]]:
     """Where points appear in the pictures; the inverse of `rays`.
 
     Args:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -25,21 +26,21 @@ class SceneRendering:
         spread: scalar, mean over rays of the weights' distortion in units of the samples (0: all in one place).
     """
 
-    colours: Tensor
-    opacity: Tensor
-    depth: Tensor
-    spread: Tensor
+    colours: Float[Tensor, "rays 3"]
+    opacity: Float[Tensor, "rays"]
+    depth: Float[Tensor, "rays"]
+    spread: Float[Tensor, ""]
 
 
 def render_scene_rays(
     field: SceneField,
-    origins: Tensor,
-    directions: Tensor,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
     n_segments: int,
     n_fine: int = 4,
-    occupied: Tensor | None = None,
+    occupied: Bool[Tensor, "cells"] | None = None,
     generator: torch.Generator | None = None,
-    background: Tensor | None = None,
+    background: Float[Tensor, "#rays 3"] | None = None,
     watch: bool = False,
 ) -> SceneRendering:
     """Render rays.
@@ -83,22 +84,22 @@ class SceneSamples:
         before, passing: [n, all samples of a ray] transmittance before each, optical depth of each.
     """
 
-    ray: Tensor
-    distances: Tensor
-    places: tuple[Tensor, Tensor]
-    weights: Tensor
-    seen: Tensor
-    before: Tensor
-    passing: Tensor
+    ray: Int[Tensor, "samples"]
+    distances: Float[Tensor, "samples"]
+    places: tuple[Int[Tensor, "samples 8"], Float[Tensor, "samples 8"]]
+    weights: Float[Tensor, "samples"]
+    seen: Int[Tensor, "some"]
+    before: Float[Tensor, "rays samples_of_a_ray"]
+    passing: Float[Tensor, "rays samples_of_a_ray"]
 
 
 def _samples(
     field: SceneField,
-    origins: Tensor,
-    directions: Tensor,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
     n_segments: int,
     n_fine: int,
-    occupied: Tensor | None,
+    occupied: Bool[Tensor, "cells"] | None,
     generator: torch.Generator | None = None,
 ) -> SceneSamples:
     """Where rays are looked at, and with which weights."""
@@ -127,12 +128,12 @@ def _samples(
 def gather_on_nodes(
     field: SceneField,
     cameras: Cameras,
-    maps: Tensor,
+    maps: Float[Tensor, "views height width channels"],
     n_segments: int,
-    occupied: Tensor | None = None,
+    occupied: Bool[Tensor, "cells"] | None = None,
     n_fine: int = 4,
     rays_at_once: int = 8192,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float[Tensor, "rows channels"], Float[Tensor, "rows"]]:
     """What pictures show at each node: their values, weighted by how much of the node each pixel sees.
 
     Args:
@@ -166,12 +167,12 @@ def gather_on_nodes(
 def render_node_values(
     field: SceneField,
     cameras: Cameras,
-    values: Tensor,
+    values: Float[Tensor, "rows channels"],
     n_segments: int,
-    occupied: Tensor | None = None,
+    occupied: Bool[Tensor, "cells"] | None = None,
     n_fine: int = 4,
     rays_at_once: int = 8192,
-) -> Tensor:
+) -> Float[Tensor, "views height width channels"]:
     """[views, height, width, channels] values [rows, channels] of the nodes, seen as colours are, over zeros."""
     origins, directions = rays(cameras)
     leading = origins.shape[:-1]
@@ -190,10 +191,12 @@ def render_scene_view(
     field: SceneField,
     cameras: Cameras,
     n_segments: int,
-    occupied: Tensor | None = None,
+    occupied: Bool[Tensor, "cells"] | None = None,
     background: float | None = None,
     rays_at_once: int = 8192,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[
+    Float[Tensor, "views height width 3"], Float[Tensor, "views height width"], Float[Tensor, "views height width"]
+]:
     """Whole pictures without a gradient: [views, height, width, 3], opacity and depth [views, height, width]."""
     origins, directions = rays(cameras)
     leading = origins.shape[:-1]
@@ -209,7 +212,7 @@ def render_scene_view(
     return colours, opacity, torch.cat([piece.depth for piece in found]).view(leading)
 
 
-def occupied_cells(field: SceneField) -> Tensor:
+def occupied_cells(field: SceneField) -> Bool[Tensor, "cells"]:
     """[cells] bool: cells with a kept corner, and their neighbours, so that a segment's middle cannot miss them."""
     n = field.config.resolution
     kept = (field.rows > 0).view(1, 1, n, n, n).float()
@@ -217,7 +220,9 @@ def occupied_cells(field: SceneField) -> Tensor:
     return torch.nn.functional.max_pool3d(near, 3, stride=1, padding=1).view(-1) > 0
 
 
-def _edges(field: SceneField, origins: Tensor, directions: Tensor, n_segments: int) -> Tensor:
+def _edges(
+    field: SceneField, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], n_segments: int
+) -> Float[Tensor, "rays edges"]:
     """[n, n_segments + 1] rising distances; of a contracted scene spaced as the distance from the origin grows."""
     share = torch.linspace(0, 1, n_segments + 1, device=origins.device)
     if not field.config.contracted:
@@ -226,10 +231,17 @@ def _edges(field: SceneField, origins: Tensor, directions: Tensor, n_segments: i
     closest = -(origins * directions).sum(-1, keepdim=True)
     scale = (origins + directions * closest).norm(dim=-1, keepdim=True).clamp_min(1.0)
     low, high = torch.asinh((NEAREST - closest) / scale), torch.asinh((FARTHEST - closest) / scale)
-    return closest + scale * torch.sinh(low + (high - low) * share)
+    edges: Tensor = closest + scale * torch.sinh(low + (high - low) * share)
+    return edges
 
 
-def _kept(field: SceneField, origins: Tensor, directions: Tensor, edges: Tensor, occupied: Tensor | None) -> Tensor:
+def _kept(
+    field: SceneField,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    edges: Float[Tensor, "rays edges"],
+    occupied: Bool[Tensor, "cells"] | None,
+) -> Int[Tensor, "kept"]:
     """[kept] flat indices (ray * segments + segment) of the segments that may hold something."""
     lengths = edges[:, 1:] - edges[:, :-1]
     if occupied is None:
@@ -240,7 +252,7 @@ def _kept(field: SceneField, origins: Tensor, directions: Tensor, edges: Tensor,
     return (found & (lengths > 0)).view(-1).nonzero()[:, 0]
 
 
-def _spread(before: Tensor, passing: Tensor) -> Tensor:
+def _spread(before: Float[Tensor, "rays samples"], passing: Float[Tensor, "rays samples"]) -> Float[Tensor, ""]:
     """Mean distortion over rays, distances counted in samples along the ray, as a share of it."""
     weights = before * (1 - torch.exp(-passing))
     places = torch.linspace(0, 1, weights.shape[1], device=weights.device)

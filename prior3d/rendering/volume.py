@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -24,13 +25,13 @@ class Rendering:
         density: [..., samples] density at the middle of each interval, in 1 / world unit.
     """
 
-    features: Tensor
-    opacity: Tensor
-    depth: Tensor
-    weights: Tensor
-    starts: Tensor
-    ends: Tensor
-    density: Tensor
+    features: Float[Tensor, "*pixels channels"]
+    opacity: Float[Tensor, "*pixels"]
+    depth: Float[Tensor, "*pixels"]
+    weights: Float[Tensor, "*pixels samples"]
+    starts: Float[Tensor, "*pixels samples"]
+    ends: Float[Tensor, "*pixels samples"]
+    density: Float[Tensor, "*pixels samples"]
 
     def view(self, *leading: int) -> "Rendering":
         """The same with other leading dimensions, such as [views, height, width] in place of [rays]."""
@@ -47,7 +48,7 @@ def render(
     cameras: Cameras,
     n_samples: int,
     generator: torch.Generator | None = None,
-    background: Tensor | None = None,
+    background: Float[Tensor, "#views channels"] | Float[Tensor, "views height width channels"] | None = None,
 ) -> Rendering:
     """Render all pixels of all cameras; differentiable to the field's parameters.
 
@@ -70,11 +71,11 @@ def render(
 
 def render_rays(
     field: RadianceField,
-    origins: Tensor,
-    directions: Tensor,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
     n_samples: int,
     generator: torch.Generator | None = None,
-    background: Tensor | None = None,
+    background: Float[Tensor, "#rays channels"] | None = None,
 ) -> Rendering:
     """Render rays [n, 3] with unit directions [n, 3]; background [n, channels]; else as `render`."""
     bounds = field.config
@@ -87,7 +88,11 @@ def render_rays(
 
 
 def composite(
-    starts: Tensor, ends: Tensor, density: Tensor, features: Tensor, background: Tensor | None = None
+    starts: Float[Tensor, "rays samples"],
+    ends: Float[Tensor, "rays samples"],
+    density: Float[Tensor, "rays samples"],
+    features: Float[Tensor, "rays samples channels"],
+    background: Float[Tensor, "#rays channels"] | None = None,
 ) -> Rendering:
     """Composite samples along rays by nerfacc's batched functions (these work on the CPU; its sampling does not).
 
@@ -106,7 +111,11 @@ def composite(
 
 
 def composite_reference(
-    starts: Tensor, ends: Tensor, density: Tensor, features: Tensor, background: Tensor | None = None
+    starts: Float[Tensor, "rays samples"],
+    ends: Float[Tensor, "rays samples"],
+    density: Float[Tensor, "rays samples"],
+    features: Float[Tensor, "rays samples channels"],
+    background: Float[Tensor, "#rays channels"] | None = None,
 ) -> Rendering:
     """`composite` written out: w_i = T_i (1 - exp(-s_i d_i)), T_i = prod_{j<i} exp(-s_j d_j) (NeRF, eq. 3)."""
     passed = torch.exp(-density * (ends - starts))
@@ -120,9 +129,13 @@ def render_without_gradient(
     field: RadianceField,
     cameras: Cameras,
     n_samples: int,
-    background: Tensor | None = None,
+    background: Float[Tensor, "channels"] | None = None,
     rays_at_once: int = 4096,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[
+    Float[Tensor, "views height width channels"],
+    Float[Tensor, "views height width"],
+    Float[Tensor, "views height width"],
+]:
     """Render pictures in pieces that fit the memory.
 
     Args:
@@ -146,20 +159,25 @@ def render_without_gradient(
     return features, opacity, torch.cat([piece.depth for piece in found]).view(leading)
 
 
-def sample_points(cameras: Cameras, rendering: Rendering) -> Tensor:
+def sample_points(cameras: Cameras, rendering: Rendering) -> Float[Tensor, "points 3"]:
     """Where the samples of a rendering of all pixels lie: [views * height * width * samples, 3] world."""
     origins, directions = rays(cameras)
     middles = (rendering.starts + rendering.ends) / 2
     return (origins[..., None, :] + directions[..., None, :] * middles[..., None]).view(-1, 3)
 
 
-def over(rendering: Rendering, background: Tensor) -> Rendering:
+def over(rendering: Rendering, background: Float[Tensor, "... channels"]) -> Rendering:
     """Put a rendering that was made without a background over one of shape [..., channels]."""
     return replace(rendering, features=rendering.features + background * (1 - rendering.opacity)[..., None])
 
 
 def _finish(
-    weights: Tensor, summed: Tensor, starts: Tensor, ends: Tensor, density: Tensor, background: Tensor | None
+    weights: Float[Tensor, "rays samples"],
+    summed: Float[Tensor, "rays columns"],
+    starts: Float[Tensor, "rays samples"],
+    ends: Float[Tensor, "rays samples"],
+    density: Float[Tensor, "rays samples"],
+    background: Float[Tensor, "#rays channels"] | None,
 ) -> Rendering:
     """Split the sums into features, depth and opacity, and put the background behind."""
     features, depth, opacity = summed[..., :-2], summed[..., -2], summed[..., -1]

@@ -1,4 +1,4 @@
-"""Settings of a reconstruction from one image: the image itself, its mirror image, normals, and a scorer's judgement."""
+"""Settings of a reconstruction from one image: the image, its mirror image, normals, and a scorer's judgement."""
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass

@@ -1,10 +1,12 @@
 """What training says about a render: the object's caption, the view word and the background."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 
-def sample_views(rng: np.random.Generator, n_views: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def sample_views(
+    rng: np.random.Generator, n_views: int
+) -> tuple[Float[np.ndarray, "views"], Float[np.ndarray, "views"]]:
     """Draw cameras: azimuth_deg and elevation_deg, each [n_views]; one view in twelve looks from overhead."""
     azimuth_deg = rng.uniform(0, 360, n_views)
     overhead = rng.random(n_views) < 1 / 12

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Int
 
 from prior3d.toyworld.palette import COLOURS, PATTERNS, Pattern
 from prior3d.toyworld.shapes import CATEGORIES, PLURAL_PARTS, Category
@@ -23,7 +23,7 @@ class Part:
     colour: str
     pattern: Pattern | None = None
 
-    def colours_at(self, points: NDArray[np.floating]) -> NDArray[np.float32]:
+    def colours_at(self, points: Float[np.ndarray, "points 3"]) -> Float32[np.ndarray, "points 3"]:
         """The unlit colour [n, 3] at surface points [n, 3]."""
         colours = np.tile(np.asarray(COLOURS[self.colour], np.float32), (len(points), 1))
         if self.pattern:
@@ -40,12 +40,12 @@ class ToyObject:
     parts: tuple[Part, ...]
 
     @property
-    def vertices(self) -> NDArray[np.float64]:
+    def vertices(self) -> Float[np.ndarray, "vertices 3"]:
         """All parts' vertices [n, 3]."""
         return merge([part.solid for part in self.parts]).vertices
 
     @property
-    def faces(self) -> NDArray[np.int64]:
+    def faces(self) -> Int[np.ndarray, "faces 3"]:
         """All parts' faces [m, 3] into `vertices`."""
         return merge([part.solid for part in self.parts]).faces
 

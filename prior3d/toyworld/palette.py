@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float
 
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.85, 0.07, 0.09),
@@ -41,16 +41,20 @@ class Pattern:
     n_dots: int = 18
     dot_angle_deg: float = 14.0
 
-    def covers(self, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    def covers(self, points: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, "points"]:
         """Tell for points [n, 3], in the object's own coordinates, whether they lie on the accent colour."""
         offset = points - np.asarray(self.centre)
         if self.kind == "stripes":
-            return np.floor(offset[:, 2] / self.period + 0.5 + 1e-3).astype(int) % 2 == 1
+            bands = np.floor(offset[:, 2] / self.period + 0.5 + 1e-3).astype(int)
+            striped: np.ndarray = bands % 2 == 1
+            return striped
         directions = offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
-        return (directions @ spread_directions(self.n_dots).T).max(axis=1) > np.cos(np.deg2rad(self.dot_angle_deg))
+        cosines = (directions @ spread_directions(self.n_dots).T).max(axis=1)
+        dotted: np.ndarray = cosines > np.cos(np.deg2rad(self.dot_angle_deg))
+        return dotted
 
 
-def spread_directions(n: int) -> NDArray[np.float64]:
+def spread_directions(n: int) -> Float[np.ndarray, "directions 3"]:
     """Evenly spread unit vectors [n, 3] (the golden-angle spiral)."""
     index = np.arange(n) + 0.5
     height, angle = 1 - 2 * index / n, np.pi * (1 + 5**0.5) * index

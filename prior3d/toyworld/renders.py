@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float, Float32, Int, Shaped, UInt32
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -31,17 +32,22 @@ class ToyRenders:
         normal: [views, size, size, 3] unit world normals, 0 where empty.
     """
 
-    rgb: NDArray[np.float32]
-    mask: NDArray[np.float32]
-    depth: NDArray[np.float32]
-    normal: NDArray[np.float32]
+    rgb: Float32[np.ndarray, "views size size 3"]
+    mask: Float32[np.ndarray, "views size size"]
+    depth: Float32[np.ndarray, "views size size"]
+    normal: Float32[np.ndarray, "views size size 3"]
 
-    def over(self, background: tuple[float, float, float]) -> NDArray[np.float32]:
+    def over(self, background: tuple[float, float, float]) -> Float32[np.ndarray, "views size size 3"]:
         """Composite onto a constant background: [views, size, size, 3]."""
-        return self.rgb + (1 - self.mask[..., None]) * np.asarray(background, np.float32)
+        behind = (1 - self.mask[..., None]) * np.asarray(background, np.float32)
+        composited: np.ndarray = self.rgb + behind
+        return composited
 
 
-def toy_orbit(azimuth_deg: NDArray[np.floating] | Tensor, elevation_deg: NDArray[np.floating] | Tensor) -> Orbit:
+def toy_orbit(
+    azimuth_deg: Float[np.ndarray, "views"] | Float[Tensor, "views"],
+    elevation_deg: Float[np.ndarray, "views"] | Float[Tensor, "views"],
+) -> Orbit:
     """The toy world's cameras for those directions, each [views]: at `RADIUS`, with `FOV_DEG`."""
     azimuth = torch.as_tensor(azimuth_deg, dtype=torch.float32)
     elevation = torch.as_tensor(elevation_deg, dtype=torch.float32)
@@ -91,7 +97,7 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     return ToyRenders(rgb, mask, depth, normal)
 
 
-def _candidates(toy: ToyObject, cameras: Cameras) -> NDArray[np.int64]:
+def _candidates(toy: ToyObject, cameras: Cameras) -> Int[np.ndarray, "pixels"]:
     """Pixels that may show the object, as flat indices: those in the rectangle about it in each view."""
     size = cameras.height
     corners = np.concatenate([part.solid.vertices for part in toy.parts]).astype(np.float32)
@@ -106,8 +112,8 @@ def _candidates(toy: ToyObject, cameras: Cameras) -> NDArray[np.int64]:
 
 
 def _rays(
-    cameras: Cameras, pixels: NDArray[np.int64], supersampling: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    cameras: Cameras, pixels: Int[np.ndarray, "pixels"], supersampling: int
+) -> tuple[Float32[np.ndarray, "rays 3"], Float32[np.ndarray, "rays 3"]]:
     """Origins and directions, each [supersampling**2 * n, 3]: the first ray of each pixel, then the second ..."""
     size, fine = cameras.height, cameras.height * supersampling
     view, row, column = pixels // size**2, pixels // size % size, pixels % size
@@ -122,7 +128,9 @@ def _rays(
     return np.tile(cameras.positions.numpy()[view], (supersampling**2, 1)), directions
 
 
-def _cast(toy: ToyObject, rays: NDArray[np.float32], threads: int) -> dict[str, NDArray]:
+def _cast(
+    toy: ToyObject, rays: Float32[np.ndarray, "rays 6"], threads: int
+) -> dict[str, Shaped[np.ndarray, "rays ..."]]:
     """What each ray [n, 6] hits first."""
     import open3d
 
@@ -136,11 +144,11 @@ def _cast(toy: ToyObject, rays: NDArray[np.float32], threads: int) -> dict[str, 
 
 def _surface(
     toy: ToyObject,
-    geometry: NDArray[np.uint32],
-    primitive: NDArray[np.uint32],
-    barycentric: NDArray[np.float32],
-    points: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    geometry: UInt32[np.ndarray, "hits"],
+    primitive: UInt32[np.ndarray, "hits"],
+    barycentric: Float32[np.ndarray, "hits 2"],
+    points: Float32[np.ndarray, "hits 3"],
+) -> tuple[Float32[np.ndarray, "hits 3"], Float32[np.ndarray, "hits 3"]]:
     """Unlit colours and interpolated normals [n, 3] at hits: part index, face of that part, barycentrics [n, 2]."""
     solids = [part.solid for part in toy.parts]
     first = np.cumsum([0, *(len(solid.faces) for solid in solids)])
@@ -157,7 +165,7 @@ def _surface(
     return colours, normals
 
 
-def _length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _length(vectors: Float32[np.ndarray, "*vectors 3"]) -> Float32[np.ndarray, "*vectors 1"]:
     """Lengths [..., 1] of vectors [..., 3]; NumPy's own sums along short axes are several times slower."""
     x, y, z = np.moveaxis(vectors, -1, 0)
     squared: NDArray[np.float32] = x * x + y * y + z * z

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 
-Array = NDArray[np.float64]
 SEGMENTS = 28
 
 
@@ -17,9 +16,9 @@ SEGMENTS = 28
 class Solid:
     """A closed triangle mesh: vertices [n, 3], faces [m, 3] (outward by the right hand), corner normals [m, 3, 3]."""
 
-    vertices: Array
-    faces: NDArray[np.int64]
-    normals: Array
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
+    normals: Float[np.ndarray, "faces 3 3"]
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> "Solid":
         """Translate."""
@@ -135,7 +134,7 @@ def torus(ring: float, tube: float, segments: int = SEGMENTS) -> Solid:
     return pipe(path, tube, closed=True)
 
 
-def pipe(path: Array, radius: float, closed: bool = False, sides: int = 14) -> Solid:
+def pipe(path: Float[np.ndarray, "points 3"], radius: float, closed: bool = False, sides: int = 14) -> Solid:
     """Sweep a circle along a path [n, 3] that bends and lies in one plane; open ends are capped."""
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
     if not closed:
@@ -175,21 +174,25 @@ def _outward(solid: Solid) -> Solid:
     return Solid(solid.vertices, faces, normals)
 
 
-def flat_shaded(vertices: Array, faces: NDArray[np.int64]) -> Solid:
+def flat_shaded(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> Solid:
     """A solid of vertices [n, 3] and faces [m, 3] whose every face has one normal."""
     corners = vertices[faces]
     normal = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
     return Solid(vertices, faces, np.repeat(normal[:, None], 3, axis=1))
 
 
-def _around(normals: Array, circle: Array) -> Array:
+def _around(
+    normals: Float[np.ndarray, "rows 2"], circle: Float[np.ndarray, "segments 2"]
+) -> Float[np.ndarray, "rows segments 3"]:
     """Turn normals [rows, 2] of (radius, height) round the axis: [rows, segments, 3]."""
     heights = np.broadcast_to(normals[:, None, 1:], (len(normals), len(circle), 1))
     return np.concatenate([normals[:, None, :1] * circle, heights], axis=-1)
 
 
-def _unit(vectors: Array) -> Array:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+def _unit(vectors: Float[np.ndarray, "*vectors axes"]) -> Float[np.ndarray, "*vectors axes"]:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: np.ndarray = vectors / np.maximum(lengths, 1e-12)
+    return unit
 
 
 def four(solid: Solid, x: float, y: float) -> Solid:

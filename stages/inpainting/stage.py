@@ -94,7 +94,9 @@ def order_of_views(params: Params, viewpoint: Viewpoint) -> Orbit:
     heights = [params.elevation_deg] * len(middle) + [params.upper_deg] * 4 + [params.lower_deg] * 4
     azimuth_deg = (viewpoint.azimuth_deg + offsets) % 360
     fill = torch.ones_like(azimuth_deg)
-    return Orbit(azimuth_deg, torch.tensor(heights), viewpoint.radius * fill, viewpoint.fov_deg * fill)
+    return Orbit(
+        azimuth_deg, torch.tensor(heights, dtype=torch.float32), viewpoint.radius * fill, viewpoint.fov_deg * fill
+    )
 
 
 def first_coat(points: SurfaceTexels, paint: PartialTexture, guess: Tensor | None, weight: float) -> Coat:

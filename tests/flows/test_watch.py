@@ -19,11 +19,12 @@ from flows.engine.run import Run
 from flows.watching.live_field import LatentColours, picture, read_field
 from flows.watching.seeing import Seen, camera_of
 from flows.watching.state import State, is_running, look
-from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring, to_colmap
+from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.optimisation import save
 from prior3d.seeds import Seeds
 from tests.browser import CHROMIUM, chromium
+from tests.scenes import colmap_poses
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["coarse_nerf", "rgb_refinement"]
@@ -123,7 +124,7 @@ def test_a_field_is_drawn_in_its_colours():
 
 def test_a_viewers_camera_is_ours():
     cameras = orbit_cameras(ring(3, elevation_deg=30), 24, 32)
-    quaternions, _ = to_colmap(cameras.c2w)  # of world-to-camera
+    quaternions, _ = colmap_poses(cameras)  # of world-to-camera
     for c2w, (w, x, y, z) in zip(cameras.c2w, quaternions.tolist(), strict=True):
         found = camera_of(c2w[:3, 3].numpy(), np.array([w, -x, -y, -z]), np.deg2rad(40), 32 / 24, 24)
         assert torch.allclose(found.c2w[0], c2w, atol=1e-5) and (found.height, found.width) == (24, 32)

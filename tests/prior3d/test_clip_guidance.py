@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from prior3d.cameras import Orbit
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.clip_guidance import ClipGuidance
 from prior3d.distillation.sds import Conditioning
 from prior3d.distillation.step import Distilled
@@ -22,11 +23,13 @@ class MeanColour:
         return torch.nn.functional.normalize(images.mean((2, 3)), dim=-1)
 
 
-class FlatPrior:
+class FlatPrior(TextToImagePrior):
     """A prior of ten noise levels that predicts no noise, and whose decoder takes the first three channels."""
 
-    alphas_cumprod = torch.linspace(0.95, 0.05, 10)
     n_timesteps = 10
+
+    def __init__(self):
+        self.alphas_cumprod = torch.linspace(0.95, 0.05, 10)
 
     def add_noise(self, latents, noise, timesteps):
         alphas = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.sds import Conditioning
 from prior3d.losses.images import denoised_images, dissimilarity, looks_like, pearson_depth
 
@@ -14,10 +15,11 @@ class MeanColour:
         return torch.nn.functional.normalize(images.mean((2, 3)), dim=-1)
 
 
-class FlatPrior:
+class FlatPrior(TextToImagePrior):
     """A prior that predicts no noise and whose decoder takes the first three channels."""
 
-    alphas_cumprod = torch.tensor([0.9, 0.25])
+    def __init__(self):
+        self.alphas_cumprod = torch.tensor([0.9, 0.25])
 
     def add_noise(self, latents, noise, timesteps):
         alphas = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)

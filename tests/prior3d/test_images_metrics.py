@@ -61,5 +61,5 @@ def test_psnr_by_hand():
 
 
 def test_mask_iou_by_hand():
-    assert mask_iou(np.array([1, 1, 0, 0]), np.array([0.9, 0.2, 0.7, 0])) == pytest.approx(1 / 3)
+    assert mask_iou(np.array([1.0, 1, 0, 0]), np.array([0.9, 0.2, 0.7, 0])) == pytest.approx(1 / 3)
     assert mask_iou(np.zeros(3), np.zeros(3)) == 1

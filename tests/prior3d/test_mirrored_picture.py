@@ -39,7 +39,13 @@ def test_the_agreement_is_the_overlap_of_outlines(radius, agrees):
             bound, ball_radius = 1.0, 1.2
 
         def __call__(self, points):
-            return 60 * torch.sigmoid((radius - points.norm(dim=-1)) * 400), torch.full((*points.shape[:-1], 3), 0.5)
+            return self.density(points), torch.full((*points.shape[:-1], 3), 0.5)
+
+        def density(self, points):
+            return 60 * torch.sigmoid((radius - points.norm(dim=-1)) * 400)
+
+        def parameters(self):
+            return iter(())
 
     view = Viewpoint(60.0, 20.0, FOV_DEG, RADIUS)
     height, width = torch.meshgrid(*(torch.arange(48) + 0.5 - 24,) * 2, indexing="ij")

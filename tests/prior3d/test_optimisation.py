@@ -17,7 +17,7 @@ class Watcher:
 
     @property
     def stopping(self):
-        return self.seen[-1] == self.stop_at
+        return bool(self.seen) and self.seen[-1] == self.stop_at
 
     def checkpoint_due(self):
         return self.seen[-1] in self.save_at

@@ -41,6 +41,13 @@ class Matter:
         ear = 6 * torch.sigmoid((0.22 - (points - torch.tensor([0.0, 0, 0.6])).norm(dim=-1)) * 30)
         return torch.maximum(ball, ear)
 
+    def __call__(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.density(points), torch.zeros(len(points), 3)
+
+    @staticmethod
+    def parameters():
+        return iter(())
+
 
 def density_grid(resolution: int = 64) -> torch.Tensor:
     axis = torch.linspace(-1, 1, resolution)

@@ -27,6 +27,12 @@ class Fog:
         inside = points.square().sum(-1) <= 0.25 + 1e-6
         return self.sigma * inside, torch.tensor([1.0, 0.5, 0.0]).expand(len(points), 3)
 
+    def density(self, points):
+        return self(points)[0]
+
+    def parameters(self):
+        return iter(())
+
 
 def test_rays_of_one_pixel_and_of_the_top_left_corner():
     cameras = orbit_cameras(ring(1, 0, 2, 90), 1, 1)

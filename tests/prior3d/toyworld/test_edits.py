@@ -85,6 +85,9 @@ def test_what_does_not_suit_is_not_drawn():
     snowman = Design("snowman", "white", None, None, "red")
     assert all(edited_design(snowman, "colour", rng)[0].named_part == "hat" for _ in range(20))
     assert edited_design(Design("ball", "red", "dots", None, "blue"), "colour", rng)[0].pattern == "dots"
+
+
+def test_an_unknown_kind_of_edit_is_named(without_checks):
     with pytest.raises(ValueError, match="unknown kind of edit 'shape': one of colour, pattern, category"):
         sample_edit(0, 0, kind="shape")
 
