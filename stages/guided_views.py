@@ -10,7 +10,8 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, OrbitRange, orbit_cameras, ring, sample_orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.text_to_image import TextToImagePrior, falling_timesteps
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.timesteps import descending_timesteps
 from prior3d.distillation.sds import Guidance, annealed
 from prior3d.fields import RadianceField
 from prior3d.images.backgrounds import NAMED_BACKGROUNDS
@@ -104,7 +105,7 @@ class GuidedViews:
             return latents
         guidance = self.guidance(orbit, [place] * orbit.views)
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(latents)
-        timesteps = falling_timesteps(first, min(n_steps, first))
+        timesteps = descending_timesteps(first, min(n_steps, first))
         noisy = self.prior.add_noise(latents, noise, torch.full((len(latents),), first, device=latents.device))
         return self.prior.denoise(noisy, timesteps, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
 

@@ -125,7 +125,7 @@ def test_what_training_leaves_can_be_loaded_and_sampled(workplace):
     prior = load_views(workplace / "data/priors/toy-views", torch.device("cpu"))
     cameras = orbit_cameras(toy_orbit(torch.tensor([0.0, 90.0]), torch.tensor([10.0, 30.0])), 32, 32)
     made = prior.sample(
-        torch.rand(2, 3, 32, 32), cameras, cameras, n_steps=2, generator=torch.Generator().manual_seed(0)
+        torch.rand(2, 3, 32, 32), cameras, cameras, num_inference_steps=2, generator=torch.Generator().manual_seed(0)
     )
     assert made.shape == (2, 3, 32, 32) and torch.isfinite(made).all()
     facts = json.loads((workplace / "data/priors/toy-views/training.json").read_text())
