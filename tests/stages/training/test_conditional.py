@@ -73,7 +73,7 @@ def test_at_first_it_predicts_what_the_text_to_image_model_does(project, channel
     seen = torch.randn(2, channels, 16, 16, generator=torch.Generator().manual_seed(0))
     rest = torch.tensor([3, 900]), toy.embed(["a red", "a cube"]), torch.ones(2, 16)
     with torch.no_grad():
-        was, now = (net(x, *rest).sample for net, x in ((toy.unet, seen[:, :4]), (unet, seen)))
+        was, now = (net(x, *rest).sample for net, x in ((toy.diffusion.unet, seen[:, :4]), (unet, seen)))
     torch.testing.assert_close(now, was, atol=1e-5, rtol=1e-5)
 
 

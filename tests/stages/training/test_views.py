@@ -212,7 +212,7 @@ def test_scores_of_a_perfect_prior(world):
             self.truth = images[:1].expand(wanted.views, -1, -1, -1)
             return torch.zeros(wanted.views, 1, 8, 8), self.truth
 
-        def draw(self, features, *, n_steps, generator):
+        def draw(self, features, *, num_inference_steps, generator):
             return self.truth
 
     flat = PosedWorld(np.full_like(world.rgba, 255), world.cameras, world.scenes)
