@@ -20,7 +20,7 @@ from image_to_3d import SIZE, WORLD_SEED, cell, novel_cameras, sharpness
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras, orbit_cameras
-from prior3d.diffusion.concepts import teach
+from prior3d.diffusion.concepts import add_concept
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.loading import load_text_to_image
 from prior3d.images.files import contact_sheet, write_png
@@ -234,7 +234,7 @@ def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[
     built = time.process_time() - started
     prior = load_text_to_image(embedded_prior("toy"), torch.device("cpu"))
     concept = load_concept(run / "textual_inversion")
-    teach(prior, concept)
+    add_concept(prior, concept)
     views = GuidedViews(prior, f"a {concept.token}", params, named_backgrounds=True)
     targets = remade(run, torch.stack([plainly(cloud, s) for s in around]), views, params, seeds)
     renderer = Deferred(cloud, seeds)

@@ -81,7 +81,7 @@ def check(words: list[str]) -> int:
     from stages.training.prior_check import is_toy, toy_scores, verdict
 
     without_words = known.role in ("scorer", "views")
-    of_toys = known.name.startswith("toy") if without_words else is_toy(getattr(prior, "diffusion", prior))
+    of_toys = known.name.startswith("toy") if without_words else is_toy(prior)
     if not of_toys:
         return _print("not a prior of the toy world, so the toy world's scores do not apply")
     scores = toy_scores(known.role, prior, args.images)
@@ -189,7 +189,7 @@ def sample(words: list[str]) -> int:
     prior = _load(known, args.device)
     if args.concept is not None:
         _teach(known, prior, args.concept, texts)
-    _warn_of_unknown_words(getattr(prior, "diffusion", prior), texts)
+    _warn_of_unknown_words(prior, texts)
     from flows.prior_samples import picture_of
     from prior3d.images.files import write_png
 
@@ -212,13 +212,12 @@ def find(text: str) -> Known:
 
 def _teach(known: Known, prior: Any, folder: Path, texts: list[str]) -> None:
     """Teach a prior a concept's word (raises Prior3dError if it cannot be, or no text holds it)."""
-    from prior3d.diffusion.concepts import teach
+    from prior3d.diffusion.concepts import add_concept
 
-    diffusion = getattr(prior, "diffusion", prior)
     concept = load_concept(folder)
     if not any(concept.token in text for text in texts):
         raise Prior3dError(f"--concept: no --prompt holds its word; write e.g. --prompt 'a {concept.token}'")
-    teach(diffusion, concept)
+    add_concept(prior, concept)
 
 
 def _texts(known: Known, args: argparse.Namespace) -> list[str]:
@@ -246,11 +245,11 @@ def _grid(known: Known, prior: Any, texts: list[str], args: argparse.Namespace) 
 
     if known.role == "text_to_image":
         return text_to_image_grid(prior, texts, args.guidance_scale, args.steps, args.seed)
-    image = _picture("--image", args.image, prior.diffusion.image_size)
+    image = _picture("--image", args.image, prior.image_size)
     if known.role == "instruct":
         scales = args.guidance_scale, args.image_guidance_scale
         return instruct_grid(prior, image, texts, *scales, args.steps, args.seed)
-    mask = _picture("--mask", args.mask, prior.diffusion.image_size).mean(0, keepdim=True)
+    mask = _picture("--mask", args.mask, prior.image_size).mean(0, keepdim=True)
     return inpainting_grid(prior, image, mask, texts, args.guidance_scale, args.steps, args.seed)
 
 
@@ -285,8 +284,8 @@ def _load(known: Known, device: str) -> Any:
     return loaders[known.role](known.folder, choose_device(device))
 
 
-def _warn_of_unknown_words(diffusion: Any, texts: list[str]) -> None:
-    unknown = list(dict.fromkeys(word for text in texts for word in diffusion.unknown_words(text)))
+def _warn_of_unknown_words(prior: Any, texts: list[str]) -> None:
+    unknown = list(dict.fromkeys(word for text in texts for word in prior.unknown_words(text)))
     if unknown:
         sys.stderr.write(f"warning: this prior does not know: {', '.join(unknown)}\n")
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from prior3d.cameras import view_words
 from prior3d.dataset_update.consensus import laid_on
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.inpainting import GREY, InpaintingPrior
-from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.inpainting import GREY, InpaintingPrior, InpaintSettings
+from prior3d.diffusion.instruct import EditSettings, InstructPrior
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.toyworld.renders import toy_orbit
 
@@ -29,9 +29,10 @@ def text_to_image_grid(
             orbit = toy_orbit(torch.tensor(AZIMUTHS_DEG), torch.full((len(AZIMUTHS_DEG),), ELEVATION_DEG))
             camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)
             texts = [f"{prompt}, {word}" for word in view_words(orbit)]
-        rows.append(
-            _row(prior.sample(texts, camera, guidance_scale=guidance_scale, n_steps=n_steps, generator=generator))
+        images = prior.sample(
+            texts, camera, guidance_scale=guidance_scale, num_inference_steps=n_steps, generator=generator
         )
+        rows.append(_row(images))
     return torch.cat(rows, dim=-2)
 
 
@@ -45,13 +46,11 @@ def inpainting_grid(
     seed: int,
 ) -> Tensor:
     """A row a prompt: the image [3, h, w] with its hole grey, then several fillings of the mask [1, h, w]."""
-    rows = []
+    rows, settings = [], InpaintSettings(guidance_scale, n_steps)
     images, masks = (part.expand(N_DRAWN, -1, -1, -1) for part in (image, mask))
     for prompt in prompts:
         generator = torch.Generator().manual_seed(seed)
-        filled = prior.inpaint(
-            images, masks, [prompt] * N_DRAWN, guidance_scale=guidance_scale, n_steps=n_steps, generator=generator
-        )
+        filled = prior.inpaint(images, masks, [prompt] * N_DRAWN, settings, generator=generator)
         rows.append(_row(torch.cat([torch.where(mask >= 0.5, GREY, image)[None], filled.cpu()])))
     return torch.cat(rows, dim=-2)
 
@@ -66,18 +65,11 @@ def instruct_grid(
     seed: int,
 ) -> Tensor:
     """A row an instruction: the image [3, h, w], several edits of it, and behind them what these agree on."""
-    rows = []
+    rows, settings = [], EditSettings(guidance_scale, image_guidance_scale, n_steps)
     images = image.expand(N_DRAWN, -1, -1, -1)
     for instruction in instructions:
-        edited = prior.edit(
-            images,
-            images,
-            [instruction] * N_DRAWN,
-            guidance_scale=guidance_scale,
-            image_guidance_scale=image_guidance_scale,
-            n_steps=n_steps,
-            generator=torch.Generator().manual_seed(seed),
-        )
+        generator = torch.Generator().manual_seed(seed)
+        edited = prior.edit(images, images, [instruction] * N_DRAWN, settings, generator=generator)
         agreed = laid_on(prior, image[None], edited.mean(dim=0, keepdim=True))
         rows.append(_row(torch.cat([image[None], edited.cpu(), agreed.cpu()])))
     return torch.cat(rows, dim=-2)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, orbit_cameras, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.inpainting import InpaintingPrior
+from prior3d.diffusion.inpainting import InpaintingPrior, InpaintSettings
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.distillation.view_sampler import view_prompt
 from prior3d.images.colours import difference_mask, most_distinct_background
@@ -93,7 +93,7 @@ class InpaintedViews:
 
     def fill(self, orbit: Orbit) -> FilledView | None:
         """Paint what one view shows and nothing has shown better; None if that is next to nothing."""
-        size = self.prior.diffusion.image_size
+        size = self.prior.image_size
         camera = orbit_cameras(orbit, size, size).to(self.surface.device)
         seen = self.surface.footprints(camera, self.points.resolution, self.params.supersampling)
         image, hole = self.rendered(seen), self.hole(seen)
@@ -120,24 +120,21 @@ class InpaintedViews:
 
     def drawn(self, image: Tensor, hole: Tensor, orbit: Orbit) -> Tensor:
         """What the prior makes of the view, all of it through its decoder: [3, h, w]."""
-        p, diffusion = self.params, self.prior.diffusion
+        p = self.params
         word = view_words(orbit, p.front_deg, p.overhead_deg)[0] if p.view_words else ""
         camera = None
-        if p.camera_conditioning and diffusion.camera_conditioned:
+        if p.camera_conditioning and self.prior.camera_conditioned:
             camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)
-        return self.prior.inpaint(
-            image[None],
-            hole[None, None].float(),
-            [view_prompt(self.prompt, word, self.background)],
-            camera,
+        settings = InpaintSettings(
             guidance_scale=p.guidance_scale,
-            n_steps=p.denoising_steps,
-            generator=self.seeds.generator("noise"),
+            num_inference_steps=p.denoising_steps,
+            strength=p.noise_level,
             negative_prompt=p.negative_prompt,
             keep_known=False,
-            start=image[None] if p.noise_level < 1 else None,
-            noise_level=p.noise_level,
-        )[0]
+        )
+        text = view_prompt(self.prompt, word, self.background)
+        images, holes = image[None], hole[None, None].float()
+        return self.prior.inpaint(images, holes, [text], settings, camera, generator=self.seeds.generator("noise"))[0]
 
     def blended(self, image: Tensor, drawn: Tensor, hole: Tensor, seen: Footprints) -> Tensor:
         """What was drawn, shifted so that it meets the known pixels about the hole without a seam."""

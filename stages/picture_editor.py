@@ -9,7 +9,8 @@ from prior3d.dataset_update.edited_images import EditedViews, prior_size, resize
 from prior3d.dataset_update.relevance import Choice, EditRegion, Guesses, agreed_changes
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.embedded import embedded_names
-from prior3d.diffusion.instruct import InstructPrior, instruct_timesteps
+from prior3d.diffusion.instruct import EditSettings, InstructPrior
+from prior3d.diffusion.timesteps import instruct_timesteps
 from prior3d.fields.scene_field import SceneField
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.rendering.scene import occupied_cells, render_scene_view
@@ -47,12 +48,12 @@ class Editor:
         self.instruction = job.inputs["instruction"].read_text(encoding="utf-8").strip()
         self.occupied = occupied_cells(field)
         height, width = edited.cameras.height, edited.cameras.width
-        own = prior.diffusion.image_size
+        own = prior.image_size
         embedded = job.prior().name in embedded_names()
         shorter = params.edit_size or (own if embedded else min(height, width) // MULTIPLE * MULTIPLE)
         self.size = prior_size(height, width, shorter, MULTIPLE)
         self.cameras = told_cameras(edited, prior, params)
-        unknown = prior.diffusion.unknown_words(self.instruction)
+        unknown = prior.unknown_words(self.instruction)
         job.metric("unknown_words", len(unknown), "words", higher_is_better=False)
         if unknown:
             job.progress(0, params.steps, text=f"warning: this prior does not know: {', '.join(unknown)}")
@@ -95,7 +96,7 @@ class Editor:
             picture = resized(made, (original.shape[2], original.shape[3]))
         else:
             with self._torch.no_grad():
-                unedited = self.prior.diffusion.decode(self.prior.diffusion.encode(small))
+                unedited = self.prior.decode(self.prior.encode(small))
             picture = transferred(original, made, unedited, 0.0 if p.consensus else p.least_change)
         return original + (picture - original) * self.region.of(view)
 
@@ -127,12 +128,9 @@ class Editor:
             now.expand(n, -1, -1, -1),
             small.expand(n, -1, -1, -1),
             [instruction],
+            EditSettings(text_scale, image_scale),
             camera,
-            image_guidance_scale=image_scale,
-            guidance_scale=text_scale,
-            timesteps=instruct_timesteps(
-                max(p.denoising_steps, round(share * prior.diffusion.n_timesteps)), p.denoising_steps
-            ),
+            timesteps=instruct_timesteps(max(p.denoising_steps, round(share * prior.n_timesteps)), p.denoising_steps),
             generator=self.seeds.generator("noise"),
         )
 
@@ -145,7 +143,7 @@ class Editor:
                 resized(edited.original(view), self.size),
                 self.instruction,
                 None if self.cameras is None else self.cameras[view : view + 1],
-                level=p.relevance_noise,
+                strength=p.relevance_noise,
                 n_samples=p.relevance_samples,
                 generator=self.seeds.generator("noise"),
             )
@@ -159,16 +157,16 @@ class Editor:
         """Ask the prior about all untouched pictures in one step: where it holds a change possible."""
         p, edited, prior = self.params, self.edited, self.prior
         size = (edited.cameras.height, edited.cameras.width)
-        timestep = max(1, round(p.guess_noise * (prior.diffusion.n_timesteps - 1)))
+        timestep = max(1, round(p.guess_noise * (prior.n_timesteps - 1)))
         means, squares = [], []
         for view in range(edited.views):
             small = resized(edited.original(view), self.size)
             with self._torch.no_grad():
-                unedited = prior.diffusion.decode(prior.diffusion.encode(small))
+                unedited = prior.decode(prior.encode(small))
             camera = None if self.cameras is None else self.cameras[view : view + 1].expand(p.guesses, -1)
+            many = small.expand(p.guesses, -1, -1, -1)
             made = prior.edit(
-                small.expand(p.guesses, -1, -1, -1), small.expand(p.guesses, -1, -1, -1), [self.instruction], camera,
-                image_guidance_scale=1.0, guidance_scale=1.0, timesteps=[timestep],
+                many, many, [self.instruction], EditSettings(1.0, 1.0), camera, timesteps=[timestep],
                 generator=self.seeds.generator("guesses"),
             )  # fmt: skip
             change = self._torch.nn.functional.interpolate(made - unedited, size, mode="bilinear", align_corners=False)
@@ -198,12 +196,12 @@ def told_cameras(edited: EditedViews, prior: InstructPrior, params: Params) -> T
     position = edited.cameras.positions
     radius = position.norm(dim=-1)
     alike = (radius / OWN_RADIUS - 1).abs().max() < 0.1 and (edited.cameras.fov_deg - OWN_FOV_DEG).abs().max() < 4
-    takes = prior.diffusion.camera_conditioned
+    takes = prior.camera_conditioned
     if params.tell_camera == "no" or not takes or (params.tell_camera == "auto" and not alike):
         return None
     azimuth_deg = torch.rad2deg(torch.atan2(position[:, 1], position[:, 0]))
     elevation_deg = torch.rad2deg(torch.asin((position[:, 2] / radius).clamp(-1, 1)))
-    return camera_embedding(azimuth_deg, elevation_deg).to(prior.diffusion.device)
+    return camera_embedding(azimuth_deg, elevation_deg).to(prior.device)
 
 
 def edit_preview(job: Job, editor: Editor, params: Params) -> None:

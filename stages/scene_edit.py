@@ -99,9 +99,9 @@ def patch_loss(editor: Editor, params: Params, seeds: Seeds) -> Callable[[], Ten
 def sds_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[int], dict[str, Tensor]]:
     """Score distillation with the instruct prior (the paper's comparison): no dataset, a view a step."""
     prior, field, edited = editor.prior, editor.field, editor.edited
-    diffusion, kept = prior.diffusion, field.kept_nodes()
+    kept = field.kept_nodes()
     start = editor.before.colours if params.smooth_change else None
-    text, null_text = diffusion.embed([editor.instruction]), diffusion.embed([""])
+    text, null_text = prior.embed([editor.instruction]), prior.embed([""])
     height, width = editor.size
 
     def terms(step: int) -> dict[str, Tensor]:
@@ -113,18 +113,18 @@ def sds_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[int], 
             field, origins, directions, params.segments, params.samples_per_segment, editor.occupied,
             seeds.generator("samples"), torch.full_like(origins, params.background),
         )  # fmt: skip
-        latents = diffusion.encode(seen.colours.view(1, height, width, 3).movedim(-1, 1))
-        low, high = (round(share * (diffusion.n_timesteps - 1)) for share in params.noise_range)
+        latents = prior.encode(seen.colours.view(1, height, width, 3).movedim(-1, 1))
+        low, high = (round(share * (prior.n_timesteps - 1)) for share in params.noise_range)
         at = torch.randint(low, high + 1, (1,), generator=seeds.generator("levels")).to(latents.device)
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(latents)
         camera = None if editor.cameras is None else editor.cameras[view : view + 1]
         with torch.no_grad():
             condition = prior.condition(resized(edited.original(view), editor.size))
-            noisy = diffusion.add_noise(latents, noise, at)
+            noisy = prior.add_noise(latents, noise, at)
             predicted = prior.predict(
                 noisy, at, text, null_text, condition, params.guidance_scale, params.image_guidance_scale, camera
             )
-            weight = sds_weight(diffusion.alphas_cumprod[at], "one_minus_alpha").view(-1, 1, 1, 1)
+            weight = sds_weight(prior.alphas_cumprod[at], "one_minus_alpha").view(-1, 1, 1, 1)
             target = latents - weight * (predicted - noise)
         rough = roughness(field, kept, seeds.generator("nodes"), start=start)
         return {"sds": 0.5 * (latents - target).square().mean(), "smoothness": params.smoothness_weight * rough}

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.instruct import EditSettings, InstructPrior
 
 TOP_SHARE = 0.05  # of the pixels: the least change among the greatest counts as the greatest
 LEAST_CHANGE = 0.05  # of colour range; the greatest change counts as no less, so noise alone is no edit
+AGREED = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
 SMOOTH_OVER = 3  # pixels a side, over which the size of a change is a mean
 
 
@@ -24,11 +25,9 @@ def agreed_edit(
     images: Tensor,
     instructions: list[str],
     camera: Tensor | None = None,
+    settings: EditSettings = AGREED,
     *,
     answers: int = 8,
-    n_steps: int = 4,
-    guidance_scale: float = 1.5,
-    image_guidance_scale: float = 1.2,
     least_share: float = 0.5,
     generator: torch.Generator,
 ) -> Tensor:
@@ -39,10 +38,8 @@ def agreed_edit(
         images: [views, 3, height, width] in [0, 1], best at the prior's image_size.
         instructions: one a view, or one for all.
         camera: as in `InstructPrior.edit`.
+        settings: of each answer; guidance on the text near 1, since it makes single answers bolder and the mean worse.
         answers: how many edits the mean is of, each from noise of its own.
-        n_steps: network calls of each.
-        guidance_scale: of the instruction; near 1, since guidance makes single answers bolder and the mean worse.
-        image_guidance_scale: of the image.
         least_share: of the greatest change: half of a change is taken there (`share_taken`); 0: all of every change.
         generator: draws the noise.
 
@@ -54,13 +51,10 @@ def agreed_edit(
     """
     if answers < 1:
         raise ValueError(f"answers {answers}: use at least 1")
-    images = images.to(prior.diffusion.device)
+    images = images.to(prior.device)
     mean = torch.zeros_like(images)
     for _ in range(answers):
-        mean += prior.edit(
-            images, images, instructions, camera, image_guidance_scale=image_guidance_scale,
-            guidance_scale=guidance_scale, n_steps=n_steps, generator=generator,
-        ) / answers  # fmt: skip
+        mean += prior.edit(images, images, instructions, settings, camera, generator=generator) / answers
     return laid_on(prior, images, mean, least_share)
 
 
@@ -68,7 +62,7 @@ def agreed_edit(
 def laid_on(prior: InstructPrior, images: Tensor, mean: Tensor, least_share: float = 0.5) -> Tensor:
     """Images as a mean of their edits changes them, where it changes enough; all [views, 3, height, width]."""
     images = images.to(mean)
-    change = mean - prior.diffusion.decode(prior.diffusion.encode(images))
+    change = mean - prior.decode(prior.encode(images))
     if least_share > 0:
         change = change * share_taken(relative_size(change), least_share)
     return (images + change).clamp(0, 1)

@@ -3,25 +3,40 @@
 Its UNet takes nine channels in diffusers' order: noisy latents, the mask, latents of the image with its hole grey.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from prior3d.diffusion.text_to_image import TextToImagePrior, falling_timesteps
+from prior3d.diffusion.prior import DiffusionPrior
+from prior3d.diffusion.timesteps import descending_timesteps, timestep_of_strength
 
 GREY = 0.5  # what a hole shows: 0 in the -1..1 of StableDiffusionInpaintPipeline
 
 
-class InpaintingPrior:
-    """The networks of a StableDiffusionInpaintPipeline folder.
+@dataclass(frozen=True)
+class InpaintSettings:
+    """How holes are filled.
 
     Attributes:
-        diffusion: its networks, with `encode`, `decode`, `embed`, `unknown_words`, `free_text_encoder`, `image_size`.
+        guidance_scale: on the text; 1 means none.
+        num_inference_steps: network calls.
+        strength: in (0, 1]; below 1, denoising starts from the images, noised so far (SDEdit, Meng et al. 2022),
+            and not from noise alone.
+        negative_prompt: what guidance moves away from.
+        keep_known: paste the pixels outside the hole back; otherwise they come through the decoder, as all others.
     """
 
-    def __init__(self, diffusion: TextToImagePrior):
-        """Take networks whose UNet has five channels beyond the latents'."""
-        self.diffusion = diffusion
+    guidance_scale: float = 3.0
+    num_inference_steps: int = 25
+    strength: float = 1.0
+    negative_prompt: str = ""
+    keep_known: bool = True
+
+
+class InpaintingPrior(DiffusionPrior):
+    """The networks of a StableDiffusionInpaintPipeline folder: a UNet with five channels beyond the latents'."""
 
     @torch.no_grad()
     def condition(self, images: Tensor, masks: Tensor) -> Tensor:
@@ -32,7 +47,7 @@ class InpaintingPrior:
             masks: [views, 1, height, width], the hole where at least one half.
         """
         hole = masks >= 0.5
-        known = self.diffusion.encode(torch.where(hole, GREY, images))
+        known = self.encode(torch.where(hole, GREY, images))
         # nearest neighbour, as the pipeline has it: a latent is a hole if its first pixel is
         return torch.cat([functional.interpolate(hole.float(), known.shape[-2:]), known], dim=1)
 
@@ -41,48 +56,40 @@ class InpaintingPrior:
         self,
         images: Tensor,
         masks: Tensor,
-        texts: list[str],
+        prompts: list[str],
+        settings: InpaintSettings,
         camera: Tensor | None = None,
         *,
-        guidance_scale: float = 3.0,
-        n_steps: int = 25,
         generator: torch.Generator,
-        negative_prompt: str = "",
-        keep_known: bool = True,
-        start: Tensor | None = None,
-        noise_level: float = 1.0,
     ) -> Tensor:
-        """Fill holes from noise with DDIM, or from images that already show about what is wanted (SDEdit).
+        """Fill holes with DDIM, from noise or from what the images show there.
 
         Args:
             images: [views, 3, image_size, image_size] in [0, 1].
             masks: [views, 1, image_size, image_size], the hole where at least one half.
-            texts: one a view, of the whole image.
+            prompts: one a view, of the whole image.
+            settings: guidance, steps and strength.
             camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only if the prior takes it.
-            guidance_scale: on the text; 1 means none.
-            n_steps: network calls.
             generator: draws the noise.
-            negative_prompt: what guidance moves away from.
-            keep_known: paste the pixels outside the hole back; otherwise they come through the decoder, as all others.
-            start: [views, 3, image_size, image_size], images that are noised in place of beginning from noise alone
-                (Meng et al. 2022); whole ones, the hole included. None: noise.
-            noise_level: to which `start` is noised, a share of the prior's noise levels in (0, 1].
 
         Returns:
             [views, 3, image_size, image_size] in [0, 1]. No gradient passes.
+
+        Raises:
+            Prior3dError: so many steps do not fit below the timestep of this strength.
         """
-        diffusion, device = self.diffusion, self.diffusion.device
-        images, masks = images.to(device), masks.to(device)
+        images, masks = images.to(self.device), masks.to(self.device)
         condition = self.condition(images, masks)
-        shape = (len(images), diffusion.latent_channels, *condition.shape[-2:])
-        noise = torch.randn(shape, generator=generator, device=generator.device).to(device)
-        first = min(max(round(noise_level * diffusion.n_timesteps), 1), diffusion.n_timesteps - 1)
-        if start is not None:
-            at = torch.full((len(images),), first, device=device)
-            noise = diffusion.add_noise(diffusion.encode(start.to(device)), noise, at)
-        timesteps = falling_timesteps(first if start is not None else diffusion.n_timesteps - 1, n_steps)
-        text, null_text = diffusion.embed(texts), diffusion.embed([negative_prompt])
-        filled = diffusion.decode(
-            diffusion.denoise(noise, timesteps, text, null_text, guidance_scale, camera, condition)
-        )
-        return torch.where(masks >= 0.5, filled, images) if keep_known else filled
+        noisy = self.diffusion.draw_noise(len(images), generator, (condition.shape[2], condition.shape[3]))
+        first = timestep_of_strength(settings.strength, self.n_timesteps)
+        if settings.strength < 1:
+            at = torch.full((len(images),), first, device=self.device)
+            noisy = self.add_noise(self.encode(images), noisy, at)
+        timesteps = descending_timesteps(first, settings.num_inference_steps)
+        text, null_text = self.embed(prompts), self.embed([settings.negative_prompt])
+
+        def predict(latents: Tensor, at: Tensor) -> Tensor:
+            return self.diffusion.predict(latents, at, text, null_text, settings.guidance_scale, camera, condition)
+
+        filled = self.decode(self.diffusion.denoise(noisy, timesteps, predict))
+        return torch.where(masks >= 0.5, filled, images) if settings.keep_known else filled

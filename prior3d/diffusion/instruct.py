@@ -3,28 +3,42 @@
 Its UNet takes eight channels: noisy latents, and the mode of the original image's latents without the scaling factor.
 """
 
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
-from prior3d.diffusion.text_to_image import TextToImagePrior, ddim, falling_timesteps
-from prior3d.errors import Prior3dError
+from prior3d.diffusion.prior import DiffusionPrior
+from prior3d.diffusion.timesteps import descending_timesteps, timestep_of_strength
 
 
-class InstructPrior:
-    """The networks of a StableDiffusionInstructPix2PixPipeline folder.
+@dataclass(frozen=True)
+class EditSettings:
+    """How images are edited.
 
     Attributes:
-        diffusion: its networks, with `encode`, `decode`, `embed`, `unknown_words`, `free_text_encoder`, `image_size`.
+        guidance_scale: how much the instruction is followed.
+        image_guidance_scale: how much the original is held to.
+        num_inference_steps: network calls.
+        strength: in (0, 1], where denoising starts: the less, the more of the image it starts from stays.
+        negative_prompt: what text guidance moves away from.
     """
 
-    def __init__(self, diffusion: TextToImagePrior):
-        """Take networks whose UNet has the latents' channels twice."""
-        self.diffusion = diffusion
+    guidance_scale: float = 7.5
+    image_guidance_scale: float = 1.5
+    num_inference_steps: int = 20
+    strength: float = 1.0
+    negative_prompt: str = ""
+
+
+class InstructPrior(DiffusionPrior):
+    """The networks of a StableDiffusionInstructPix2PixPipeline folder: a UNet with the latents' channels twice."""
 
     @torch.no_grad()
     def condition(self, original_images: Tensor) -> Tensor:
         """What the UNet sees behind the noisy latents: [views, channels, h, w] of images [views, 3, height, width]."""
-        return self.diffusion.encode(original_images) / self.diffusion.scaling_factor
+        return self.encode(original_images) / self.scaling_factor
 
     @torch.no_grad()
     def predict(
@@ -58,7 +72,7 @@ class InstructPrior:
         output = self.diffusion.network(seen, timesteps, torch.cat([text, null_text, null_text]), camera)
         both, image, neither = output.chunk(3)
         guided = neither + image_guidance_scale * (image - neither) + guidance_scale * (both - image)
-        return self.diffusion.as_noise(noisy, guided, timesteps)
+        return self.diffusion.to_noise(noisy, guided, timesteps)
 
     @torch.no_grad()
     def relevance(
@@ -67,17 +81,17 @@ class InstructPrior:
         instruction: str,
         camera: Tensor | None = None,
         *,
-        level: float = 0.8,
+        strength: float = 0.8,
         n_samples: int = 4,
         generator: torch.Generator,
     ) -> Tensor:
-        """How much the instruction matters to the prediction of the noise, place by place (Mirzaei et al. 2023, eq. 4).
+        """How much the instruction changes the predicted noise, place by place (Mirzaei et al. 2023, eq. 4).
 
         Args:
-            images: [views, 3, height, width] in [0, 1], noised and told.
+            images: [views, 3, height, width] in [0, 1].
             instruction: in words.
             camera: as in `edit`.
-            level: of the noise, in parts of T; 0.8 in the paper.
+            strength: of the noise that is put on the images, in parts of T; 0.8 in the paper.
             n_samples: noises over whose predictions the mean is taken.
             generator: draws the noise.
 
@@ -85,92 +99,62 @@ class InstructPrior:
             [views, 1, height, width] mean absolute difference over channels to the prediction for an empty instruction.
         """
         diffusion, n = self.diffusion, len(images)
-        images = images.to(diffusion.device)
-        latents, condition = diffusion.encode(images), self.condition(images)
-        at = torch.full((n,), round(level * (diffusion.n_timesteps - 1)), device=diffusion.device)
-        texts = torch.cat([diffusion.embed([text]).expand(n, -1, -1) for text in (instruction, "")])
+        images = images.to(self.device)
+        latents, condition = self.encode(images), self.condition(images)
+        at = torch.full((n,), round(strength * (self.n_timesteps - 1)), device=self.device)
+        texts = torch.cat([self.embed([text]).expand(n, -1, -1) for text in (instruction, "")])
         total = torch.zeros_like(latents[:, :1])
         for _ in range(n_samples):
-            noise = torch.randn(latents.shape, generator=generator, device=generator.device).to(latents)
+            noise = diffusion.draw_noise(n, generator, (latents.shape[2], latents.shape[3]))
             noisy = diffusion.add_noise(latents, noise, at)
             seen = torch.cat([noisy, condition], dim=1).repeat(2, 1, 1, 1)
-            told, untold = (
-                diffusion.as_noise(noisy, output, at) for output in diffusion.network(seen, at, texts, camera).chunk(2)
-            )
-            total += (told - untold).abs().mean(1, keepdim=True) / n_samples
+            outputs = diffusion.network(seen, at, texts, camera).chunk(2)
+            instructed, plain = (diffusion.to_noise(noisy, output, at) for output in outputs)
+            total += (instructed - plain).abs().mean(1, keepdim=True) / n_samples
         size = (images.shape[2], images.shape[3])
-        return torch.nn.functional.interpolate(total, size, mode="bilinear", align_corners=False)
+        return functional.interpolate(total, size, mode="bilinear", align_corners=False)
 
     @torch.no_grad()
     def edit(
         self,
-        images_now: Tensor,
-        original_images: Tensor,
+        start: Tensor,
+        originals: Tensor,
         instructions: list[str],
+        settings: EditSettings,
         camera: Tensor | None = None,
         *,
-        image_guidance_scale: float = 1.5,
-        guidance_scale: float = 7.5,
-        t_start: int | None = None,
-        n_steps: int = 20,
         timesteps: list[int] | None = None,
         generator: torch.Generator,
-        negative_prompt: str = "",
     ) -> Tensor:
         """Edit images: noise what they show now, and denoise it towards the original as the instruction says.
 
         Args:
-            images_now: [views, 3, height, width] in [0, 1], where denoising begins (Haque et al. 2023: renders of the
-                scene that is being edited); best at the prior's image_size.
-            original_images: the same shape, what the instruction speaks of.
+            start: [views, 3, height, width] in [0, 1], where denoising starts (Haque et al. 2023: renders of the scene
+                that is being edited); best at the prior's image_size.
+            originals: the same shape, what the instruction speaks of.
             instructions: one a view, or one for all.
+            settings: guidance, steps and strength.
             camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only if the prior takes it.
-            image_guidance_scale: how much the original is held to.
-            guidance_scale: how much the instruction is followed.
-            t_start: timestep of the first noise; the less, the more of `images_now` stays. None: the highest.
-            n_steps: network calls; their timesteps are evenly spaced from `t_start` down.
-            timesteps: the timesteps themselves, falling, in the place of both.
+            timesteps: descending, in place of those that the settings' steps and strength give.
             generator: draws the noise.
-            negative_prompt: what text guidance moves away from.
 
         Returns:
             [views, 3, height, width] in [0, 1]. No gradient passes.
 
         Raises:
-            Prior3dError: `n_steps` do not fit below `t_start`.
+            Prior3dError: so many steps do not fit below the timestep of this strength.
         """
-        diffusion = self.diffusion
         if timesteps is None:
-            timesteps = falling_timesteps(diffusion.n_timesteps - 1 if t_start is None else t_start, n_steps)
-        latents = diffusion.encode(images_now.to(diffusion.device))
-        condition = self.condition(original_images.to(diffusion.device))
-        noise = torch.randn(latents.shape, generator=generator, device=generator.device).to(diffusion.device)
-        at = torch.full((len(latents),), timesteps[0], device=diffusion.device)
-        text, null_text = diffusion.embed(instructions), diffusion.embed([negative_prompt])
+            first = timestep_of_strength(settings.strength, self.n_timesteps)
+            timesteps = descending_timesteps(first, settings.num_inference_steps)
+        latents = self.encode(start.to(self.device))
+        condition = self.condition(originals.to(self.device))
+        noise = self.diffusion.draw_noise(len(latents), generator, (latents.shape[2], latents.shape[3]))
+        noisy = self.diffusion.add_noise(latents, noise, torch.full((len(latents),), timesteps[0], device=self.device))
+        text, null_text = self.embed(instructions), self.embed([settings.negative_prompt])
+        scales = settings.guidance_scale, settings.image_guidance_scale
 
-        def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
-            return self.predict(
-                noisy, timesteps, text, null_text, condition, guidance_scale, image_guidance_scale, camera
-            )
+        def predict(latents: Tensor, at: Tensor) -> Tensor:
+            return self.predict(latents, at, text, null_text, condition, *scales, camera)
 
-        return diffusion.decode(
-            ddim(diffusion.add_noise(latents, noise, at), timesteps, diffusion.alphas_cumprod, predict)
-        )
-
-
-def instruct_timesteps(highest: int, n_steps: int) -> list[int]:
-    """The timesteps of Instruct-NeRF2NeRF (Haque et al. 2023) for a drawn T, written out.
-
-    It sets a DDIM scheduler's number of training timesteps to T and asks it for `n_steps`, which with leading spacing
-    and an offset of one gives k floor(T / n) + 1: 932 is the first of 20 for T = 980. Here nothing is mutated.
-
-    Args:
-        highest: T, between `n_steps` and the prior's number of timesteps.
-        n_steps: how many.
-
-    Raises:
-        Prior3dError: they do not fit.
-    """
-    if not 1 <= n_steps <= highest:
-        raise Prior3dError(f"edit: {n_steps} denoising steps do not fit below timestep {highest}; take fewer steps")
-    return [step * (highest // n_steps) + 1 for step in reversed(range(n_steps))]
+        return self.decode(self.diffusion.denoise(noisy, timesteps, predict))

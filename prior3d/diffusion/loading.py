@@ -11,6 +11,8 @@ import torch
 
 from prior3d.diffusion.inpainting import InpaintingPrior
 from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.roles import EXTRA_INPUT_CHANNELS, check_channels, read_json
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
@@ -32,7 +34,7 @@ def load_text_to_image(folder: Path, device: torch.device, dtype: torch.dtype = 
     Raises:
         Prior3dError: as `check_prior_folder`, and if a weight is missing, misshapen, superfluous or not finite.
     """
-    return _load(Path(folder), "text_to_image", device, dtype)
+    return TextToImagePrior(_load(Path(folder), "text_to_image", device, dtype))
 
 
 def load_inpainting(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> InpaintingPrior:
@@ -45,35 +47,30 @@ def load_instruct(folder: Path, device: torch.device, dtype: torch.dtype = torch
     return InstructPrior(_load(Path(folder), "instruct", device, dtype))
 
 
-def _load(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> TextToImagePrior:
+def _load(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:
     """The networks of a folder of that role, checked and frozen; convolutions lie channels-last, which is faster."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
     check_prior_folder(folder, role)
-    networks: dict[str, Any] = {}
-    for name, network_class in (
-        ("unet", UNet2DConditionModel),
-        ("vae", AutoencoderKL),
-        ("text_encoder", CLIPTextModel),
-    ):
-        networks[name] = load_network(network_class, folder / name, name, dtype).to(device)
-    for name in ("unet", "vae"):
-        networks[name] = networks[name].to(memory_format=torch.channels_last)
+    unet = load_network(UNet2DConditionModel, folder / "unet", "unet", dtype).to(device)
+    vae = load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
+    text_encoder = load_network(CLIPTextModel, folder / "text_encoder", "text_encoder", dtype).to(device)
+    unet, vae = (network.to(memory_format=torch.channels_last) for network in (unet, vae))
     try:
         tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise Prior3dError(
             f"prior {folder}: cannot read tokenizer/: {_one_line(error)}; restore that folder"
         ) from error
-    n_embedded = networks["text_encoder"].config.vocab_size
+    n_embedded = text_encoder.config.vocab_size
     if len(tokenizer) > n_embedded:
         raise Prior3dError(
             f"prior {folder}: tokenizer/ has {len(tokenizer)} words, but text_encoder/ knows {n_embedded}; "
             "they are from different models"
         )
     scheduler = DDIMScheduler.from_config(read_json(folder / "scheduler" / "scheduler_config.json"))
-    return TextToImagePrior(**networks, tokenizer=tokenizer, scheduler=scheduler)
+    return LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler, prompts=PromptEncoder(text_encoder, tokenizer))
 
 
 def check_prior_folder(folder: Path, role: str) -> None:
@@ -161,7 +158,7 @@ def check_safetensors(file: Path) -> None:
         )
 
 
-def load_network(network_class: Any, folder: Path, component: str, dtype: torch.dtype) -> torch.nn.Module:
+def load_network(network_class: Any, folder: Path, component: str, dtype: torch.dtype) -> Any:
     """Load, freeze and check one network; diffusers would fill missing weights with random ones, we refuse."""
     _, variant = weight_files(folder, component)
     options = {"dtype": dtype} if component == "text_encoder" else {"torch_dtype": dtype}

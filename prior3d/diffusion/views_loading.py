@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from prior3d.diffusion import loading
 from prior3d.diffusion.epipolar import EpipolarConfig, EpipolarTransformer
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.errors import Prior3dError
 
@@ -34,7 +35,8 @@ def load_views(folder: Path, device: torch.device, dtype: torch.dtype = torch.fl
     unet = loading.load_network(UNet2DModel, folder / "unet", "unet", dtype).to(device)
     vae = loading.load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
     scheduler = DDIMScheduler.from_config(loading.read_json(folder / "scheduler" / "scheduler_config.json"))
-    return ViewsPrior(unet=unet, epipolar=load_epipolar(folder / "epipolar").to(device), vae=vae, scheduler=scheduler)
+    diffusion = LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler)
+    return ViewsPrior(diffusion, load_epipolar(folder / "epipolar").to(device))
 
 
 def check_views_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from prior3d.cameras import Cameras
-from prior3d.diffusion.text_to_image import falling_timesteps
+from prior3d.diffusion.timesteps import descending_timesteps
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.errors import Prior3dError
@@ -160,7 +160,7 @@ def denoised(
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         noisy = prior.add_noise(latents, noise, torch.full((len(latents),), timestep, device=prior.device))
         steps = min(n_denoising_steps(level, most_steps), timestep)
-        clean = prior.denoise(noisy, falling_timesteps(timestep, steps), features.to(prior.device))
+        clean = prior.denoise(noisy, descending_timesteps(timestep, steps), features.to(prior.device))
         return prior.decode(clean), float(1 - prior.alphas_cumprod[timestep])
 
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, OrbitRange, orbit_cameras, ring, sample_orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.text_to_image import TextToImagePrior, falling_timesteps
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.timesteps import descending_timesteps
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.distillation.sds import Conditioning
 from prior3d.fields import RadianceField
@@ -133,7 +134,7 @@ class ViewSampler:
             return latents
         asked = self.conditioning(orbit, [background] * orbit.views)
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(latents)
-        timesteps = falling_timesteps(first, min(num_inference_steps, first))
+        timesteps = descending_timesteps(first, min(num_inference_steps, first))
         noisy = prior.add_noise(latents, noise, torch.full((len(latents),), first, device=latents.device))
         return prior.denoise(noisy, timesteps, asked.text, asked.null_text, asked.scale, asked.camera)
 

@@ -1,13 +1,14 @@
 """Priors as stages take them: by name and content, and perhaps with a word that textual inversion taught.
 
 A prior is a small JSON file with `name` and `digest`; where the weights lie is not part of it. A concept is
-`concept.safetensors` (its rows of the text encoder's table) and `concept.json` (token, initial word, digest).
+`concept.safetensors` (its token embeddings, called `rows`) and `concept.json` (token, initializer token, digest).
 """
 
 from pathlib import Path
 
-from prior3d.diffusion.concepts import Concept, check_token, teach, text_encoder_digest
+from prior3d.diffusion.concepts import Concept, add_concept, check_token, text_encoder_digest
 from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
 from stages.artifacts.base import RUN_AGAIN, read_json, read_tensors, write_json, write_tensors
@@ -28,12 +29,12 @@ def save_concept(folder: Path, concept: Concept) -> None:
     Raises:
         Prior3dError: a value is not finite.
     """
-    if not concept.rows.isfinite().all():
-        raise Prior3dError(f"{folder}: the word's row is not finite. Lower textual_inversion.learning_rate.")
-    write_tensors(folder / "concept.safetensors", {"rows": concept.rows.float()})
+    if not concept.embeddings.isfinite().all():
+        raise Prior3dError(f"{folder}: the word's embedding is not finite. Lower textual_inversion.learning_rate.")
+    write_tensors(folder / "concept.safetensors", {"rows": concept.embeddings.float()})
     facts = {
         "token": concept.token,
-        "initial_word": concept.initial_word,
+        "initializer_token": concept.initializer_token,
         "text_encoder_digest": concept.text_encoder_digest,
     }
     write_json(folder / "concept.json", facts)
@@ -42,15 +43,17 @@ def save_concept(folder: Path, concept: Concept) -> None:
 def load_concept(folder: Path) -> Concept:
     """Read a concept; a Prior3dError says what is wrong with it."""
     facts = read_json(folder / "concept.json")
-    for key in ("token", "initial_word", "text_encoder_digest"):
+    if "initial_word" in facts:  # its name until version 0.1
+        facts["initializer_token"] = facts.pop("initial_word")
+    for key in ("token", "initializer_token", "text_encoder_digest"):
         if not isinstance(facts.get(key), str) or not facts[key]:
             raise Prior3dError(f"{folder / 'concept.json'}: {key!r} is missing. Give a folder of textual_inversion.")
     check_token(facts["token"])
     path = folder / "concept.safetensors"
-    rows = read_tensors(path, "rows")["rows"]
-    if rows.ndim != 2 or not len(rows) or not rows.isfinite().all():
-        raise Prior3dError(f"{path}: found rows {tuple(rows.shape)}, or values that are not finite. {RUN_AGAIN}")
-    return Concept(facts["token"], facts["initial_word"], rows, facts["text_encoder_digest"])
+    embeddings = read_tensors(path, "rows")["rows"]
+    if embeddings.ndim != 2 or not len(embeddings) or not embeddings.isfinite().all():
+        raise Prior3dError(f"{path}: found rows {tuple(embeddings.shape)}, or values that are not finite. {RUN_AGAIN}")
+    return Concept(facts["token"], facts["initializer_token"], embeddings, facts["text_encoder_digest"])
 
 
 def check_concept(folder: Path) -> None:
@@ -75,11 +78,11 @@ def load_prior(job: Job, *, prompt: str | None = None) -> TextToImagePrior:
             raise Prior3dError(
                 f"--prompt {prompt!r} does not hold the concept's word; write it in, e.g. 'a {concept.token}'"
             )
-        teach(prior, concept)
+        add_concept(prior, concept)
     return prior
 
 
-def object_prompt(job: Job, prior: TextToImagePrior) -> str:
+def object_prompt(job: Job, prior: DiffusionPrior) -> str:
     """What the object is called: the job's prompt, else `a <word>` of its concept, else nothing.
 
     The prior is taught the concept's word, also where a prompt may name it. A prior with another text encoder than the
@@ -91,10 +94,10 @@ def object_prompt(job: Job, prior: TextToImagePrior) -> str:
         return sentence
     concept = load_concept(job.inputs["concept"])
     if concept.text_encoder_digest == text_encoder_digest(prior):
-        teach(prior, concept)
+        add_concept(prior, concept)
         return sentence or f"a {concept.token}"
     if not sentence:
-        sentence = f"a {concept.initial_word}"
+        sentence = f"a {concept.initializer_token}"
         print(  # noqa: T201
             f"{job.name}: {concept.token} is a word of another text encoder than this prior's; asking for "
             f"{sentence!r}, as which it began",

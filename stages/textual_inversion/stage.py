@@ -7,9 +7,10 @@ from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.concepts import Concept as Word
-from prior3d.diffusion.concepts import embed_with_gradient, inversion_loss, rows_of_words, teach, text_encoder_digest
+from prior3d.diffusion.concepts import add_concept, initial_embeddings, inversion_loss, text_encoder_digest
 from prior3d.diffusion.loading import load_text_to_image
 from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.timesteps import stratified_timesteps
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.errors import Prior3dError
 from prior3d.images.augmentation import Augmentation, augmented
@@ -36,23 +37,23 @@ def run(job: Job, params: Params) -> None:
     prior = load_text_to_image(job.prior(), job.device)
     seeds = Seeds(params.seed)
     word = params.initial_word or nearest_words(job, params, prior, picture)
-    begun = Word(params.token, word, rows_of_words(prior, word, params.n_rows), text_encoder_digest(prior))
-    table = teach(prior, begun)
-    table.rows.requires_grad_(True)
+    begun = Word(params.token, word, initial_embeddings(prior, word, params.n_rows), text_encoder_digest(prior))
+    extended = add_concept(prior, begun)
+    extended.embeddings.requires_grad_(True)
     losses = inversion(prior, picture, params, seeds)
-    rows = torch.zeros_like(table.rows.data)
+    rows = torch.zeros_like(extended.embeddings.data)
     mean = torch.nn.ParameterDict({"rows": torch.nn.Parameter(rows, requires_grad=False)})
     averaged_from = params.steps - max(1, round(AVERAGED * params.steps))
 
     def with_mean(step: int) -> dict[str, Tensor]:
         if step > averaged_from:
-            mean["rows"].data += (table.rows.data - mean["rows"].data) / (step - averaged_from)
+            mean["rows"].data += (extended.embeddings.data - mean["rows"].data) / (step - averaged_from)
         return losses(step)
 
     finished = optimise(
         with_mean,
-        modules={"rows": torch.nn.ParameterDict({"rows": table.rows}), "mean": mean},
-        optimiser=torch.optim.AdamW([table.rows], lr=params.learning_rate, weight_decay=params.weight_decay),
+        modules={"rows": torch.nn.ParameterDict({"rows": extended.embeddings}), "mean": mean},
+        optimiser=torch.optim.AdamW([extended.embeddings], lr=params.learning_rate, weight_decay=params.weight_decay),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
@@ -62,10 +63,10 @@ def run(job: Job, params: Params) -> None:
     if not finished:
         return
     if params.steps > averaged_from + 1:
-        table.rows.data.copy_(mean["rows"].data)
-    save_concept(job.out, Word(params.token, word, table.rows.detach(), begun.text_encoder_digest))
+        extended.embeddings.data.copy_(mean["rows"].data)
+    save_concept(job.out, Word(params.token, word, extended.embeddings.detach(), begun.text_encoder_digest))
     (job.out / "concept.txt").write_text(f"{params.token}, begun as {word!r}\n", encoding="utf-8")
-    table.rows.requires_grad_(False)
+    extended.embeddings.requires_grad_(False)
     show(job, params, prior, picture)
 
 
@@ -95,11 +96,9 @@ def inversion(
         with torch.no_grad():
             # encode() stretches [0, 1] to [-1, 1]; the released code leaves this out
             latents = prior.encode(((images + 1) / 2 if params.as_released else images).to(prior.device))
-        # one timestep from each of n equal strata: the same expectation as independent draws, with less variance
-        strata = (torch.arange(n) + torch.rand(n, generator=generator)) / n
-        timesteps = (strata * prior.n_timesteps).long().to(prior.device)
+        timesteps = stratified_timesteps(n, prior.n_timesteps, generator).to(prior.device)
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
-        text = embed_with_gradient(prior, prompts)
+        text = prior.diffusion.prompts.embed_with_gradient(prompts)
         return {"denoising": inversion_loss(prior, latents, noise, timesteps, text, camera)}
 
     return losses
@@ -130,7 +129,7 @@ def show(job: Job, params: Params, prior: TextToImagePrior, picture: ObjectImage
         sentence(params, params.templates[0], float(azimuth), view.elevation_deg, "white") for azimuth in azimuth_deg
     ]
     generator = Seeds(params.seed).generator("preview")
-    images = prior.sample(prompts, camera, guidance_scale=3.0, n_steps=12, generator=generator)
+    images = prior.sample(prompts, camera, guidance_scale=3.0, num_inference_steps=12, generator=generator)
     given = picture.over(1.0, prior.image_size)[None].to(images)
     path = write_row(job.out / "preview.png", torch.cat([given, images]))
     job.progress(

@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field
 from safetensors.torch import load_file
 from torch import Tensor
 
-from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.images.files import write_png
 from stages.training.common import MINUTES, PRECISION, Device, Precision, Trainer, load_weights, report, running_mean
 from stages.training.text_to_image import samples_seen
@@ -84,14 +85,14 @@ def open_text_encoder(folder: Path, n_words: int) -> Any:
     return encoder
 
 
-def frozen_prior(folder: Path, unet: Any, text_encoder: Any, tokenizer: Any, device: str) -> TextToImagePrior:
+def frozen_prior(folder: Path, unet: Any, text_encoder: Any, tokenizer: Any, device: str) -> LatentDiffusion:
     """The networks that samples are drawn with while others are trained; autoencoder and schedule are the folder's."""
     from diffusers import AutoencoderKL, DDIMScheduler
 
     vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).requires_grad_(False).eval()
     vae = vae.to(device, memory_format=torch.channels_last)
     scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-    return TextToImagePrior(unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler)
+    return LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler, prompts=PromptEncoder(text_encoder, tokenizer))
 
 
 def samples_before(folder: Path, params: ConditionalParams) -> int:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from prior3d.dataset_update.consensus import agreed_edit
-from prior3d.diffusion.inpainting import InpaintingPrior
-from prior3d.diffusion.instruct import InstructPrior
-from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.inpainting import InpaintingPrior, InpaintSettings
+from prior3d.diffusion.instruct import EditSettings, InstructPrior
+from prior3d.diffusion.prior import DiffusionPrior
 from stages.training import render_edits, render_world
 from stages.training.common import Edits, World
 from stages.training.inpainting import half_masked
@@ -50,7 +50,7 @@ def inpainting_scores(
         pixels outside it, as they come out of the decoder; `vae_known_psnr_db`: the autoencoder's own of the same.
     """
     images, masks, captions, camera, alpha = half_masked(world, n, seed)
-    labels = camera if prior.diffusion.camera_conditioned else None
+    labels = camera if prior.camera_conditioned else None
     generator = torch.Generator().manual_seed(seed)
 
     def fill(part: slice) -> Tensor:
@@ -58,14 +58,12 @@ def inpainting_scores(
             images[part],
             masks[part],
             captions[part],
+            InpaintSettings(guidance_scale, n_steps, keep_known=False),
             None if labels is None else labels[part],
-            guidance_scale=guidance_scale,
-            n_steps=n_steps,
             generator=generator,
-            keep_known=False,
         )
 
-    filled, own = _in_batches(fill, n), reconstructed(prior.diffusion, images)
+    filled, own = _in_batches(fill, n), reconstructed(prior, images)
     hole, known = masks > 0, masks == 0
     return {
         "hole_psnr_db": psnr_where(filled, images, hole),
@@ -94,7 +92,7 @@ def instruct_scores(
         `vae_psnr_db`, `vae_unedited_pixels_psnr_db`: the autoencoder's own of the edited render.
     """
     before, after, instructions, camera, _ = held_out_edits(edits, n, seed, ("colour", "pattern"))
-    labels = camera if prior.diffusion.camera_conditioned else None
+    labels = camera if prior.camera_conditioned else None
     generator = torch.Generator().manual_seed(seed)
 
     def edit(part: slice) -> Tensor:
@@ -102,10 +100,8 @@ def instruct_scores(
             before[part],
             before[part],
             instructions[part],
+            EditSettings(guidance_scale, image_guidance_scale, n_steps),
             None if labels is None else labels[part],
-            guidance_scale=guidance_scale,
-            image_guidance_scale=image_guidance_scale,
-            n_steps=n_steps,
             generator=generator,
         )
 
@@ -115,7 +111,7 @@ def instruct_scores(
         told = None if labels is None else labels[part]
         return agreed_edit(prior, before[part], instructions[part], told, generator=agreed_generator)
 
-    edited, agreed, own = _in_batches(edit, n), _in_batches(agree, n), reconstructed(prior.diffusion, after)
+    edited, agreed, own = _in_batches(edit, n), _in_batches(agree, n), reconstructed(prior, after)
     changed = (before - after).abs().amax(dim=1, keepdim=True) > SAME
     everywhere = torch.ones_like(changed)
     return {
@@ -131,9 +127,9 @@ def instruct_scores(
     }
 
 
-def reconstructed(diffusion: TextToImagePrior, images: Tensor) -> Tensor:
+def reconstructed(prior: DiffusionPrior, images: Tensor) -> Tensor:
     """Images [n, 3, h, w] as the autoencoder gives them back."""
-    return _in_batches(lambda part: diffusion.decode(diffusion.encode(images[part].to(diffusion.device))), len(images))
+    return _in_batches(lambda part: prior.decode(prior.encode(images[part].to(prior.device))), len(images))
 
 
 def psnr_where(first: Tensor, second: Tensor, where: Tensor) -> float:

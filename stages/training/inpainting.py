@@ -8,7 +8,7 @@ from torch import Tensor
 
 from prior3d.cameras import view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.inpainting import InpaintingPrior
+from prior3d.diffusion.inpainting import InpaintingPrior, InpaintSettings
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
@@ -70,7 +70,7 @@ def train(params: Params) -> None:
     world, held_out = (World(Path("data/world"), split) for split in ("train", "held-out"))
     latents = Latents(prior.diffusion.vae, torch.from_numpy(world.rgba).to(params.device))
     spoken = SpokenWorld(world, tokenizer, params.device)
-    alphas = prior.diffusion.alphas_cumprod
+    alphas = prior.alphas_cumprod
 
     def loss_of(generator: torch.Generator) -> Tensor:
         batch, tokens, camera, condition = draw_batch(latents, spoken, prior, params, generator)
@@ -127,7 +127,8 @@ def demonstration(prior: InpaintingPrior, world: World, n: int = 10, n_steps: in
     """A picture [3, 3 h, n w]: half-masked objects, what the prior makes of them, what they were."""
     images, masks, captions, camera, _ = half_masked(world, n, seed)
     generator = torch.Generator().manual_seed(seed)
-    filled = prior.inpaint(images, masks, captions, camera, generator=generator, n_steps=n_steps).cpu()
+    settings = InpaintSettings(num_inference_steps=n_steps)
+    filled = prior.inpaint(images, masks, captions, settings, camera, generator=generator).cpu()
     rows = (torch.where(masks > 0, 0.5, images), filled, images)
     return torch.cat([torch.cat(list(row), dim=-1) for row in rows], dim=-2)
 

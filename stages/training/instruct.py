@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prior3d.dataset_update.consensus import agreed_edit
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.instruct import EditSettings, InstructPrior
 from prior3d.toyworld.edits import INSTRUCTION_WORDS
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.training.common import Edits, Trainer, composite, lower_precision, read_params
@@ -74,7 +74,7 @@ def train(params: Params) -> None:
         Latents(prior.diffusion.vae, torch.from_numpy(edits.rgba).to(params.device)),
         ToldEdits(edits, tokenizer, params.device),
     )
-    alphas = prior.diffusion.alphas_cumprod
+    alphas = prior.alphas_cumprod
 
     def loss_of(generator: torch.Generator) -> Tensor:
         batch, tokens, camera, condition = draw_batch(latents, told, params, generator)
@@ -83,7 +83,7 @@ def train(params: Params) -> None:
             return v_loss(unet, text, batch, camera, alphas, generator, condition, params.timestep_power)
 
     def grid() -> Tensor:
-        prior.diffusion.forget_texts()  # their embeddings change while the text encoder learns
+        prior.diffusion.prompts.forget()  # their embeddings change while the text encoder learns
         return demonstration(prior, held_out)
 
     run(trainer, params, loss_of, grid)
@@ -155,9 +155,8 @@ def demonstration(prior: InstructPrior, edits: Edits, n: int = 10, n_steps: int 
     """A picture [3, 4 h, n w]: held-out objects, one edit of each, what several agree on, the exact edits."""
     before, after, instructions, camera, _ = held_out_edits(edits, n, seed, ("colour", "pattern", "category"))
     generator = torch.Generator().manual_seed(seed)
-    edited = prior.edit(
-        before, before, instructions, camera, generator=generator, guidance_scale=3.0, n_steps=n_steps
-    ).cpu()
+    settings = EditSettings(guidance_scale=3.0, num_inference_steps=n_steps)
+    edited = prior.edit(before, before, instructions, settings, camera, generator=generator).cpu()
     agreed = agreed_edit(prior, before, instructions, camera, generator=generator).cpu()
     return torch.cat([torch.cat(list(row), dim=-1) for row in (before, edited, agreed, after)], dim=-2)
 

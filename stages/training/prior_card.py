@@ -13,6 +13,7 @@ from prior3d.diffusion.camera_embedding import camera_embedding, no_camera
 from prior3d.diffusion.loading import load_text_to_image
 from prior3d.diffusion.scorer import load_scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.timesteps import stratified_timesteps
 from prior3d.images.files import write_png
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
@@ -81,7 +82,7 @@ def denoising_scores(prior: TextToImagePrior, world: World, params: Params) -> d
     for first in range(0, params.images, 16):
         images, captions, views = _batch(world, first, 16, generator)
         latents = prior.encode(images)
-        t = ((torch.arange(16) + torch.rand(16, generator=generator)) / 16 * prior.n_timesteps).long()
+        t = stratified_timesteps(16, prior.n_timesteps, generator)
         noise = torch.randn(latents.shape, generator=generator)
         noisy, text = prior.add_noise(latents, noise, t), prior.embed(captions)
         nothing = prior.embed([""]).expand(16, -1, -1)
@@ -124,7 +125,7 @@ def sample_grid(prior: TextToImagePrior, params: Params) -> None:
         generator = torch.Generator().manual_seed(params.seed)
         camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)
         images = prior.sample(
-            texts, camera, guidance_scale=params.guidance_scale, n_steps=params.steps, generator=generator
+            texts, camera, guidance_scale=params.guidance_scale, num_inference_steps=params.steps, generator=generator
         )
         rows.append(torch.cat(list(images), dim=-1))
     write_png(FOLDER / "samples.png", torch.cat(rows, dim=-2).permute(1, 2, 0).clamp(0, 1).numpy())

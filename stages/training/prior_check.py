@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from prior3d.diffusion.text_to_image import WORD_LEVEL_VOCABULARY, TextToImagePrior
+from prior3d.diffusion.prior import DiffusionPrior
+from prior3d.diffusion.prompt_encoder import WORD_LEVEL_VOCABULARY
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.training import prior_card
@@ -25,9 +26,9 @@ from stages.training.view_scores import MOST_INPUTS, novel_view_scores, trials
 TOY_IMAGE_SIZE = 64
 
 
-def is_toy(diffusion: TextToImagePrior) -> bool:
+def is_toy(prior: DiffusionPrior) -> bool:
     """Whether networks are of the toy world: its image size, and a vocabulary that knows only its words."""
-    return diffusion.image_size == TOY_IMAGE_SIZE and len(diffusion.tokenizer) < WORD_LEVEL_VOCABULARY
+    return prior.image_size == TOY_IMAGE_SIZE and len(prior.diffusion.prompts.tokenizer) < WORD_LEVEL_VOCABULARY
 
 
 def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from prior3d.cameras import view_words
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, camera_embedding
+from prior3d.diffusion.noise import add_noise, velocity
+from prior3d.diffusion.timesteps import stratified_timesteps
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
@@ -237,11 +239,7 @@ def v_loss(
     A `condition` [n, further channels, 16, 16] is seen behind the noisy latents. Timesteps are T u^timestep_power of
     uniform u: below 1, strong noise comes more often.
     """
-    n, device = len(latents), latents.device
-    # one timestep from each of n equal strata: the same expectation as independent draws, with less variance
-    offset = torch.rand(n, generator=generator, device=device)
-    share = ((torch.arange(n, device=device) + offset) / n) ** timestep_power
-    t = (share * TRAIN_TIMESTEPS).long().clamp(max=TRAIN_TIMESTEPS - 1)
+    t = stratified_timesteps(len(latents), TRAIN_TIMESTEPS, generator, power=timestep_power)
     noisy, target = noised(latents, t, alphas, generator)
     seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
     seen = seen.contiguous(memory_format=torch.channels_last)
@@ -252,8 +250,7 @@ def v_loss(
 def noised(latents: Tensor, t: Tensor, alphas: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Latents [n, c, h, w] with fresh noise at timesteps t [n], and their velocity v, for cumulative alphas [T]."""
     noise = torch.randn(latents.shape, generator=generator, device=latents.device)
-    alpha = alphas[t].view(-1, 1, 1, 1)
-    return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise, alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+    return add_noise(latents, noise, alphas[t]), velocity(latents, noise, alphas[t])
 
 
 def train(rank: int, params: Params) -> None:

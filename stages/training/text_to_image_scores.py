@@ -104,7 +104,9 @@ def samples(
         if prior.camera_conditioned:
             camera = camera_embedding(real.azimuth_deg[part], real.elevation_deg[part])
         made.append(
-            prior.sample(texts, camera, guidance_scale=guidance_scale, n_steps=n_steps, generator=generator).cpu()
+            prior.sample(
+                texts, camera, guidance_scale=guidance_scale, num_inference_steps=n_steps, generator=generator
+            ).cpu()
         )
     return torch.cat(made)
 

@@ -59,7 +59,7 @@ def novel_view_scores(
         wanted = world.cameras[trial.wanted]
         features, regression = prior.features_and_regression(given, cameras, wanted)
         found["regression"].append(regression.cpu())
-        found["sample"].append(prior.draw(features, n_steps=n_steps, generator=generator).cpu())
+        found["sample"].append(prior.draw(features, num_inference_steps=n_steps, generator=generator).cpu())
         closest = (wanted.c2w[:, :3, 2] @ cameras.c2w[:, :3, 2].T).argmax(dim=1)
         found["nearest"].append(given[closest])
         truths.append(truth)
@@ -96,7 +96,7 @@ def sheet(prior: ViewsPrior, world: PosedWorld, chosen: list[Trial], n_inputs: i
         features, regression = prior.features_and_regression(given, world.cameras[inputs], world.cameras[trial.wanted])
         blank = torch.ones_like(truth)
         blank[: len(given)] = given[: len(blank)]
-        for row in (blank, truth, regression, prior.draw(features, n_steps=n_steps, generator=generator)):
+        for row in (blank, truth, regression, prior.draw(features, num_inference_steps=n_steps, generator=generator)):
             rows.append(torch.cat(list(row.cpu()), dim=-1))
     return torch.cat(rows, dim=-2).permute(1, 2, 0)
 

@@ -21,6 +21,8 @@ from torch import Tensor
 
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.epipolar import EpipolarConfig, EpipolarTransformer
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.timesteps import stratified_timesteps
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.diffusion.views_loading import save_epipolar
 from prior3d.images.files import write_png
@@ -144,8 +146,8 @@ def train(params: Params, vae_folder: Path = VAE) -> None:
 
 def preview(trainer: Trainer, vae: Any, scheduler: Any, world: PosedWorld, folder: Path) -> None:
     """Write `preview.png` beside the checkpoint: what the averaged weights make of three scenes of the training."""
-    networks = {name: trainer.averaged(name) for name in ("unet", "epipolar")}
-    prior = ViewsPrior(**networks, vae=vae, scheduler=scheduler)
+    diffusion = LatentDiffusion(unet=trainer.averaged("unet"), vae=vae, scheduler=scheduler)
+    prior = ViewsPrior(diffusion, trainer.averaged("epipolar"))
     views = min(len(scene) for scene in world.scenes)
     n_inputs = min(3, views - 1)
     shown = trials(world, 3, min(6, views - n_inputs), seed=0, n_inputs=n_inputs)
@@ -226,9 +228,7 @@ def v_loss(
 ) -> Tensor:
     """Mean squared error of the predicted velocity v = √ᾱ ε - √(1-ᾱ) x (Salimans and Ho 2022)."""
     n, device = len(latents), condition.device
-    # one timestep from each of n equal strata, in any order: the same expectation with less variance
-    strata = torch.randperm(n, generator=generator, device=device)
-    t = ((strata + torch.rand(n, generator=generator, device=device)) / n * TRAIN_TIMESTEPS).long()
+    t = stratified_timesteps(n, TRAIN_TIMESTEPS, generator, shuffled=True)
     noisy, target = noised(latents, t, alphas, generator)
     keep = (torch.rand(n, 1, 1, 1, generator=generator, device=device) >= drop).float()
     given = torch.cat([noisy, condition * keep], dim=1)

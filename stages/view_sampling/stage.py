@@ -21,7 +21,7 @@ def run(job: Job, params: Params) -> None:
     drawn = prior.draw(
         known.seen.features[chosen],
         guidance_scale=params.guidance_scale,
-        n_steps=params.denoising_steps,
+        num_inference_steps=params.denoising_steps,
         generator=Seeds(params.seed).generator("noise"),
     )
     seen = known.seen.colours[chosen]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from prior3d.cameras import Cameras, orbit_cameras, ring
-from prior3d.diffusion.text_to_image import falling_timesteps
+from prior3d.diffusion.timesteps import descending_timesteps
 from prior3d.diffusion.views_loading import load_views
 from prior3d.distillation.sparse_views import (
     GivenViews,
@@ -48,7 +48,11 @@ def test_masks_and_colours_come_back_from_pictures_on_three_backgrounds():
 
 def test_a_wanted_view_does_not_depend_on_what_it_is_asked_together_with(prior):
     """Evaluation mode: neither dropout nor batch statistics, whatever else is in the batch."""
-    assert not any(part.training for network in (prior.unet, prior.epipolar, prior.vae) for part in network.modules())
+    assert not any(
+        part.training
+        for network in (prior.diffusion.unet, prior.epipolar, prior.diffusion.vae)
+        for part in network.modules()
+    )
     wanted = rig(3, 40.0)
     together = seen_from(prior, given(), wanted, 0.5)
     alone = seen_from(prior, given(), wanted[1], 0.5)
@@ -91,7 +95,7 @@ def test_denoising_begins_with_noised_latents_at_every_level(prior, monkeypatch,
     timestep = noise_timestep(level, 1000)
     noise = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(2))
     expected = prior.add_noise(prior.encode(images), noise, torch.full((2,), timestep))
-    assert torch.allclose(noisy, expected, atol=1e-5) and timesteps == falling_timesteps(timestep, 8)
+    assert torch.allclose(noisy, expected, atol=1e-5) and timesteps == descending_timesteps(timestep, 8)
     assert weight == pytest.approx(1 - float(prior.alphas_cumprod[timestep]))
 
 

@@ -8,7 +8,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.errors import Prior3dError
 from prior3d.images.object_image import ObjectImage as Picture
@@ -90,7 +90,7 @@ def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
         assert (broken / stage / file).read_bytes() == (whole / stage / file).read_bytes()
         assert (whole / stage / "preview.png").read_bytes().startswith(b"\x89PNG")
     concept = load_concept(whole / "textual_inversion")
-    assert concept.token == "<object>" and concept.initial_word == "ball" and concept.rows.shape == (2, 16)
+    assert concept.token == "<object>" and concept.initializer_token == "ball" and concept.embeddings.shape == (2, 16)
     assert load_field(whole / "image_nerf").config.head == "rgb"
     assert load_metrics(whole / "image_nerf")["reference_psnr"]["value"] > 5
 
@@ -124,7 +124,7 @@ def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
     assert execute("stages.textual_inversion", INVERTED, folder) == 0
     start = make_run(tmp_path / "start", prior, {"steps": 0, "n_rows": 1})
     assert execute("stages.textual_inversion", INVERTED, start) == 0
-    moved, begun = (load_concept(f / "textual_inversion").rows for f in (folder, start))
+    moved, begun = (load_concept(f / "textual_inversion").embeddings for f in (folder, start))
     embeddings = load_file(prior / "text_encoder" / "model.safetensors")
     table = next(t for name, t in embeddings.items() if name.endswith("token_embedding.weight"))
     assert (table == begun).all(-1).any() and not torch.equal(moved, begun)
@@ -158,10 +158,10 @@ def test_as_released_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(
 
 def test_as_released_shows_the_encoder_the_upper_half_of_the_range(tmp_path, prior, monkeypatch):
     darkest = {False: [], True: []}
-    encode = TextToImagePrior.encode
+    encode = LatentDiffusion.encode
     for released, seen in darkest.items():
         monkeypatch.setattr(
-            TextToImagePrior,
+            LatentDiffusion,
             "encode",
             lambda prior, images, seen=seen: (seen.append(images.min()), encode(prior, images))[1],
         )
@@ -192,6 +192,16 @@ def test_a_concept_in_a_method_from_words(tmp_path, prior, capfd):
     assert "does not hold the concept's word" in said(capfd, "coarse_nerf", words, folder)
     (folder / "inputs" / "prompt.txt").write_text("a red <object>\n")
     assert execute("stages.coarse_nerf", words, folder) == 0
+
+
+def test_concepts_of_earlier_versions_load(tmp_path, prior):
+    folder = make_run(tmp_path / "run", prior, {"steps": 0})
+    assert execute("stages.textual_inversion", INVERTED, folder) == 0
+    path = folder / "textual_inversion" / "concept.json"
+    facts = json.loads(path.read_text())
+    assert facts["initializer_token"] == "ball"
+    path.write_text(json.dumps({"initial_word" if k == "initializer_token" else k: v for k, v in facts.items()}))
+    assert load_concept(path.parent).initializer_token == "ball"
 
 
 def test_a_damaged_concept(tmp_path, prior):

@@ -1,11 +1,10 @@
 """What several edits agree on: by hand, on answers that are known."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from prior3d.dataset_update.consensus import agreed_edit, laid_on, relative_size, share_taken
+from prior3d.diffusion.instruct import EditSettings
 from prior3d.diffusion.loading import load_instruct
 from tests.tiny_prior import write_tiny_prior
 
@@ -17,14 +16,17 @@ class Painter:
     """
 
     def __init__(self):
-        self.diffusion = SimpleNamespace(
-            device=torch.device("cpu"), encode=lambda images: 0.9 * images, decode=lambda latents: latents
-        )
-        self.asked = []
+        self.device, self.asked = torch.device("cpu"), []
 
-    def edit(self, images_now, original_images, instructions, camera, *, generator, **asked):
-        self.asked.append(asked)
-        edited = 0.9 * original_images.clone()
+    def encode(self, images):
+        return 0.9 * images
+
+    def decode(self, latents):
+        return latents
+
+    def edit(self, start, originals, instructions, settings, camera, *, generator):
+        self.asked.append(settings)
+        edited = 0.9 * originals.clone()
         edited[..., : edited.shape[-1] // 2] = torch.tensor([0.9, 0.0, 0.0])[:, None, None]
         return edited + 0.05 * torch.randn(edited.shape, generator=generator)
 
@@ -52,7 +54,7 @@ def test_more_answers_are_less_noise_and_each_has_its_own():
 
     noise = noise_of(1), noise_of(16)
     assert noise[1] == pytest.approx(noise[0] / 4, rel=0.2)
-    assert len(painter.asked) == 17 and painter.asked[0]["n_steps"] == 4
+    assert len(painter.asked) == 17 and painter.asked[0].num_inference_steps == 4
     with pytest.raises(ValueError, match="answers 0: use at least 1"):
         agreed_edit(painter, images, [""], answers=0, generator=generator())
 
@@ -74,6 +76,8 @@ def test_sizes_are_shares_of_each_pictures_own_greatest():
 def test_a_real_prior_is_asked_as_any_edit(tmp_path):
     prior = load_instruct(write_tiny_prior(tmp_path / "p", in_channels=8), torch.device("cpu"))
     images = torch.rand(2, 3, 32, 32, generator=generator())
-    edited = agreed_edit(prior, images, ["a red"], answers=2, n_steps=2, generator=generator())
+    settings = EditSettings(num_inference_steps=2)
+    edited = agreed_edit(prior, images, ["a red"], None, settings, answers=2, generator=generator())
     assert edited.shape == images.shape and edited.min() >= 0 and edited.max() <= 1
-    assert torch.equal(edited, agreed_edit(prior, images, ["a red"], answers=2, n_steps=2, generator=generator()))
+    again = agreed_edit(prior, images, ["a red"], None, settings, answers=2, generator=generator())
+    assert torch.equal(edited, again)

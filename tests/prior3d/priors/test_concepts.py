@@ -6,11 +6,10 @@ import torch
 
 from prior3d.diffusion.concepts import (
     Concept,
+    add_concept,
     check_token,
-    embed_with_gradient,
+    initial_embeddings,
     inversion_loss,
-    rows_of_words,
-    teach,
     text_encoder_digest,
     vocabulary,
 )
@@ -29,13 +28,13 @@ def prior(folder):
     return load_text_to_image(folder, torch.device("cpu"))
 
 
-def ball(prior, n_rows=1, token="<object>"):
-    return Concept(token, "ball", rows_of_words(prior, "ball", n_rows), text_encoder_digest(prior))
+def ball(prior, num_vectors=1, token="<object>"):
+    return Concept(token, "ball", initial_embeddings(prior, "ball", num_vectors), text_encoder_digest(prior))
 
 
 def test_a_word_that_begins_as_another_means_the_same(prior):
     before = prior.embed(["a red ball"])
-    teach(prior, ball(prior))
+    add_concept(prior, ball(prior))
     assert torch.equal(prior.embed(["a red <object>"]), before)
     assert torch.equal(prior.embed(["a red ball"]), before)
     assert prior.unknown_words("a red <object>") == []
@@ -43,7 +42,7 @@ def test_a_word_that_begins_as_another_means_the_same(prior):
 
 def test_several_tokens_stand_for_one_word(prior):
     before = prior.embed(["a ball ball ball"])
-    teach(prior, ball(prior, 3))
+    add_concept(prior, ball(prior, 3))
     assert torch.equal(prior.embed(["a <object>"]), before)
 
 
@@ -53,36 +52,41 @@ def test_training_moves_the_new_row_and_no_other(tmp_path, prediction, camera):
         write_tiny_prior(tmp_path / "p", prediction_type=prediction, camera=camera), torch.device("cpu")
     )
     concept = ball(prior)
-    table = teach(prior, concept)
-    table.rows.requires_grad_(True)
-    before = {name: t.clone() for name, t in prior.text_encoder.state_dict().items() if not name.endswith(".rows")}
-    unet = [p.clone() for p in prior.unet.parameters()]
+    extended = add_concept(prior, concept)
+    extended.embeddings.requires_grad_(True)
+    text_encoder = prior.diffusion.prompts.text_encoder
+    before = {
+        name: t.clone()
+        for name, t in text_encoder.state_dict().items()
+        if not name.endswith("token_embedding.embeddings")
+    }
+    unet = [p.clone() for p in prior.diffusion.unet.parameters()]
     generator = torch.Generator().manual_seed(0)
     latents, noise = (torch.randn(2, 4, 8, 8, generator=generator) for _ in range(2))
     seen = torch.ones(2, 16) if camera else None
-    optimiser = torch.optim.AdamW([table.rows], lr=0.01)
+    optimiser = torch.optim.AdamW([extended.embeddings], lr=0.01)
     found = []
     for _ in range(5):
         optimiser.zero_grad()
-        text = embed_with_gradient(prior, ["a <object>", "a red <object>"])
+        text = prior.diffusion.prompts.embed_with_gradient(["a <object>", "a red <object>"])
         loss = inversion_loss(prior, latents, noise, torch.tensor([300, 600]), text, seen)
         loss.backward()
         optimiser.step()
         found.append(loss.item())
     assert found[-1] < found[0]
-    assert not torch.equal(table.rows, concept.rows)
-    after = prior.text_encoder.state_dict()
+    assert not torch.equal(extended.embeddings, concept.embeddings)
+    after = text_encoder.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-    assert all(torch.equal(a, b) for a, b in zip(unet, prior.unet.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(unet, prior.diffusion.unet.parameters(), strict=True))
     assert text_encoder_digest(prior) == concept.text_encoder_digest
 
 
 def test_the_loss_is_the_training_loss_of_either_prediction(prior):
     """With a UNet that says nothing the loss is the target's mean square: 1 of noise, by hand of a velocity."""
-    prior.differentiable_network = lambda *_: torch.zeros(1, 1, 1, 2)
+    prior.diffusion.network = lambda *_: torch.zeros(1, 1, 1, 2)
     latents, noise, at = torch.tensor([[[[3.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0]]]]), torch.tensor([500])
     assert inversion_loss(prior, latents, noise, at, None, None).item() == pytest.approx(1.0)
-    prior.prediction_type = "v_prediction"
+    prior.diffusion.prediction_type = "v_prediction"
     alpha = prior.alphas_cumprod[500].item()
     target = [alpha**0.5 - (1 - alpha) ** 0.5 * 3, alpha**0.5]
     expected = sum(v * v for v in target) / 2
@@ -90,9 +94,17 @@ def test_the_loss_is_the_training_loss_of_either_prediction(prior):
 
 
 def test_several_words_begin_a_concept(prior):
-    rows = rows_of_words(prior, "red ball", 3)
-    assert torch.equal(rows[0], rows_of_words(prior, "red")[0])
-    assert torch.equal(rows[1], rows[2]) and torch.equal(rows[1], rows_of_words(prior, "ball")[0])
+    found = initial_embeddings(prior, "red ball", 3)
+    assert torch.equal(found[0], initial_embeddings(prior, "red")[0])
+    assert torch.equal(found[1], found[2]) and torch.equal(found[1], initial_embeddings(prior, "ball")[0])
+
+
+def test_a_prior_may_learn_two_words(prior):
+    ball_embedding, before = ball(prior).embeddings, prior.embed(["a ball red"])
+    add_concept(prior, ball(prior))
+    add_concept(prior, Concept("<other>", "red", initial_embeddings(prior, "red"), text_encoder_digest(prior)))
+    assert torch.equal(prior.embed(["a <object> <other>"]), before)
+    assert torch.equal(initial_embeddings(prior, "ball"), ball_embedding)
 
 
 def test_the_digest_does_not_depend_on_the_precision(folder, prior):
@@ -114,16 +126,16 @@ def test_malformed_words(token):
 def test_what_is_refused(prior):
     concept = ball(prior)
     with pytest.raises(Prior3dError, match="must be one known word"):
-        rows_of_words(prior, "elephant")
-    with pytest.raises(Prior3dError, match="2 words, but 1 rows"):
-        rows_of_words(prior, "red ball")
+        initial_embeddings(prior, "elephant")
+    with pytest.raises(Prior3dError, match="2 words, but 1 vectors"):
+        initial_embeddings(prior, "red ball")
     with pytest.raises(Prior3dError, match="8 wide"):
-        teach(prior, Concept("<object>", "ball", torch.zeros(1, 8), concept.text_encoder_digest))
+        add_concept(prior, Concept("<object>", "ball", torch.zeros(1, 8), concept.text_encoder_digest))
     with pytest.raises(Prior3dError, match="another text encoder"):
-        teach(prior, Concept("<object>", "ball", concept.rows, "0" * 32))
-    teach(prior, concept)
+        add_concept(prior, Concept("<object>", "ball", concept.embeddings, "0" * 32))
+    add_concept(prior, concept)
     with pytest.raises(Prior3dError, match="knows that word already"):
-        teach(prior, concept)
+        add_concept(prior, concept)
     prior.free_text_encoder()
     with pytest.raises(Prior3dError, match="freed already"):
-        teach(prior, Concept("<other>", "ball", concept.rows, concept.text_encoder_digest))
+        add_concept(prior, Concept("<other>", "ball", concept.embeddings, concept.text_encoder_digest))

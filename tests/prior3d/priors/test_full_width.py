@@ -5,8 +5,10 @@ import json
 import pytest
 import torch
 
-from prior3d.diffusion.inpainting import InpaintingPrior
-from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.inpainting import InpaintingPrior, InpaintSettings
+from prior3d.diffusion.instruct import EditSettings, InstructPrior
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.roles import check_channels, role_of
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
@@ -81,18 +83,22 @@ def test_what_is_no_prior_has_no_role(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_shapes(layout, tmp_path):
-    prior = on_the_meta_device(layout, tmp_path)
-    side, generator = prior.image_size, torch.Generator()
-    assert side == 8 * prior.unet.config.sample_size and not prior.camera_conditioned
+    diffusion = on_the_meta_device(layout, tmp_path)
+    side, generator = diffusion.image_size, torch.Generator()
+    assert side == 8 * diffusion.unet.config.sample_size and not diffusion.camera_conditioned
     images = torch.zeros(2, 3, side, side)
     match layout.split()[0]:
         case "text_to_image":
-            made = prior.sample(["a red ball", "a cube"], n_steps=2, generator=generator)
+            prior = TextToImagePrior(diffusion)
+            made = prior.sample(["a red ball", "a cube"], num_inference_steps=2, generator=generator)
         case "inpainting":
-            masks = torch.ones(2, 1, side, side)
-            made = InpaintingPrior(prior).inpaint(images, masks, ["a ball", "a cube"], n_steps=2, generator=generator)
+            masks, settings = torch.ones(2, 1, side, side), InpaintSettings(num_inference_steps=2)
+            made = InpaintingPrior(diffusion).inpaint(
+                images, masks, ["a ball", "a cube"], settings, generator=generator
+            )
         case "instruct":
-            made = InstructPrior(prior).edit(images, images, ["a red ball"], n_steps=2, generator=generator)
+            settings = EditSettings(num_inference_steps=2)
+            made = InstructPrior(diffusion).edit(images, images, ["a red ball"], settings, generator=generator)
     assert made.shape == images.shape and made.device.type == "meta"
 
 
@@ -108,4 +114,5 @@ def on_the_meta_device(layout, folder):
             "vae": AutoencoderKL(**VAE),
             "text_encoder": CLIPTextModel(CLIPTextConfig(vocab_size=49408, max_position_embeddings=77, **text)),
         }
-    return TextToImagePrior(**networks, tokenizer=tiny_tokenizer(folder / "words"), scheduler=scheduler)
+    prompts = PromptEncoder(networks.pop("text_encoder"), tiny_tokenizer(folder / "words"))
+    return LatentDiffusion(**networks, scheduler=scheduler, prompts=prompts)

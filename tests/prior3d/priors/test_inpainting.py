@@ -5,6 +5,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionInpaintPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
+from prior3d.diffusion.inpainting import InpaintSettings
 from prior3d.diffusion.loading import load_inpainting
 from tests.tiny_prior import write_tiny_prior
 
@@ -37,7 +38,7 @@ def test_the_condition_is_the_mask_and_the_latents_of_the_image_with_a_grey_hole
     assert condition.shape == (2, 5, 8, 8)
     assert torch.equal(condition[0, 0], torch.cat([torch.zeros(8, 4), torch.ones(8, 4)], dim=1))
     grey = torch.where(masks > 0, 0.5, images)
-    torch.testing.assert_close(condition[:, 1:], prior.diffusion.encode(grey))
+    torch.testing.assert_close(condition[:, 1:], prior.encode(grey))
     elsewhere = torch.where(masks > 0, torch.rand_like(images), images)
     assert torch.equal(prior.condition(elsewhere, masks), condition), "what lies in the hole must not leak"
 
@@ -63,20 +64,17 @@ def test_filling_agrees_with_diffusers_pipeline(prior, folder, monkeypatch):
         output_type="pt",
     ).images
     assert pipeline.scheduler.timesteps.tolist() == [751, 501, 251, 1]
-    monkeypatch.setattr("prior3d.diffusion.inpainting.falling_timesteps", lambda *_: [751, 501, 251, 1])
+    monkeypatch.setattr("prior3d.diffusion.inpainting.descending_timesteps", lambda *_: [751, 501, 251, 1])
+    settings = InpaintSettings(guidance_scale=3.0, num_inference_steps=4, keep_known=False)
     ours = prior.inpaint(
         images[:1],
         masks[:1],
         ["a red ball"],
-        guidance_scale=3.0,
-        n_steps=4,
+        settings,
         generator=torch.Generator().manual_seed(4),
-        keep_known=False,
     )
     torch.testing.assert_close(ours, expected, atol=2e-4, rtol=0)
-    other = prior.inpaint(
-        images[:1], masks[:1], ["a red cube"], n_steps=4, generator=torch.Generator().manual_seed(5), keep_known=False
-    )
+    other = prior.inpaint(images[:1], masks[:1], ["a red cube"], settings, generator=torch.Generator().manual_seed(5))
     assert (other - expected).abs().max() > 2e-2
 
 
@@ -84,7 +82,11 @@ def test_known_pixels_are_kept_or_not_as_the_caller_says(prior):
     images, masks = holed()
     kept, drawn = (
         prior.inpaint(
-            images, masks, ["a red ball"] * 2, n_steps=2, generator=torch.Generator().manual_seed(0), keep_known=keep
+            images,
+            masks,
+            ["a red ball"] * 2,
+            InpaintSettings(num_inference_steps=2, keep_known=keep),
+            generator=torch.Generator().manual_seed(0),
         )
         for keep in (True, False)
     )
@@ -94,23 +96,23 @@ def test_known_pixels_are_kept_or_not_as_the_caller_says(prior):
 
 
 def test_words_that_the_tokenizer_lacks_are_named(prior):
-    assert prior.diffusion.unknown_words("a red zeppelin") == ["zeppelin"]
+    assert prior.unknown_words("a red zeppelin") == ["zeppelin"]
 
 
-def test_filling_may_begin_from_an_image(prior, monkeypatch):
+def test_below_full_strength_filling_starts_from_the_images(prior, monkeypatch):
     images, masks = holed()
-    start, diffusion, given = torch.full_like(images, 0.3), prior.diffusion, {}
+    diffusion, given = prior.diffusion, {}
 
-    def denoise(noisy, timesteps, *_):
+    def denoise(noisy, timesteps, predict):
         given.update(noisy=noisy, timesteps=timesteps)
         return noisy
 
     monkeypatch.setattr(diffusion, "denoise", denoise)
-    words = {"n_steps": 4, "start": start, "noise_level": 0.6}
-    prior.inpaint(images, masks, ["a red ball"] * 2, generator=torch.Generator().manual_seed(0), **words)
+    settings = InpaintSettings(num_inference_steps=4, strength=0.6)
+    prior.inpaint(images, masks, ["a red ball"] * 2, settings, generator=torch.Generator().manual_seed(0))
     noise = torch.randn(given["noisy"].shape, generator=torch.Generator().manual_seed(0))
     alpha = diffusion.alphas_cumprod[600]
     torch.testing.assert_close(
-        given["noisy"], alpha.sqrt() * diffusion.encode(start) + (1 - alpha).sqrt() * noise, atol=1e-5, rtol=1e-4
+        given["noisy"], alpha.sqrt() * diffusion.encode(images) + (1 - alpha).sqrt() * noise, atol=1e-5, rtol=1e-4
     )
     assert given["timesteps"] == [600, 450, 300, 150]

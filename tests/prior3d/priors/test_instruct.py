@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline
 
-from prior3d.diffusion.instruct import instruct_timesteps
+from prior3d.diffusion.instruct import EditSettings
 from prior3d.diffusion.loading import load_instruct
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
@@ -28,7 +28,7 @@ def pictures(seed=0):
 
 def test_guidance_adds_up_what_image_and_text_change(prior):
     noisy, at = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([900, 40])
-    text, null, condition = prior.diffusion.embed(["a red"]), prior.diffusion.embed([""]), prior.condition(pictures())
+    text, null, condition = prior.embed(["a red"]), prior.embed([""]), prior.condition(pictures())
 
     def one(words, seen):
         labels = torch.cat([noisy, seen], dim=1)
@@ -45,7 +45,13 @@ def test_guidance_adds_up_what_image_and_text_change(prior):
 def test_guidance_is_one_call_of_the_network(prior, monkeypatch):
     calls, network = [], prior.diffusion.network
     monkeypatch.setattr(prior.diffusion, "network", lambda *a: calls.append(len(a[0])) or network(*a))
-    prior.edit(pictures(), pictures(1), ["a red"], n_steps=3, generator=torch.Generator().manual_seed(0))
+    prior.edit(
+        pictures(),
+        pictures(1),
+        ["a red"],
+        EditSettings(num_inference_steps=3),
+        generator=torch.Generator().manual_seed(0),
+    )
     assert calls == [6, 6, 6]
 
 
@@ -71,32 +77,31 @@ def test_editing_agrees_with_diffusers_pipeline(prior, folder, monkeypatch):
         output_type="pt",
     ).images
     timesteps = pipeline.scheduler.timesteps.tolist()
-    monkeypatch.setattr("prior3d.diffusion.instruct.falling_timesteps", lambda *_: timesteps)
     monkeypatch.setattr(prior.diffusion, "add_noise", lambda latents, noise, at: noise)  # they begin with noise alone
     ours = prior.edit(
         original,
         original,
         ["a red ball"],
-        guidance_scale=3.0,
-        image_guidance_scale=1.5,
-        n_steps=4,
+        EditSettings(guidance_scale=3.0, image_guidance_scale=1.5),
+        timesteps=timesteps,
         generator=torch.Generator().manual_seed(4),
     )
     torch.testing.assert_close(ours, expected, atol=2e-4, rtol=0)
 
 
-def test_the_lower_the_first_timestep_the_more_of_the_picture_stays(prior):
-    now = pictures(2)
-    kept = prior.diffusion.decode(prior.diffusion.encode(now))
-    far = [
-        (prior.edit(now, pictures(), ["a"], t_start=t, n_steps=4, generator=torch.Generator().manual_seed(0)) - kept)
-        .abs()
-        .mean()
-        for t in (20, 300, 990)
-    ]
-    assert far[0] < far[1] < far[2]
+def test_the_lower_the_strength_the_more_of_the_image_stays(prior):
+    start = pictures(2)
+    kept = prior.decode(prior.encode(start))
+
+    def change(strength):
+        settings = EditSettings(num_inference_steps=4, strength=strength)
+        edited = prior.edit(start, pictures(), ["a"], settings, generator=torch.Generator().manual_seed(0))
+        return (edited - kept).abs().mean()
+
+    assert change(0.02) < change(0.3) < change(0.99)
     with pytest.raises(Prior3dError, match="5 steps do not fit below timestep 4"):
-        prior.edit(now, now, ["a"], t_start=4, n_steps=5, generator=torch.Generator())
+        settings = EditSettings(num_inference_steps=5, strength=0.004)
+        prior.edit(start, start, ["a"], settings, generator=torch.Generator())
 
 
 def test_relevance_is_what_the_words_change_in_the_predicted_noise(prior):
@@ -108,10 +113,10 @@ def test_relevance_is_what_the_words_change_in_the_predicted_noise(prior):
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
     noisy = diffusion.add_noise(latents, noise, at)
     told, untold = (
-        diffusion.as_noise(
+        diffusion.to_noise(
             noisy,
             diffusion.network(
-                torch.cat([noisy, prior.condition(images)], 1), at, diffusion.embed([text]).expand(len(images), -1, -1)
+                torch.cat([noisy, prior.condition(images)], 1), at, prior.embed([text]).expand(len(images), -1, -1)
             ),
             at,
         )
@@ -122,12 +127,3 @@ def test_relevance_is_what_the_words_change_in_the_predicted_noise(prior):
     )
     assert torch.allclose(found, by_hand, atol=1e-5)
     assert prior.relevance(images, "", generator=torch.Generator().manual_seed(3)).abs().max() < 1e-6
-
-
-def test_timesteps_of_instruct_nerf2nerf():
-    """T = 980 of 20 steps begins at 19 * 49 + 1, as the scheduler of the authors' code has it."""
-    steps = instruct_timesteps(980, 20)
-    assert steps[0] == 932 and steps[-2:] == [50, 1] and len(steps) == 20
-    assert instruct_timesteps(20, 20) == list(range(20, 0, -1))
-    with pytest.raises(Prior3dError, match="20 denoising steps do not fit below timestep 19"):
-        instruct_timesteps(19, 20)

@@ -34,15 +34,17 @@ def folder(intact, tmp_path):
 def test_stable_diffusion_1_layout(intact):
     prior = load_text_to_image(intact, CPU)
     assert (prior.latent_channels, prior.latent_size, prior.image_size, prior.scaling_factor) == (4, 8, 32, 0.5)
-    assert prior.prediction_type == "epsilon" and not prior.camera_conditioned and prior.n_timesteps == 1000
-    assert not any(p.requires_grad for m in (prior.unet, prior.vae, prior.text_encoder) for p in m.parameters())
+    assert prior.diffusion.prediction_type == "epsilon" and not prior.camera_conditioned and prior.n_timesteps == 1000
+    diffusion = prior.diffusion
+    networks = (diffusion.unet, diffusion.vae, diffusion.prompts.text_encoder)
+    assert not any(p.requires_grad for m in networks for p in m.parameters())
 
 
 def test_stable_diffusion_2_layout_with_camera_and_fp16_file_names(tmp_path):
     written = write_tiny_prior(tmp_path / "p", prediction_type="v_prediction", camera=True, variant="fp16")
     assert (written / "unet" / "diffusion_pytorch_model.fp16.safetensors").is_file()
     prior = load_text_to_image(written, CPU)
-    assert prior.prediction_type == "v_prediction" and prior.camera_conditioned
+    assert prior.diffusion.prediction_type == "v_prediction" and prior.camera_conditioned
 
 
 def test_loading_prints_nothing_and_leaves_progress_bars_as_they_were(intact, capfd):

@@ -6,7 +6,6 @@ from diffusers import DDIMScheduler
 
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.loading import load_text_to_image
-from prior3d.diffusion.text_to_image import falling_timesteps, noise_from_velocity
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 
@@ -53,13 +52,6 @@ def test_guidance_moves_from_the_null_text_past_the_text(prior):
     torch.testing.assert_close(guided, without + 7 * (with_text - without), atol=2e-5, rtol=1e-4)
 
 
-def test_noise_of_a_known_velocity():
-    clean, noise, alpha = torch.tensor(3.0), torch.tensor(-2.0), torch.tensor(0.36)
-    noisy = 0.6 * clean + 0.8 * noise
-    velocity = 0.6 * noise - 0.8 * clean
-    assert noise_from_velocity(noisy, velocity, alpha).item() == pytest.approx(-2.0)
-
-
 def test_camera_reaches_the_unet_only_where_it_is_taken(prior):
     text, null_text = prior.embed(["a red ball"]), prior.embed([""])
     camera = camera_embedding(torch.tensor([0.0, 180.0]), torch.tensor([10.0, 10.0]))
@@ -77,7 +69,7 @@ def test_encoder_is_differentiable_and_scaled(prior):
     images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
     latents = prior.encode(images)
     assert latents.shape == (1, 4, 8, 8)
-    raw = prior.vae.encode(images * 2 - 1).latent_dist.mode()
+    raw = prior.diffusion.vae.encode(images * 2 - 1).latent_dist.mode()
     torch.testing.assert_close(latents, raw * 0.5)
     latents.sum().backward()
     assert images.grad.abs().sum() > 0
@@ -87,7 +79,9 @@ def test_encoder_is_differentiable_and_scaled(prior):
 
 def test_decoder_undoes_the_scale_and_stays_in_range(prior):
     latents = noisy_latents(1)
-    torch.testing.assert_close(prior.decode(latents), (prior.vae.decode(latents / 0.5).sample / 2 + 0.5).clamp(0, 1))
+    torch.testing.assert_close(
+        prior.decode(latents), (prior.diffusion.vae.decode(latents / 0.5).sample / 2 + 0.5).clamp(0, 1)
+    )
 
 
 def test_ddim_agrees_with_diffusers(prior):
@@ -109,14 +103,8 @@ def test_ddim_agrees_with_diffusers(prior):
 
 def test_sampling_is_repeatable(prior):
     first, again, other = (
-        prior.sample(["a red ball"], n_steps=2, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)
+        prior.sample(["a red ball"], num_inference_steps=2, generator=torch.Generator().manual_seed(seed))
+        for seed in (3, 3, 4)
     )
     assert first.shape == (1, 3, 32, 32)
     assert torch.equal(first, again) and not torch.equal(first, other)
-
-
-def test_falling_timesteps():
-    assert falling_timesteps(400, 4) == [400, 300, 200, 100]
-    for n_steps in (0, 11):
-        with pytest.raises(Prior3dError, match="do not fit below timestep 10"):
-            falling_timesteps(10, n_steps)

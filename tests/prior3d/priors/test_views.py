@@ -47,7 +47,7 @@ def generator():
 def test_sizes_come_from_the_folder(prior):
     assert (prior.latent_channels, prior.latent_size, prior.image_size, prior.radius) == (4, 8, 32, 1.0)
     assert prior.n_timesteps == 1000
-    networks = (prior.unet, prior.vae, prior.epipolar)
+    networks = (prior.diffusion.unet, prior.diffusion.vae, prior.epipolar)
     assert not any(p.requires_grad for network in networks for p in network.parameters())
     assert not any(network.training for network in networks)
 
@@ -55,9 +55,9 @@ def test_sizes_come_from_the_folder(prior):
 def test_samples_repeat_and_depend_on_the_pictures(prior):
     images, cameras = scene(3)
     _, wanted = scene(10, 20.0)  # more than are computed at once
-    one, again = (prior.sample(images, cameras, wanted, n_steps=2, generator=generator()) for _ in range(2))
+    one, again = (prior.sample(images, cameras, wanted, num_inference_steps=2, generator=generator()) for _ in range(2))
     assert one.shape == (10, 3, 32, 32) and torch.equal(one, again) and one.min() >= 0 and one.max() <= 1
-    assert not torch.equal(prior.sample(1 - images, cameras, wanted, n_steps=2, generator=generator()), one)
+    assert not torch.equal(prior.sample(1 - images, cameras, wanted, num_inference_steps=2, generator=generator()), one)
 
 
 def test_features_are_of_each_view_alone(prior):
@@ -133,9 +133,27 @@ def test_weights_survive_saving_in_half_precision(tmp_path):
 
 def test_half_precision_networks(intact, prior):
     images, cameras = scene(2)
-    sample = load_views(intact, CPU, torch.bfloat16).sample(images, cameras, cameras, n_steps=1, generator=generator())
-    full = prior.sample(images, cameras, cameras, n_steps=1, generator=generator())
+    sample = load_views(intact, CPU, torch.bfloat16).sample(
+        images, cameras, cameras, num_inference_steps=1, generator=generator()
+    )
+    full = prior.sample(images, cameras, cameras, num_inference_steps=1, generator=generator())
     assert sample.dtype == torch.float32 and (sample - full).abs().mean() < 0.05
+
+
+def test_folders_of_earlier_versions_load(folder, prior):
+    """The index of a trained prior names the transformer's module, which lay elsewhere before."""
+    index = {"_class_name": "ViewsPrior", "epipolar": ["prior3d.priors.epipolar", "EpipolarTransformer"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert role_of(folder) == "views"
+    images, cameras = scene(2)
+    assert torch.equal(
+        load_views(folder, CPU).regression(images, cameras, cameras), prior.regression(images, cameras, cameras)
+    )
+
+
+def test_views_take_no_text(prior):
+    with pytest.raises(Prior3dError, match="takes no text"):
+        prior.embed(["a red ball"])
 
 
 def test_a_prior_of_another_role(tmp_path, intact):

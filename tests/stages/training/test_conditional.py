@@ -73,7 +73,7 @@ def test_at_first_it_predicts_what_the_text_to_image_model_does(project, channel
     seen = torch.randn(2, channels, 16, 16, generator=torch.Generator().manual_seed(0))
     rest = torch.tensor([3, 900]), toy.embed(["a red", "a cube"]), torch.ones(2, 16)
     with torch.no_grad():
-        was, now = (net(x, *rest).sample for net, x in ((toy.unet, seen[:, :4]), (unet, seen)))
+        was, now = (net(x, *rest).sample for net, x in ((toy.diffusion.unet, seen[:, :4]), (unet, seen)))
     torch.testing.assert_close(now, was, atol=1e-5, rtol=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_inpainting_is_a_whole_pipeline_whose_frozen_parts_are_the_toy_priors(pr
     for file in ("vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
         assert (inpainting.OUT / file).read_bytes() == (conditional.TOY / file).read_bytes()
     prior = load_inpainting(inpainting.OUT, torch.device("cpu"))
-    assert prior.diffusion.camera_conditioned and prior.diffusion.unet.conv_in.weight[:, 4:].abs().max() > 0
+    assert prior.camera_conditioned and prior.diffusion.unet.conv_in.weight[:, 4:].abs().max() > 0
     theirs = StableDiffusionInpaintPipeline.from_pretrained(inpainting.OUT)
     assert theirs.unet.config.in_channels == 9
     assert json.loads((inpainting.OUT / "training.json").read_text())["samples"] == 8
@@ -96,7 +96,7 @@ def test_inpainting_is_a_whole_pipeline_whose_frozen_parts_are_the_toy_priors(pr
 def test_instruct_knows_the_words_of_instructions_and_trains_the_text_encoder(project):
     instruct.train(instruct.Params(**TINY))
     prior = load_instruct(instruct.OUT, torch.device("cpu"))
-    assert prior.diffusion.unknown_words("turn the ball into a cube") == []
+    assert prior.unknown_words("turn the ball into a cube") == []
     assert load_text_to_image(conditional.TOY, torch.device("cpu")).unknown_words("turn it red") == ["turn", "it"]
     assert StableDiffusionInstructPix2PixPipeline.from_pretrained(instruct.OUT).unet.config.in_channels == 8
     scores = instruct_scores(prior, Edits(project / "data/edits", "held-out"), 4, n_steps=2)

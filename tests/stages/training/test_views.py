@@ -125,7 +125,7 @@ def test_what_training_leaves_can_be_loaded_and_sampled(workplace):
     prior = load_views(workplace / "data/priors/toy-views", torch.device("cpu"))
     cameras = orbit_cameras(toy_orbit(torch.tensor([0.0, 90.0]), torch.tensor([10.0, 30.0])), 32, 32)
     made = prior.sample(
-        torch.rand(2, 3, 32, 32), cameras, cameras, n_steps=2, generator=torch.Generator().manual_seed(0)
+        torch.rand(2, 3, 32, 32), cameras, cameras, num_inference_steps=2, generator=torch.Generator().manual_seed(0)
     )
     assert made.shape == (2, 3, 32, 32) and torch.isfinite(made).all()
     facts = json.loads((workplace / "data/priors/toy-views/training.json").read_text())
@@ -212,7 +212,7 @@ def test_scores_of_a_perfect_prior(world):
             self.truth = images[:1].expand(wanted.views, -1, -1, -1)
             return torch.zeros(wanted.views, 1, 8, 8), self.truth
 
-        def draw(self, features, *, n_steps, generator):
+        def draw(self, features, *, num_inference_steps, generator):
             return self.truth
 
     flat = PosedWorld(np.full_like(world.rgba, 255), world.cameras, world.scenes)

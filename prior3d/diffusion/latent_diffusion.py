@@ -1,0 +1,191 @@
+"""A frozen latent diffusion model: what the priors of all roles are made of.
+
+Latents are always at the *scaled* level, as the UNet sees them; images are RGB in [0, 1]; all is float32 outside.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
+from prior3d.diffusion.ddim import ddim
+from prior3d.diffusion.noise import add_noise, noise_from_velocity, velocity
+from prior3d.diffusion.prompt_encoder import PromptEncoder
+from prior3d.errors import Prior3dError
+
+
+class LatentDiffusion:
+    """The networks of one diffusers folder, and the few numbers that methods need to know about them.
+
+    Attributes:
+        latent_channels, latent_size, image_size: of one square view; the size is the one the UNet was trained at.
+        scaling_factor: what the VAE's latents are multiplied by.
+        camera_conditioned: whether the UNet takes `camera_embedding` as its class label.
+        prediction_type: what the UNet says, "epsilon" or "v_prediction".
+        alphas_cumprod: [n_timesteps] cumulative alpha, on the device of the UNet.
+    """
+
+    def __init__(self, *, unet: Any, vae: Any, scheduler: Any, prompts: PromptEncoder | None = None) -> None:
+        """Take the components of a diffusers pipeline as they are; `prompts` is None for a UNet that takes no text.
+
+        Raises:
+            Prior3dError: the UNet predicts something else than noise or velocity, or is not for squares.
+        """
+        self.unet, self.vae, self._prompts = unet, vae, prompts
+        self.device: torch.device = unet.device
+        self.dtype: torch.dtype = unet.dtype
+        self.latent_channels: int = vae.config.latent_channels
+        self.latent_size: int = _square(unet.config.sample_size)
+        self.image_size: int = self.latent_size * 2 ** (len(vae.config.block_out_channels) - 1)
+        self.scaling_factor: float = vae.config.scaling_factor
+        self.camera_conditioned: bool = (
+            unet.config.class_embed_type == "projection"
+            and unet.config.projection_class_embeddings_input_dim == CAMERA_DIM
+        )
+        self.prediction_type: str = scheduler.config.prediction_type
+        if self.prediction_type not in ("epsilon", "v_prediction"):
+            raise Prior3dError(
+                f"prior: scheduler/ says prediction_type {self.prediction_type!r}; only epsilon and v_prediction "
+                "are supported"
+            )
+        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
+
+    @property
+    def n_timesteps(self) -> int:
+        """How many noise levels the UNet was trained on, usually 1000."""
+        return len(self.alphas_cumprod)
+
+    @property
+    def prompts(self) -> PromptEncoder:
+        """The text side (raises Prior3dError where there is none)."""
+        if self._prompts is None:
+            raise Prior3dError("prior: this one takes no text; give one of another role")
+        return self._prompts
+
+    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Images [views, 3, height, width] in [0, 1] to scaled latents; differentiable.
+
+        With a generator they are drawn from the encoder's posterior (as in training), without it they are its mode.
+        """
+        posterior = self.vae.encode((images * 2 - 1).to(self.dtype)).latent_dist
+        latents: Tensor = posterior.mode() if generator is None else posterior.sample(generator)
+        return latents.float() * self.scaling_factor
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents [views, channels, h, w] to images [views, 3, height, width] in [0, 1]; differentiable."""
+        images: Tensor = self.vae.decode((latents / self.scaling_factor).to(self.dtype)).sample.float()
+        return (images / 2 + 0.5).clamp(0, 1)
+
+    def network(
+        self, seen: Tensor, timesteps: Tensor, text: Tensor | None = None, camera: Tensor | None = None
+    ) -> Tensor:
+        """Call the UNet once, without guidance: what it says, float32, noise or velocity; differentiable.
+
+        Args:
+            seen: [views or all, channels in, h, w]; repeated, with timesteps and cameras, until there is one a text.
+            timesteps: [views].
+            text: [all, tokens, width]; their number is a multiple of the views. None for a UNet that takes no text.
+            camera: [views, CAMERA_DIM] or None.
+
+        Raises:
+            Prior3dError: a camera was given to a UNet that takes none.
+        """
+        if text is None:
+            output: Tensor = self.unet(seen.to(self.dtype), timesteps, return_dict=False)[0]
+            return output.float()
+        n_views, n = len(timesteps), len(text)
+        labels = self._class_labels(n_views, camera)
+        output = self.unet(
+            seen.to(self.dtype).repeat(n // len(seen), 1, 1, 1),
+            timesteps.repeat(n // n_views),
+            encoder_hidden_states=text.to(self.dtype),
+            class_labels=None if labels is None else labels.repeat(n // n_views, 1),
+            return_dict=False,
+        )[0]
+        return output.float()
+
+    @torch.no_grad()
+    def predict(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        text: Tensor,
+        null_text: Tensor,
+        guidance_scale: float,
+        camera_embedding: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """Predict the noise with classifier-free guidance on the text, in one batched call.
+
+        Args:
+            noisy: [views, channels, h, w] noised scaled latents.
+            timesteps: [views] whole numbers in 0 .. n_timesteps - 1.
+            text: [views or 1, tokens, width] embedded prompts.
+            null_text: [views or 1, tokens, width], what guidance moves away from.
+            guidance_scale: 1 means no guidance (and half the work).
+            camera_embedding: [views, CAMERA_DIM], given to both halves; None: "no camera". Only if the prior takes it.
+            condition: [views, further channels, h, w] that the UNet sees behind `noisy`, given to both halves.
+
+        Returns:
+            [views, channels, h, w] noise; v-predictions are converted. No gradient passes.
+        """
+        n_views = len(noisy)
+        text, null_text = (t.expand(n_views, -1, -1) for t in (text, null_text))
+        seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
+        if guidance_scale == 1:
+            return self.to_noise(noisy, self.network(seen, timesteps, text, camera_embedding), timesteps)
+        without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), camera_embedding).chunk(2)
+        return self.to_noise(noisy, guided(without, with_text, guidance_scale), timesteps)
+
+    def to_noise(self, noisy: Tensor, output: Tensor, timesteps: Tensor) -> Tensor:
+        """What the UNet said of `noisy`, as noise."""
+        if self.prediction_type == "epsilon":
+            return output
+        return noise_from_velocity(noisy, output, self.alphas_cumprod[timesteps])
+
+    def training_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the UNet was trained to say of latents with this noise: the noise or the velocity."""
+        if self.prediction_type == "epsilon":
+            return noise
+        return velocity(latents, noise, self.alphas_cumprod[timesteps])
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Diffuse latents forward to timesteps [views]."""
+        return add_noise(latents, noise, self.alphas_cumprod[timesteps])
+
+    @torch.no_grad()
+    def denoise(self, noisy: Tensor, timesteps: list[int], predict: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Run deterministic DDIM down a list of timesteps to clean latents, see `ddim`."""
+        return ddim(noisy, timesteps, self.alphas_cumprod, predict)
+
+    def draw_noise(self, n_views: int, generator: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:
+        """Standard normal latents [n_views, channels, h, w], drawn on the generator's device; None: `latent_size`."""
+        height, width = size or (self.latent_size, self.latent_size)
+        shape = (n_views, self.latent_channels, height, width)
+        return torch.randn(shape, generator=generator, device=generator.device).to(self.device)
+
+    def _class_labels(self, n_views: int, camera: Tensor | None) -> Tensor | None:
+        """The camera in the UNet's precision, "no camera" where none is given, None for priors that take none."""
+        if not self.camera_conditioned:
+            if camera is not None:
+                raise Prior3dError(
+                    "prior: a camera was given to a prior that takes none; switch camera conditioning off"
+                )
+            return None
+        return (no_camera(n_views) if camera is None else camera).to(self.device, self.dtype)
+
+
+def guided(without: Tensor, with_condition: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022), written as e_0 + s (e_c - e_0)."""
+    return without + scale * (with_condition - without)
+
+
+def _square(size: int | list[int] | tuple[int, int]) -> int:
+    """The side of a square sample size, which diffusers also writes as a pair."""
+    if isinstance(size, int):
+        return size
+    if len(set(size)) != 1:
+        raise Prior3dError(f"prior: its UNet was trained at {tuple(size)} latents; only square priors are supported")
+    return size[0]

@@ -1,0 +1,62 @@
+"""Which timesteps: those of a sampler, from much noise to none, and those that a training draws."""
+
+import torch
+from torch import Tensor
+
+from prior3d.errors import Prior3dError
+
+
+def descending_timesteps(first: int, num_inference_steps: int) -> list[int]:
+    """Evenly spaced timesteps from `first` down, without 0: diffusers' "trailing" spacing from any timestep.
+
+    A prior's noise at timestep 0 is negligible, so the last step goes to clean latents from `first / steps`.
+
+    Raises:
+        Prior3dError: so many steps do not fit.
+    """
+    n = num_inference_steps
+    if not 1 <= n <= first:
+        raise Prior3dError(f"sampling: {n} steps do not fit below timestep {first}; use between 1 and {first}")
+    return [round(first * (n - step) / n) for step in range(n)]
+
+
+def instruct_timesteps(highest: int, num_inference_steps: int) -> list[int]:
+    """The timesteps of Instruct-NeRF2NeRF (Haque et al. 2023) for a drawn T.
+
+    The authors set a DDIM scheduler's number of training timesteps to T and ask it for n steps. With leading spacing
+    and an offset of one this gives k floor(T / n) + 1: for T = 980 and 20 steps the first one is 932.
+
+    Args:
+        highest: T, between `num_inference_steps` and the prior's number of timesteps.
+        num_inference_steps: n.
+
+    Raises:
+        Prior3dError: so many steps do not fit.
+    """
+    n = num_inference_steps
+    if not 1 <= n <= highest:
+        raise Prior3dError(f"edit: {n} inference steps do not fit below timestep {highest}; take fewer steps")
+    return [step * (highest // n) + 1 for step in reversed(range(n))]
+
+
+def timestep_of_strength(strength: float, n_timesteps: int) -> int:
+    """The timestep at which SDEdit (Meng et al. 2022) starts, for a strength in [0, 1]: 1 to n_timesteps - 1."""
+    return min(max(round(strength * n_timesteps), 1), n_timesteps - 1)
+
+
+def stratified_timesteps(
+    n: int, n_timesteps: int, generator: torch.Generator, *, shuffled: bool = False, power: float = 1.0
+) -> Tensor:
+    """Draw [n] timesteps, one from each of n equal strata: the expectation of independent draws with less variance.
+
+    Args:
+        n: how many.
+        n_timesteps: they are T u^power of uniform u, rounded down.
+        generator: they are drawn from it, on its device.
+        shuffled: in random order; otherwise they ascend.
+        power: below 1, strong noise comes more often.
+    """
+    device = generator.device
+    strata = torch.randperm(n, generator=generator, device=device) if shuffled else torch.arange(n, device=device)
+    fraction = ((strata + torch.rand(n, generator=generator, device=device)) / n) ** power
+    return (fraction * n_timesteps).long().clamp(max=n_timesteps - 1)
