@@ -14,6 +14,7 @@ import yaml
 
 from flows.engine import yaml_text
 from flows.engine.declaration import read_yaml
+from flows.engine.inside import climbs
 from flows.engine.project import Project
 from flows.engine.record import Record, code_file, locked_code, locked_params, read_record
 from flows.engine.run import Run
@@ -104,8 +105,19 @@ class Version:
         return {f"{m}: {name}": digest for m, names in modules.items() for name, digest in names.items()}
 
     def files(self, stage: str) -> dict[str, str] | None:
-        """The files of a stage's outputs: path in the run's folder -> md5; None if their list was collected."""
-        return self.objects.files((self.lock.get(stage) or {}).get("outs") or [])
+        """The files of a stage's outputs: path in the run's folder -> md5; None if their list was collected.
+
+        Raises:
+            Prior3dError: a path leads out of the run's folder.
+        """
+        found = self.objects.files((self.lock.get(stage) or {}).get("outs") or [])
+        outside = next((path for path in found or () if climbs(path)), None)
+        if outside is not None:
+            raise Prior3dError(
+                f"{self.label}: the outputs of {stage} name {outside!r}, which lies outside the run's folder; "
+                "bring its lock back from git or a copy"
+            )
+        return found
 
     def place(self, stage: str, path: str) -> Path | None:
         """Where a file of a stage's outputs can be read: in the cache, or in the run's folder while it holds this."""
