@@ -1,8 +1,8 @@
 """A digest of a stage's code that a comment, a docstring or a line break does not change.
 
 It covers the stage's package (declaration and body) and every project module that they import, directly or through
-others, at the top or inside functions. Installed packages are not in it: their versions are recorded beside results,
-not in the key.
+others, at the top or inside functions; what stands under `if TYPE_CHECKING` is never imported. Installed packages are
+not in it: their versions are recorded beside results, not in the key.
 """
 
 import ast
@@ -164,7 +164,7 @@ def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Asyn
 
 
 def _imports(tree: ast.AST, package: str) -> Iterable[tuple[str, str]]:
-    for node in ast.walk(tree):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, ""
@@ -173,3 +173,21 @@ def _imports(tree: ast.AST, package: str) -> Iterable[tuple[str, str]]:
             module = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
                 yield module, alias.name
+
+
+def _executed(tree: ast.AST) -> Iterable[ast.AST]:
+    """Every node of a tree, without what stands under `if TYPE_CHECKING`: only type checkers read that."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            waiting.extend(node.orelse)
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    """Whether a condition is `TYPE_CHECKING` or `typing.TYPE_CHECKING`."""
+    name = test.attr if isinstance(test, ast.Attribute) else test.id if isinstance(test, ast.Name) else ""
+    return name == "TYPE_CHECKING"
