@@ -15,14 +15,13 @@ from functools import cache
 from pathlib import Path
 
 PROJECT = ("prior3d", "stages", "flows")
-PLUMBING = frozenset(  # how a stage is run and where its files lie, not what it computes
+# How a stage is run and where its files lie, not what it computes.
+CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.parameters", "stages.contract.preview"})
+PLUMBING = frozenset(
     {
         "prior3d.diffusion.embedded",
         "prior3d.files",
         "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body
-        "stages.contract.curves",
-        "stages.contract.entry",
-        "stages.contract.job",
     }
 )
 
@@ -91,11 +90,17 @@ def reached(module: str, roots: tuple[str, ...] = PROJECT) -> set[str]:
         raise ModuleNotFoundError(f"no source file of module {module} was found", name=module)
     while queue:
         name = queue.pop()
-        if name in seen or name in PLUMBING:
+        if name in seen or _is_plumbing(name):
             continue
         seen.add(name)
         queue += [m for m in _targets(_source(name).imports) if m.partition(".")[0] in roots]
     return seen
+
+
+def _is_plumbing(name: str) -> bool:
+    """Whether a module is no part of what any stage computes."""
+    in_contract = name == CONTRACT or name.startswith(f"{CONTRACT}.")
+    return name in PLUMBING or (in_contract and name not in COMPUTES)
 
 
 def libraries(module: str, roots: tuple[str, ...] = PROJECT) -> list[tuple[str, str]]:

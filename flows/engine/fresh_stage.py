@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from stages.entry import execute
+from stages.contract.entry import execute
 
 if __name__ == "__main__":
     sys.exit(execute(sys.argv[1], sys.argv[2:], Path.cwd()))

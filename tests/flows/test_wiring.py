@@ -7,18 +7,18 @@ import pytest
 from flows import inputs
 from flows.engine.method import Input
 from flows.methods import METHODS
+from stages.artifacts import CAMERA_TEXT, CAPTURE_FOLDER, CONCEPT, IMAGE_FILE, MESH_FILE, PRIOR, PROMPT
 
 # What a method's input is, by its name, as an artifact of the stage that takes it.
 TAKEN_AS = {
-    "Prompt": {"prompt", "instruction"},
-    "CameraText": {"camera"},
-    "Concept": {"concept"},
-    "ImageFile": {"image", "mask", "depth", "normal"},
-    "MeshFile": {"mesh", "shape"},
-    "SceneFolder": {"scene", "images"},
-    "Prior": {"prior", "inpainting_prior", "scorer"},
+    PROMPT: {"prompt", "instruction"},
+    CAMERA_TEXT: {"camera"},
+    CONCEPT: {"concept"},
+    IMAGE_FILE: {"image", "mask", "depth", "normal"},
+    MESH_FILE: {"mesh", "shape"},
+    CAPTURE_FOLDER: {"scene", "images"},
+    PRIOR: {"prior", "inpainting_prior", "scorer"},
 }
-SERVES_TOO = {"PaintableMesh": {"UvMesh", "TexturedMesh"}}
 # The role in which a stage loads a prior; `text_to_image` where nothing is said.
 ROLES = {
     ("stages.inpainting", "prior"): "inpainting",
@@ -49,14 +49,14 @@ def test_every_stage_is_handed_what_it_asks_for(method):
         assert stage.inputs.keys() <= module.INPUTS.keys()
         assert module.INPUTS.keys() - optional <= stage.inputs.keys()
         for name, source in stage.inputs.items():
-            wanted = module.INPUTS[name].__name__
-            where = f"{method.name}, {stage.name}.{name}: {wanted} from {source}"
+            wanted = module.INPUTS[name]
+            where = f"{method.name}, {stage.name}.{name}: {wanted.name} from {source}"
             if source in made:
-                assert made[source] == wanted or made[source] in SERVES_TOO.get(wanted, ()), f"{where} ({made[source]})"
+                assert wanted.accepts(made[source]), f"{where}, a {made[source].name}"
             else:
                 assert source in TAKEN_AS[wanted], where
                 assert given[source].default != "" or name in optional, f"{where}, which may be left out"
-        made[stage.name] = module.OUTPUT.__name__
+        made[stage.name] = module.OUTPUT
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

@@ -1,28 +1,18 @@
-"""Tells what kind of process it runs in."""
+"""The body of telling."""
 
 import json
 import os
 import sys
 import time
-from typing import Literal
 
-from pydantic import Field
-
+from fake_stages.telling import Params
 from prior3d.errors import Prior3dError
-from stages.entry import Job, StageParams, Stopped
-
-
-class Params(StageParams):
-    end: Literal["", "user", "killed", "crash", "waits"] = Field("", description="how to end")
-
-
-INPUTS = {}
-OUTPUT = None
+from stages.contract.job import Job, Stopped
 
 
 def run(job: Job, params: Params) -> None:
     told = {
-        "forked": "flows.engine.forkserver" in sys.modules or "forkserver" in str(sys.modules["__main__"].__file__),
+        "forked": "forkserver" in str(sys.modules["__main__"].__file__),
         "leads": os.getpid() == os.getsid(0) == os.getpgid(0),
         "device": job.settings.get("device"),
         "env": {k: v for k, v in os.environ.items() if k in ("ADDED", "PYTORCH_NVML_BASED_CUDA_CHECK")},
