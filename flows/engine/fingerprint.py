@@ -15,12 +15,13 @@ from functools import cache
 from pathlib import Path
 
 PROJECT = ("prior3d", "stages", "flows")
-# How a stage is run and where its files lie, not what it computes.
+# How a stage is run, where its files lie and how its errors read, not what it computes.
 CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.parameters", "stages.contract.preview"})
 PLUMBING = frozenset(
     {
         "prior3d.diffusion.embedded",
         "prior3d.files",
+        "prior3d.suggestions",
         "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body
     }
 )

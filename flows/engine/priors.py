@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from flows.engine.project import Project
@@ -15,6 +14,7 @@ from prior3d.diffusion.roles import check_channels, check_views
 from prior3d.diffusion.weights import check_safetensors
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.suggestions import did_you_mean
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
 FETCHED = ("*.json", "*.txt", "*.model", "*.safetensors")  # never a pickle
@@ -105,8 +105,7 @@ def _unknown(text: str, folder: Path) -> str:
     if folder.is_dir():
         return f"prior {text!r}: the folder holds no model_index.json; name the top folder of a diffusers pipeline"
     names = embedded_names()
-    near = get_close_matches(text, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"embedded: {', '.join(names) or 'none'}"
+    hint = did_you_mean(text, names, f"embedded: {', '.join(names) or 'none'}")
     return f"prior {text!r} is neither an embedded prior, nor a folder, nor ORG/NAME@REVISION; {hint}"
 
 

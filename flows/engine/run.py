@@ -18,6 +18,7 @@ from flows.engine.inside import remove, resolved_inside
 from flows.engine.project import Project
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.suggestions import did_you_mean
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 DECLARED = ("code.yaml", "dvc.yaml", "local.yaml", "method.yaml", "params.yaml")
@@ -45,11 +46,8 @@ class Run:
         """Itself, if it was declared before (raises Prior3dError with the nearest name)."""
         if self.exists():
             return self
-        from difflib import get_close_matches
-
         names = [r.name for r in all_runs(self.project)]
-        near = get_close_matches(self.name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"runs: {', '.join(names) or 'none yet'}"
+        hint = did_you_mean(self.name, names, f"runs: {', '.join(names) or 'none yet'}")
         raise Prior3dError(f"there is no run {self.name!r} in {self.project.runs}; {hint}")
 
     @contextlib.contextmanager

@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from flows.engine.record import Record, code_file, locked_code, locked_params, r
 from flows.engine.run import Run
 from flows.versions.objects import Objects
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 
 REVISION = re.compile(r"^[\w][\w./~^-]*$")
 
@@ -242,11 +242,10 @@ def _of_revision(run: Run, revision: str, versions: list[Path]) -> Version:
     place = f"data/runs/{run.name}/dvc.lock"
     text = git_file(run.project.root, revision, place) if REVISION.match(revision) else None
     if text is None:
-        near = get_close_matches(revision, git_names(run.project.root), n=1, cutoff=0.5)
-        hint = f"did you mean {run.name}@{near[0]}? " if near else ""
+        hint = did_you_mean(revision, git_names(run.project.root), "", shown=lambda near: f"{run.name}@{near}")
         raise Prior3dError(
             f"{run.name}@{revision}: neither a version nor a git revision that holds {place}; "
-            f"{hint}{_there_are(run, versions)}"
+            f"{hint}{' ' * bool(hint)}{_there_are(run, versions)}"
         )
     lock = parse_lock(text, f"{place} of {revision}", run)
     same = _same_text(text, versions[::-1])

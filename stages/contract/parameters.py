@@ -1,12 +1,12 @@
 """What stages' parameters are made of: the base of every model, common groups, and errors that name a wrong key."""
 
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.config import JsonDict
 
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 
 
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:
@@ -48,8 +48,8 @@ def check_params(model: type[BaseModel], values: dict[str, Any], where: str) -> 
 def _explain(model: type[BaseModel], where: str, problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        near = get_close_matches(name, model.model_fields, n=1, cutoff=0.5)
-        hint = f"did you mean {where}.{near[0]}?" if near else f"known: {', '.join(model.model_fields)}"
+        known = f"known: {', '.join(model.model_fields)}"
+        hint = did_you_mean(name, model.model_fields, known, shown=lambda near: f"{where}.{near}")
         return f"{where}.{name}: there is no such parameter; {hint}"
     message = problem["msg"].removeprefix("Value error, ")
     if not name:  # several parameters that do not fit together; the message names them
