@@ -7,6 +7,10 @@ it went, the socket ends: the children are asked to stop, and the server leaves.
 No fork of a process that started the CUDA driver can use CUDA, and some libraries count GPUs when they are imported.
 So this process lets torch count them without the driver (`flows.engine.devices_after_fork`), and a child that cannot
 use its device all the same starts over as a process of its own.
+
+Why not `multiprocessing`: a plain spawn imports everything again for every stage, seconds each; its fork server imports
+the libraries of all stages before the first child (2.3 times those of the first stage alone, for `scene` and
+`retexture`), and leaves the session, the output and the end of a child to us anyway.
 """
 
 import contextlib
