@@ -86,16 +86,12 @@ def _command(name: str) -> Callable[[list[str]], int]:
     known = commands.COMMANDS
     if name in known:
         return known[name]
-    from difflib import get_close_matches
-
     from flows.methods import METHODS
+    from prior3d.suggestions import did_you_mean
 
     if name in METHODS:
         raise Prior3dError(f"{name!r} is a method; write: prior3d run {name} ...")
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    raise Prior3dError(
-        f"there is no command {name!r}; " + (f"did you mean {near[0]!r}?" if near else "see: prior3d --help")
-    )
+    raise Prior3dError(f"there is no command {name!r}; {did_you_mean(name, known, 'see: prior3d --help')}")
 
 
 def _say(text: str) -> int:

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from flows.request import Parser, check_text
 from prior3d.diffusion.embedded import PACKAGE_PARENT, embedded_folders, embedded_names
 from prior3d.diffusion.roles import role_of
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 from stages.artifacts.priors import load_concept
 
 ACTIONS = ("ls", "check", "train", "sample")
@@ -42,8 +42,7 @@ def priors(words: list[str]) -> int:
     if action in ("-h", "--help"):
         return _print(f"usage: prior3d priors {{{','.join(ACTIONS)}}} ...\n\n{__doc__}")
     if action not in ACTIONS:
-        near = get_close_matches(action, ACTIONS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(ACTIONS)}"
+        hint = did_you_mean(action, ACTIONS, f"one of {', '.join(ACTIONS)}")
         raise Prior3dError(f"prior3d priors {action!r}: there is no such action; {hint}")
     return {"ls": list_priors, "check": check, "train": train, "sample": sample}[action](words[1:])
 
@@ -163,8 +162,7 @@ def making(project: Project, name: str) -> list[str]:
         raise Prior3dError(
             f"{project.root / 'dvc.yaml'} trains no priors: training needs a checkout of prior3d, with its pipeline"
         )
-    near = get_close_matches(name, found, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"it makes {', '.join(found)}"
+    hint = did_you_mean(name, found, f"it makes {', '.join(found)}")
     raise Prior3dError(f"{project.root / 'dvc.yaml'} makes no prior {name!r}; {hint}")
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from flows.engine.run import Run
 from flows.methods import METHODS
 from flows.request import Parser
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 
 
 def _arguments(command: str, words: list[str], what: str, *names: str, optional: bool = False) -> argparse.Namespace:
@@ -94,8 +94,7 @@ def stage(words: list[str]) -> int:
     known = {s.name: s for m in METHODS.values() for s in m.stages}
     name = _arguments("stage", words, f"Help for a stage: {', '.join(known)}.", "name").name
     if name not in known:
-        near = get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"stages: {', '.join(known)}"
+        hint = did_you_mean(name, known, f"stages: {', '.join(known)}")
         raise Prior3dError(f"there is no stage {name!r}; {hint}")
     return _print(stage_reference(known[name]))
 

@@ -17,23 +17,14 @@
 Source: Haque et al., Instruct-NeRF2NeRF: Editing 3D Scenes with Instructions, ICCV 2023, figure 2.
 """
 
-from flows.engine.method import Input, Method, Stage
-from flows.scene import FITTING, SCENE
+from flows.engine.method import Method, Stage
+from flows.inputs import CAPTURE, INSTRUCT_PRIOR, INSTRUCTION
+from flows.scene import FITTING
 
 METHOD = Method(
     name="instruct-nerf2nerf",
     summary="a captured scene changed by an instruction, so that every view agrees",
-    inputs=(
-        SCENE,
-        Input("instruction", "text", "what to change, e.g. 'make the roof red'"),
-        Input(
-            "prior",
-            "prior",
-            "instruct prior (InstructPix2Pix): toy-instruct, a diffusers folder, or ORG/NAME@REVISION",
-            default="toy-instruct",
-            role="instruct",
-        ),
-    ),
+    inputs=(CAPTURE, INSTRUCTION, INSTRUCT_PRIOR),
     stages=(
         *FITTING,
         Stage(

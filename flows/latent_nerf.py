@@ -13,22 +13,13 @@
 Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and Textures, CVPR 2023, figure 3.
 """
 
-from flows.engine.method import Input, Method, Stage
+from flows.engine.method import Method, Stage
+from flows.inputs import CONCEPT, PRIOR, PROMPT
 
 METHOD = Method(
     name="latent-nerf",
     summary="a textured 3D object from a sentence, by score distillation in a prior's latent space",
-    inputs=(
-        Input("prompt", "text", "what to make, e.g. 'a red mushroom with white dots'"),
-        Input(
-            "prior",
-            "prior",
-            "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION",
-            default="toy",
-            role="text_to_image",
-        ),
-        Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default=""),
-    ),
+    inputs=(PROMPT, PRIOR, CONCEPT),
     stages=(
         Stage("coarse_nerf", {"prompt": "prompt", "prior": "prior", "concept": "concept"}, gpu=True),
         Stage(

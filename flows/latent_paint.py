@@ -11,17 +11,13 @@
 Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and Textures, CVPR 2023, section 3.4.
 """
 
-from flows.engine.method import Input, Method, Stage
+from flows.engine.method import Method, Stage
+from flows.inputs import CONCEPT, MESH, PRIOR, PROMPT
 
 METHOD = Method(
     name="latent-paint",
     summary="a person's mesh with a texture made from a sentence; its geometry stays as it is",
-    inputs=(
-        Input("prompt", "text", "what it should look like, e.g. 'a brown teddy bear'"),
-        Input("mesh", "file", "what to paint: OBJ, PLY, STL or GLB", suffixes=(".obj", ".ply", ".stl", ".glb")),
-        Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
-        Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default=""),
-    ),
+    inputs=(PROMPT, MESH, PRIOR, CONCEPT),
     stages=(
         Stage("mesh_preparation", {"mesh": "mesh"}),
         Stage(

@@ -22,35 +22,13 @@ Source: Tang et al., Make-It-3D: High-Fidelity 3D Creation from A Single Image w
 The mesh takes the place of its point cloud (see docs/pictures_on_meshes.md).
 """
 
-from flows.engine.method import Input, Method, Stage
-from flows.realfusion import PICTURES
-from flows.retexture import INPAINTING
+from flows.engine.method import Method, Stage
+from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, OPTIONAL_CAMERA, OPTIONAL_PROMPT, PRIOR, SCORER
 
 METHOD = Method(
     name="make-it-3d",
     summary="one picture to a whole textured 3D object; what the picture shows keeps its own pixels",
-    inputs=(
-        Input("image", "file", "the picture; with alpha, or give --mask", suffixes=PICTURES),
-        Input("mask", "file", "picture that is white where the object is", default="", suffixes=PICTURES),
-        Input(
-            "camera",
-            "text",
-            "where the picture is taken from: azimuth,elevation,fov in degrees, relative to the object's front; "
-            "without it the object is centred and seen from its front",
-            default="",
-        ),
-        Input("depth", "file", "depth picture of the same view", default="", suffixes=PICTURES),
-        Input("prompt", "text", "what it is, in place of the word that the prior is taught for it", default=""),
-        Input(
-            "prior",
-            "prior",
-            "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION",
-            default="toy",
-            role="text_to_image",
-        ),
-        INPAINTING,
-        Input("scorer", "prior", "CLIP-shaped model that judges views", default="toy-scorer", role="scorer"),
-    ),
+    inputs=(IMAGE, MASK, OPTIONAL_CAMERA, DEPTH, OPTIONAL_PROMPT, PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage("image_preparation", {"image": "image", "mask": "mask", "depth": "depth", "camera": "camera"}),
         Stage("textual_inversion", {"image": "image_preparation", "prior": "prior", "scorer": "scorer"}, gpu=True),

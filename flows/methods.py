@@ -1,7 +1,5 @@
 """The list of methods."""
 
-from difflib import get_close_matches
-
 from flows import (
     instruct_nerf2nerf,
     latent_nerf,
@@ -15,6 +13,7 @@ from flows import (
 )
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD
@@ -36,6 +35,5 @@ def find_method(name: str) -> Method:
     """A method by name (raises Prior3dError with the nearest one)."""
     if name in METHODS:
         return METHODS[name]
-    near = get_close_matches(name, METHODS, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else f"methods: {', '.join(METHODS)}"
+    hint = did_you_mean(name, METHODS, f"methods: {', '.join(METHODS)}")
     raise Prior3dError(f"there is no method {name!r}; {hint}")

@@ -17,29 +17,13 @@
 Source: Melas-Kyriazi et al., RealFusion: 360 Reconstruction of Any Object from a Single Image, CVPR 2023, figure 3.
 """
 
-from flows.engine.method import Input, Method, Stage
-from flows.retexture import INPAINTING
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+from flows.engine.method import Method, Stage
+from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, NORMAL, OPTIONAL_CAMERA, PRIOR, SCORER
 
 METHOD = Method(
     name="realfusion",
     summary="one picture to a whole textured 3D object, by textual inversion and score distillation",
-    inputs=(
-        Input("image", "file", "the picture; with alpha, or give --mask", suffixes=PICTURES),
-        Input("mask", "file", "picture that is white where the object is", default="", suffixes=PICTURES),
-        Input(
-            "camera", "text", "where the picture is taken from: azimuth,elevation,fov in degrees, relative to the "
-            "object's front; without it the object is centred and seen from its front", default="",
-        ),
-        Input("depth", "file", "depth picture of the same view", default="", suffixes=PICTURES),
-        Input("normal", "file", "normal map of the same view", default="", suffixes=PICTURES),
-        Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy",
-              role="text_to_image"),
-        INPAINTING,
-        Input("scorer", "prior", "CLIP-shaped model that chooses the word's beginning", default="toy-scorer",
-              role="scorer"),
-    ),
+    inputs=(IMAGE, MASK, OPTIONAL_CAMERA, DEPTH, NORMAL, PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage(
             "image_preparation",

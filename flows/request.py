@@ -3,7 +3,6 @@
 import argparse
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +15,7 @@ from flows.engine.run import Run, slug
 from flows.engine.session import Options
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 
 DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 PRESETS = ("toy", "paper")
@@ -38,8 +38,8 @@ class Parser(argparse.ArgumentParser):
         """Raise instead of printing the usage."""
         unknown = re.search(r"unrecognized arguments: (\S+)", message)
         known = [o for a in self._actions for o in a.option_strings]
-        near = get_close_matches(unknown[1].partition("=")[0], known, n=1) if unknown else []
-        hint = f"did you mean {near[0]}?" if near else f"see: {self.prog} --help"
+        given = unknown[1].partition("=")[0] if unknown else ""
+        hint = did_you_mean(given, known, f"see: {self.prog} --help", str)
         raise Prior3dError(f"{self.prog}: {message}; {hint}")
 
 
@@ -93,8 +93,7 @@ def make_request(project: Project, method: Method, parser: Parser, words: list[s
             raise Prior3dError(f"run {run.name} is one of {earlier}, not of {method.name}; choose another --name")
     names = [s.name for s in method.stages]
     if args.stop_after and args.stop_after not in names:
-        near = get_close_matches(args.stop_after, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"stages: {', '.join(names)}"
+        hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
     declaration = Declaration(method, given, resolve(method, preset, args.seed, sets), code_digests(method), preset)
     return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
@@ -163,8 +162,8 @@ def _path(option: str, declared: Input, value: str) -> Path:
 
 def _device(text: str) -> str:
     if not DEVICE.match(text):
-        near = ["cuda"] if text.lower() == "gpu" else get_close_matches(text, ["auto", "cpu", "cuda", "mps"], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "use auto, cpu, cuda, cuda:N or mps"
+        meant = "cuda" if text.lower() == "gpu" else text
+        hint = did_you_mean(meant, ["auto", "cpu", "cuda", "mps"], "use auto, cpu, cuda, cuda:N or mps")
         raise Prior3dError(f"--device {text!r} is not a device; {hint}")
     if text not in ("auto", "cpu"):
         from prior3d.devices import choose_device

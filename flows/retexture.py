@@ -14,29 +14,13 @@
 Source: the second stage of Tang et al., Make-It-3D, ICCV 2023, with a mesh in place of its point cloud.
 """
 
-from flows.engine.method import Input, Method, Stage
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-INPAINTING = Input(
-    "inpainting_prior",
-    "prior",
-    "inpainting prior: toy-inpainting, a diffusers folder, or ORG/NAME@REVISION",
-    default="toy-inpainting",
-    role="inpainting",
-)
+from flows.engine.method import Method, Stage
+from flows.inputs import CAMERA, IMAGE, INPAINTING_PRIOR, MASK, MESH, OPTIONAL_PROMPT, PRIOR
 
 METHOD = Method(
     name="retexture",
     summary="a person's mesh with the texture that a photograph shows, continued where it shows nothing",
-    inputs=(
-        Input("mesh", "file", "what to paint: OBJ, PLY, STL or GLB", suffixes=(".obj", ".ply", ".stl", ".glb")),
-        Input("image", "file", "a picture that shows the mesh: PNG, JPEG, WebP or TIFF", suffixes=PICTURES),
-        Input("camera", "text", "where the picture was taken from: azimuth,elevation,fov in degrees"),
-        Input("mask", "file", "which pixels show the object, where the picture has no alpha", "", suffixes=PICTURES),
-        Input("prompt", "text", "what it is, e.g. 'a brown teddy bear'", default=""),
-        Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
-        INPAINTING,
-    ),
+    inputs=(MESH, IMAGE, CAMERA, MASK, OPTIONAL_PROMPT, PRIOR, INPAINTING_PRIOR),
     stages=(
         Stage("mesh_preparation", {"mesh": "mesh"}),
         Stage("image_preparation", {"image": "image", "mask": "mask", "camera": "camera"}),

@@ -13,11 +13,9 @@ scene --> [ scene_preparation ]  cameras put into the world, pictures resized an
            [ evaluation ]  turntables, measurements, the report
 """
 
-from flows.engine.method import Input, Method, Stage
+from flows.engine.method import Method, Stage
+from flows.inputs import CAPTURE
 
-SCENE = Input(
-    "scene", "folder", "posed photographs: a folder with transforms.json (nerfstudio, instant-ngp, Blender) or COLMAP's"
-)
 FITTING = (
     Stage("scene_preparation", {"scene": "scene"}),
     Stage("scene_fit", {"images": "scene_preparation"}, gpu=True),
@@ -25,7 +23,7 @@ FITTING = (
 METHOD = Method(
     name="scene",
     summary="a captured scene as a radiance field, a mesh and a video, from posed photographs",
-    inputs=(SCENE,),
+    inputs=(CAPTURE,),
     stages=(
         *FITTING,
         Stage("capture_path", {"field": "scene_fit", "images": "scene_preparation"}, gpu=True),

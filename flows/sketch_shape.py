@@ -15,17 +15,13 @@
 Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and Textures, CVPR 2023, figure 4.
 """
 
-from flows.engine.method import Input, Method, Stage
+from flows.engine.method import Method, Stage
+from flows.inputs import CONCEPT, PRIOR, PROMPT, SHAPE
 
 METHOD = Method(
     name="sketch-shape",
     summary="a textured 3D object from a sentence and a rough shape that it follows",
-    inputs=(
-        Input("prompt", "text", "what to make, e.g. 'a brown teddy bear'"),
-        Input("shape", "file", "rough shape: OBJ, PLY, STL or GLB", suffixes=(".obj", ".ply", ".stl", ".glb")),
-        Input("prior", "prior", "text-to-image prior: toy, a diffusers folder, or ORG/NAME@REVISION", default="toy"),
-        Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default=""),
-    ),
+    inputs=(PROMPT, SHAPE, PRIOR, CONCEPT),
     stages=(
         Stage("shape_guide", {"shape": "shape"}),
         Stage(

@@ -20,15 +20,13 @@ Source: Zhou and Tulsiani, SparseFusion: Distilling View-conditioned Diffusion f
 figure 2; written from the description alone. `view_symmetry` is not of the paper.
 """
 
-from flows.engine.method import Input, Method, Stage
+from flows.engine.method import Method, Stage
+from flows.inputs import POSED_IMAGES, VIEWS_PRIOR
 
 METHOD = Method(
     name="sparsefusion",
     summary="a textured 3D object from one to ten posed pictures of it",
-    inputs=(
-        Input("images", "folder", "posed pictures: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category"),
-        Input("prior", "prior", "views prior: toy-views or a folder of one", default="toy-views", role="views"),
-    ),
+    inputs=(POSED_IMAGES, VIEWS_PRIOR),
     stages=(
         Stage("view_preparation", {"images": "images"}),
         Stage("view_symmetry", {"views": "view_preparation"}, gpu=True),

@@ -1,7 +1,6 @@
 """Checkpoints: tensors and a small state in one safetensors file; a kill leaves the old one or the new one, whole."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,9 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
+from prior3d.files import write_or_explain
 
 FORMAT = "prior3d-checkpoint-1"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` so that `path` holds either what it held or all of it: temporary file, fsync, rename, fsync."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Prior3dError(
-            f"{path}: could not be written ({error.strerror}). Free space or fix the permissions; nothing was changed."
-        ) from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def save(path: Path, tensors: dict[str, Shaped[Tensor, "..."]], state: dict[str, Any]) -> None:
@@ -46,7 +24,7 @@ def save(path: Path, tensors: dict[str, Shaped[Tensor, "..."]], state: dict[str,
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "state": json.dumps(state)}
-    write_atomically(path, safetensors_bytes(plain, metadata=metadata))
+    write_or_explain(path, safetensors_bytes(plain, metadata=metadata))
 
 
 def load(path: Path) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]] | None:

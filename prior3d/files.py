@@ -1,14 +1,43 @@
-"""Files that a reader sees whole: the old content or the new, never half of it."""
+"""Files that a reader sees whole: the old content or the new, never half of it, even after a power cut."""
 
 import os
 from pathlib import Path
 
+from prior3d.errors import Prior3dError
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old or the new one, never half of it."""
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file through a temporary one beside it, which is on the disk before it takes the file's place.
+
+    Raises:
+        OSError: it cannot be written; the old content is untouched.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_or_explain(path: Path, content: str | bytes) -> None:
+    """As `write_whole`, into a folder that is made if need be.
+
+    Raises:
+        Prior3dError: it cannot be written, and why; the old content is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    except OSError as error:
+        raise Prior3dError(
+            f"{path}: could not be written ({error.strerror}). Free space or fix the permissions; nothing was changed."
+        ) from error

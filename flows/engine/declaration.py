@@ -12,6 +12,7 @@ import yaml
 
 from flows.engine import yaml_text
 from flows.engine.fingerprint import fingerprint
+from flows.engine.inside import resolved_inside
 from flows.engine.method import INPUT_FILES, Method, Stage
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
@@ -128,7 +129,7 @@ class Declaration:
             if isinstance(content, bytes):
                 write_if_new(target, content.decode())
             elif content.resolve() != target.resolve():
-                _copy(content, target)
+                _copy(content, resolved_inside(folder, self.input_path(name), f"run {folder.name}"))
         for name, text in self.files().items():
             write_if_new(folder / name, text)
 

@@ -7,12 +7,13 @@ otherwise). Locks are waited for: a stage that ends while another process hashes
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows.engine.inside import resolved_inside
 from prior3d.errors import Prior3dError
 
 
@@ -65,10 +66,15 @@ class DvcStore:
 
         Returns:
             Whether it was found; nothing is touched otherwise.
+
+        Raises:
+            Prior3dError: an output is, or holds, something outside the run's folder.
         """
         with self._repo() as repo:
-            if not self._held(repo, repo.stage.load_one(dvc_file, stage_name)):
+            held = self._held(repo, repo.stage.load_one(dvc_file, stage_name))
+            if held is None:
                 return False
+            _check_outputs(held, f"DVC's cache, for {dvc_file}:{stage_name},")
             # A fresh stage: the one looked up with has today's inputs noted beside the lock's outputs, which DVC would
             # take for a match.
             stage = repo.stage.load_one(dvc_file, stage_name)
@@ -79,22 +85,37 @@ class DvcStore:
             stage.dump(update_pipeline=False)
             return True
 
-    def _held(self, repo: Any, stage: Any) -> bool:
-        """Whether the outputs of a stage, as declared and with today's inputs, are in the cache."""
-        if not stage.changed_stage() and stage.deps_cached() and all(out.hash_info for out in stage.outs):
-            return bool(stage.outs_cached())
-        stage.save_deps()
-        entry = repo.stage_cache._load(stage)
-        return entry is not None and bool(repo.stage_cache._create_stage(entry, wdir=stage.wdir).outs_cached())
+    def _held(self, repo: Any, stage: Any) -> Any | None:
+        """The stage as the cache has it, declared alike and with today's inputs, if all its outputs are there."""
+        if stage.changed_stage() or not stage.deps_cached() or not all(out.hash_info for out in stage.outs):
+            stage.save_deps()
+            entry = repo.stage_cache._load(stage)
+            if entry is None:
+                return None
+            stage = repo.stage_cache._create_stage(entry, wdir=stage.wdir)
+        return stage if stage.outs_cached() else None
 
     def commit(self, dvc_file: str, stage: str) -> None:
-        """Record a stage's present parameters, inputs and outputs, and put the outputs into the cache."""
+        """Record a stage's present parameters, inputs and outputs, and put the outputs into the cache.
+
+        Raises:
+            Prior3dError: an output is a link to a folder, whose files DVC would replace.
+        """
         with self._repo() as repo:
+            stage_found = repo.stage.load_one(dvc_file, stage)
+            for out in stage_found.outs:
+                resolved_inside(Path(stage_found.wdir), out.fs_path, dvc_file)
             repo.commit(f"{dvc_file}:{stage}", force=True)
 
     def checkout(self, dvc_file: str, stages: list[str]) -> None:
-        """Put the outputs that the lock names in place of those that are there."""
+        """Put the outputs that the lock names in place of those that are there.
+
+        Raises:
+            Prior3dError: an output is, or holds, something outside the run's folder; nothing was put anywhere then.
+        """
         with self._repo() as repo:
+            for stage in stages:
+                _check_outputs(repo.stage.load_one(dvc_file, stage), f"the lock of {dvc_file}:{stage}")
             repo.checkout(targets=[f"{dvc_file}:{stage}" for stage in stages], force=True)
 
     def digests(self, paths: list[Path], *, reread: bool = False) -> list[str]:
@@ -124,6 +145,16 @@ class DvcStore:
         """Hold DVC's lock: nothing is committed meanwhile."""
         with self._repo():
             yield
+
+
+def _check_outputs(stage: Any, where: str) -> None:
+    """Check that every file that a checkout would write or remove lies in the run's folder (raises Prior3dError)."""
+    folder = Path(stage.wdir)
+    for out in stage.outs:
+        resolved_inside(folder, out.fs_path, where)
+        content = out.get_obj()
+        for key in [entry[0] for entry in content] if isinstance(content, Iterable) else []:
+            resolved_inside(folder, Path(out.fs_path, *key), where)
 
 
 def _differences(entries: list[Any], folder: Path) -> dict[str, str]:

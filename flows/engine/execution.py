@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine import forkserver
+from flows.engine.devices_after_fork import COUNT_WITHOUT_DRIVER
 from prior3d.errors import Prior3dError
 
 STOP_WAIT_S = 20.0
@@ -45,6 +46,7 @@ class Call:
         cwd: the run's folder.
         time_limit_s: 0 means none.
         env: added to the environment.
+        device: that a person asked for, e.g. `auto`.
     """
 
     stage: str
@@ -53,6 +55,7 @@ class Call:
     cwd: Path
     time_limit_s: float = 0
     env: dict[str, str] = field(default_factory=dict)
+    device: str = "auto"
 
 
 class StageFailed(Prior3dError):
@@ -157,7 +160,9 @@ class Executor:
 
     def _ask_to_fork(self, number: int, call: Call) -> int:
         read_end, write_end = os.pipe()
-        request = {"id": number, "module": call.module, "argv": call.argv, "cwd": str(call.cwd), "env": call.env}
+        env = {k: v for k, v in os.environ.items() if k == COUNT_WITHOUT_DRIVER} | call.env
+        request = {"id": number, "module": call.module, "argv": call.argv, "cwd": str(call.cwd), "env": env,
+                   "device": call.device}  # fmt: skip
         try:
             with self._sending:
                 forkserver.send(self._open_socket(), request, (write_end,))

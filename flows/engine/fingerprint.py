@@ -1,8 +1,8 @@
 """A digest of a stage's code that a comment, a docstring or a line break does not change.
 
 It covers the stage's package (declaration and body) and every project module that they import, directly or through
-others, at the top or inside functions. Installed packages are not in it: their versions are recorded beside results,
-not in the key.
+others, at the top or inside functions; what stands under `if TYPE_CHECKING` is never imported. Installed packages are
+not in it: their versions are recorded beside results, not in the key.
 """
 
 import ast
@@ -15,14 +15,14 @@ from functools import cache
 from pathlib import Path
 
 PROJECT = ("prior3d", "stages", "flows")
-PLUMBING = frozenset(  # how a stage is run and where its files lie, not what it computes
+# How a stage is run, where its files lie and how its errors read, not what it computes.
+CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.parameters", "stages.contract.preview"})
+PLUMBING = frozenset(
     {
         "prior3d.diffusion.embedded",
         "prior3d.files",
+        "prior3d.suggestions",
         "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body
-        "stages.contract.curves",
-        "stages.contract.entry",
-        "stages.contract.job",
     }
 )
 
@@ -91,11 +91,17 @@ def reached(module: str, roots: tuple[str, ...] = PROJECT) -> set[str]:
         raise ModuleNotFoundError(f"no source file of module {module} was found", name=module)
     while queue:
         name = queue.pop()
-        if name in seen or name in PLUMBING:
+        if name in seen or _is_plumbing(name):
             continue
         seen.add(name)
         queue += [m for m in _targets(_source(name).imports) if m.partition(".")[0] in roots]
     return seen
+
+
+def _is_plumbing(name: str) -> bool:
+    """Whether a module is no part of what any stage computes."""
+    in_contract = name == CONTRACT or name.startswith(f"{CONTRACT}.")
+    return name in PLUMBING or (in_contract and name not in COMPUTES)
 
 
 def libraries(module: str, roots: tuple[str, ...] = PROJECT) -> list[tuple[str, str]]:
@@ -164,7 +170,7 @@ def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Asyn
 
 
 def _imports(tree: ast.AST, package: str) -> Iterable[tuple[str, str]]:
-    for node in ast.walk(tree):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, ""
@@ -173,3 +179,21 @@ def _imports(tree: ast.AST, package: str) -> Iterable[tuple[str, str]]:
             module = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
                 yield module, alias.name
+
+
+def _executed(tree: ast.AST) -> Iterable[ast.AST]:
+    """Every node of a tree, without what stands under `if TYPE_CHECKING`: only type checkers read that."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            waiting.extend(node.orelse)
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    """Whether a condition is `TYPE_CHECKING` or `typing.TYPE_CHECKING`."""
+    name = test.attr if isinstance(test, ast.Attribute) else test.id if isinstance(test, ast.Name) else ""
+    return name == "TYPE_CHECKING"

@@ -2,7 +2,15 @@
 
 `python -m flows.engine.forkserver FD` serves one client over a socket. Messages are a 4-byte length and JSON; a
 request to fork carries the file descriptor that becomes the child's stdout and stderr. When the client is gone, however
-it went, the socket ends: the children are asked to stop, and the server leaves. Nothing here may start a GPU context.
+it went, the socket ends: the children are asked to stop, and the server leaves.
+
+No fork of a process that started the CUDA driver can use CUDA, and some libraries count GPUs when they are imported.
+So this process lets torch count them without the driver (`flows.engine.devices_after_fork`), and a child that cannot
+use its device all the same starts over as a process of its own.
+
+Why not `multiprocessing`: a plain spawn imports everything again for every stage, seconds each; its fork server imports
+the libraries of all stages before the first child (2.3 times those of the first stage alone, for `scene` and
+`retexture`), and leaves the session, the output and the end of a child to us anyway.
 """
 
 import contextlib
@@ -16,7 +24,9 @@ import socket
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
+
+from flows.engine.devices_after_fork import COUNT_WITHOUT_DRIVER, cuda_driver_started, why_fork_cannot_serve
 
 HEADER_BYTES = 4
 PR_SET_PDEATHSIG = 1
@@ -92,12 +102,13 @@ def _answer(
         _preload(module, name)
     if "module" not in request:
         return
+    driver_started = cuda_driver_started()  # only the parent can tell: in the child the driver looks untouched
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             connection.close()
-            code = _become_stage(request, descriptors[0])
+            code = _become_stage(request, descriptors[0], driver_started)
         finally:
             os._exit(code)
     os.close(descriptors[0])
@@ -106,11 +117,11 @@ def _answer(
 
 
 def _preload(module: str, name: str) -> None:
-    """Import something that a stage will import; if it is missing, the stage itself says so."""
-    with contextlib.suppress(ImportError, AttributeError):
+    """Import something that a stage will import; if that fails, the stage fails in the same way and says so."""
+    with contextlib.suppress(Exception):
         loaded = importlib.import_module(module)
-        if name and name != "*":
-            getattr(loaded, name)  # some packages import their parts when they are first asked for
+        if name and name != "*" and not hasattr(loaded, name):  # asking imports the parts of some packages
+            importlib.import_module(f"{module}.{name}")
 
 
 def _report_ends(connection: socket.socket, children: dict[int, int]) -> None:
@@ -125,7 +136,7 @@ def _report_ends(connection: socket.socket, children: dict[int, int]) -> None:
             send(connection, {"id": children.pop(pid), "exit": os.waitstatus_to_exitcode(status)})
 
 
-def _become_stage(request: dict[str, Any], output: int) -> int:
+def _become_stage(request: dict[str, Any], output: int, driver_started: bool) -> int:
     """In the child: its own session, its own output, its own folder; then the stage."""
     parent = os.getppid()
     os.setsid()
@@ -140,8 +151,12 @@ def _become_stage(request: dict[str, Any], output: int) -> int:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
+    os.environ.pop(COUNT_WITHOUT_DRIVER, None)  # a stage asks the driver itself; `env` has what the person had set
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
+    reason = why_fork_cannot_serve(request["device"], driver_started)
+    if reason is not None:
+        _start_over(request, reason)
     sys.argv = [request["module"], *request["argv"]]
     from stages.contract.entry import execute
 
@@ -151,5 +166,16 @@ def _become_stage(request: dict[str, Any], output: int) -> int:
     return code
 
 
+def _start_over(request: dict[str, Any], reason: str) -> NoReturn:
+    """Replace the child by a fresh interpreter: the same process, session, output and folder, nothing imported."""
+    if reason:
+        sys.stdout.write(f"warning: {reason}; this stage starts as a process of its own, which takes seconds more\n")
+        sys.stdout.flush()
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    words = ["-m", "flows.engine.fresh_stage", request["module"], *request["argv"]]
+    os.execv(sys.executable, [sys.executable, *words])
+
+
 if __name__ == "__main__":
+    os.environ[COUNT_WITHOUT_DRIVER] = "1"
     serve(socket.socket(fileno=int(sys.argv[1])))

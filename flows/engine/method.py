@@ -129,10 +129,6 @@ class Method:
         """The stage of this name (KeyError without one)."""
         return {s.name: s for s in self.stages}[name]
 
-    def input_of_kind(self, kind: str) -> Input | None:
-        """The first input of a kind, if there is one."""
-        return next((i for i in self.inputs if i.kind == kind), None)
-
     def needs(self, stage: Stage) -> list[str]:
         """Names of the stages whose output a stage takes, in the method's order."""
         return [s.name for s in self.stages if s.name in stage.inputs.values()]

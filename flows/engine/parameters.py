@@ -1,6 +1,5 @@
 """Parameters from presets, `--seed` and `--set`, resolved and validated before anything runs."""
 
-from difflib import get_close_matches
 from typing import Any
 
 import yaml
@@ -8,6 +7,7 @@ import yaml
 from flows.engine import yaml_text
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 from stages.contract.parameters import check_params, merged
 
 
@@ -50,8 +50,7 @@ def split_switches(method: Method, sets: list[str]) -> tuple[Method, list[str]]:
             (asked.add if value == "on" else asked.discard)(stage)
         else:
             always = stage in {s.name for s in method.stages}
-            near = [] if always else get_close_matches(stage, optional, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"those are: {', '.join(optional) or 'none'}"
+            hint = did_you_mean(stage, [] if always else optional, f"those are: {', '.join(optional) or 'none'}", str)
             raise Prior3dError(f"--set {text!r}: {method.name} has no optional stage {stage!r}; {hint}")
     chosen = method.with_stages(asked)
     for text in others:
@@ -78,8 +77,8 @@ def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str) -> None
     if not equals or not dot or not parameter:
         raise Prior3dError(f"--set {text!r}: write stage.parameter=value, e.g. --set {_example(method)}")
     if stage not in chosen:
-        near = get_close_matches(stage, chosen, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}.{parameter}?" if near else f"stages of {method.name}: {', '.join(chosen)}"
+        known = f"stages of {method.name}: {', '.join(chosen)}"
+        hint = did_you_mean(stage, chosen, known, shown=lambda near: f"{near}.{parameter}")
         raise Prior3dError(f"--set {text!r}: {method.name} has no stage {stage!r}; {hint}")
     try:
         value = yaml_text.load(value_text)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from flows.engine.declaration import Declaration
 from flows.engine.dvc_store import DvcStore, FileState
 from flows.engine.method import Stage
+from flows.engine.record import parameter_changes
 from flows.engine.run import Run
 
 LONGEST_VALUE = 40
@@ -91,7 +92,8 @@ def _reasons(
     if (params.get("code.yaml") or {}).get(stage.name) != declaration.code[stage.name]:
         reasons.append("code changed")
     old = (params.get("params.yaml") or {}).get(stage.name) or {}
-    reasons += _differences(old, declaration.params[stage.name], "")
+    changes = parameter_changes(old, declaration.params[stage.name])
+    reasons += [f"{name}: {_short(before)} -> {_short(after)}" for name, before, after in changes]
     if lock.get("cmd") != declaration.command(stage):
         reasons.append("its command or wiring changed")
     inner = {s.name for s in declaration.method.stages}
@@ -102,19 +104,6 @@ def _reasons(
             reasons.append(f"input {path} changed")
     reasons += [f"output {p} {'is missing' if s == 'deleted' else f'is {s}'}" for p, s in files.outputs.items()]
     return reasons
-
-
-def _differences(old: Any, new: Any, where: str) -> list[str]:
-    """Every parameter that differs, as `steps: 300 -> 12`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = [*new, *(k for k in old if k not in new)]
-        missing = "(none)"
-        return [
-            line
-            for k in keys
-            for line in _differences(old.get(k, missing), new.get(k, missing), f"{where}.{k}" if where else str(k))
-        ]
-    return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
 
 
 def _short(value: Any) -> str:

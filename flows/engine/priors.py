@@ -4,16 +4,17 @@ import hashlib
 import json
 import os
 import re
-import struct
+from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from flows.engine.project import Project
 from prior3d.diffusion.embedded import embedded_names, embedded_prior
 from prior3d.diffusion.roles import check_channels, check_views
+from prior3d.diffusion.weights import check_safetensors
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.suggestions import did_you_mean
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
 FETCHED = ("*.json", "*.txt", "*.model", "*.safetensors")  # never a pickle
@@ -104,8 +105,7 @@ def _unknown(text: str, folder: Path) -> str:
     if folder.is_dir():
         return f"prior {text!r}: the folder holds no model_index.json; name the top folder of a diffusers pipeline"
     names = embedded_names()
-    near = get_close_matches(text, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"embedded: {', '.join(names) or 'none'}"
+    hint = did_you_mean(text, names, f"embedded: {', '.join(names) or 'none'}")
     return f"prior {text!r} is neither an embedded prior, nor a folder, nor ORG/NAME@REVISION; {hint}"
 
 
@@ -132,12 +132,17 @@ def download_command(repository: str, revision: str) -> str:
 
 
 def _checked(name: str, folder: Path, project: Project, embedded: bool) -> PriorChoice:
-    check_prior(folder)
-    return PriorChoice(name, content_digest(folder, project.state / "digests.json"), folder, embedded)
+    cache_file = project.state / "digests.json"
+    check_prior(folder, known=_read_cache(cache_file))
+    return PriorChoice(name, content_digest(folder, cache_file), folder, embedded)
 
 
-def check_prior(folder: Path) -> None:
+def check_prior(folder: Path, known: Collection[str] = ()) -> None:
     """Check that a diffusers folder is whole: every component there, every safetensors file as long as it says.
+
+    Args:
+        folder: of a diffusers pipeline.
+        known: weights that were found whole before, as `_key` names them; they are not opened.
 
     Raises:
         Prior3dError: names the first file that is missing, truncated or not readable.
@@ -160,7 +165,8 @@ def check_prior(folder: Path) -> None:
             )
         _check_settings(folder, place)
     for file in sorted(folder.glob("*/*.safetensors")):
-        check_safetensors(file)
+        if _key(file) not in known:
+            check_safetensors(file)
 
 
 def _check_settings(folder: Path, place: Path) -> None:
@@ -182,32 +188,13 @@ def _check_settings(folder: Path, place: Path) -> None:
         ) from None
 
 
-def check_safetensors(file: Path) -> None:
-    """Compare a safetensors file's length with its header (raises Prior3dError)."""
-    size = file.stat().st_size
-    try:
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > size:
-                raise ValueError("the header is longer than the file")
-            header = json.loads(stream.read(length))
-        end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
-    except (struct.error, ValueError, KeyError, TypeError) as error:
-        raise Prior3dError(f"{file} is not a whole safetensors file ({error}); copy the prior again") from None
-    if 8 + length + end != size:
-        raise Prior3dError(
-            f"{file} is truncated: {size} bytes, its header says {8 + length + end}; copy the prior again"
-        )
-
-
 def content_digest(folder: Path, cache_file: Path) -> str:
     """A digest of all files that a prior is read from; each file's own is remembered by path, size and time."""
     known = _read_cache(cache_file)
     together = hashlib.sha256()
     changed = False
     for file in sorted(p for p in folder.rglob("*") if p.suffix in READ and p.is_file() and not _said_of(folder, p)):
-        status = file.stat()
-        key = f"{file}|{status.st_size}|{status.st_mtime_ns}"
+        key = _key(file)
         if key not in known:
             with file.open("rb") as stream:
                 known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -217,6 +204,12 @@ def content_digest(folder: Path, cache_file: Path) -> str:
         cache_file.parent.mkdir(exist_ok=True)
         write_whole(cache_file, json.dumps(known, indent=0))
     return together.hexdigest()[:32]
+
+
+def _key(file: Path) -> str:
+    """A file's path, size and time: while these stay, so does its content."""
+    status = file.stat()
+    return f"{file}|{status.st_size}|{status.st_mtime_ns}"
 
 
 def _said_of(folder: Path, file: Path) -> bool:

@@ -14,11 +14,15 @@ import yaml
 
 from flows.engine import yaml_text
 from flows.engine.declaration import Declaration, read_yaml, write_if_new
+from flows.engine.inside import remove, resolved_inside
 from flows.engine.project import Project
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.suggestions import did_you_mean
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
+DECLARED = ("code.yaml", "dvc.yaml", "local.yaml", "method.yaml", "params.yaml")
+OWN_FILES = frozenset({*DECLARED, ".gitignore", ".work", "dvc.lock", "history", "inputs"})  # made by no stage
 
 
 class Run:
@@ -42,11 +46,8 @@ class Run:
         """Itself, if it was declared before (raises Prior3dError with the nearest name)."""
         if self.exists():
             return self
-        from difflib import get_close_matches
-
         names = [r.name for r in all_runs(self.project)]
-        near = get_close_matches(self.name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"runs: {', '.join(names) or 'none yet'}"
+        hint = did_you_mean(self.name, names, f"runs: {', '.join(names) or 'none yet'}")
         raise Prior3dError(f"there is no run {self.name!r} in {self.project.runs}; {hint}")
 
     @contextlib.contextmanager
@@ -94,18 +95,32 @@ class Run:
         write_if_new(self.folder / "local.yaml", yaml.safe_dump(settings, sort_keys=False))
 
     def drop_stages(self, declaration: Declaration) -> None:
-        """Remove what the run has of optional stages that it has no longer; versions and DVC's cache keep it."""
+        """Remove what the run has of optional stages that it has no longer; versions and DVC's cache keep it.
+
+        Raises:
+            Prior3dError: the lock names an output that is none of the run's; nothing is removed then.
+        """
         locked, kept = self.locked(), {s.name for s in declaration.method.stages}
         gone = locked.keys() - kept
         if not gone:
             return
-        for path in [out["path"] for name in gone for out in locked[name].get("outs") or []]:
-            target = self.folder / path
-            shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+        paths = [str(out["path"]) for name in gone for out in locked[name].get("outs") or []]
+        for place in [self._output(path) for path in paths]:
+            remove(place)
         lock = self.folder / "dvc.lock"
         values = yaml_text.load(lock.read_text(encoding="utf-8"))
         values["stages"] = {name: entry for name, entry in locked.items() if name in kept}
         write_whole(lock, yaml.safe_dump(values, sort_keys=False))
+
+    def _output(self, path: str) -> Path:
+        """Where an output that the lock names lies (raises Prior3dError if it cannot be one)."""
+        where = f"run {self.name}: its dvc.lock"
+        place = resolved_inside(self.folder, path, where)
+        if place.relative_to(self.folder.resolve()).parts[0] in OWN_FILES:
+            raise Prior3dError(
+                f"{where} names {path!r} as an output, which is the run's own; take that stage out of it"
+            )
+        return place
 
     def settings(self) -> dict[str, Any]:
         """The contents of `local.yaml`."""

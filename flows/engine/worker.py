@@ -73,7 +73,8 @@ class Worker:
                 self.run.forget_checkpoints(stage.name)
                 return "Restored"
         before = self._declared()
-        with gpu_slot(str(self.run.settings().get("device", "auto")), stage.gpu) as environment:
+        device = str(self.run.settings().get("device", "auto"))
+        with gpu_slot(device, stage.gpu) as environment:
             self.events.tell(stage.name, "running")
             self.executor.execute(
                 Call(
@@ -83,6 +84,7 @@ class Worker:
                     self.run.folder,
                     stage.time_limit_s,
                     environment,
+                    device,
                 ),
                 say=lambda line: self.events.tell(stage.name, "line", text=line),
                 progress=lambda event: self.events.tell(stage.name, "progress", **event),

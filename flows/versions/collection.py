@@ -69,7 +69,7 @@ def find_garbage(project: Project, keep: int | None = None, forget_commits: bool
     needed = _needed(objects, texts)
     found, kept, kept_bytes = {}, 0, 0
     for folder in sorted(objects.folder.glob("[0-9a-f][0-9a-f]")):
-        for path in sorted(folder.iterdir()):
+        for path in [] if folder.is_symlink() else sorted(folder.iterdir()):
             size = path.stat().st_size
             if folder.name + path.name in needed:
                 kept, kept_bytes = kept + 1, kept_bytes + size

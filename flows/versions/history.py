@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ import yaml
 
 from flows.engine import yaml_text
 from flows.engine.declaration import read_yaml
+from flows.engine.inside import climbs
 from flows.engine.project import Project
 from flows.engine.record import Record, code_file, locked_code, locked_params, read_record
 from flows.engine.run import Run
 from flows.versions.objects import Objects
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 
 REVISION = re.compile(r"^[\w][\w./~^-]*$")
 
@@ -104,8 +105,19 @@ class Version:
         return {f"{m}: {name}": digest for m, names in modules.items() for name, digest in names.items()}
 
     def files(self, stage: str) -> dict[str, str] | None:
-        """The files of a stage's outputs: path in the run's folder -> md5; None if their list was collected."""
-        return self.objects.files((self.lock.get(stage) or {}).get("outs") or [])
+        """The files of a stage's outputs: path in the run's folder -> md5; None if their list was collected.
+
+        Raises:
+            Prior3dError: a path leads out of the run's folder.
+        """
+        found = self.objects.files((self.lock.get(stage) or {}).get("outs") or [])
+        outside = next((path for path in found or () if climbs(path)), None)
+        if outside is not None:
+            raise Prior3dError(
+                f"{self.label}: the outputs of {stage} name {outside!r}, which lies outside the run's folder; "
+                "bring its lock back from git or a copy"
+            )
+        return found
 
     def place(self, stage: str, path: str) -> Path | None:
         """Where a file of a stage's outputs can be read: in the cache, or in the run's folder while it holds this."""
@@ -230,11 +242,10 @@ def _of_revision(run: Run, revision: str, versions: list[Path]) -> Version:
     place = f"data/runs/{run.name}/dvc.lock"
     text = git_file(run.project.root, revision, place) if REVISION.match(revision) else None
     if text is None:
-        near = get_close_matches(revision, git_names(run.project.root), n=1, cutoff=0.5)
-        hint = f"did you mean {run.name}@{near[0]}? " if near else ""
+        hint = did_you_mean(revision, git_names(run.project.root), "", shown=lambda near: f"{run.name}@{near}")
         raise Prior3dError(
             f"{run.name}@{revision}: neither a version nor a git revision that holds {place}; "
-            f"{hint}{_there_are(run, versions)}"
+            f"{hint}{' ' * bool(hint)}{_there_are(run, versions)}"
         )
     lock = parse_lock(text, f"{place} of {revision}", run)
     same = _same_text(text, versions[::-1])

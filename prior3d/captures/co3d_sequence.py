@@ -1,6 +1,5 @@
 """One sequence of a category in CO3Dv2's layout, as a capture with masks."""
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from prior3d.captures.capture import Capture, Frame, Lens, checked_pose, picture_size
 from prior3d.captures.co3d_objects import annotations, file_of, frame_pose
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 
 FRAMES, SEQUENCES = "frame_annotations.jgz", "sequence_annotations.jgz"
 
@@ -33,9 +33,8 @@ def read_co3d_sequence(folder: Path, sequence: str = "") -> Capture:
     if not sequence and len(names) == 1:
         sequence = names[0]
     if sequence not in names:
-        near = get_close_matches(sequence, names, n=1)
         known = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-        hint = f"did you mean {near[0]}?" if near else f"it has {known}"
+        hint = did_you_mean(sequence, names, f"it has {known}", str)
         raise Prior3dError(f"{folder}: which sequence? --set view_preparation.sequence=NAME; {hint}")
     chosen = sorted((f for f in frames if f["sequence_name"] == sequence), key=lambda f: int(f.get("frame_number", 0)))
     return Capture(folder, "co3d", tuple(_frame(folder, frame) for frame in chosen))

@@ -1,8 +1,6 @@
 """Open a prior: any folder of a Stable-Diffusion-shaped diffusers pipeline, from local safetensors files only."""
 
 import contextlib
-import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,12 @@ from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.roles import EXTRA_INPUT_CHANNELS, check_channels, read_json
 from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.weights import check_safetensors
 from prior3d.errors import Prior3dError
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 PICKLE_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
-LARGEST_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 
 
 def load_text_to_image(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> TextToImagePrior:
@@ -128,34 +126,6 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
             f"and are never opened; convert them to {stem}.safetensors"
         )
     raise Prior3dError(f"prior component {folder}: there is no {stem}.safetensors; complete the folder")
-
-
-def check_safetensors(file: Path) -> None:
-    """Compare a safetensors file's size with what its header promises, so that a torn download is found before a run.
-
-    Raises:
-        Prior3dError: the file is missing, is no safetensors file, or is shorter or longer than its header says.
-    """
-    if not file.is_file():
-        raise Prior3dError(f"weights {file}: the file is missing; fetch it again")
-    size_bytes = file.stat().st_size
-    with file.open("rb") as stream:
-        prefix = stream.read(8)
-        header_bytes = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        if not 2 <= header_bytes <= min(LARGEST_HEADER_BYTES, max(size_bytes - 8, 0)):
-            raise Prior3dError(
-                f"weights {file}: not a safetensors file, or cut off ({size_bytes} bytes); fetch it again"
-            )
-        try:
-            header = json.loads(stream.read(header_bytes))
-            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            raise Prior3dError(f"weights {file}: its safetensors header is unreadable; fetch it again") from error
-    expected_bytes = 8 + header_bytes + max(ends, default=0)
-    if size_bytes != expected_bytes:
-        raise Prior3dError(
-            f"weights {file}: {size_bytes} bytes found, but its header promises {expected_bytes}; fetch it again"
-        )
 
 
 def load_network(network_class: Any, folder: Path, component: str, dtype: torch.dtype) -> Any:

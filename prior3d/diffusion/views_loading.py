@@ -11,6 +11,7 @@ from prior3d.diffusion import loading
 from prior3d.diffusion.epipolar import EpipolarConfig, EpipolarTransformer
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.views import ViewsPrior
+from prior3d.diffusion.weights import check_safetensors
 from prior3d.errors import Prior3dError
 
 COMPONENTS = ("unet", "epipolar", "vae", "scheduler")
@@ -58,7 +59,7 @@ def check_views_folder(folder: Path) -> None:
         raise Prior3dError(f"prior {folder}: it lacks {', '.join(m + '/' for m in missing)}; complete the folder")
     for name in ("unet", "vae"):
         for file in loading.weight_files(folder / name, name)[0]:
-            loading.check_safetensors(file)
+            check_safetensors(file)
     _epipolar_weights(folder / "epipolar")
     config = epipolar_config(folder / "epipolar")
     unet, vae = (loading.read_json(folder / name / "config.json") for name in ("unet", "vae"))
@@ -132,5 +133,5 @@ def _epipolar_weights(folder: Path) -> Path:
             f"prior component {folder}: its weights are pickle files ({', '.join(pickles[:3])}), which can run code "
             f"and are never opened; convert them to {EPIPOLAR_WEIGHTS}"
         )
-    loading.check_safetensors(file)
+    check_safetensors(file)
     return file

@@ -1,6 +1,6 @@
 """Settings of score distillation: which views are drawn, how prompts name them, what the prior is asked."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -54,7 +54,7 @@ class SdsSettings:
     )
 
     @model_validator(mode="after")
-    def _noise_levels_rise(self) -> Self:
+    def _noise_levels_rise(self) -> "SdsSettings":
         """The lowest noise level lies below the highest, at the start and at the end."""
         if self.timestep_min >= min(self.timestep_max, self.timestep_max_end):
             raise ValueError(

@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from prior3d.checkpoints import write_atomically
 from prior3d.errors import Prior3dError
+from prior3d.files import write_or_explain
 
 RUN_AGAIN = "Run the stage that makes it again."
 
@@ -45,7 +45,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any], indent: int = 2) -> None:
     """Write a JSON object, whole or not at all."""
-    write_atomically(path, (json.dumps(content, indent=indent) + "\n").encode())
+    write_or_explain(path, json.dumps(content, indent=indent) + "\n")
 
 
 def read_tensors(path: Path, *names: str) -> dict[str, torch.Tensor]:
@@ -70,4 +70,4 @@ def read_tensors(path: Path, *names: str) -> dict[str, torch.Tensor]:
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """Write tensors as a safetensors file, whole or not at all."""
-    write_atomically(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    write_or_explain(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))

@@ -19,7 +19,6 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,6 +28,7 @@ from pydantic import BaseModel
 
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.suggestions import did_you_mean
 from stages.contract.job import Job, Stopped, work_digest
 from stages.contract.parameters import check_params
 
@@ -55,8 +55,7 @@ def main(argv: list[str], cwd: Path) -> int:
         return _fail(f"name a stage: python -m stages NAME, one of {', '.join(stage_names())}", 2)
     name = argv[0]
     if "." not in name and name not in stage_names():
-        near = get_close_matches(name, stage_names(), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"stages: {', '.join(stage_names())}"
+        hint = did_you_mean(name, stage_names(), f"stages: {', '.join(stage_names())}", str)
         return _fail(f"there is no stage {name!r}; {hint}", 2)
     return execute(name if "." in name else f"stages.{name}", argv[1:], cwd)
 

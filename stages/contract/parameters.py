@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prior3d.errors import Prior3dError
-from prior3d.near_names import did_you_mean
 from prior3d.settings import Range, Resolution
+from prior3d.suggestions import did_you_mean
 
 Values = dict[str, Any]
 DEGREES: dict[str, Any] = {"unit": "degrees"}
@@ -81,10 +81,10 @@ def _no_such_parameter(model: type[BaseModel], where: str, name: str) -> str:
         kind = settings_fields(kind)[group].annotation
     known = list(settings_fields(kind))
     inner = [f"{n}.{f}" for n, info in model.model_fields.items() for f in settings_fields(info.annotation)]
-    near = did_you_mean(last, known, prefix=".".join([where, *groups, ""])) or did_you_mean(
-        name, inner, prefix=f"{where}."
-    )
-    return f"{where}.{name}: there is no such parameter; {near or 'known: ' + ', '.join(known)}"
+    all_known = f"known: {', '.join(known)}"
+    further = did_you_mean(name, inner, all_known, shown=lambda near: f"{where}.{near}")
+    hint = did_you_mean(last, known, further, shown=lambda near: ".".join([where, *groups, near]))
+    return f"{where}.{name}: there is no such parameter; {hint}"
 
 
 class FitParams(StageParams):

@@ -17,7 +17,8 @@ from flows.engine.events import Event
 from flows.engine.execution import Call, Executor, StageFailed
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Input, Method, Stage
-from flows.engine.priors import content_digest
+from flows.engine.priors import choose_prior, content_digest
+from flows.engine.project import Project
 from flows.engine.run import slug
 from flows.engine.server import Server, users_server
 from flows.progress import PlainDisplay, StageState, duration
@@ -146,7 +147,6 @@ def test_help_is_quick_and_light():
 @pytest.mark.slow
 def test_run_with_a_prefect_server(fake, monkeypatch):
     """A server is started once, the second run reports to it, and a killed flow run is set to Crashed."""
-    from flows.engine.project import Project
     from flows.engine.server import find_or_start, stop_local_server
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -201,6 +201,19 @@ def test_what_is_said_of_a_prior_is_no_part_of_it(tmp_path):
     assert content_digest(folder, cache) == before
     (folder / "scheduler" / "scheduler_config.json").write_text('{"prediction_type": "sample"}')
     assert content_digest(folder, cache) != before
+
+
+def test_weights_are_opened_once(fake, monkeypatch):
+    opened = []
+    monkeypatch.setattr("flows.engine.priors.check_safetensors", opened.append)
+    project = Project(fake.project)
+    weights = sorted(fake.prior.glob("*/*.safetensors"))
+    for _ in range(2):
+        choose_prior(str(fake.prior), project)
+        assert opened == weights
+    os.utime(weights[0], (1, 1))
+    choose_prior(str(fake.prior), project)
+    assert opened == [*weights, weights[0]]
 
 
 @pytest.mark.slow

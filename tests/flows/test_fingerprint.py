@@ -33,6 +33,22 @@ def test_reaches_lazy_and_relative_imports(package):
     assert "pkg.unused" not in f.reached("pkg.a")
 
 
+@pytest.mark.parametrize(
+    ("condition", "followed"),
+    [("TYPE_CHECKING", False), ("typing.TYPE_CHECKING", False), ("not TYPE_CHECKING", True), ("X", True)],
+)
+def test_imports_for_type_checkers_are_not_followed(package, condition, followed):
+    import_of = "    import torch\n    from pkg.unused import Z\n"
+    (package / "b.py").write_text(f"X = 1\nif {condition}:\n{import_of}")
+    assert ("pkg.unused" in f.reached("pkg.a")) == followed
+    assert (("torch", "") in f.libraries("pkg.a")) == followed
+
+
+def test_the_other_branch_is_followed(package):
+    (package / "b.py").write_text("if TYPE_CHECKING:\n    import torch\nelse:\n    import pkg.unused\n")
+    assert "pkg.unused" in f.reached("pkg.a")
+
+
 def test_libraries_are_what_is_not_the_projects(package):
     assert f.libraries("pkg.a") == [("json", ""), ("numpy", "linalg")]
 

@@ -74,7 +74,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     def full_disk(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full_disk)
+    monkeypatch.setattr("prior3d.files.os.fsync", full_disk)
     with pytest.raises(Prior3dError, match="No space left on device"):
         checkpoints.save(path, {"a": torch.ones(1)}, {"step": 2})
     monkeypatch.undo()

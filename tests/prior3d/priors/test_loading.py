@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import struct
 
 import pytest
 import torch
@@ -10,7 +9,6 @@ from safetensors.torch import load_file, save_file
 
 from prior3d.diffusion.loading import (
     check_prior_folder,
-    check_safetensors,
     load_inpainting,
     load_instruct,
     load_text_to_image,
@@ -74,16 +72,9 @@ def test_unreadable_configuration(folder):
 
 def test_truncated_weights_are_found_before_loading(folder):
     file = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-100])
-    with pytest.raises(Prior3dError, match=f"{len(whole) - 100} bytes found, but its header promises {len(whole)}"):
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(Prior3dError, match="not a whole safetensors file"):
         check_prior_folder(folder, "text_to_image")
-    file.write_bytes(whole[:5])
-    with pytest.raises(Prior3dError, match="not a safetensors file, or cut off"):
-        check_prior_folder(folder, "text_to_image")
-    file.write_bytes(struct.pack("<Q", 4) + b"{{{{" + whole)
-    with pytest.raises(Prior3dError, match="header is unreadable"):
-        check_safetensors(file)
 
 
 def test_pickled_weights_are_refused(folder):

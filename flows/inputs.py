@@ -1,0 +1,55 @@
+"""What a person gives to methods: each input once, with what a prior has to serve as.
+
+A prior of another role is refused before anything runs.
+"""
+
+from flows.engine.method import Input
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+MESHES = (".obj", ".ply", ".stl", ".glb")
+FROM = "a diffusers folder, or ORG/NAME@REVISION"
+
+# words
+PROMPT = Input("prompt", "text", "what it is, in words, e.g. 'a brown teddy bear'")
+OPTIONAL_PROMPT = Input("prompt", "text", "what the image shows, in words, e.g. 'a brown teddy bear'", default="")
+INSTRUCTION = Input("instruction", "text", "what to change, e.g. 'make the roof red'")
+CONCEPT = Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default="")
+
+# an image of one object
+IMAGE = Input("image", "file", "the image of the object; with alpha, or give --mask", suffixes=PICTURES)
+MASK = Input("mask", "file", "image that is white where the object is", default="", suffixes=PICTURES)
+DEPTH = Input("depth", "file", "depth map of the same view", default="", suffixes=PICTURES)
+NORMAL = Input("normal", "file", "normal map of the same view", default="", suffixes=PICTURES)
+CAMERA = Input("camera", "text", "where the image was taken from: azimuth,elevation,fov in degrees")
+OPTIONAL_CAMERA = Input(
+    "camera",
+    "text",
+    "where the image was taken from: azimuth,elevation,fov in degrees, relative to the object's front; without it the "
+    "object is centred and seen from its front",
+    default="",
+)
+
+# shapes and captures
+MESH = Input("mesh", "file", "what to paint: OBJ, PLY, STL or GLB", suffixes=MESHES)
+SHAPE = Input("shape", "file", "rough shape: OBJ, PLY, STL or GLB", suffixes=MESHES)
+CAPTURE = Input(
+    "scene", "folder", "posed photos: a folder with transforms.json (nerfstudio, instant-ngp, Blender) or COLMAP's"
+)
+POSED_IMAGES = Input(
+    "images", "folder", "posed images: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category"
+)
+
+# priors
+PRIOR = Input("prior", "prior", f"text-to-image prior: toy, {FROM}", default="toy", role="text_to_image")
+INPAINTING_PRIOR = Input(
+    "inpainting_prior",
+    "prior",
+    f"inpainting prior: toy-inpainting, {FROM}",
+    default="toy-inpainting",
+    role="inpainting",
+)
+INSTRUCT_PRIOR = Input(
+    "prior", "prior", f"instruct prior (InstructPix2Pix): toy-instruct, {FROM}", default="toy-instruct", role="instruct"
+)
+VIEWS_PRIOR = Input("prior", "prior", "views prior: toy-views or a folder of one", default="toy-views", role="views")
+SCORER = Input("scorer", "prior", "CLIP-shaped model that judges images", default="toy-scorer", role="scorer")

@@ -1,0 +1,147 @@
+"""What a forked stage can and cannot do, above all with a GPU, which forks of a process that used it cannot use."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from flows.engine.devices_after_fork import counts_devices, cuda_driver_started, why_fork_cannot_serve
+from flows.engine.execution import Call, Executor, Interrupted, StageFailed
+from flows.engine.fingerprint import libraries
+from flows.methods import METHODS
+
+
+@pytest.fixture
+def executor(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_CUDA_LOG", str(tmp_path / "marking_calls"))
+    executor = Executor(tmp_path / "forkserver.log")
+    yield executor
+    executor.stop_children()
+    executor.close()
+
+
+def ask(executor, tmp_path, end="", device="auto", **env):
+    """Run the stage that tells how it runs; returns what it told and the other lines."""
+    (tmp_path / "params.yaml").write_text(json.dumps({"telling": {"end": end}}))
+    lines = []
+    call = Call("telling", "fake_stages.telling", [], tmp_path, env=env, device=device)
+    try:
+        executor.execute(call, say=lines.append, progress=print)
+    finally:
+        told = next((json.loads(line.removeprefix("told ")) for line in lines if line.startswith("told ")), None)
+        others = [line for line in lines if not line.startswith("told ")]
+    return told, others
+
+
+def marking_calls(tmp_path):
+    file = tmp_path / "marking_calls"
+    return file.read_text() if file.exists() else ""
+
+
+def test_importing_the_libraries_of_all_stages_leaves_cuda_alone(executor, tmp_path):
+    modules = dict.fromkeys(stage.module for method in METHODS.values() for stage in method.stages)
+    executor.preload([("fake_cuda", "")])
+    for module in modules:
+        executor.preload(libraries(module))
+    told, others = ask(executor, tmp_path, device="cuda")
+    assert marking_calls(tmp_path) == ""
+    assert told["forked"] and others == []
+
+
+@pytest.mark.parametrize(("careful", "marks"), [("", True), ("1", False)])
+def test_what_marks_forks_without_care(tmp_path, careful, marks):
+    """The notes that the test above finds empty are taken: without what the server sets, diffusers leaves one."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "FAKE_CUDA_LOG": str(tmp_path / "marking_calls")}
+    env["PYTORCH_NVML_BASED_CUDA_CHECK"] = careful
+    subprocess.run([sys.executable, "-c", "import fake_cuda, diffusers"], env=env, check=True)
+    assert marking_calls(tmp_path).startswith("_cuda_getDeviceCount from ") == marks
+
+
+def test_stage_starts_over_where_a_library_has_started_cuda(executor, tmp_path):
+    executor.preload([("asks_cuda", "")])
+    told, others = ask(executor, tmp_path, device="cuda", ADDED="1")
+    assert marking_calls(tmp_path).startswith("_cuda_getArchFlags from ")
+    assert told == {"forked": False, "leads": True, "device": None, "env": {"ADDED": "1"}}
+    assert others == [
+        "warning: a library started CUDA when it was imported, and no fork of its process can use it; "
+        "this stage starts as a process of its own, which takes seconds more"
+    ]
+
+
+def test_stage_on_the_cpu_is_forked_all_the_same(executor, tmp_path):
+    executor.preload([("asks_cuda", "")])
+    told, others = ask(executor, tmp_path, device="cpu")
+    assert told["forked"] and told["leads"] and others == []
+
+
+def test_what_a_person_set_reaches_the_stage(executor, tmp_path, monkeypatch):
+    assert ask(executor, tmp_path)[0]["env"] == {}
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "0")
+    assert ask(executor, tmp_path)[0]["env"] == {"PYTORCH_NVML_BASED_CUDA_CHECK": "0"}
+
+
+@pytest.mark.parametrize("library", ["json", "asks_cuda"])
+@pytest.mark.parametrize(
+    ("end", "message", "retry"),
+    [
+        ("user", "stage telling: put it right", False),
+        ("crash", "stage telling failed with exit code 1", True),
+        ("killed", r"stage telling was killed \(signal 9", True),
+    ],
+)
+def test_forked_or_started_over_a_stage_ends_alike(executor, tmp_path, library, end, message, retry):
+    executor.preload([(library, "")])
+    with pytest.raises(StageFailed, match=message) as failure:
+        ask(executor, tmp_path, end)
+    assert failure.value.retry == retry
+
+
+def test_stage_that_started_over_is_stopped_like_any_other(executor, tmp_path):
+    executor.preload([("asks_cuda", "")])
+    told = threading.Event()
+    stop = threading.Thread(target=lambda: told.wait(60) and executor.stop_children())
+    stop.start()
+    (tmp_path / "params.yaml").write_text("telling: {end: waits}")
+    call = Call("telling", "fake_stages.telling", [], tmp_path)
+    with pytest.raises(Interrupted):
+        executor.execute(call, say=lambda line: told.set() if line.startswith("told ") else None, progress=print)
+    stop.join()
+
+
+def test_a_library_that_cannot_be_imported_does_not_stop_the_server(executor, tmp_path):
+    executor.preload([("no_such_library", ""), ("fails_when_imported", ""), ("json", "no_such_name")])
+    assert ask(executor, tmp_path)[0]["forked"]
+
+
+@pytest.mark.parametrize(("answer", "started"), [(0, True), (100, True), (3, False)])
+def test_driver_says_whether_it_was_started(answer, started):
+    assert counts_devices(SimpleNamespace(cuDeviceGetCount=lambda _count: answer)) == started
+
+
+@pytest.mark.skipif(cuda_driver_started(), reason="this process uses a GPU")
+def test_driver_that_is_not_there_was_not_started():
+    assert why_fork_cannot_serve("cuda", cuda_driver_started()) is None
+
+
+@pytest.mark.parametrize(
+    ("device", "driver_started", "platform", "served"),
+    [
+        ("auto", False, "linux", True),
+        ("cuda:1", True, "linux", False),
+        ("auto", True, "linux", False),
+        ("cpu", True, "linux", True),
+        ("mps", False, "darwin", False),
+        ("auto", False, "darwin", False),
+        ("cpu", False, "darwin", True),
+        ("mps", False, "linux", True),  # there is none: the stage says so
+    ],
+)
+def test_which_devices_a_fork_serves(device, driver_started, platform, served):
+    reason = why_fork_cannot_serve(device, driver_started, platform)
+    assert (reason is None) == served
+    if platform == "darwin":
+        assert not reason  # on a Mac it is the rule: no warning

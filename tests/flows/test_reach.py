@@ -1,0 +1,65 @@
+"""The modules in each stage's key: what a change reruns.
+
+`reach.yaml` lists them, so that a reader of a change sees which keys grow. It is written anew by
+`WRITE_REACH=1 python -m pytest tests/flows/test_reach.py`.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.engine.fingerprint import reached
+from flows.methods import METHODS
+
+LISTED = Path(__file__).with_name("reach.yaml")
+MODULES = sorted({stage.module for method in METHODS.values() for stage in method.stages})
+# Algorithms that still lie beside the stages and are shared by some of them; they move to `prior3d`.
+BESIDE = {
+    "anchored_texture",
+    "first_words",
+    "guided_views",
+    "image_nerf_losses",
+    "image_opinion",
+    "inpainted_views",
+    "mesh_input",
+    "picture_editor",
+    "plain_views",
+    "remade_views",
+    "repainted_views",
+    "scene_edit",
+    "shown_picture",
+}
+# What stages still take from one another, until it has moved too. Nothing may be added.
+BORROWED = {
+    "stages.dataset_update": {"stages.scene_fit", "stages.scene_fit.stage"},
+    "stages.image_nerf": {"stages.rgb_refinement"},
+    "stages.rgb_refinement": {"stages.image_nerf"},
+    "stages.view_distillation": {"stages.evaluation.held_out"},
+    "stages.view_preparation": {"stages.scene_preparation", "stages.scene_preparation.stage"},
+}
+
+
+def test_the_list_is_that_of_today():
+    now = {module: sorted(reached(module)) for module in MODULES}
+    if os.environ.get("WRITE_REACH"):
+        LISTED.write_text(f"# Written by tests/flows/test_reach.py, which says how.\n{yaml.safe_dump(now)}")
+    then = yaml.safe_load(LISTED.read_text())
+    grown = {m: sorted(set(now[m]) - set(then.get(m, ()))) for m in now}
+    assert {m: more for m, more in grown.items() if more} == {}, "these keys have grown; see the top of this file"
+    assert then == now, "some keys have shrunk; see the top of this file"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_stage_reaches_no_other_stage(module):
+    """Nor a method: a change in one stage reruns that stage, and what lies behind it if its output changed."""
+    allowed = (f"{module}.", "stages.contract.", "stages.artifacts.", "prior3d.")
+    others = [name for name in reached(module) - {module, "prior3d"} if not name.startswith(allowed)]
+    known = {f"stages.{name}" for name in BESIDE} | BORROWED.get(module, set())
+    assert sorted(set(others) - known) == []
+
+
+def test_a_stage_is_known_by_its_declaration_and_its_body():
+    for module in MODULES:
+        assert {module, f"{module}.stage"} <= reached(module)

@@ -1,0 +1,101 @@
+"""Every method: what its stages are handed is what they ask for, and every prior is asked for its role."""
+
+from itertools import chain, combinations
+
+import pytest
+
+from flows import inputs
+from flows.engine.method import Input
+from flows.methods import METHODS
+from stages.artifacts import CAMERA_TEXT, CAPTURE_FOLDER, CONCEPT, IMAGE_FILE, MESH_FILE, PRIOR, PROMPT
+
+# What a method's input is, by its name, as an artifact of the stage that takes it.
+TAKEN_AS = {
+    PROMPT: {"prompt", "instruction"},
+    CAMERA_TEXT: {"camera"},
+    CONCEPT: {"concept"},
+    IMAGE_FILE: {"image", "mask", "depth", "normal"},
+    MESH_FILE: {"mesh", "shape"},
+    CAPTURE_FOLDER: {"scene", "images"},
+    PRIOR: {"prior", "inpainting_prior", "scorer"},
+}
+# The role in which a stage loads a prior; `text_to_image` where nothing is said.
+ROLES = {
+    ("stages.inpainting", "prior"): "inpainting",
+    ("stages.dataset_update", "prior"): "instruct",
+    ("stages.view_features", "prior"): "views",
+    ("stages.view_sampling", "prior"): "views",
+    ("stages.view_distillation", "prior"): "views",
+    ("stages.textual_inversion", "scorer"): "scorer",
+    ("stages.image_nerf", "scorer"): "scorer",
+}
+
+
+def forms():
+    """Every method with every choice of its optional stages."""
+    for name, method in METHODS.items():
+        optional = method.optional_stages()
+        for asked in chain.from_iterable(combinations(optional, n) for n in range(len(optional) + 1)):
+            yield pytest.param(method.with_stages(asked), id="+".join([name, *asked]))
+
+
+@pytest.mark.parametrize("method", forms())
+def test_every_stage_is_handed_what_it_asks_for(method):
+    given = {i.name: i for i in method.inputs}
+    made = {}
+    for stage in method.stages:
+        module = stage.load()
+        optional = getattr(module, "OPTIONAL_INPUTS", frozenset())
+        assert stage.inputs.keys() <= module.INPUTS.keys()
+        assert module.INPUTS.keys() - optional <= stage.inputs.keys()
+        for name, source in stage.inputs.items():
+            wanted = module.INPUTS[name]
+            where = f"{method.name}, {stage.name}.{name}: {wanted.name} from {source}"
+            if source in made:
+                assert wanted.accepts(made[source]), f"{where}, a {made[source].name}"
+            else:
+                assert source in TAKEN_AS[wanted], where
+                assert given[source].default != "" or name in optional, f"{where}, which may be left out"
+        made[stage.name] = module.OUTPUT
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_prior_is_asked_for_the_role_in_which_it_is_loaded(method):
+    given = {i.name: i for i in method.inputs}
+    for stage in method.stages:
+        for name, source in stage.inputs.items():
+            if source in given and given[source].kind == "prior":
+                assert given[source].role == ROLES.get((stage.module, name), "text_to_image"), (stage.name, name)
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_inputs_are_declared_once_and_all_taken(method):
+    declared = [value for value in vars(inputs).values() if isinstance(value, Input)]
+    assert all(i in declared for i in method.inputs)
+    taken = {source for stage in method.stages for source in stage.inputs.values()}
+    assert {i.name for i in method.inputs} <= taken
+
+
+WRONG = {"text_to_image": "toy-inpainting", "inpainting": "toy", "instruct": "toy-views", "views": "toy-instruct",
+         "scorer": "toy"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [(m.name, i) for m in METHODS.values() for i in m.inputs if i.kind == "prior"],
+    ids=lambda value: getattr(value, "name", value),
+)  # fmt: skip
+def test_prior_of_another_role_is_refused_before_anything_is_written(fake, tmp_path, name, given):
+    files = {"file": tmp_path / "file", "folder": tmp_path / "folder"}
+    files["folder"].mkdir()
+    words = []
+    for other in (i for i in METHODS[name].inputs if i.default is None):
+        path = files.get(other.kind, "0,0,40")
+        if other.kind == "file":
+            path = path.with_suffix(other.suffixes[0])
+            path.touch()
+        words += [f"--{other.name}", str(path)]
+    asked = ["--set", "inpainting=on"] if name == "realfusion" else []
+    option = f"--{given.name.replace('_', '-')}"
+    code, _, err = fake.cli("run", name, *words, *asked, option, WRONG[given.role])
+    assert code == 2 and len(err.splitlines()) == 1
+    assert WRONG[given.role] in err and not list((fake.project / "data" / "runs").iterdir())
