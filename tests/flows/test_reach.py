@@ -17,25 +17,16 @@ LISTED = Path(__file__).with_name("reach.yaml")
 MODULES = sorted({stage.module for method in METHODS.values() for stage in method.stages})
 # Algorithms that still lie beside the stages and are shared by some of them; they move to `prior3d`.
 BESIDE = {
-    "anchored_texture",
     "first_words",
-    "guided_views",
-    "image_nerf_losses",
-    "image_opinion",
     "inpainted_views",
     "mesh_input",
     "picture_editor",
     "plain_views",
-    "remade_views",
-    "repainted_views",
     "scene_edit",
-    "shown_picture",
 }
 # What stages still take from one another, until it has moved too. Nothing may be added.
 BORROWED = {
     "stages.dataset_update": {"stages.scene_fit", "stages.scene_fit.stage"},
-    "stages.image_nerf": {"stages.rgb_refinement"},
-    "stages.rgb_refinement": {"stages.image_nerf"},
     "stages.view_distillation": {"stages.evaluation.held_out"},
     "stages.view_preparation": {"stages.scene_preparation", "stages.scene_preparation.stage"},
 }

@@ -161,13 +161,13 @@ def test_of_what_is_drawn_a_share_is_taken(tmp_path, priors):
 
 
 def test_refinement_ends_with_the_photographs_pixels(tmp_path, priors):
-    free = {"anchor_weight": 0, "photograph_weight": 0, "learning_rate": 0.5}  # a random prior then spoils the front
+    free = {"anchors.paint_weight": 0, "anchors.image_weight": 0, "optimiser.learning_rate": 0.5}  # a random prior then spoils the front
     folder = projected(tmp_path / "run", priors, texture_refinement=free)
     assert execute("stages.inpainting", FILL, folder) == 0
     off = {}
     for steps in (0, 20):
         params = yaml.safe_load((folder / "params.yaml").read_text())
-        params["texture_refinement"]["picture_steps"] = steps
+        params["texture_refinement"]["anchors"]["image_steps"] = steps
         (folder / "params.yaml").write_text(yaml.safe_dump(params))
         assert execute("stages.texture_refinement", REFINE, folder) == 0
         front = from_front(folder, load_textured_mesh(folder / "texture_refinement").texture)[0]
