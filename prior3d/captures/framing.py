@@ -4,19 +4,22 @@ Turning a camera about its own centre changes nothing but which part of the worl
 of its pixels is looked up in the photograph, through the photograph's lens.
 """
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.captures.capture import Lens
-from prior3d.captures.placement import SEEN_RADIUS, look_at_point
+from prior3d.captures.placement import SEEN_RADIUS, Placement, look_at_point
 from prior3d.captures.undistortion import distort
 from prior3d.errors import Prior3dError
 from prior3d.rendering.rays import local_rays
 
 SUPERSAMPLING = 3  # lookups along each side of a cut-out's pixel
-MASK_LEVEL = 0.5
+MASK_LEVEL = 0.5  # above it a pixel of a mask is the object's
+OBJECT_RADIUS = 0.95  # world units: what half of the diagonals of the boxes about the masks becomes
 FLAT_WITHIN = 0.03  # mean deviation of a border's colours that still count as one
 
 
@@ -125,3 +128,15 @@ def object_place(masks: list[Tensor], lenses: list[Lens], c2w: Tensor) -> tuple[
     middle = single if len(masks) == 1 else look_at_point(positions, towards)
     radii = (positions - middle).norm(dim=-1) * torch.tensor(halves, dtype=torch.float64)
     return middle, float(radii.median())
+
+
+def fitted_to_masks(placement: Placement, middle: Tensor, radius: float) -> Placement:
+    """The placement that puts the masked object at the origin, `OBJECT_RADIUS` big.
+
+    Args:
+        placement: of the world that the other two are in.
+        middle: [3] of the object, as `object_place` finds it.
+        radius: of the object.
+    """
+    centre = placement.centre + placement.rotation.T @ middle / placement.scale
+    return replace(placement, centre=centre, scale=placement.scale * OBJECT_RADIUS / radius)

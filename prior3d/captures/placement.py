@@ -1,10 +1,12 @@
 """Where a capture is put in the world: its cameras' common look-at point at the origin, what all see about 1 big."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from prior3d.captures.capture import Frame
 from prior3d.errors import Prior3dError
 
 SEEN_RADIUS = 1.0944  # 3.2 sin(20 degrees): the ball that the project's own turntable sees whole
@@ -70,6 +72,17 @@ def place(c2w: Tensor, fov_deg: Tensor, upright: bool) -> Placement:
         scale = INSIDE_OUT_RADIUS / float(spread)
     rotation = _upright(c2w[:, :3, 1].mean(0)) if upright else torch.eye(3, dtype=torch.float64)
     return Placement(centre, rotation, scale, int(behind.sum()), common)
+
+
+def place_frames(frames: Sequence[Frame], upright: bool) -> Placement:
+    """The placement of photographs through their own lenses, as `place` chooses it.
+
+    Raises:
+        Prior3dError: all cameras stand at one place.
+    """
+    smaller = torch.tensor([min(f.lens.width / f.lens.fx, f.lens.height / f.lens.fy) for f in frames])
+    fov_deg = torch.rad2deg(2 * torch.atan(smaller / 2))
+    return place(torch.stack([frame.c2w for frame in frames]), fov_deg, upright)
 
 
 def look_at_point(positions: Tensor, directions: Tensor) -> Tensor:

@@ -1,16 +1,15 @@
 """The body of scene_preparation; the package says what it takes, gives and is set by."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.captures import Capture, Frame, pinhole_focal, place, read_capture, target_size, undistorted
+from prior3d.captures.photographs import decoded
 from prior3d.errors import Prior3dError
 from stages.artifacts.capture import save_posed_cameras, save_posed_image
 from stages.contract.job import Job
@@ -105,15 +104,6 @@ def read_rgba(frame: Frame) -> tuple[Tensor, Tensor]:
     """[3, height, width] and [1, height, width] in [0, 1]: the mask's file, else the alpha channel, else ones."""
     rgba = decoded(frame.image, "RGBA").movedim(-1, 0)
     return rgba[:3], rgba[3:] if frame.mask is None else decoded(frame.mask, "L")[None]
-
-
-def decoded(path: Path, mode: str) -> Tensor:
-    """A whole picture in [0, 1] (raises Prior3dError if it is cut off)."""
-    try:
-        with Image.open(path) as opened:
-            return torch.from_numpy(np.array(opened.convert(mode))).float() / 255
-    except OSError as error:
-        raise Prior3dError(f"{path}: cannot be read to its end ({error}); replace it, or take its frame out") from None
 
 
 def record(job: Job, capture: Capture, scale: float, n_behind: int, zoom: float) -> None:

@@ -1,7 +1,6 @@
 """The body of view_preparation; the package says what it takes, gives and is set by."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,36 +8,22 @@ import torch
 from torch import Tensor
 
 from prior3d.cameras import Cameras
-from prior3d.captures import Capture, Frame, Placement, place, read_capture
+from prior3d.captures import Capture, Frame, Placement, read_capture
 from prior3d.captures.choice import choose_inputs, held_out
-from prior3d.captures.co3d_sequence import is_co3d, read_co3d_sequence
-from prior3d.captures.framing import border_colour, cut_out, looking_at_origin, object_place
-from prior3d.captures.placement import SEEN_RADIUS
+from prior3d.captures.co3d import is_co3d, read_co3d_sequence
+from prior3d.captures.framing import border_colour, cut_out, fitted_to_masks, looking_at_origin, object_place
+from prior3d.captures.photographs import Photograph, decoded
+from prior3d.captures.placement import SEEN_RADIUS, place_frames
 from prior3d.errors import Prior3dError
 from prior3d.images.colours import difference_mask
 from stages.artifacts.capture import save_posed_cameras, save_posed_image
 from stages.contract.job import Job
-from stages.scene_preparation.stage import decoded
 from stages.view_preparation import Params
 
 HELD_OUT = "held_out"
 FITTING_RADII = (0.5, 1.35)  # half the diagonal of the boxes about masks, under the cameras' scale: else by the masks
 FITTING_OFFSET = 0.3  # of its middle from the origin, world units
-OBJECT_RADIUS = 0.95  # what half of the masks' boxes' diagonals then becomes
 PRIOR_PIXELS = 64  # cut-outs are as many times this as the pictures are fine
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """A frame and its pixels: `picture` [3 or 4, h, w] in [0, 1], premultiplied by the fourth, the mask, if there."""
-
-    frame: Frame
-    picture: Tensor
-
-    @property
-    def masked(self) -> bool:
-        """Whether it has a mask."""
-        return len(self.picture) == 4
 
 
 def run(job: Job, params: Params) -> None:
@@ -119,8 +104,7 @@ def placed(capture: Capture, inputs: list[int], photographs: list[Photograph], p
     """Where the inputs' cameras, or their masks, say that the object is; no other frame is asked."""
     frames = [capture.frames[i] for i in inputs]
     c2w = torch.stack([frame.c2w for frame in frames])
-    smaller = torch.tensor([min(f.lens.width / f.lens.fx, f.lens.height / f.lens.fy) for f in frames])
-    placement = place(c2w, torch.rad2deg(2 * torch.atan(smaller / 2)), upright=capture.layout in ("colmap", "co3d"))
+    placement = place_frames(frames, upright=capture.layout in ("colmap", "co3d"))
     if params.scale_by == "cameras" or not photographs[0].masked:
         if params.scale_by == "masks":
             raise Prior3dError(f"{capture.folder}: view_preparation.scale_by is masks, but the inputs have none")
@@ -130,8 +114,7 @@ def placed(capture: Capture, inputs: list[int], photographs: list[Photograph], p
     fits = FITTING_RADII[0] <= radius <= FITTING_RADII[1] and float(middle.norm()) <= FITTING_OFFSET
     if fits and params.scale_by == "auto":
         return placement, "cameras"
-    centre = placement.centre + placement.rotation.T @ middle / placement.scale
-    return replace(placement, centre=centre, scale=placement.scale * OBJECT_RADIUS / radius), "masks"
+    return fitted_to_masks(placement, middle, radius), "masks"
 
 
 def fitting_size(photographs: list[Photograph], placement: Placement) -> int:

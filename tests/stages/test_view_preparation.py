@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from prior3d.captures.choice import choose_inputs, held_out, spread_frames
+from prior3d.captures.co3d_objects import read_co3d
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
 from stages.artifacts.capture import load_posed_images
@@ -124,6 +125,21 @@ def test_a_co3d_sequence(tmp_path, capsys):
     assert views.mask(0)[16, 16] > 0.9 and views.image(0)[:, 16, 16].tolist() == pytest.approx([0, 0, 0.8], abs=0.05)
     code, err = prepare(tmp_path, capsys, sequence="two")
     assert code == 2 and "which sequence?" in err and "one" in err
+
+
+def test_a_training_reads_a_sequence_as_inference_does(tmp_path, capsys):
+    """The same placement, cameras and pixels, so that a prior sees at inference what it was trained on."""
+    category = write_category(tmp_path / "images")
+    assert prepare(tmp_path, capsys, scale_by="masks") == (0, "")
+    views, _, _ = prepared(tmp_path)
+    (trained_on,) = read_co3d(category, 32)
+    torch.testing.assert_close(trained_on.cameras.c2w, views.cameras.c2w, atol=1e-5, rtol=0)
+    torch.testing.assert_close(trained_on.cameras.fov_deg, views.cameras.fov_deg, atol=1e-4, rtol=0)
+    for view in range(views.views):
+        rgba = torch.from_numpy(trained_on.rgba[view]).float() / 255
+        assert (rgba[..., 3] - views.mask(view)).abs().max() < 1.01 / 255
+        premultiplied = views.image(view).movedim(0, -1) * views.mask(view)[..., None]
+        assert (rgba[..., :3] - premultiplied).abs().max() < 2.01 / 255
 
 
 def broken(folder, how):

@@ -79,7 +79,7 @@ def test_bad_folders(tmp_path):
     del frames[0]["viewpoint"]["R"]
     frames[0]["viewpoint"]["intrinsics_format"] = "ndc_isotropic"
     write_annotations(folder, frames)
-    with pytest.raises(Prior3dError, match="a frame of one lacks or garbles 'R'"):
+    with pytest.raises(Prior3dError, match="sequence one: a frame lacks or garbles 'R'"):
         read_co3d(folder, 16)
     (folder / "images/0.png").unlink()
     with pytest.raises(Prior3dError, match="ball/images/0.png is named in frame_annotations.jgz but missing"):
