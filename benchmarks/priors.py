@@ -1,29 +1,32 @@
 """Every figure that the toy family is to reach, on held-out objects: `python benchmarks/priors.py [--only NAME ...]`.
 
 Objects and edits are rendered now, from seeds that no prior was trained on; what each figure is stands in
-`stages/training/*_scores.py`. Text to 3D has its own: `benchmarks/text_to_3d.py`.
+`stages/training/scores/`. Text to 3D has its own: `benchmarks/text_to_3d.py`.
 """
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 
 from flows.command_priors import known_priors
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.loading import load_inpainting, load_instruct, load_text_to_image
 from prior3d.diffusion.scorer import load_scorer
 from prior3d.diffusion.views_loading import load_views
-from stages.training import conditional_card, conditional_scores, prior_card, scorer_card, views_card
-from stages.training.common import World, read_params
-from stages.training.posed import toy_views
-from stages.training.render_world import ViewParams, render_objects
-from stages.training.scorer_scores import scorer_scores
-from stages.training.text_to_image_scores import autoencoder_scores, held_out, sample_scores, samples
-from stages.training.view_scores import MOST_INPUTS, novel_view_scores, trials
+from stages.contract.parameters import check_params
+from stages.training import inpainting_card, instruct_card, prior_card, scorer_card, views_card
+from stages.training.datasets.held_out import held_out
+from stages.training.datasets.rendered_now import held_out_edits, held_out_views, held_out_world
+from stages.training.scores.inpainting import inpainting_scores
+from stages.training.scores.instruct import instruct_scores
+from stages.training.scores.scorer import scorer_scores
+from stages.training.scores.text_to_image import autoencoder_scores, sample_scores, samples
+from stages.training.scores.views import CARD_INPUTS, MOST_INPUTS, novel_view_scores, trials
 
 CPU = torch.device("cpu")
 OBJECTS = 800  # as many as the cards draw their captions from
@@ -63,8 +66,8 @@ def main() -> None:
 
 def text_to_image(folder: Path) -> dict[str, float]:
     """Autoencoder, R-Precision, view words and kernel distance, in front of the toy scorer."""
-    params = read_params("prior_card", prior_card.Params)
-    prior, real = load_text_to_image(folder, CPU), held_out(world(1), params.captions, params.seed)
+    params = card_params("prior_card", prior_card.Params)
+    prior, real = load_text_to_image(folder, CPU), held_out(held_out_world(OBJECTS), params.captions, params.seed)
     judge = load_scorer(embedded_prior("toy-scorer"), CPU)
     drawn = samples(prior, real, params.guidance_scale, params.steps, params.seed)
     scores = autoencoder_scores(prior, real) | sample_scores(judge, real, drawn)
@@ -73,46 +76,43 @@ def text_to_image(folder: Path) -> dict[str, float]:
 
 def inpainting(folder: Path) -> dict[str, float]:
     """Half-masked objects, as the card asks for them."""
-    params = read_params("inpainting_card", conditional_card.Params)
+    params = card_params("inpainting_card", inpainting_card.Params)
     prior = load_inpainting(folder, CPU)
-    return conditional_scores.inpainting_scores(prior, world(1), params.images, params.guidance_scale, seed=params.seed)
+    world = held_out_world(OBJECTS)
+    return inpainting_scores(prior, world, params.images, params.guidance_scale, seed=params.seed)
 
 
 def instruct(folder: Path) -> dict[str, float]:
     """Colour and pattern edits, as the card asks for them."""
-    params = read_params("instruct_card", conditional_card.Params)
-    edits = conditional_scores.held_out_edit_renders(2 * params.images)
+    params = card_params("instruct_card", instruct_card.Params)
+    edits = held_out_edits(2 * params.images)
     scales = params.guidance_scale, params.image_guidance_scale
-    scores = conditional_scores.instruct_scores(load_instruct(folder, CPU), edits, params.images, *scales)
+    scores = instruct_scores(load_instruct(folder, CPU), edits, params.images, *scales)
     above = scores["agreed_unedited_pixels_psnr_db"] - scores["vae_unedited_pixels_psnr_db"]
     return scores | {"agreed_unedited_above_vae_db": above}
 
 
 def views(folder: Path) -> dict[str, float]:
     """Novel views of 2, 3 and 6 posed pictures."""
-    params, scores = read_params("views_card", views_card.Params), {}
-    with tempfile.TemporaryDirectory() as rendered:
-        how = ViewParams.model_validate({"views_per_object": MOST_INPUTS + params.views, "workers": 0})
-        render_objects(Path(rendered), "held-out", params.objects, how, rng_key=5, chunk=params.objects)
-        posed = toy_views(Path(rendered), "held-out")
+    params, scores = card_params("views_card", views_card.Params), {}
+    posed = held_out_views(params.objects, MOST_INPUTS + params.views)
     prior, chosen = load_views(folder, CPU), trials(posed, params.objects, params.views, params.seed)
-    for n_inputs in views_card.INPUTS:
+    for n_inputs in CARD_INPUTS:
         scores |= novel_view_scores(prior, posed, chosen, n_inputs, params.steps, params.seed)
     return scores
 
 
 def scorer(folder: Path) -> dict[str, float]:
     """Captions and views of real renders told."""
-    params = read_params("scorer_card", scorer_card.Params)
-    return scorer_scores(load_scorer(folder, CPU), world(3), params.captions, params.draws, params.seed)[0]
+    params = card_params("scorer_card", scorer_card.Params)
+    return scorer_scores(
+        load_scorer(folder, CPU), held_out_world(OBJECTS, 3), params.captions, params.draws, params.seed
+    )[0]
 
 
-def world(views_per_object: int) -> World:
-    """Held-out objects, rendered now."""
-    with tempfile.TemporaryDirectory() as rendered:
-        how = ViewParams.model_validate({"views_per_object": views_per_object, "workers": 0})
-        render_objects(Path(rendered), "held-out", OBJECTS, how, rng_key=3, chunk=OBJECTS)
-        return World(Path(rendered), "held-out")
+def card_params(name: str, model: Any) -> Any:
+    """A card's parameters, as `params.yaml` in the current folder has them."""
+    return check_params(model, yaml.safe_load(Path("params.yaml").read_text())[name], name)
 
 
 if __name__ == "__main__":

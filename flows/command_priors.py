@@ -77,7 +77,7 @@ def check(words: list[str]) -> int:
     known = find(args.name)
     prior = _load(known, "cpu")
     _print(f"{known.name}: {known.role}, {known.folder}\nfiles whole, weights complete and finite")
-    from stages.training.prior_check import is_toy, toy_scores, verdict
+    from stages.training.scores.check import is_toy, toy_scores, verdict
 
     without_words = known.role in ("scorer", "views")
     of_toys = known.name.startswith("toy") if without_words else is_toy(prior)

@@ -105,8 +105,7 @@ def save(
 ) -> None:
     """Write a checkpoint, atomically; a module's `config` goes with it, so that others can build the module anew."""
     tensors = {f"module/{name}/{key}": value for name, m in modules.items() for key, value in m.state_dict().items()}
-    for index, entry in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser/{index}/{key}": torch.as_tensor(value) for key, value in entry.items()}
+    tensors |= optimiser_tensors(optimiser)
     tensors |= {f"generator/{key}": value for key, value in seeds.state().items()}
     configs: dict[str, Any] = {name: getattr(module, "config", None) for name, module in modules.items()}
     described = {n: asdict(c) for n, c in configs.items() if is_dataclass(c) and not isinstance(c, type)}
@@ -121,13 +120,9 @@ def restore(path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Op
     tensors, state = loaded
     try:
         for name, module in modules.items():
-            module.load_state_dict(_under(tensors, f"module/{name}/"))
-        moments: dict[int, dict[str, Any]] = {}
-        for key, value in _under(tensors, "optimiser/").items():
-            index, _, entry = key.partition("/")
-            moments.setdefault(int(index), {})[entry] = value
-        optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
-        seeds.restore(_under(tensors, "generator/"))
+            module.load_state_dict(under(tensors, f"module/{name}/"))
+        load_optimiser_tensors(optimiser, tensors)
+        seeds.restore(under(tensors, "generator/"))
         return int(state["n_steps_done"])
     except (RuntimeError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -136,7 +131,29 @@ def restore(path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Op
         ) from error
 
 
-def _under(tensors: dict[str, Shaped[Tensor, "..."]], prefix: str) -> dict[str, Shaped[Tensor, "..."]]:
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Shaped[Tensor, "..."]]:
+    """An optimiser's moments under the names that a checkpoint has for them."""
+    return {
+        f"optimiser/{index}/{key}": torch.as_tensor(value)
+        for index, entry in optimiser.state_dict()["state"].items()
+        for key, value in entry.items()
+    }
+
+
+def load_optimiser_tensors(optimiser: torch.optim.Optimizer, tensors: dict[str, Shaped[Tensor, "..."]]) -> None:
+    """Put the moments in a checkpoint's tensors back; learning rates stay as they are.
+
+    Raises:
+        ValueError: they are of other parameters.
+    """
+    moments: dict[int, dict[str, Any]] = {}
+    for key, value in under(tensors, "optimiser/").items():
+        index, _, entry = key.partition("/")
+        moments.setdefault(int(index), {})[entry] = value
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def under(tensors: dict[str, Shaped[Tensor, "..."]], prefix: str) -> dict[str, Shaped[Tensor, "..."]]:
     """The entries whose names begin with prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 

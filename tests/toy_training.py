@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.contract.job import Job
+
 SHAPES = {"ball": 0, "cube": 1}
 COLOURS = {
     "red": (0.85, 0.07, 0.09),
@@ -36,3 +38,10 @@ def picture(caption: str, size: int, view: int = 0) -> np.ndarray:
     rgba = np.zeros((1, size, size, 4))
     rgba[0, inside] = (*COLOURS[colour], 1)
     return np.round(rgba * 255).astype(np.uint8)
+
+
+def training_job(root: Path, name: str, key: str = "key", **inputs: str) -> Job:
+    """A training's job in a project's root, with inputs relative to it; `key` names its folder of checkpoints."""
+    work = root / ".work" / "training" / name / key
+    work.mkdir(parents=True, exist_ok=True)
+    return Job(name, root, {input_name: root / path for input_name, path in inputs.items()}, work)

@@ -1,7 +1,8 @@
 """What every `python -m stages NAME` shares: parameters, inputs, checkpoints, the artifact's last check, exit codes.
 
 A stage runs with the run folder as its current folder. It writes into a partial folder, which takes the place of the
-stage's output folder only when `run` returned and the artifact passed its own check.
+stage's output folder only when `run` returned and the artifact passed its own check. A training (`training.NAME`) runs
+in the project's root, under the same contract but for one thing: it writes into the project's `data` itself.
 Exit codes: 0 done; 2 an error that a person can put right (one line on stderr); 143 stopped at a checkpoint; 1 a bug.
 """
 
@@ -33,6 +34,8 @@ from stages.contract.job import Job, Stopped, work_digest
 from stages.contract.parameters import check_params
 
 LOCK_WAIT_S = 30.0
+TRAINING_CHECKPOINT_EVERY_S = 60.0  # a checkpoint of hundreds of megabytes takes a second
+CARD_FILES = frozenset({"README.md", "scores.json", "samples.png", "mistakes.png"})  # they describe a prior only
 STAGES = Path(__file__).resolve().parents[1]
 DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
@@ -54,15 +57,17 @@ def main(argv: list[str], cwd: Path) -> int:
     if not argv or argv[0].startswith("-"):
         return _fail(f"name a stage: python -m stages NAME, one of {', '.join(stage_names())}", 2)
     name = argv[0]
-    if "." not in name and name not in stage_names():
+    elsewhere = "." in name and not name.startswith("training.")
+    if not elsewhere and name not in stage_names():
         hint = did_you_mean(name, stage_names(), f"stages: {', '.join(stage_names())}", str)
         return _fail(f"there is no stage {name!r}; {hint}", 2)
-    return execute(name if "." in name else f"stages.{name}", argv[1:], cwd)
+    return execute(name if elsewhere else f"stages.{name}", argv[1:], cwd)
 
 
 def stage_names() -> list[str]:
-    """Every stage: the packages under `stages/` that have a body."""
-    return sorted(body.parent.name for body in STAGES.glob("*/stage.py"))
+    """Every stage: the packages under `stages/` and `stages/training/` that have a body."""
+    found = [body.parent for pattern in ("*/stage.py", "training/*/stage.py") for body in STAGES.glob(pattern)]
+    return sorted(".".join(package.relative_to(STAGES).parts) for package in found)
 
 
 def execute(module_name: str, argv: list[str], cwd: Path) -> int:
@@ -70,7 +75,8 @@ def execute(module_name: str, argv: list[str], cwd: Path) -> int:
 
     Args:
         module_name: of its declaration, e.g. `stages.coarse_nerf`; its body is the module `stage` in there.
-        argv: its command line: one `--INPUT PATH` an input, relative to `cwd`, and perhaps `--name NAME`.
+        argv: its command line: one `--INPUT PATH` an input, relative to `cwd`, and perhaps `--name NAME` and
+            `--params FILE`.
         cwd: the run's folder.
 
     Returns:
@@ -102,24 +108,36 @@ def _fail(message: str, code: int) -> int:
 
 
 def _run(module: ModuleType, module_name: str, argv: list[str], run_folder: Path) -> None:
-    name, inputs = _parse(module, module_name, argv, run_folder)
-    given = _read_yaml(run_folder / "params.yaml").get(name)
+    name, params_file, inputs = _parse(module, module_name, argv, run_folder)
+    given = _read_yaml(params_file).get(name)
     if given is None:
         raise Prior3dError(
-            f"stage {name}: {run_folder.name}/params.yaml has no section {name!r}; write one, `{name}: {{}}` will do"
+            f"stage {name}: {run_folder.name}/{params_file.name} has no section {name!r}; write one, `{name}: {{}}` "
+            "will do"
         )
     params = check_params(module.Params, given, name)
     for key, path in inputs.items():
         module.INPUTS[key].validate(path)
-    code = str(_read_yaml(run_folder / "code.yaml", optional=True).get(name, ""))
-    folder = run_folder / ".work" / name
+    code = str(_read_yaml(params_file.with_name("code.yaml"), optional=True).get(name, ""))
+    training = module_name.startswith("stages.training.")
+    folder = run_folder / ".work" / ("training" if training else "") / name
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder, name):
-        work = folder / work_digest(params.model_dump(mode="json"), inputs, code)
+        decisive = params.model_dump(mode="json", exclude=set(getattr(params, "not_in_key", ())))
+        work = folder / work_digest(decisive, inputs, code, ignored=CARD_FILES if training else frozenset())
         work.mkdir(exist_ok=True)
         job = Job(name, run_folder, inputs, work, settings=_read_yaml(run_folder / "local.yaml", optional=True))
+        if training:
+            job.checkpoint_every_s = TRAINING_CHECKPOINT_EVERY_S
         with _stops(job):
-            _produce(module, job, params)
+            (_train if training else _produce)(module, job, params)
+
+
+def _train(module: ModuleType, job: Job, params: BaseModel) -> None:
+    """Run a stage that writes into the project's data itself."""
+    importlib.import_module(f"{module.__name__}.stage").run(job, params)
+    if job.stopping:
+        raise Stopped
 
 
 def _produce(module: ModuleType, job: Job, params: BaseModel) -> None:
@@ -156,13 +174,17 @@ def _cost(job: Job) -> dict[str, Any]:
     return cost
 
 
-def _parse(module: ModuleType, module_name: str, argv: list[str], cwd: Path) -> tuple[str, dict[str, Path]]:
+def _parse(module: ModuleType, module_name: str, argv: list[str], cwd: Path) -> tuple[str, Path, dict[str, Path]]:
+    """The stage's name in the run, the file with its parameters, and its inputs."""
     optional: frozenset[str] = getattr(module, "OPTIONAL_INPUTS", frozenset())
     parser = argparse.ArgumentParser(
         prog=f"python -m stages {module_name.removeprefix('stages.')}", description=module.__doc__
     )
     parser.add_argument(
         "--name", default=module_name.rpartition(".")[2], help="section of params.yaml and output folder"
+    )
+    parser.add_argument(
+        "--params", default="params.yaml", metavar="FILE", help="where that section is, with code.yaml beside it"
     )
     for key in module.INPUTS:
         parser.add_argument(
@@ -175,7 +197,7 @@ def _parse(module: ModuleType, module_name: str, argv: list[str], cwd: Path) -> 
             raise Prior3dError(
                 f"stage {parsed['name']}: its input --{key} is not there: {path}; run the stage that makes it"
             )
-    return parsed["name"], inputs
+    return parsed["name"], cwd / parsed["params"], inputs
 
 
 def _read_yaml(path: Path, optional: bool = False) -> dict[str, Any]:

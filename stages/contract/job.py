@@ -39,6 +39,7 @@ class Job:
         inputs: absolute path of every input by name.
         work: folder for checkpoints, named by a digest of parameters, inputs and code: no state is resumed wrongly.
         settings: the contents of the untracked `local.yaml`: device, and where priors lie on this machine.
+        checkpoint_every_s: seconds between two checkpoints.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job:
     inputs: dict[str, Path]
     work: Path
     settings: dict[str, Any] = field(default_factory=dict)
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     losses: LossCurve = field(default_factory=LossCurve)
     stopping: bool = False
@@ -124,9 +126,9 @@ class Job:
         self.metrics[name] = entry
 
     def checkpoint_due(self) -> bool:
-        """Whether to save now: five seconds since the last save, or a stop was asked for."""
+        """Whether to save now: enough time since the last save, or a stop was asked for."""
         now = time.monotonic()
-        due = self.stopping or now - self._last_checkpoint >= CHECKPOINT_EVERY_S
+        due = self.stopping or now - self._last_checkpoint >= self.checkpoint_every_s
         if due:
             self._last_checkpoint = now
             elapsed = {"seconds": self.seconds(), "losses": self.losses.state()}
@@ -144,12 +146,18 @@ class Job:
         signal.alarm(STOP_GRACE_S)
 
 
-def work_digest(params: dict[str, Any], inputs: dict[str, Path], code: str) -> str:
-    """A digest of everything that determines a stage's result: names a checkpoint folder."""
+def work_digest(
+    params: dict[str, Any], inputs: dict[str, Path], code: str, ignored: frozenset[str] = frozenset()
+) -> str:
+    """A digest of everything that determines a stage's result: names a checkpoint folder.
+
+    Files called as one of `ignored` do not count.
+    """
     digest = hashlib.sha256(yaml.safe_dump([params, code]).encode())
     for name, path in sorted(inputs.items()):
         digest.update(name.encode())
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        files = [file for file in files if file.name not in ignored]
         for file in files:
             digest.update(f"{file.relative_to(path) if path.is_dir() else ''}:{file.stat().st_size}:".encode())
             with file.open("rb") as stream:

@@ -9,7 +9,7 @@ from prior3d.cameras import orbit_cameras
 from prior3d.toyworld.edits import EDIT_KINDS, INSTRUCTION_WORDS, edited_design, sample_edit
 from prior3d.toyworld.objects import Design, sample_object
 from prior3d.toyworld.renders import render, toy_orbit
-from stages.training.tokenizer import vocabulary
+from stages.training.datasets.tokenizer import vocabulary
 
 pytest.importorskip("open3d")
 N = 400

@@ -6,24 +6,29 @@ import torch
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.errors import Prior3dError
 from prior3d.toyworld.palette import BACKGROUNDS
-from stages.training.common import World, composite, lower_precision
-from stages.training.text_to_image import Latents, Params, SpokenWorld, draw_batch, tokenize
-from stages.training.tokenizer import build_tokenizer
-from stages.training.vae import build
-from tests.toy_training import write_world
+from stages.artifacts.datasets import RenderedDataset
+from stages.training.datasets.compositing import composite
+from stages.training.datasets.latents import Latents
+from stages.training.datasets.texts import CaptionedDataset, tokenize
+from stages.training.datasets.tokenizer import build_tokenizer
+from stages.training.text_to_image import Params, stage
+from stages.training.text_to_image.stage import draw_batch
+from stages.training.trainer import lower_precision
+from stages.training.vae.stage import build
+from tests.toy_training import training_job, write_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return World(write_world(tmp_path_factory.mktemp("worlds") / "world"), "train")
+    return RenderedDataset(write_world(tmp_path_factory.mktemp("worlds") / "world"), "train")
 
 
 @pytest.fixture(scope="module")
-def spoken(world):
-    return SpokenWorld(world, build_tokenizer(), "cpu")
+def captions(world):
+    return CaptionedDataset(world, build_tokenizer(), "cpu")
 
 
-def test_what_is_said_of_an_image_is_its_caption_with_what_is_kept(world, spoken):
+def test_what_is_said_of_an_image_is_its_caption_with_what_is_kept(world, captions):
     image, background = torch.tensor([0, 3]), torch.tensor([2, 0])
     names = list(BACKGROUNDS)
     for drops, expected in (
@@ -34,21 +39,21 @@ def test_what_is_said_of_an_image_is_its_caption_with_what_is_kept(world, spoken
         ((0, 0, 1, 1), [world.caption(0), world.caption(3)]),
         ((1, 0, 0, 0), ["", ""]),
     ):  # fmt: skip
-        tokens, camera = spoken.draw(image, background, drops, torch.Generator())
+        tokens, camera = captions.draw(image, background, drops, torch.Generator())
         assert torch.equal(tokens, tokenize(build_tokenizer(), expected))
         assert torch.equal(camera, camera_embedding(torch.tensor([0.0, 180.0]), torch.tensor([10.0, 10.0])))
-    assert (spoken.draw(image, background, (0, 1, 0, 0), torch.Generator())[1] == 0).all()
+    assert (captions.draw(image, background, (0, 1, 0, 0), torch.Generator())[1] == 0).all()
 
 
-def test_parts_are_left_out_as_often_as_asked_and_independently(spoken):
+def test_parts_are_left_out_as_often_as_asked_and_independently(captions):
     n = 8000
     image, background = torch.zeros(n, dtype=torch.long), torch.ones(n, dtype=torch.long)
-    tokens, camera = spoken.draw(image, background, (0.1, 0.2, 0.5, 0.3), torch.Generator().manual_seed(0))
-    empty, no_camera = (tokens == spoken.tokens[0]).all(dim=1), (camera == 0).all(dim=1)
+    tokens, camera = captions.draw(image, background, (0.1, 0.2, 0.5, 0.3), torch.Generator().manual_seed(0))
+    empty, no_camera = (tokens == captions.tokens[0]).all(dim=1), (camera == 0).all(dim=1)
     assert empty.float().mean() == pytest.approx(0.1, abs=0.015)
     assert no_camera.float().mean() == pytest.approx(0.2, abs=0.02)
     assert (empty & no_camera).float().mean() == pytest.approx(0.02, abs=0.007)
-    whole = (tokens == spoken.tokens[spoken.rows[0, 1, 2]]).all(dim=1)
+    whole = (tokens == captions.tokens[captions.rows[0, 1, 2]]).all(dim=1)
     assert whole.float().mean() == pytest.approx(0.9 * 0.5 * 0.7, abs=0.02)
 
 
@@ -79,25 +84,25 @@ def test_an_image_has_the_same_bits_whatever_it_is_asked_for_with(world):
     assert torch.equal(straight[image, background], stopped[image, background])
 
 
-def test_batches_repeat_with_their_seed_and_hold_the_asked_share_of_patterns(world, spoken):
+def test_batches_repeat_with_their_seed_and_hold_the_asked_share_of_patterns(world, captions):
     torch.manual_seed(0)
     latents, params = Latents(build((8, 8, 8)), torch.from_numpy(world.rgba)), Params(workers=1, patterned_share=0.25)
-    spoken.patterned = torch.tensor([7])  # no object of this small world has a pattern
-    batches = [draw_batch(latents, spoken, params, 2000, torch.Generator().manual_seed(1)) for _ in range(2)]
+    captions.patterned = torch.tensor([7])  # no object of this small world has a pattern
+    batches = [draw_batch(latents, captions, params, 2000, torch.Generator().manual_seed(1)) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(*batches, strict=True))
     share = (batches[0][0] == latents.store[7].float()[:, None]).flatten(2).all(-1).any(0).float().mean()
     assert share == pytest.approx(0.25 + 0.75 / len(world), abs=0.03)
 
 
-def test_everything_in_a_batch_is_of_the_same_image(world, spoken):
+def test_everything_in_a_batch_is_of_the_same_image(world, captions):
     torch.manual_seed(0)
     latents = Latents(build((8, 8, 8)), torch.from_numpy(world.rgba))
     params = Params(workers=1, drop_caption=0, drop_camera=0, drop_view_word=0, drop_background=0)
-    batch, tokens, camera = draw_batch(latents, spoken, params, 12, torch.Generator().manual_seed(2))
+    batch, tokens, camera = draw_batch(latents, captions, params, 12, torch.Generator().manual_seed(2))
     for one, text, view in zip(batch, tokens, camera, strict=True):
         image, background = (latents.store.float() == one).flatten(2).all(-1).nonzero()[0].tolist()
-        assert torch.equal(text, spoken.tokens[spoken.rows[image, 1, background + 1]])
-        assert torch.equal(view, spoken.cameras[image])
+        assert torch.equal(text, captions.tokens[captions.rows[image, 1, background + 1]])
+        assert torch.equal(view, captions.cameras[image])
 
 
 def test_lower_precision_is_used_where_it_is_asked_for_alone():
@@ -108,14 +113,10 @@ def test_lower_precision_is_used_where_it_is_asked_for_alone():
         assert layer(x).dtype == torch.float32
 
 
-def test_workers_share_neither_a_clock_nor_a_gpu():
-    with pytest.raises(ValueError, match="2 workers on cpu; minutes and a GPU need workers: 1"):
-        Params(workers=2, minutes=1.0)
-    with pytest.raises(ValueError, match="2 workers on cuda"):
-        Params.model_construct(workers=2, minutes=None, device="cuda").one_worker_has_one_clock()
-    assert Params(workers=1, minutes=1.0).minutes == 1.0
-
-
-def test_an_unknown_device_is_named():
-    with pytest.raises(Prior3dError, match="'abacus' is not a device"):
-        Params(device="abacus")
+def test_workers_share_neither_a_clock_nor_a_gpu(tmp_path, monkeypatch):
+    job = training_job(tmp_path, "text_to_image")
+    with pytest.raises(Prior3dError, match="2 workers on cpu; minutes and a GPU need text_to_image.workers: 1"):
+        stage.run(job, Params(workers=2, minutes=1.0))
+    monkeypatch.setattr(stage, "choose_device", lambda name: name)
+    with pytest.raises(Prior3dError, match="2 workers on cuda"):
+        stage.run(job, Params(workers=2, device="cuda"))

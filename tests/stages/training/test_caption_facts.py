@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prior3d.toyworld.objects import sample_object
-from stages.training.caption_facts import SIZES, facts, facts_loss
+from stages.training.datasets.caption_facts import SIZES, facts, facts_loss
 
 
 def test_facts_of_captions():

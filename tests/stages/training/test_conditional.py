@@ -2,24 +2,31 @@
 
 import json
 import shutil
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionInstructPix2PixPipeline
+from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.loading import load_inpainting, load_instruct, load_text_to_image
-from stages.training import conditional, inpainting, instruct, masks
-from stages.training.common import Edits, Trainer, World
-from stages.training.conditional_scores import inpainting_scores, instruct_scores, psnr_where
-from stages.training.text_to_image import tokenize, v_loss
-from stages.training.tokenizer import build_tokenizer
+from stages.artifacts.datasets import EditDataset, RenderedDataset
+from stages.training import conditional, inpainting, instruct
+from stages.training.datasets import masks
+from stages.training.datasets.texts import InstructionDataset, tokenize
+from stages.training.datasets.tokenizer import build_tokenizer
+from stages.training.diffusion_loss import v_loss
+from stages.training.inpainting import stage as inpainting_stage
+from stages.training.instruct import stage as instruct_stage
+from stages.training.scores.inpainting import inpainting_scores
+from stages.training.scores.instruct import instruct_scores
+from stages.training.scores.pixels import psnr_where
+from stages.training.trainer import Trainer
 from tests.tiny_prior import write_tiny_prior
-from tests.toy_training import write_world
+from tests.toy_training import training_job, write_world
 
 TINY = {"batch": 4, "threads": 1, "steps": 2}
 
@@ -60,16 +67,29 @@ def _give_toy_words(toy):
 @pytest.fixture
 def project(data, tmp_path, monkeypatch):
     shutil.copytree(data, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    for module in (inpainting, instruct):  # ten pictures of twenty-odd steps take long
-        monkeypatch.setattr(module, "demonstration", partial(module.demonstration, n=2, n_steps=2))
+    for module in (inpainting_stage, instruct_stage):  # ten images of twenty-odd steps take long
+        sheet = module.sample_sheet
+        monkeypatch.setattr(module, "sample_sheet", lambda prior, held_out, sheet=sheet: sheet(prior, held_out, 2, 2))
     return tmp_path
+
+
+def train(project, name, key="key", **params):
+    """Train an inpainting or an instruct prior; the folder that it is in."""
+    declared, module = {
+        "inpainting": (inpainting, inpainting_stage),
+        "instruct": (instruct, instruct_stage),
+    }[name]
+    data = {"world": "data/world"} if name == "inpainting" else {"edits": "data/edits"}
+    job = training_job(project, name, key, text_to_image="data/priors/toy", **data)
+    module.run(job, declared.Params(**TINY | params))
+    return project / declared.FOLDER
 
 
 @pytest.mark.parametrize("channels", [8, 9])
 def test_at_first_it_predicts_what_the_text_to_image_model_does(project, channels):
-    toy = load_text_to_image(conditional.TOY, torch.device("cpu"))
-    unet = conditional.open_unet(conditional.TOY / "unet", channels)
+    folder = project / "data/priors/toy"
+    toy = load_text_to_image(folder, torch.device("cpu"))
+    unet = conditional.open_unet(folder / "unet", channels)
     seen = torch.randn(2, channels, 16, 16, generator=torch.Generator().manual_seed(0))
     rest = torch.tensor([3, 900]), toy.embed(["a red", "a cube"]), torch.ones(2, 16)
     with torch.no_grad():
@@ -78,40 +98,38 @@ def test_at_first_it_predicts_what_the_text_to_image_model_does(project, channel
 
 
 def test_inpainting_is_a_whole_pipeline_whose_frozen_parts_are_the_toy_priors(project, capsys):
-    inpainting.train(inpainting.Params(**TINY))
-    assert '"step": 0, "total": 2' in capsys.readouterr().out
+    folder = train(project, "inpainting")
+    assert '"step": 1, "total": 2' in capsys.readouterr().out
     for file in ("vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
-        assert (inpainting.OUT / file).read_bytes() == (conditional.TOY / file).read_bytes()
-    prior = load_inpainting(inpainting.OUT, torch.device("cpu"))
+        assert (folder / file).read_bytes() == (project / "data/priors/toy" / file).read_bytes()
+    prior = load_inpainting(folder, torch.device("cpu"))
     assert prior.camera_conditioned and prior.diffusion.unet.conv_in.weight[:, 4:].abs().max() > 0
-    theirs = StableDiffusionInpaintPipeline.from_pretrained(inpainting.OUT)
+    theirs = StableDiffusionInpaintPipeline.from_pretrained(folder)
     assert theirs.unet.config.in_channels == 9
-    assert json.loads((inpainting.OUT / "training.json").read_text())["samples"] == 8
-    assert (inpainting.WORK / "samples.png").is_file()
-    scores = inpainting_scores(prior, World(project / "data/world", "held-out"), 4, n_steps=2)
+    assert json.loads((folder / "training.json").read_text())["samples"] == 8
+    assert (project / ".work/training/inpainting/key/samples.png").is_file()
+    scores = inpainting_scores(prior, RenderedDataset(project / "data/world", "held-out"), 4, n_steps=2)
     assert set(scores) == {"hole_psnr_db", "object_in_hole_psnr_db", "known_psnr_db", "vae_known_psnr_db"}
     assert all(0 < score < 60 for score in scores.values())
 
 
 def test_instruct_knows_the_words_of_instructions_and_trains_the_text_encoder(project):
-    instruct.train(instruct.Params(**TINY))
-    prior = load_instruct(instruct.OUT, torch.device("cpu"))
+    folder = train(project, "instruct")
+    prior = load_instruct(folder, torch.device("cpu"))
     assert prior.unknown_words("turn the ball into a cube") == []
-    assert load_text_to_image(conditional.TOY, torch.device("cpu")).unknown_words("turn it red") == ["turn", "it"]
-    assert StableDiffusionInstructPix2PixPipeline.from_pretrained(instruct.OUT).unet.config.in_channels == 8
-    scores = instruct_scores(prior, Edits(project / "data/edits", "held-out"), 4, n_steps=2)
+    toy = load_text_to_image(project / "data/priors/toy", torch.device("cpu"))
+    assert toy.unknown_words("turn it red") == ["turn", "it"]
+    assert StableDiffusionInstructPix2PixPipeline.from_pretrained(folder).unet.config.in_channels == 8
+    scores = instruct_scores(prior, EditDataset(project / "data/edits", "held-out"), 4, n_steps=2)
     assert scores["nothing_done_psnr_db"] < 40 and all(0 < score < 60 for score in scores.values())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [inpainting, instruct])
-def test_a_training_that_was_killed_ends_in_the_same_bits(module, project, monkeypatch):
-    params = module.Params(**TINY | {"steps": 3})
-    module.train(params)
-    weights = module.OUT / "unet/diffusion_pytorch_model.safetensors"
+@pytest.mark.parametrize("name", ["inpainting", "instruct"])
+def test_a_training_that_was_killed_ends_in_the_same_bits(name, project, monkeypatch):
+    weights = train(project, name, "straight", steps=3) / "unet/diffusion_pytorch_model.safetensors"
     straight = weights.read_bytes()
-    shutil.rmtree(module.WORK)
-    shutil.rmtree(module.OUT)
+    shutil.rmtree(weights.parents[1])
     update = Trainer.update
 
     def killed(trainer, loss):
@@ -120,38 +138,35 @@ def test_a_training_that_was_killed_ends_in_the_same_bits(module, project, monke
         if trainer.step == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "update", killed)
-    with pytest.raises(KeyboardInterrupt):
-        module.train(params)
-    monkeypatch.setattr(Trainer, "update", update)
-    module.train(params)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "update", killed)
+        train(project, name, "killed", steps=3)
+    train(project, name, "killed", steps=3)
     assert weights.read_bytes() == straight
 
 
 def test_a_warm_start_begins_with_its_own_weights_and_counts_their_samples(project):
-    from safetensors.torch import load_file
-
-    instruct.train(instruct.Params(**TINY))
-    before = load_file(instruct.OUT / "unet/diffusion_pytorch_model.safetensors")
-    shutil.rmtree(instruct.WORK)
-    instruct.train(instruct.Params(**TINY | {"steps": 1, "learning_rate": 1e-9, "warm_start": True}))
-    after = load_file(instruct.OUT / "unet/diffusion_pytorch_model.safetensors")
+    folder = train(project, "instruct", "first")
+    before = load_file(folder / "unet/diffusion_pytorch_model.safetensors")
+    train(project, "instruct", "second", steps=1, learning_rate=1e-9, warm_start=True)
+    after = load_file(folder / "unet/diffusion_pytorch_model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
-    facts = json.loads((instruct.OUT / "training.json").read_text())
+    facts = json.loads((folder / "training.json").read_text())
     assert (facts["samples"], facts["samples_before"]) == (4, 8)
 
 
 def test_what_is_dropped_is_dropped_alone_or_with_the_other(project):
-    edits = Edits(project / "data/edits", "train")
+    edits = EditDataset(project / "data/edits", "train")
 
     class Ones:
         def __getitem__(self, index):
             return torch.ones(len(index[0]), 4, 16, 16)
 
     params = instruct.Params(batch=6000, drop_instruction=0.1, drop_image=0.2, drop_both=0.3, drop_camera=0.4)
-    told = instruct.ToldEdits(edits, build_tokenizer(), "cpu")
-    _, tokens, camera, condition = instruct.draw_batch(Ones(), told, params, torch.Generator().manual_seed(0))
-    text, image = (tokens == told.tokens[0]).all(dim=1).numpy(), (condition.amax(dim=(1, 2, 3)) == 0).numpy()
+    instructions = InstructionDataset(edits, build_tokenizer(), "cpu")
+    generator = torch.Generator().manual_seed(0)
+    _, tokens, camera, condition = instruct_stage.draw_batch(Ones(), instructions, params, generator)
+    text, image = (tokens == instructions.tokens[0]).all(dim=1).numpy(), (condition.amax(dim=(1, 2, 3)) == 0).numpy()
     assert (text & ~image).mean() == pytest.approx(0.1, abs=0.02)
     assert (image & ~text).mean() == pytest.approx(0.2, abs=0.02)
     assert (image & text).mean() == pytest.approx(0.3, abs=0.025)
@@ -159,7 +174,7 @@ def test_what_is_dropped_is_dropped_alone_or_with_the_other(project):
 
 
 def test_everything_in_a_batch_of_edits_is_of_the_same_pair(project):
-    edits, tokenizer = Edits(project / "data/edits", "train"), build_tokenizer()
+    edits, tokenizer = EditDataset(project / "data/edits", "train"), build_tokenizer()
 
     class Numbers:
         """In place of latents, the number of the image."""
@@ -168,8 +183,9 @@ def test_everything_in_a_batch_of_edits_is_of_the_same_pair(project):
             return index[0].float().view(-1, 1, 1, 1).expand(-1, 4, 16, 16)
 
     params = instruct.Params(batch=40, drop_instruction=0, drop_image=0, drop_both=0, drop_camera=0)
-    told = instruct.ToldEdits(edits, tokenizer, "cpu")
-    after, tokens, camera, before = instruct.draw_batch(Numbers(), told, params, torch.Generator().manual_seed(0))
+    instructions = InstructionDataset(edits, tokenizer, "cpu")
+    generator = torch.Generator().manual_seed(0)
+    after, tokens, camera, before = instruct_stage.draw_batch(Numbers(), instructions, params, generator)
     pair = (before[:, 0, 0, 0] / 2).long()
     assert len(pair.unique()) > 4 and torch.equal(after, before + 1)
     assert torch.equal(tokens, tokenize(tokenizer, [edits.record(p)["instruction"] for p in pair.tolist()]))
@@ -187,7 +203,8 @@ def test_a_power_below_one_draws_strong_noise_more_often(power, mean):
 
     latents = torch.ones(512, 4, 2, 2)
     generator = torch.Generator().manual_seed(0)
-    v_loss(unet, torch.zeros(512, 1, 1), latents, torch.zeros(512, 1), torch.ones(1000), generator, None, power)
+    conditioning = torch.zeros(512, 1, 1), torch.zeros(512, 1)
+    v_loss(unet, conditioning, latents, torch.ones(1000), generator, timestep_power=power)
     assert seen[0].float().mean() / 1000 == pytest.approx(mean, abs=0.01)  # of u^power: 1 / (power + 1)
     assert seen[0].min() >= 0 and seen[0].max() <= 999
 

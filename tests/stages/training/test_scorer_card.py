@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
-from stages.training import scorer, scorer_card
-from stages.training.common import World
-from stages.training.scorer_scores import Mistake, scorer_scores, what_differs
-from tests.stages.training.test_scorer import TINY
+from stages.artifacts.datasets import RenderedDataset
+from stages.contract.entry import execute
+from stages.training.scorer import FOLDER
+from stages.training.scores.scorer import Mistake, scorer_scores, what_differs
+from tests.stages.training.test_scorer import train
 from tests.toy_training import write_world
 
 
@@ -35,12 +36,11 @@ class Judge:
 def world(tmp_path, monkeypatch):
     """Balls and cubes, of which cubes have a front."""
     write_world(tmp_path / "data/world")
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "stages.training.text_to_image_scores.kind_of_caption",
+        "stages.training.datasets.held_out.kind_of_caption",
         lambda caption: type("Kind", (), {"front": caption.endswith("cube")}),
     )
-    return World(tmp_path / "data/world", "held-out")
+    return RenderedDataset(tmp_path / "data/world", "held-out")
 
 
 def test_a_judge_without_shapes_finds_half(world):
@@ -62,16 +62,15 @@ def test_what_captions_say_differently_is_counted():
 
 def test_the_card_is_written_beside_the_weights(tmp_path, monkeypatch):
     write_world(tmp_path / "data/world")
-    monkeypatch.chdir(tmp_path)
-    scorer.train(scorer.Params(steps=2, **TINY))
+    train(tmp_path, steps=2)
     (tmp_path / "params.yaml").write_text("scorer_card: {captions: 6, draws: 2, threads: 1}")
     monkeypatch.setattr(
-        "stages.training.text_to_image_scores.kind_of_caption", lambda caption: type("Kind", (), {"front": True})
+        "stages.training.datasets.held_out.kind_of_caption", lambda caption: type("Kind", (), {"front": True})
     )
-    monkeypatch.setattr("stages.training.scorer_scores.facts", lambda caption: (caption.split()[2], 0, 0, 0))
-    scorer_card.main()
-    scores = json.loads((scorer.OUT / "scores.json").read_text())
+    monkeypatch.setattr("stages.training.scores.scorer.facts", lambda caption: (caption.split()[2], 0, 0, 0))
+    assert execute("stages.training.scorer_card", ["--world", "data/world"], tmp_path) == 0
+    scores = json.loads((tmp_path / FOLDER / "scores.json").read_text())
     assert set(scores) == {"top1", "top1_least", "top1_halved", "view_word", "clear_view_word"}
-    text = (scorer.OUT / "README.md").read_text()
+    text = (tmp_path / FOLDER / "README.md").read_text()
     assert f"| own caption nearest of 6 | {scores['top1']:.1%} |" in text and "**Trained on** 32 pairs" in text
-    assert (scorer.OUT / "mistakes.png").stat().st_size > 100
+    assert (tmp_path / FOLDER / "mistakes.png").stat().st_size > 100

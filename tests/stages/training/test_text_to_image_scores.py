@@ -4,15 +4,16 @@ import pytest
 import torch
 
 from prior3d.diffusion.loading import load_text_to_image
-from stages.training.common import World
-from stages.training.text_to_image_scores import autoencoder_scores, held_out, kernel_distance, sample_scores, samples
+from stages.artifacts.datasets import RenderedDataset
+from stages.training.datasets.held_out import held_out
+from stages.training.scores.text_to_image import autoencoder_scores, kernel_distance, sample_scores, samples
 from tests.tiny_prior import write_tiny_prior
 from tests.toy_training import write_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return World(write_world(tmp_path_factory.mktemp("worlds") / "world"), "held-out")
+    return RenderedDataset(write_world(tmp_path_factory.mktemp("worlds") / "world"), "held-out")
 
 
 class Judge:
@@ -57,7 +58,7 @@ def test_real_renders_score_as_themselves(world, monkeypatch):
     real = held_out(world, 6)
     front = torch.tensor([word == "front view" for word in real.words])
     monkeypatch.setattr(
-        "stages.training.text_to_image_scores.kind_of_caption", lambda caption: type("Kind", (), {"front": True})
+        "stages.training.datasets.held_out.kind_of_caption", lambda caption: type("Kind", (), {"front": True})
     )
     scores = sample_scores(Judge(real), real, real.images)
     assert scores["r_precision_samples"] == scores["r_precision_real"]

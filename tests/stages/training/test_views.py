@@ -6,20 +6,32 @@ import numpy as np
 import pytest
 import torch
 
+from prior3d import checkpoints
 from prior3d.cameras import orbit_cameras
 from prior3d.diffusion.views_loading import load_views
 from prior3d.errors import Prior3dError
 from prior3d.metrics import ssim
 from prior3d.toyworld.renders import toy_orbit
-from stages.training import views, views_card
-from stages.training.posed import PosedWorld, co3d_views, draw_scenes, toy_views
-from stages.training.view_scores import mean_scores, novel_view_scores, sheet, trials
+from stages.contract.entry import execute
+from stages.contract.job import Stopped
+from stages.training.datasets.co3d import co3d_views
+from stages.training.datasets.posed import PosedDataset, draw_scenes, toy_views
+from stages.training.diffusion_loss import noise_scheduler
+from stages.training.scores.views import mean_scores, novel_view_scores, sheet, trials
+from stages.training.trainer import Trainer
+from stages.training.views import FOLDER, Params, losses, stage
+from stages.training.views.stage import step_sizes
 from tests.tiny_co3d import write_category
 from tests.tiny_views import write_tiny_vae
+from tests.toy_training import training_job
 
-TINY = views.Params(
+TINY = Params(
     steps=3, scenes=2, queries=2, noises=1, channels=(8, 8, 16), width=8, depth_samples=2, threads=1, preview_steps=3
 )
+
+
+def views_job(root, **more):
+    return training_job(root, "views", views="data/views", vae="data/priors/toy/vae", **more)
 
 
 def write_views(folder, n_objects=3, n_views=8, size=32):
@@ -42,11 +54,9 @@ def write_views(folder, n_objects=3, n_views=8, size=32):
 def workplace(tmp_path_factory):
     """A folder with a small world and a views prior that was trained on it for three steps."""
     folder = tmp_path_factory.mktemp("views")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_views(folder / "data/views")
-        write_tiny_vae(folder / "data/priors/toy/vae")
-        views.train(TINY)
+    write_views(folder / "data/views")
+    write_tiny_vae(folder / "data/priors/toy/vae")
+    stage.run(views_job(folder), TINY)
     torch.set_flush_denormal(False)
     return folder
 
@@ -78,37 +88,37 @@ def test_too_few_pictures(world):
 
 
 def test_sizes_of_steps_leave_room_for_a_query():
-    sizes = [views.step_sizes(views.Params(), step, 8) for step in range(200)]
+    sizes = [step_sizes(Params(), step, 8) for step in range(200)]
     assert {contexts for contexts, _ in sizes} == {1, 2, 3, 4, 5, 6}
     assert all(queries == min(4, 8 - contexts) for contexts, queries in sizes)
-    assert views.step_sizes(views.Params(), 0, 2) == (1, 1)
+    assert step_sizes(Params(), 0, 2) == (1, 1)
 
 
-def test_the_huber_loss_by_hand():
-    values = views.huber(torch.tensor([0.0, 0.1, -10.0]))
+def test_the_robust_loss_by_hand():
+    values = losses.charbonnier(torch.tensor([0.0, 0.1, -10.0]))
     assert values.tolist() == pytest.approx([0.0, 0.1 * (2**0.5 - 1), 9.9], rel=1e-3)
 
 
 def test_no_diffusion_loss_reaches_the_regressed_picture(world):
     """The colours learn from the truth alone; the features from the diffusion model."""
-    models, latents, alphas = networks(world)
+    models, latents = networks(world)
     drawn = draw_scenes(world, 2, 2, 2, torch.Generator().manual_seed(0))
-    v, _ = views.both_losses(models, world, latents, drawn, TINY, alphas, torch.Generator().manual_seed(0))
+    v, _ = losses.both_losses(
+        models, world, latents, drawn, TINY, noise_scheduler().alphas_cumprod, torch.Generator().manual_seed(0)
+    )
     v.backward()
     assert models["epipolar"].colours.weight.grad is None
     assert models["epipolar"].features.weight.grad.abs().sum() > 0
 
 
 def networks(world):
-    unet, epipolar, scheduler = views.build(TINY, 32)
-
     class FlatLatents:
         vae = PatchMeans()
 
         def __getitem__(self, index):
             return torch.zeros(len(index[0]), 4, 8, 8)
 
-    return {"unet": unet, "epipolar": epipolar}, FlatLatents(), scheduler.alphas_cumprod
+    return stage.build(TINY, 32), FlatLatents()
 
 
 class PatchMeans:
@@ -129,9 +139,9 @@ def test_what_training_leaves_can_be_loaded_and_sampled(workplace):
     )
     assert made.shape == (2, 3, 32, 32) and torch.isfinite(made).all()
     facts = json.loads((workplace / "data/priors/toy-views/training.json").read_text())
-    sizes = [views.step_sizes(TINY, step, 8)[1] for step in range(3)]
+    sizes = [step_sizes(TINY, step, 8)[1] for step in range(3)]
     assert facts["samples"] == 2 * sum(sizes) and facts["samples_before"] == 0
-    assert (workplace / ".work/training/views/preview.png").stat().st_size > 0
+    assert (workplace / ".work/training/views/key/preview.png").stat().st_size > 0
     same = [(workplace / p / "vae/diffusion_pytorch_model.safetensors").read_bytes() for p in PRIORS]
     assert same[0] == same[1]
 
@@ -140,58 +150,59 @@ PRIORS = ("data/priors/toy", "data/priors/toy-views")
 
 
 def test_a_stopped_training_ends_in_the_same_bits(workplace, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "data/priors").mkdir(parents=True)
     for name in ("data/views", "data/priors/toy"):
         (tmp_path / name).symlink_to(workplace / name)
-    update, calls = views.Trainer.update, []
+    update, job = Trainer.update, views_job(tmp_path)
 
-    def stop_after_one(trainer, loss):
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        calls.append(0)
+    def stopped(trainer, loss):
         update(trainer, loss)
+        job.stopping = True
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(views.Trainer, "__init__", checkpointing_at_once(views.Trainer.__init__))
-        patch.setattr(views.Trainer, "update", stop_after_one)
-        views.train(TINY)
-    assert torch.load(tmp_path / ".work/training/views/checkpoint.pt", weights_only=True)["step"] == 1
-    views.train(TINY)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Trainer, "update", stopped)
+        stage.run(job, TINY)
+    _, state = checkpoints.load(job.work / "checkpoint.safetensors")
+    assert state["step"] == 1 and not (tmp_path / FOLDER).exists()
+    stage.run(views_job(tmp_path), TINY)
     for name in ("unet/diffusion_pytorch_model.safetensors", "epipolar/model.safetensors"):
-        straight, stopped = (f / "data/priors/toy-views" / name for f in (workplace, tmp_path))
-        assert straight.read_bytes() == stopped.read_bytes()
+        straight, resumed = (folder / FOLDER / name for folder in (workplace, tmp_path))
+        assert straight.read_bytes() == resumed.read_bytes()
 
 
-def checkpointing_at_once(init):
-    return lambda *args, **kwargs: init(*args, **kwargs | {"seconds_between_checkpoints": 0})
-
-
-def test_a_category_of_ones_own(workplace, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data/priors").mkdir(parents=True)
-    (tmp_path / "data/priors/toy").symlink_to(workplace / "data/priors/toy")
-    write_category(tmp_path / "ball")
+def test_a_category_of_ones_own(workplace, tmp_path):
+    category = write_category(tmp_path / "ball")
     with pytest.raises(ValueError, match="would overwrite the embedded prior data/priors/toy-views; set out"):
-        views.Params(data="ball")
-    own = views.Params(**TINY.model_dump() | {"steps": 1, "data": "ball", "out": "data/priors/balls"})
-    views.train(own)
+        Params(data="ball")
+    own = TINY.model_dump(exclude={"seed"}) | {"steps": 1, "data": str(category), "out": "data/priors/balls"}
+    settings = tmp_path / ".work/training/views-balls/params.yaml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"views-balls": own}))
+    words = ["--vae", str(workplace / "data/priors/toy/vae"), "--name", "views-balls", "--params", str(settings)]
+    assert execute("stages.training.views", words, tmp_path) == 0
     prior = load_views(tmp_path / "data/priors/balls", torch.device("cpu"))
-    world = co3d_views(tmp_path / "ball", 32)
+    world = co3d_views(category, 32)
     assert [len(scene) for scene in world.scenes] == [5]
     images = world.images(torch.arange(3), torch.zeros(3, dtype=torch.long))
     made = prior.regression(images, world.cameras[slice(0, 3)], world.cameras[4])
     assert made.shape == (1, 3, 32, 32)
-    assert (tmp_path / ".work/training/views-balls/checkpoint.pt").is_file()
-    assert not (tmp_path / "data/priors/toy-views").exists()
+    assert len(list(tmp_path.glob(".work/training/views-balls/*/checkpoint.safetensors"))) == 1
+    assert not (tmp_path / FOLDER).exists()
 
 
-def test_scores_and_card(workplace, monkeypatch):
-    monkeypatch.chdir(workplace)
-    monkeypatch.setattr(views_card, "read_params", lambda *_: views_card.Params(objects=2, views=2, steps=1, threads=1))
-    views_card.main()
-    scores = json.loads((workplace / "data/priors/toy-views/scores.json").read_text())
-    card = (workplace / "data/priors/toy-views/README.md").read_text()
+def test_something_must_be_there_to_train_on(workplace, tmp_path):
+    job = training_job(tmp_path, "views")
+    job.inputs["vae"] = workplace / "data/priors/toy/vae"
+    with pytest.raises(Prior3dError, match="nothing to train on; give --views FOLDER, or set views.data"):
+        stage.run(job, TINY)
+
+
+def test_scores_and_card(workplace):
+    settings = {"views_card": {"objects": 2, "views": 2, "steps": 1, "threads": 1}}
+    (workplace / "params.yaml").write_text(json.dumps(settings))
+    assert execute("stages.training.views_card", ["--views", "data/views"], workplace) == 0
+    scores = json.loads((workplace / FOLDER / "scores.json").read_text())
+    card = (workplace / FOLDER / "README.md").read_text()
     for what in ("regression", "sample", "nearest"):
         for n_inputs in (2, 3, 6):
             assert f"{scores[f'{what}_psnr_db_{n_inputs}']:.2f} dB" in card
@@ -215,7 +226,7 @@ def test_scores_of_a_perfect_prior(world):
         def draw(self, features, *, num_inference_steps, generator):
             return self.truth
 
-    flat = PosedWorld(np.full_like(world.rgba, 255), world.cameras, world.scenes)
+    flat = PosedDataset(np.full_like(world.rgba, 255), world.cameras, world.scenes)
     scores = novel_view_scores(Perfect(), flat, chosen, 2, n_steps=1, seed=0)
     assert [round(value, 6) for value in scores.values()] == [100, 1] * 3
     assert sheet(Perfect(), flat, chosen, 2, n_steps=1, seed=0).shape == (3 * 4 * 32, 2 * 32, 3)

@@ -1,0 +1,1 @@
+"""What the trainings draw from: renders, edits, captions, latents, masks and posed scenes."""
