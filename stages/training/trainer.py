@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -201,14 +201,14 @@ class Meter:
         self.trainer, self.unit, self.samples, self.started = trainer, unit, 0, time.monotonic()
         self.mean = torch.zeros((), device=trainer.device)
 
-    def take(self, loss: Tensor, n_samples: int, note: str = "") -> None:
-        """Take the loss of a step over `n_samples`; the note is shown after the pace."""
+    def take(self, loss: Tensor, n_samples: int, note: Callable[[], str] = str) -> None:
+        """Take the loss of a step over `n_samples`; the note is asked for, and shown after the pace, when it is time."""
         trainer = self.trainer
         self.samples += n_samples
         self.mean = running_mean(self.mean, loss, min(trainer.done - trainer.first, WINDOW))
         if trainer.writes and trainer.step % STEPS_BETWEEN_REPORTS == 0:
             rate = self.samples / max(time.monotonic() - self.started, 1e-9)
-            text = f"{rate:.1f} {self.unit}/s{note and ', '}{note}"
+            text = ", ".join(filter(None, (f"{rate:.1f} {self.unit}/s", note())))
             trainer.job.progress(trainer.done, trainer.params.steps, loss=float(self.mean), text=text)
 
 

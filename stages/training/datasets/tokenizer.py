@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from tokenizers import pre_tokenizers
+from transformers import CLIPTokenizer
 
 from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, PATTERNS
 from prior3d.toyworld.shapes import CATEGORIES
@@ -26,8 +27,6 @@ def build_tokenizer() -> Any:
     The merges are laid down here, word by word, and not learnt: the tokenizers library breaks ties between equally
     frequent pairs in the order of a hash table, so that two processes gave a few words different numbers.
     """
-    from transformers import CLIPTokenizer
-
     letters = sorted(letter for letter in pre_tokenizers.ByteLevel.alphabet() if letter.isascii())
     # an unknown word falls into letters, the last of which carries the suffix
     entries = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}{END}" for letter in letters)]
@@ -38,8 +37,6 @@ def build_tokenizer() -> Any:
 
 def with_words(tokenizer: Any, words: list[str]) -> Any:
     """A tokenizer that also has these words as one token each; what the given one knew keeps its number."""
-    from transformers import CLIPTokenizer
-
     known = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     merges = [tuple(pair.split() if isinstance(pair, str) else pair) for pair in known["merges"]]
     vocab, pairs = grown(known["vocab"], merges, words)

@@ -1,5 +1,6 @@
 """The body of training.scorer; the package says what it takes, gives and is set by."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def run(job: Job, params: Params) -> None:
         seen = patches_to_see(batch.alpha, params, generator) if partly else None
         loss, matched = pair_loss(models, tokenizer, batch, params, seen)
         trainer.update(loss)
-        meter.take(loss, params.batch, f"{matched:.0%} of the last batch matched")
+        meter.take(loss, params.batch, partial("{:.0%} of the last batch matched".format, matched))
     save(trainer, tokenizer, folder, params)
 
 

@@ -1,6 +1,7 @@
 """The body of training.views; the package says what it takes, gives and is set by."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def train(trainer: Trainer, params: Params, dataset: PosedDataset, vae: Any) -> 
         v, regression = both_losses(trainer.models, here, latents, batch, params, alphas, generator)
         loss = v + params.regression_weight * regression
         trainer.update(loss)
-        meter.take(loss, batch.queries.numel())
+        meter.take(loss, batch.queries.numel(), partial("v {:.4f}, regression {:.4f}".format, v, regression))
         if (step + 1) % params.preview_steps == 0:
             preview(trainer, vae, dataset)
 

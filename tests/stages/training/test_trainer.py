@@ -160,7 +160,7 @@ def test_the_mean_loss_and_the_pace_are_reported_now_and_then(tmp_path, capsys):
     trainer.job._last_progress = -1e9
     meter = Meter(trainer, "samples")
     for step in trainer.steps():
-        meter.take(torch.tensor(float(step)), 8, "so far so good")
+        meter.take(torch.tensor(float(step)), 8, lambda: "so far so good")
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("@@")]
     assert len(lines) == 2 and '"step": 1, "total": 21, "loss": 0.0' in lines[0]
     assert '"step": 21, "total": 21, "loss": 10.0' in lines[1] and "samples/s, so far so good" in lines[1]
