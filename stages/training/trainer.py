@@ -202,7 +202,7 @@ class Meter:
         self.mean = torch.zeros((), device=trainer.device)
 
     def take(self, loss: Tensor, n_samples: int, note: Callable[[], str] = str) -> None:
-        """Take the loss of a step over `n_samples`; the note is asked for, and shown after the pace, when it is time."""
+        """Take the loss of a step over `n_samples`; the note is asked for when it is time to report."""
         trainer = self.trainer
         self.samples += n_samples
         self.mean = running_mean(self.mean, loss, min(trainer.done - trainer.first, WINDOW))
