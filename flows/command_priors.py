@@ -1,4 +1,4 @@
-"""`prior3d priors ls | check NAME | train NAME | sample NAME`: the priors that are at hand."""
+"""`prior3d priors ls | check NAME | train NAME | sample NAME | lock | accept [NAME ...]`: the priors at hand."""
 
 import argparse
 import contextlib
@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows import trainings
 from flows.engine.declaration import read_yaml
 from flows.engine.priors import choose_prior
 from flows.engine.project import Project, find_project
 from flows.request import Parser, check_text
-from prior3d.diffusion.embedded import PACKAGE_PARENT, embedded_folders, embedded_names
+from prior3d.diffusion.embedded import PACKAGE_PARENT, embedded_folders, embedded_names, embedded_prior
 from prior3d.diffusion.roles import role_of
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 from stages.artifacts.priors import load_concept
 
-ACTIONS = ("ls", "check", "train", "sample")
+ACTIONS = ("ls", "check", "train", "sample", "lock", "accept")
 LONGEST_TEXT = 1000
 STEPS = 25
 TRAINING_WORDS = ("steps", "minutes", "device")  # that a views prior of one's own category is trained with
@@ -44,7 +45,8 @@ def priors(words: list[str]) -> int:
     if action not in ACTIONS:
         hint = did_you_mean(action, ACTIONS, f"one of {', '.join(ACTIONS)}")
         raise Prior3dError(f"prior3d priors {action!r}: there is no such action; {hint}")
-    return {"ls": list_priors, "check": check, "train": train, "sample": sample}[action](words[1:])
+    actions = {"ls": list_priors, "check": check, "train": train, "sample": sample, "lock": lock, "accept": accept}
+    return actions[action](words[1:])
 
 
 def known_priors() -> list[Known]:
@@ -105,6 +107,7 @@ def train(words: list[str]) -> int:
     if given:
         raise Prior3dError(f"{', '.join(given)}: only with --data; how {name} is trained stands in params.yaml")
     stages = making(project, name)
+    trainings.lock(project)
     line = [sys.executable, "-m", "dvc", "repro", *stages]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     code = subprocess.run(line, cwd=project.root, env={**os.environ, "PATH": path}).returncode
@@ -133,15 +136,36 @@ def train_views(project: Project, args: argparse.Namespace) -> int:
     name = args.out or f"views-{data.name}"
     if "/" in name or name in embedded_names():
         raise Prior3dError(f"--out {name}: choose a plain name that no prior which travels with the project has")
-    out = f"data/priors/{name}"
-    line = [sys.executable, "-m", "stages.training.views", "--data", str(data), "--out", out]
-    for word in TRAINING_WORDS:
-        if getattr(args, word) is not None:
-            line += [f"--{word}", str(getattr(args, word))]
+    given = {word: getattr(args, word) for word in TRAINING_WORDS if getattr(args, word) is not None}
+    section, settings = trainings.write_own_views(project, name, data, given)
+    line = [sys.executable, "-m", "stages", "training.views", "--vae", str(embedded_prior("toy") / "vae")]
+    line += ["--name", section, "--params", str(settings)]
     path = os.pathsep.join([str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")])
     if code := subprocess.run(line, cwd=project.root, env={**os.environ, "PYTHONPATH": path}).returncode:
         raise Prior3dError(f"training ended with {code}; the same command goes on at its last checkpoint")
-    return _print(f"{out} is trained; next: prior3d run sparsefusion --images FOLDER --prior {name}")
+    return _print(f"data/priors/{name} is trained; next: prior3d run sparsefusion --images FOLDER --prior {name}")
+
+
+def lock(words: list[str]) -> int:
+    """`prior3d priors lock`."""
+    Parser(prog="prior3d priors lock", description="Note the trainings' code in code.yaml.").parse_args(words)
+    project = find_project(Path.cwd())
+    if not trainings.pipeline(project):
+        raise Prior3dError(
+            f"{project.root / 'dvc.yaml'} trains no priors: training needs a checkout of prior3d with its pipeline"
+        )
+    changed = trainings.lock(project)
+    return _print(f"code.yaml: {', '.join(changed) or 'nothing'} changed")
+
+
+def accept(words: list[str]) -> int:
+    """`prior3d priors accept [NAME ...]`."""
+    about = "Record in dvc.lock that the present code belongs to the present weights; nothing is trained."
+    parser = Parser(prog="prior3d priors accept", description=about)
+    parser.add_argument("names", metavar="NAME", nargs="*", help="priors of the pipeline (default: all of its stages)")
+    names, project = parser.parse_args(words).names, find_project(Path.cwd())
+    stages = [stage for name in names for stage in making(project, name)] or trainings.pipeline(project)
+    return _print("\n".join(trainings.accept(project, list(dict.fromkeys(stages)))))
 
 
 def making(project: Project, name: str) -> list[str]:

@@ -107,6 +107,21 @@ class DvcStore:
                 resolved_inside(Path(stage_found.wdir), out.fs_path, dvc_file)
             repo.commit(f"{dvc_file}:{stage}", force=True)
 
+    def accept(self, dvc_file: str, stage: str) -> None:
+        """Record a stage's present parameters, inputs and outputs; inputs that are not here keep their digest.
+
+        Raises:
+            Prior3dError: an input is not here, and the lock does not know it.
+        """
+        with self._repo() as repo:
+            found = repo.stage.load_one(dvc_file, stage)
+            for dep in found.deps:
+                if not hasattr(dep, "params") and not dep.exists and not dep.hash_info:
+                    raise Prior3dError(f"{stage}: {dep} is not here, and dvc.lock does not know it; make it first")
+            found.save(allow_missing=True, run_cache=False)  # the cache of runs would ask for what is not here
+            found.commit(allow_missing=True)
+            found.dump(update_pipeline=False)
+
     def checkout(self, dvc_file: str, stages: list[str]) -> None:
         """Put the outputs that the lock names in place of those that are there.
 

@@ -5,12 +5,14 @@ import os
 
 import numpy as np
 import pytest
+import yaml
 from fake_priors import write_prior
 
 from flows import command_priors
 from flows.cli import main
 from flows.engine.priors import choose_prior, download_command
 from flows.engine.project import Project
+from prior3d.diffusion.embedded import embedded_prior
 from prior3d.errors import Prior3dError
 from prior3d.images.files import from_bytes, write_png
 from tests.tiny_prior import write_tiny_prior
@@ -173,8 +175,13 @@ def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, mo
     words = ("--device", "cpu", "--steps", "7", "--minutes", "2")
     code, out, _ = said(capsys, "train", "views", "--data", data, *words)
     assert code == 0 and "--prior views-balls" in out
-    assert called[0][1:] == ["-m", "stages.training.views", "--data", data, "--out", "data/priors/views-balls",
-                             "--steps", "7", "--minutes", "2.0", "--device", "cpu"]  # fmt: skip
+    written = project.root / ".work/training/views-views-balls/params.yaml"
+    vae = str(embedded_prior("toy") / "vae")
+    assert called[0][1:] == ["-m", "stages", "training.views", "--vae", vae,
+                             "--name", "views-views-balls", "--params", str(written)]  # fmt: skip
+    settings = {"data": data, "out": "data/priors/views-balls", "steps": 7, "minutes": 2.0, "device": "cpu"}
+    assert yaml.safe_load(written.read_text()) == {"views-views-balls": settings}
+    assert len(yaml.safe_load(written.with_name("code.yaml").read_text())["views-views-balls"]) == 16
 
 
 @pytest.mark.slow
