@@ -1,4 +1,4 @@
-"""Weights and facts of the priors on disk, as trainings read and write them."""
+"""Weights of the priors on disk, as trainings read and write them."""
 
 import copy
 import json
@@ -9,10 +9,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from prior3d.errors import Prior3dError
-from stages.artifacts.base import read_json
+from stages.training.facts import FACTS, samples_seen
 from stages.training.trainer import Trainer
-
-FACTS = "training.json"
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -38,16 +36,6 @@ def save_averaged(trainer: Trainer, name: str, folder: Path) -> None:
     copy.deepcopy(trainer.averaged(name)).half().save_pretrained(folder)
 
 
-def samples_seen(folder: Path) -> int:
-    """How many samples the weights in a prior's folder were trained on, over all their sittings.
-
-    Raises:
-        Prior3dError: its `training.json` is missing or damaged.
-    """
-    facts = read_json(folder / FACTS)
-    return int(facts["samples"]) + int(facts.get("samples_before", 0))
-
-
 def samples_before(folder: Path, warm_start: bool) -> int:
     """How many samples the weights on disk were trained on, if they are what a training begins with."""
     return samples_seen(folder) if warm_start else 0
@@ -64,10 +52,3 @@ def write_facts(folder: Path, trainer: Trainer, samples: int, **more: Any) -> No
 def write_index(folder: Path, index: dict[str, Any]) -> None:
     """Write `model_index.json`, which names the pipeline and its parts."""
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-
-
-def write_card(folder: Path, card: str, scores: dict[str, float], digits: int = 4) -> None:
-    """Write a prior's card and its scores."""
-    rounded = {name: round(value, digits) for name, value in scores.items()}
-    (folder / "scores.json").write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(card, encoding="utf-8")

@@ -8,9 +8,9 @@ from prior3d.diffusion.loading import load_instruct
 from prior3d.images.files import write_png
 from stages.artifacts.datasets import EditDataset
 from stages.contract.job import Job
+from stages.training.facts import samples_seen, write_card
 from stages.training.instruct_card import FOLDER, Params
 from stages.training.scores.instruct import instruct_scores, sample_sheet
-from stages.training.weights import samples_seen, write_card
 
 CARD = """# The toy instruct prior
 

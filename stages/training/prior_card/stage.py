@@ -18,10 +18,10 @@ from stages.artifacts.base import read_json
 from stages.artifacts.datasets import RenderedDataset
 from stages.contract.job import Job
 from stages.training.datasets.held_out import MARGIN_DEG, held_out
+from stages.training.facts import FACTS, samples_seen, write_card
 from stages.training.prior_card import FOLDER, PROMPTS, Params
 from stages.training.scores.denoising import denoising_scores
 from stages.training.scores.text_to_image import autoencoder_scores, sample_scores, samples
-from stages.training.weights import FACTS, samples_seen, write_card
 
 AZIMUTHS_DEG = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)
 CARD = """# The toy prior

@@ -11,9 +11,9 @@ from stages.artifacts.base import read_json
 from stages.artifacts.datasets import RenderedDataset
 from stages.contract.job import Job
 from stages.training.datasets.held_out import MARGIN_DEG
+from stages.training.facts import FACTS, samples_seen, write_card
 from stages.training.scorer_card import FOLDER, Params
 from stages.training.scores.scorer import Mistake, scorer_scores, what_differs
-from stages.training.weights import FACTS, samples_seen, write_card
 
 SHOWN, COLUMNS = 16, 8  # mistakes in the picture
 CARD = """# The toy scorer

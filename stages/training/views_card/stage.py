@@ -10,9 +10,9 @@ from prior3d.images.files import write_png
 from stages.artifacts.base import read_json
 from stages.contract.job import Job
 from stages.training.datasets.posed import toy_views
+from stages.training.facts import FACTS, samples_seen, write_card
 from stages.training.scores.views import CARD_INPUTS, autoencoder_psnr_db, novel_view_scores, sheet, trials
 from stages.training.views_card import FOLDER, Params
-from stages.training.weights import FACTS, samples_seen, write_card
 
 CARD = """# The toy views prior
 

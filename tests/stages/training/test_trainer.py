@@ -10,10 +10,11 @@ from prior3d import checkpoints
 from prior3d.errors import Prior3dError
 from stages.contract.job import Stopped
 from stages.training import trainer as module
+from stages.training.facts import samples_seen
 from stages.training.parameters import TrainingParams
 from stages.training.trainer import Meter, Trainer, learning_rate_factor
 from stages.training.vae.stage import build
-from stages.training.weights import load_weights, samples_seen
+from stages.training.weights import load_weights
 from tests.toy_training import training_job
 
 
