@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.captures.capture import Capture, Frame, Lens, checked_pose, picture_size
@@ -91,7 +92,9 @@ def _frame(folder: Path, frame: dict[str, Any]) -> Frame:
     return Frame(image, checked_pose(c2w, f"{where}, frame {image.name}"), Lens(width, height, fx, fy, cx, cy), mask)
 
 
-def frame_pose(view: dict[str, Any], height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def frame_pose(
+    view: dict[str, Any], height: int, width: int
+) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"], Float[Tensor, "2"], Float[Tensor, "2"]]:
     """A frame's viewpoint in our convention.
 
     Args:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from prior3d.cameras import Cameras
 from prior3d.captures.capture import Capture
@@ -24,7 +25,7 @@ class ObjectSequence:
     """One object: `rgba` [n, size, size, 4] uint8 premultiplied, and its n cameras."""
 
     name: str
-    rgba: np.ndarray
+    rgba: UInt8[np.ndarray, "views size size 4"]
     cameras: Cameras
 
 

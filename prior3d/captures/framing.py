@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -23,7 +24,7 @@ OBJECT_RADIUS = 0.95  # world units: what half of the diagonals of the boxes abo
 FLAT_WITHIN = 0.03  # mean deviation of a border's colours that still count as one
 
 
-def looking_at_origin(c2w: Tensor, size: int, names: list[str]) -> Cameras:
+def looking_at_origin(c2w: Float[Tensor, "views 4 4"], size: int, names: list[str]) -> Cameras:
     """The cameras at the same places, turned to the origin, that just see the ball of `SEEN_RADIUS`.
 
     Args:
@@ -54,7 +55,9 @@ def looking_at_origin(c2w: Tensor, size: int, names: list[str]) -> Cameras:
     return Cameras(turned.float(), fov_deg.float(), size, size)
 
 
-def cut_out(picture: Tensor, lens: Lens, c2w: Tensor, camera: Cameras) -> tuple[Tensor, Tensor]:
+def cut_out(
+    picture: Float[Tensor, "channels height width"], lens: Lens, c2w: Float[Tensor, "4 4"], camera: Cameras
+) -> tuple[Float[Tensor, "channels size size"], Float[Tensor, "size size"]]:
     """What another camera at the same place sees of a photograph.
 
     Args:
@@ -81,7 +84,9 @@ def cut_out(picture: Tensor, lens: Lens, c2w: Tensor, camera: Cameras) -> tuple[
     return functional.avg_pool2d(found, SUPERSAMPLING)[0], shown
 
 
-def thinned(picture: Tensor, fine: int, step_pixels: float) -> Tensor:
+def thinned(
+    picture: Float[Tensor, "channels height width"], fine: int, step_pixels: float
+) -> Float[Tensor, "channels smaller_height smaller_width"]:
     """The picture made smaller where the lookups, `step_pixels` apart, would skip pixels."""
     if step_pixels < 1.5:
         return picture
@@ -89,7 +94,7 @@ def thinned(picture: Tensor, fine: int, step_pixels: float) -> Tensor:
     return functional.interpolate(picture[None], (height, width), mode="bilinear", antialias=True)[0]
 
 
-def border_colour(pictures: Tensor) -> Tensor | None:
+def border_colour(pictures: Float[Tensor, "views 3 height width"]) -> Float[Tensor, "3"] | None:
     """[3] the colour that all pictures [views, 3, h, w] have along their border, or None if it is not one colour."""
     rows, columns = pictures[:, :, [0, -1]], pictures[..., [0, -1]]
     border = torch.cat([rows.flatten(2), columns.flatten(2)], dim=-1).movedim(1, -1).reshape(-1, 3)
@@ -97,7 +102,9 @@ def border_colour(pictures: Tensor) -> Tensor | None:
     return middle if (border - middle).abs().mean() < FLAT_WITHIN else None
 
 
-def object_place(masks: list[Tensor], lenses: list[Lens], c2w: Tensor) -> tuple[Tensor, float]:
+def object_place(
+    masks: list[Float[Tensor, "_ _"]], lenses: list[Lens], c2w: Float[Tensor, "views 4 4"]
+) -> tuple[Float[Tensor, "3"], float]:
     """Where the masked object is, and its radius: from the boxes about the masks (distortion is left out of it).
 
     Args:
@@ -130,7 +137,7 @@ def object_place(masks: list[Tensor], lenses: list[Lens], c2w: Tensor) -> tuple[
     return middle, float(radii.median())
 
 
-def fitted_to_masks(placement: Placement, middle: Tensor, radius: float) -> Placement:
+def fitted_to_masks(placement: Placement, middle: Float[Tensor, "3"], radius: float) -> Placement:
     """The placement that puts the masked object at the origin, `OBJECT_RADIUS` big.
 
     Args:

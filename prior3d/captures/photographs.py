@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -17,7 +18,7 @@ class Photograph:
     """A frame and its pixels: `picture` [3 or 4, h, w] in [0, 1], premultiplied by the fourth, the mask, if there."""
 
     frame: Frame
-    picture: Tensor
+    picture: Float[Tensor, "channels height width"]
 
     @property
     def masked(self) -> bool:
@@ -37,7 +38,7 @@ def masked_photograph(frame: Frame) -> Photograph:
     return Photograph(frame, torch.cat([decoded(frame.image, "RGB").movedim(-1, 0) * mask, mask]))
 
 
-def decoded(path: Path, mode: str) -> Tensor:
+def decoded(path: Path, mode: str) -> Float[Tensor, "height width *channels"]:
     """A whole image in [0, 1]: [h, w, channels], or [h, w] where the mode `L` has one.
 
     Raises:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.captures.capture import Frame
@@ -26,13 +27,13 @@ class Placement:
         common: whether the centre is what the cameras look at; else they look away, and it is the middle of them.
     """
 
-    centre: Tensor
-    rotation: Tensor
+    centre: Float[Tensor, "3"]
+    rotation: Float[Tensor, "3 3"]
     scale: float
     n_behind: int
     common: bool
 
-    def apply(self, c2w: Tensor) -> Tensor:
+    def apply(self, c2w: Float[Tensor, "views 4 4"]) -> Float[Tensor, "views 4 4"]:
         """Camera-to-world matrices [views, 4, 4] in the world."""
         placed = c2w.clone()
         placed[:, :3, :3] = self.rotation @ c2w[:, :3, :3]
@@ -44,7 +45,7 @@ class Placement:
         return {"centre": self.centre.tolist(), "rotation": self.rotation.tolist(), "scale": self.scale}
 
 
-def place(c2w: Tensor, fov_deg: Tensor, upright: bool) -> Placement:
+def place(c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views"], upright: bool) -> Placement:
     """Choose a placement.
 
     Args:
@@ -85,7 +86,7 @@ def place_frames(frames: Sequence[Frame], upright: bool) -> Placement:
     return place(torch.stack([frame.c2w for frame in frames]), fov_deg, upright)
 
 
-def look_at_point(positions: Tensor, directions: Tensor) -> Tensor:
+def look_at_point(positions: Float[Tensor, "views 3"], directions: Float[Tensor, "views 3"]) -> Float[Tensor, "3"]:
     """The point nearest to all optical axes, in least squares.
 
     Args:

@@ -28,7 +28,6 @@ BESIDE = {
 BORROWED = {
     "stages.dataset_update": {"stages.scene_fit", "stages.scene_fit.stage"},
     "stages.view_distillation": {"stages.evaluation.held_out"},
-    "stages.view_preparation": {"stages.scene_preparation", "stages.scene_preparation.stage"},
 }
 
 

@@ -12,7 +12,6 @@ from prior3d.cameras import Cameras, Orbit, orbit_cameras
 from prior3d.losses.regularisers import distortion
 
 LIBRARY = Path(prior3d.__file__).parent
-NOT_ANNOTATED_YET = ("captures/co3d_objects.py", "captures/framing.py", "captures/placement.py")
 EXCEPTIONS: dict[str, str] = {}  # "room/file.py:Class.method" and why it has tensors without a shape
 ARRAYS = {"Tensor", "ndarray", "NDArray", "ArrayLike"}
 SHAPED = {"Bool", "Float", "Float32", "Int", "Integer", "Num", "Real", "Shaped", "UInt8", "UInt32"}  # of jaxtyping
@@ -82,7 +81,7 @@ def test_nearly_all_tensors_have_a_shape(rooms_not_checked_yet):
         for file in sorted(LIBRARY.rglob("*.py"))
         if file.relative_to(LIBRARY).parts[0] not in rooms_not_checked_yet
     ]
-    missing, n_all = without_shape([file for file in files if str(file.relative_to(LIBRARY)) not in NOT_ANNOTATED_YET])
+    missing, n_all = without_shape(files)
     assert n_all > 200
     assert sorted(missing) == sorted(EXCEPTIONS)
     assert 1 - len(missing) / n_all >= 0.95
@@ -93,8 +92,6 @@ def test_no_room_that_is_done_is_still_left_out(rooms_not_checked_yet):
         assert without_shape(files_of(room))[0], (
             f"{room} has all its shapes: take it out of NOT_CHECKED_YET in conftest.py"
         )
-    for file in NOT_ANNOTATED_YET:
-        assert without_shape([LIBRARY / file])[0], f"{file} has all its shapes: take it out of NOT_ANNOTATED_YET"
 
 
 def test_a_wrong_shape_is_refused_while_tests_run():
