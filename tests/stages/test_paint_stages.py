@@ -161,7 +161,11 @@ def test_of_what_is_drawn_a_share_is_taken(tmp_path, priors):
 
 
 def test_refinement_ends_with_the_photographs_pixels(tmp_path, priors):
-    free = {"anchors.paint_weight": 0, "anchors.image_weight": 0, "optimiser.learning_rate": 0.5}  # a random prior then spoils the front
+    free = {
+        "anchors.paint_weight": 0,
+        "anchors.image_weight": 0,
+        "optimiser.learning_rate": 0.5,
+    }  # a random prior then spoils the front
     folder = projected(tmp_path / "run", priors, texture_refinement=free)
     assert execute("stages.inpainting", FILL, folder) == 0
     off = {}
