@@ -89,7 +89,9 @@ def value(folder, stage, name):
 
 def from_front(folder, texture):
     mesh = load_paintable_mesh(folder / "mesh_preparation")
-    return render_mesh(mesh.split(mesh.placed(), texture), orbit_cameras(ring(4, 0.0), 24, 24), background=0.5).rgb
+    return render_mesh(
+        mesh.split(mesh.world_vertices(), texture), orbit_cameras(ring(4, 0.0), 24, 24), background=0.5
+    ).rgb
 
 
 def test_a_photograph_is_projected_filled_and_held(tmp_path, priors):
@@ -125,7 +127,7 @@ def test_the_other_side_takes_the_mirrored_photograph(tmp_path, priors):
     assert paint.confidence[mirrored].min() > 0 and paint.confidence[mirrored].max() <= 0.5
     mesh = load_paintable_mesh(folder / "mesh_preparation")
     camera = orbit_cameras(ring(1, 0.0, start_deg=-60.0), 24, 24)
-    seen = render_mesh(mesh.split(mesh.placed(), paint.colours.numpy()), camera).rgb[0]
+    seen = render_mesh(mesh.split(mesh.world_vertices(), paint.colours.numpy()), camera).rgb[0]
     for rows, colour in HALVES:
         assert np.abs(seen[rows, 9:15] - colour).mean() < 0.15
     assert execute("stages.inpainting", FILL, folder) == 0
@@ -161,7 +163,11 @@ def test_of_what_is_drawn_a_share_is_taken(tmp_path, priors):
 
 
 def test_refinement_ends_with_the_photographs_pixels(tmp_path, priors):
-    free = {"anchors.paint_weight": 0, "anchors.image_weight": 0, "optimiser.learning_rate": 0.5}  # a random prior then spoils the front
+    free = {
+        "anchors.paint_weight": 0,
+        "anchors.image_weight": 0,
+        "optimiser.learning_rate": 0.5,
+    }  # a random prior then spoils the front
     folder = projected(tmp_path / "run", priors, texture_refinement=free)
     assert execute("stages.inpainting", FILL, folder) == 0
     off = {}
