@@ -27,7 +27,7 @@ from prior3d.images.files import contact_sheet, write_png
 from prior3d.metrics import psnr_db
 from prior3d.rendering.scene import occupied_cells, render_scene_view
 from prior3d.toyworld.edits import Edit, sample_edit
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.artifacts.capture import load_posed_images
 from stages.artifacts.fields import load_field
 from stages.contract.entry import execute
@@ -53,12 +53,12 @@ def cameras(n: int, offset_deg: float) -> Cameras:
 
 def pictures(toy, rig: Cameras) -> np.ndarray:
     """[views, size, size, 3] over white."""
-    return render(toy, rig).over((1.0, 1.0, 1.0))
+    return render_toy(toy, rig).over((1.0, 1.0, 1.0))
 
 
 def write_capture(folder: Path, edit: Edit, rig: Cameras) -> None:
     """The object before the edit, as a capture in the Blender layout with intrinsics."""
-    made, frames = render(edit.before, rig), []
+    made, frames = render_toy(edit.before, rig), []
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for view in range(rig.views):
         mask = made.mask[view][..., None]
@@ -131,7 +131,7 @@ def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | 
     rig, ring_order = cameras(N_TEST, 60.0), torch.argsort((torch.arange(N_TEST) * 137.508 + 60) % 360)
     rig = rig[ring_order]
     own = load_posed_images(run / "scene_preparation").cameras.resized(SIZE, SIZE)
-    truth = {name: (pictures(edit.before, r), pictures(edit.after, r), render(edit.before, r).mask)
+    truth = {name: (pictures(edit.before, r), pictures(edit.after, r), render_toy(edit.before, r).mask)
              for name, r in (("test", rig), ("own", own))}  # fmt: skip
     fitted = load_field(run / "scene_fit")
     fits = {"test": seen_by(fitted, rig), "own": seen_by(fitted, own)}

@@ -25,7 +25,7 @@ from prior3d.images.files import contact_sheet, to_uint8, write_png
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
 from prior3d.toyworld.objects import ToyObject, sample_object
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.artifacts.meshes import load_textured_mesh
 
 WORLD_SEED, N_VIEWS, SIZE, PICTURE_SIZE, F_DISTANCE, N_POINTS, GRID = 7, 16, 64, 64, 0.05, 8000, 48
@@ -46,7 +46,7 @@ def viewpoint(index: int) -> tuple[float, float]:
 def picture_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
     """The object's picture with alpha [size, size, 4]."""
     orbit = toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg]))
-    seen = render(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=4)
+    seen = render_toy(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=4)
     mask = seen.mask[0][..., None]
     return np.concatenate([seen.rgb[0] / np.maximum(mask, 1e-3), mask], -1).clip(0, 1)
 
@@ -54,7 +54,7 @@ def picture_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.n
 def depth_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
     """The exact depth of the same view as a depth picture [size, size] uint16: farther is brighter, scale unknown."""
     orbit = toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg]))
-    depth = render(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=1).depth[0]
+    depth = render_toy(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=1).depth[0]
     seen = depth > 0
     stretched = (depth - depth[seen].min()) / max(float(np.ptp(depth[seen])), 1e-6)
     return (np.where(seen, stretched, 1.0) * 65_535).round().astype(np.uint16)
@@ -154,9 +154,9 @@ def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
     azimuth_deg, elevation_deg = viewpoint(index)
     mesh = load_textured_mesh(result)
     cameras = novel_cameras(azimuth_deg)
-    made, true = render_mesh(mesh, cameras, background=1.0).rgb, render(toy, cameras).over((1.0, 1.0, 1.0))
+    made, true = render_mesh(mesh, cameras, background=1.0).rgb, render_toy(toy, cameras).over((1.0, 1.0, 1.0))
     own = orbit_cameras(toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg])), SIZE, SIZE)
-    seen, given = render_mesh(mesh, own, background=1.0).rgb[0], render(toy, own).over((1.0, 1.0, 1.0))[0]
+    seen, given = render_mesh(mesh, own, background=1.0).rgb[0], render_toy(toy, own).over((1.0, 1.0, 1.0))[0]
     f_score, iou = geometry(toy, mesh)
     return {
         "psnr": float(np.mean([psnr_db(a, b) for a, b in zip(true, made, strict=True)])),
@@ -175,7 +175,7 @@ def sheet_rows(toy: ToyObject, index: int, result: Path) -> list[list[np.ndarray
     azimuths = (azimuth_deg + torch.arange(8) * 45.0) % 360
     elevations = torch.tensor([elevation_deg, *[20.0] * 7])
     cameras = orbit_cameras(toy_orbit(azimuths, elevations), 96, 96)
-    true = render(toy, cameras).over((1.0, 1.0, 1.0))
+    true = render_toy(toy, cameras).over((1.0, 1.0, 1.0))
     return [list(true), list(render_mesh(load_textured_mesh(result), cameras, background=1.0).rgb)]
 
 

@@ -21,7 +21,7 @@ from prior3d.meshes.painted_files import load_painted
 from prior3d.meshes.raster import render_mesh
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 
 CATEGORIES = (
     "mushroom",
@@ -79,7 +79,7 @@ def main() -> None:
         seconds = make("latent-paint", f"paint-{slug}", given, args.project)
         painted = load_painted(runs / f"paint-{slug}" / "texture_refinement")
         made = render_mesh(painted, cameras, background=grey[0]).rgb
-        true = render(toy, cameras)
+        true = render_toy(toy, cameras)
         there = true.mask > 0.99
         row = {
             "caption": toy.caption,

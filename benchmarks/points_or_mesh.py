@@ -31,7 +31,7 @@ from prior3d.rendering import rays, render_without_gradient
 from prior3d.rendering.rays import project
 from prior3d.seeds import Seeds
 from prior3d.toyworld.objects import sample_object
-from prior3d.toyworld.renders import render
+from prior3d.toyworld.renders import render_toy
 from stages.artifacts import FIELD
 from stages.artifacts.fields import load_field
 from stages.artifacts.images import load_object_image
@@ -221,8 +221,8 @@ def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[
     picture = load_object_image(run / "image_preparation")
     own, ring = picture.viewpoint.cameras(SPLAT_SIZE), orbit_cameras(spiral(params, N_VIEWS), SPLAT_SIZE, SPLAT_SIZE)
     novel = novel_cameras(picture.viewpoint.azimuth_deg)
-    true = render(toy, novel).over((1.0, 1.0, 1.0))
-    given = render(toy, picture.viewpoint.cameras(SIZE)).over((1.0, 1.0, 1.0))[0]
+    true = render_toy(toy, novel).over((1.0, 1.0, 1.0))
+    given = render_toy(toy, picture.viewpoint.cameras(SIZE)).over((1.0, 1.0, 1.0))[0]
     started = time.process_time()
     cloud = points_of(field, picture, ring)
     seen, novel_seen = (

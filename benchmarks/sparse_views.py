@@ -38,7 +38,7 @@ from prior3d.metrics import psnr_db, ssim
 from prior3d.reconstruction.sparse_fit import rendered
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
-from prior3d.toyworld.renders import ToyRenders, render, toy_orbit
+from prior3d.toyworld.renders import ToyRenders, render_toy, toy_orbit
 from stages.artifacts.fields import load_field
 from stages.artifacts.meshes import load_textured_mesh
 from stages.artifacts.views import Symmetry
@@ -155,7 +155,7 @@ def score(args: argparse.Namespace, prior: ViewsPrior, index: int, n: int) -> tu
     toy = sample_object(WORLD_SEED, index, "held-out")
     cameras = cameras_of(index, max(args.inputs) + N_WANTED)
     cameras = cameras[torch.cat([torch.arange(n), torch.arange(max(args.inputs), cameras.views)])]
-    truth, level = render(toy, cameras), list(BACKGROUNDS.values())[index % len(BACKGROUNDS)][0]
+    truth, level = render_toy(toy, cameras), list(BACKGROUNDS.values())[index % len(BACKGROUNDS)][0]
     with tempfile.TemporaryDirectory() as name:
         folder = args.keep / f"{index:03}_{n}" if args.keep else Path(name)
         if not (folder / "images").is_dir():

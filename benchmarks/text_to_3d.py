@@ -20,7 +20,7 @@ from prior3d.meshes.files import load_glb
 from prior3d.meshes.raster import render_mesh
 from prior3d.toyworld.objects import ToyObject, sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 
 PROMPTS = (
     "a green mushroom with yellow dots",
@@ -101,7 +101,7 @@ def main() -> None:
             failed += 1
             continue
         made = hits(scorer, render_mesh(load_glb(mesh), rig, background=grey[0]).rgb, place, captions)
-        true = hits(scorer, render(real[prompt], rig).over(grey), place, captions)
+        true = hits(scorer, render_toy(real[prompt], rig).over(grey), place, captions)
         rows.append({"prompt": prompt, "seconds": seconds, "mesh": made, "real": true})
         told = "" if seconds is None else f"{seconds:.1f}"
         print(f"{prompt:36}{told:>9}{sum(made):7d}{sum(true):7d}", flush=True)

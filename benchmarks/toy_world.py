@@ -20,13 +20,13 @@ def render_range(first: int, last: int, n_views: int) -> float:
     from prior3d.cameras import orbit_cameras
     from prior3d.toyworld.captions import sample_views
     from prior3d.toyworld.objects import sample_object
-    from prior3d.toyworld.renders import render, toy_orbit
+    from prior3d.toyworld.renders import render_toy, toy_orbit
 
     torch.set_num_threads(1)
     started = time.process_time()
     for index in range(first, last):
         views = sample_views(np.random.default_rng([0, 2, index]), n_views)
-        render(sample_object(0, index), orbit_cameras(toy_orbit(*views), SIZE, SIZE))
+        render_toy(sample_object(0, index), orbit_cameras(toy_orbit(*views), SIZE, SIZE))
     return time.process_time() - started
 
 

@@ -279,7 +279,7 @@ def _picture(option: str, path: Path, size: int) -> Any:
     """A picture file as a tensor [3, size, size]."""
     import torch
 
-    from prior3d.images.files import from_bytes, resized
+    from prior3d.images.files import from_bytes, resize
 
     if not path.is_file():
         raise Prior3dError(f"{option} {str(path)!r}: there is no such file")
@@ -287,7 +287,7 @@ def _picture(option: str, path: Path, size: int) -> Any:
         picture = from_bytes(path.read_bytes())
     except Prior3dError as error:
         raise Prior3dError(f"{option} {str(path)!r}: {error}") from None
-    return torch.from_numpy(resized(picture, size, size)).permute(2, 0, 1)
+    return torch.from_numpy(resize(picture, size, size)).permute(2, 0, 1)
 
 
 def _load(known: Known, device: str) -> Any:

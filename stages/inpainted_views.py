@@ -16,19 +16,19 @@ from prior3d.diffusion.inpainting import InpaintingPrior, InpaintSettings
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.distillation.view_sampler import view_prompt
 from prior3d.images.colours import difference_mask, most_distinct_background
-from prior3d.meshes.painting import Footprints, Surface
+from prior3d.meshes.painting import Surface, TexelWeights
 from prior3d.meshes.projection import (
     INPAINTED,
     SurfaceTexels,
-    away_from_edges,
-    eroded,
-    faded,
-    grown,
-    look_at,
-    merged,
-    painted_share,
-    project_picture,
-    seamless,
+    blend_by_confidence,
+    dilate_charts,
+    erode,
+    off_depth_edges,
+    pixel_average,
+    project_image,
+    seamless_clone,
+    texel_visibility,
+    view_angle_weight,
 )
 from prior3d.seeds import Seeds
 from stages.inpainting import Params
@@ -95,7 +95,7 @@ class InpaintedViews:
         """Paint what one view shows and nothing has shown better; None if that is next to nothing."""
         size = self.prior.image_size
         camera = orbit_cameras(orbit, size, size).to(self.surface.device)
-        seen = self.surface.footprints(camera, self.points.resolution, self.params.supersampling)
+        seen = self.surface.texel_weights(camera, self.points.resolution, self.params.supersampling)
         image, hole = self.rendered(seen), self.hole(seen)
         if hole.sum() <= self.params.smallest_hole * len(seen.pixels):
             return None
@@ -105,18 +105,18 @@ class InpaintedViews:
         self.take(after, hole, camera, seen)
         return FilledView(image, hole, after)
 
-    def rendered(self, seen: Footprints) -> Tensor:
+    def rendered(self, seen: TexelWeights) -> Tensor:
         """The view with the coat as it is, over the background: [3, h, w]."""
-        texture = grown(self.points.whole(self.coat.shown), self.points)
-        picture = seen.paint(texture) + (1 - seen.coverage)[..., None] * self.level
+        texture = dilate_charts(self.points.to_texture(self.coat.shown), self.points)
+        picture = seen.render(texture) + (1 - seen.coverage)[..., None] * self.level
         return picture[0].movedim(-1, 0).clamp(0, 1)
 
-    def hole(self, seen: Footprints) -> Tensor:
+    def hole(self, seen: TexelWeights) -> Tensor:
         """Pixels [h, w] bool whose texels are not known, or known from a view that saw them much worse."""
-        known = grown(self.points.whole(self.coat.confidence)[..., None], self.points)[..., 0]
-        now = faded(seen.facing, self.params.squareness)
-        worse = painted_share(seen, known) < self.params.renewal * now
-        return seen.spread(worse.float()[:, None])[0, ..., 0] > 0.5
+        known = dilate_charts(self.points.to_texture(self.coat.confidence)[..., None], self.points)[..., 0]
+        now = view_angle_weight(seen.cos_theta, self.params.squareness)
+        worse = pixel_average(seen, known) < self.params.renewal * now
+        return seen.to_images(worse.float()[:, None])[0, ..., 0] > 0.5
 
     def drawn(self, image: Tensor, hole: Tensor, orbit: Orbit) -> Tensor:
         """What the prior makes of the view, all of it through its decoder: [3, h, w]."""
@@ -136,25 +136,25 @@ class InpaintedViews:
         images, holes = image[None], hole[None, None].float()
         return self.prior.inpaint(images, holes, [text], settings, camera, generator=self.seeds.generator("noise"))[0]
 
-    def blended(self, image: Tensor, drawn: Tensor, hole: Tensor, seen: Footprints) -> Tensor:
+    def blended(self, image: Tensor, drawn: Tensor, hole: Tensor, seen: TexelWeights) -> Tensor:
         """What was drawn, shifted so that it meets the known pixels about the hole without a seam."""
         surface = seen.coverage[0] > 0.99
-        return seamless(drawn, image, hole & surface, surface & ~hole, self.params.seam_steps)
+        return seamless_clone(drawn, image, hole & surface, surface & ~hole, self.params.seam_steps)
 
-    def take(self, picture: Tensor, hole: Tensor, camera: Cameras, seen: Footprints) -> None:
+    def take(self, picture: Tensor, hole: Tensor, camera: Cameras, seen: TexelWeights) -> None:
         """Paint the texels behind the hole with the picture [3, h, w]."""
-        trust = (seen.coverage[0] > 0.99) & away_from_edges(self.surface, camera)
+        trust = (seen.coverage[0] > 0.99) & off_depth_edges(self.surface, camera)
         # Where the prior left the background, its object is slimmer than the mesh, and says nothing about its colour.
         drawn = difference_mask(picture[None], self.level, BACKGROUND_TOLERANCE)[0] > 0.5
-        trust &= (eroded(drawn.float(), 1) > 0.5) | ~hole
-        look = look_at(self.surface, self.points, camera)
-        _, in_hole = project_picture(picture, (trust & hole).float(), look, self.params.squareness)
-        colours, confidence = project_picture(picture, trust.float(), look, self.params.squareness)
+        trust &= (erode(drawn.float(), 1) > 0.5) | ~hole
+        look = texel_visibility(self.surface, self.points, camera)
+        _, in_hole = project_image(picture, (trust & hole).float(), look, self.params.squareness)
+        colours, confidence = project_image(picture, trust.float(), look, self.params.squareness)
         coat = self.coat
         colours = torch.lerp(coat.shown, colours, self.params.drawn_share)
         confidence = confidence.where((in_hole > 0) & (coat.confidence < self.params.renewal * confidence), 0.0)
         coat.source = torch.where(confidence > coat.confidence, INPAINTED, coat.source).to(torch.uint8)
-        coat.colours, coat.confidence = merged(coat.colours, coat.confidence, colours, confidence)
+        coat.colours, coat.confidence = blend_by_confidence(coat.colours, coat.confidence, colours, confidence)
 
     def state(self, filled: list[FilledView]) -> dict[str, Tensor]:
         """All that a checkpoint must hold."""

@@ -1,7 +1,7 @@
 """What stages that take a person's mesh share: how it is read, repaired and placed, and that this is said."""
 
 from prior3d.errors import Prior3dError
-from prior3d.meshes.placement import Placement, place, usual_axes
+from prior3d.meshes.placement import Placement, default_axes, place_mesh
 from prior3d.meshes.reading import GivenMesh, read_mesh
 from prior3d.meshes.repair import usable
 from stages.contract.job import Job
@@ -19,9 +19,9 @@ def read_and_place(
     path = job.inputs[name]
     job.progress(0, 1, text=f"reading {path.name}")
     mesh, notes = usable(read_mesh(path), params.max_faces, params.decimated_faces)
-    up, front = usual_axes(path.suffix, params.up, params.front)
+    up, front = default_axes(path.suffix, params.up, params.front)
     try:
-        placement = place(mesh.vertices, up, front, params.radius, params.centre, lift)
+        placement = place_mesh(mesh.vertices, up, front, params.radius, params.centre, lift)
     except Prior3dError as error:
         raise Prior3dError(f"{job.name}.up, {job.name}.front: {error}") from None
     return mesh, placement, notes

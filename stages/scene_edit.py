@@ -9,7 +9,7 @@ from torch import Tensor
 from prior3d.dataset_update.edited_images import resized
 from prior3d.diffusion.perceptual import load_perceptual
 from prior3d.distillation.sds import sds_weight
-from prior3d.fields.scene_field import roughness
+from prior3d.fields.scene_field import grid_total_variation
 from prior3d.rendering import rays
 from prior3d.rendering.scene import render_scene_rays
 from prior3d.seeds import Seeds
@@ -23,7 +23,7 @@ def fitting_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[in
     local_origins, local_directions = rays(edited.cameras)
     origins, directions = local_origins.reshape(-1, 3), local_directions.reshape(-1, 3)
     n_pixels = edited.cameras.height * edited.cameras.width
-    kept, perceptual = field.kept_nodes(), patch_loss(editor, params, seeds)
+    kept, perceptual = field.active_nodes(), patch_loss(editor, params, seeds)
     start = editor.before.colours if params.smooth_change else None
 
     def terms(step: int) -> dict[str, Tensor]:
@@ -37,7 +37,8 @@ def fitting_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[in
         )  # fmt: skip
         found = {
             "colour": (seen.colours - colours).abs().mean(),
-            "smoothness": params.smoothness_weight * roughness(field, kept, seeds.generator("nodes"), start=start),
+            "smoothness": params.smoothness_weight
+            * grid_total_variation(field, kept, seeds.generator("nodes"), start=start),
         }
         if perceptual is not None:
             found["perceptual"] = params.perceptual_weight * perceptual()
@@ -99,7 +100,7 @@ def patch_loss(editor: Editor, params: Params, seeds: Seeds) -> Callable[[], Ten
 def sds_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[int], dict[str, Tensor]]:
     """Score distillation with the instruct prior (the paper's comparison): no dataset, a view a step."""
     prior, field, edited = editor.prior, editor.field, editor.edited
-    kept = field.kept_nodes()
+    kept = field.active_nodes()
     start = editor.before.colours if params.smooth_change else None
     text, null_text = prior.embed([editor.instruction]), prior.embed([""])
     height, width = editor.size
@@ -126,7 +127,7 @@ def sds_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[int], 
             )
             weight = sds_weight(prior.alphas_cumprod[at], "one_minus_alpha").view(-1, 1, 1, 1)
             target = latents - weight * (predicted - noise)
-        rough = roughness(field, kept, seeds.generator("nodes"), start=start)
+        rough = grid_total_variation(field, kept, seeds.generator("nodes"), start=start)
         return {"sds": 0.5 * (latents - target).square().mean(), "smoothness": params.smoothness_weight * rough}
 
     return terms

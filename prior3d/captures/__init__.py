@@ -4,7 +4,7 @@ from prior3d.captures.capture import Capture, Frame, Lens
 from prior3d.captures.placement import Placement, place
 from prior3d.captures.posed import PosedViews
 from prior3d.captures.reading import read_capture
-from prior3d.captures.undistortion import pinhole_focal, target_size, undistorted
+from prior3d.captures.undistortion import pinhole_focal, target_size, undistort
 
 __all__ = [
     "Capture",
@@ -16,5 +16,5 @@ __all__ = [
     "place",
     "read_capture",
     "target_size",
-    "undistorted",
+    "undistort",
 ]

@@ -12,7 +12,7 @@ from prior3d.captures.posed import PosedViews
 from prior3d.rendering.rays import local_rays
 
 
-class PixelStore:
+class PixelSampler:
     """Random pixels of chosen views.
 
     Attributes:

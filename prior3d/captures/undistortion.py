@@ -57,7 +57,7 @@ def pinhole_focal(lens: Lens, height: int, width: int, where: str = "lens") -> f
     return high
 
 
-def undistorted(
+def undistort(
     picture: Float[Tensor, "channels old_height old_width"], lens: Lens, focal: float, height: int, width: int
 ) -> Float[Tensor, "channels height width"]:
     """What a centred pinhole camera of that focal length would have taken from the same place.

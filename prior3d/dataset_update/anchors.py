@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.images.object_image import ObjectImage
-from prior3d.meshes.painting import Footprints, Surface, weighted_huber
-from prior3d.meshes.projection import MIRRORED, PROJECTED, PartialTexture, eroded
+from prior3d.meshes.painting import Surface, TexelWeights, weighted_huber
+from prior3d.meshes.projection import MIRRORED, PROJECTED, PartialTexture, erode
 from prior3d.settings.textures import AnchorSettings
 
 
@@ -18,12 +18,12 @@ class ImageAnchor:
     """How an image's pixels show a texture.
 
     Attributes:
-        footprints: of the pixels that show the mesh.
+        texel_weights: of the pixels that show the mesh.
         colours: that they should show, premultiplied by the mesh's coverage.
         trust: in [0, 1].
     """
 
-    footprints: Footprints
+    texel_weights: TexelWeights
     colours: Float[Tensor, "n 3"]
     trust: Float[Tensor, " n"]
 
@@ -49,7 +49,7 @@ class Anchors:
         held = weighted_huber(texture.flatten(0, 1), self.colours.flatten(0, 1), self.trust.flatten())
         terms = {"anchor": settings.paint_weight * held}
         if self.image is not None:
-            rendered = self.image.footprints.colours(texture)
+            rendered = self.image.texel_weights.colours(texture)
             terms["image"] = settings.image_weight * weighted_huber(rendered, self.image.colours, self.image.trust)
         return terms
 
@@ -78,9 +78,9 @@ def anchors_of(
 def _image_anchor(surface: Surface, image: ObjectImage, resolution: int, supersampling: int) -> ImageAnchor:
     """What the image's pixels show of the texture, and what they should show."""
     camera = image.viewpoint.cameras(image.size).to(surface.device)
-    footprints = surface.footprints(camera, resolution, supersampling)
+    texel_weights = surface.texel_weights(camera, resolution, supersampling)
     rgba = torch.from_numpy(image.rgba).to(surface.device)
-    covered = footprints.weights.sum(1)
-    colours = rgba[..., :3].reshape(-1, 3)[footprints.pixels] * covered[:, None]
-    trust = eroded(rgba[..., 3], 1).flatten()[footprints.pixels]
-    return ImageAnchor(footprints, colours, trust * covered * (covered > 0.99))
+    covered = texel_weights.weights.sum(1)
+    colours = rgba[..., :3].reshape(-1, 3)[texel_weights.pixels] * covered[:, None]
+    trust = erode(rgba[..., 3], 1).flatten()[texel_weights.pixels]
+    return ImageAnchor(texel_weights, colours, trust * covered * (covered > 0.99))

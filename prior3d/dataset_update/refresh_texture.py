@@ -14,7 +14,14 @@ from prior3d.dataset_update.schedule import refreshes_at
 from prior3d.distillation.backgrounds import choose_background
 from prior3d.distillation.view_sampler import ViewSampler, spiral
 from prior3d.images.colours import difference_mask
-from prior3d.meshes.painting import Footprints, Surface, Targets, texel_evidence, texel_variation, weighted_huber
+from prior3d.meshes.painting import (
+    Surface,
+    TexelWeights,
+    TextureTargets,
+    texel_evidence,
+    texture_total_variation,
+    weighted_huber,
+)
 from prior3d.seeds import Seeds
 from prior3d.settings.textures import TextureRefreshSettings
 
@@ -55,10 +62,10 @@ class RefreshedTextureViews:
         size = self.prior.image_size
         self.orbit = spiral(sampler.views, n_views)
         self.cameras = orbit_cameras(self.orbit, size, size).to(self.prior.device)
-        self.footprints = [self._footprints(view, size, texture.shape[0]) for view in range(n_views)]
-        self.targets = Targets([len(found.pixels) for found in self.footprints], self.prior.device)
+        self.texel_weights = [self._texel_weights(view, size, texture.shape[0]) for view in range(n_views)]
+        self.targets = TextureTargets([len(found.pixels) for found in self.texel_weights], self.prior.device)
         with torch.no_grad():
-            whole = [found.colours(texture)[found.weights.sum(1) > 0.99] for found in self.footprints]
+            whole = [found.colours(texture)[found.weights.sum(1) > 0.99] for found in self.texel_weights]
         self.background = choose_background(torch.cat(whole), but=0.02)
         self.background_latents = self.background.latents(self.prior)
 
@@ -71,13 +78,13 @@ class RefreshedTextureViews:
         drawn = drawn[: self.sampler.views.per_step]
         return {
             "colour": torch.stack([self._difference(view) for view in drawn.tolist()]).mean(),
-            "smoothness": settings.smoothness_weight * texel_variation(self.texture),
+            "smoothness": settings.smoothness_weight * texture_total_variation(self.texture),
         }
 
     def trusted_texels(self, least: float = 0.1) -> Bool[Tensor, "resolution resolution"]:
         """Texels that some view was trusted about."""
         weights = [self._trust(view) for view in range(self.settings.n_views)]
-        return texel_evidence(self.footprints, weights, self.texture.shape[0]) > least
+        return texel_evidence(self.texel_weights, weights, self.texture.shape[0]) > least
 
     @torch.no_grad()
     def refresh(self, number: int, strength: float) -> None:
@@ -95,7 +102,7 @@ class RefreshedTextureViews:
 
     def _put(self, view: int, image: Float[Tensor, "3 h w"], mask: Float[Tensor, "h w"]) -> None:
         """Take over a refreshed view; where the prior left the background, its object is slimmer than the mesh."""
-        found = self.footprints[view]
+        found = self.texel_weights[view]
         covered = found.weights.sum(1, keepdim=True)
         pixels = image.movedim(0, -1).reshape(-1, 3)[found.pixels]
         colours = torch.minimum((pixels - (1 - covered) * self.background.level).clamp_min(0), covered)
@@ -104,23 +111,23 @@ class RefreshedTextureViews:
     def _difference(self, view: int) -> Float[Tensor, ""]:
         """Between a view as it is and as it should be, where it is to be trusted."""
         target, _ = self.targets.of(view)
-        return weighted_huber(self.footprints[view].colours(self.texture), target, self._trust(view))
+        return weighted_huber(self.texel_weights[view].colours(self.texture), target, self._trust(view))
 
     def _trust(self, view: int) -> Float[Tensor, " n"]:
         """Of a view's pixels that show the mesh: where it is seen squarely and the prior drew something."""
-        found = self.footprints[view]
-        return found.weights.sum(1) * found.facing**self.settings.view_angle_exponent * self.targets.of(view)[1]
+        found = self.texel_weights[view]
+        return found.weights.sum(1) * found.cos_theta**self.settings.view_angle_exponent * self.targets.of(view)[1]
 
     def _rendered_latents(self, view: int, from_latents: bool) -> Float[Tensor, "1 channels h w"]:
         """A view as it is now, over the background."""
         if from_latents and self.latents is not None:
-            found = self._footprints(view, self.prior.latent_size, self.latents.shape[0])
-            pixels = found.paint(self.latents) + (1 - found.coverage)[..., None] * self.background_latents
+            found = self._texel_weights(view, self.prior.latent_size, self.latents.shape[0])
+            pixels = found.render(self.latents) + (1 - found.coverage)[..., None] * self.background_latents
             return pixels.movedim(-1, 1)
-        found = self.footprints[view]
-        image = found.paint(self.texture.clamp(0, 1)) + (1 - found.coverage)[..., None] * self.background.level
+        found = self.texel_weights[view]
+        image = found.render(self.texture.clamp(0, 1)) + (1 - found.coverage)[..., None] * self.background.level
         return self.prior.encode(image.movedim(-1, 1))
 
-    def _footprints(self, view: int, size: int, resolution: int) -> Footprints:
+    def _texel_weights(self, view: int, size: int, resolution: int) -> TexelWeights:
         cameras = self.cameras[view].resized(size, size)
-        return self.surface.footprints(cameras, resolution, self.settings.supersampling)
+        return self.surface.texel_weights(cameras, resolution, self.settings.supersampling)

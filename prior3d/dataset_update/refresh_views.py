@@ -14,7 +14,7 @@ from prior3d.cameras import Orbit, orbit_cameras
 from prior3d.distillation.backgrounds import FlatBackground
 from prior3d.distillation.view_sampler import ViewSampler, spiral
 from prior3d.fields import ObjectField
-from prior3d.images.colours import difference_mask, matted, solid
+from prior3d.images.colours import clean_mask, difference_mask, estimate_alpha
 from prior3d.reconstruction.view_targets import ViewTargets
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
@@ -76,8 +76,8 @@ class RefreshedViews:
             images.append(self.prior.decode(refreshed))
             opacities.append(self._opacity(orbit, source))
         colours, level = torch.cat(images), self.background.level
-        masks = solid(difference_mask(colours, level), torch.cat(opacities))
-        self.targets.put(colours, matted(colours, masks, level), level)
+        masks = clean_mask(difference_mask(colours, level), torch.cat(opacities))
+        self.targets.put(colours, estimate_alpha(colours, masks, level), level)
 
     def _rendered_latents(self, orbit: Orbit, source: ObjectField | None) -> Float[Tensor, "views channels h w"]:
         """The views as they are now over the background: the latent field's own latents, or the field's encoded."""

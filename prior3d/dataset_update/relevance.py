@@ -21,7 +21,7 @@ from prior3d.rendering.scene import gather_on_nodes, render_node_values
 
 TOP_SHARE = 0.05  # of what is seen: the least of it counts as the greatest, whatever the outliers are
 LEAST_OPACITY = 0.5  # of a pixel that shows something
-N_FINE = 2  # samples in a segment; means over pixels need no more
+SAMPLES_PER_BIN = 2  # samples in a bin; means over pixels need no more
 SURE = 2.0  # steepness of the choice where guesses tell as well
 UNSEEN = 1e-3  # nodes with less weight in all pictures are on no surface
 
@@ -47,7 +47,7 @@ class EditRegion(nn.Module):
         """[1, 1, height, width] in [0, 1] a picture's share of edit."""
         return self.maps[view : view + 1].float() / 255
 
-    def hold_the_rest(self, field: SceneField) -> None:
+    def freeze_inactive(self, field: SceneField) -> None:
         """Let no gradient reach what is outside of the region, however it changes."""
         for table in (field.density_logits, field.colours):
             table.register_hook(lambda gradient: gradient * self.nodes)
@@ -58,7 +58,7 @@ class EditRegion(nn.Module):
         cameras: Cameras,
         relevance: Tensor,
         threshold: float,
-        n_segments: int,
+        n_bins: int,
         occupied: Tensor | None = None,
     ) -> float:
         """Take the nodes, and pixels, whose relevance in all pictures together reaches a share of the greatest.
@@ -68,19 +68,19 @@ class EditRegion(nn.Module):
             cameras: of the pictures.
             relevance: [views, 1, height, width] of each picture, from 0 up.
             threshold: of the greatest relevance: half of the edit is taken there.
-            n_segments: as in `render_scene_rays`.
+            n_bins: as in `render_scene_rays`.
             occupied: as there.
 
         Returns:
             The share of the pixels that show something and are edited.
         """
-        values, weights = gather_on_nodes(field, cameras, relevance.movedim(1, -1), n_segments, occupied, N_FINE)
+        values, weights = gather_on_nodes(field, cameras, relevance.movedim(1, -1), n_bins, occupied, SAMPLES_PER_BIN)
         weights = weights * (weights > UNSEEN)
         taken = torch.where(
             weights > 0, share_taken(values[:, 0] / max(greatest(values[:, 0], weights), 1e-8), threshold), 0.0
         )
         nodes = torch.stack([taken, torch.ones_like(taken)], 1)
-        shown, opacity = render_node_values(field, cameras, nodes, n_segments, occupied, N_FINE).unbind(-1)
+        shown, opacity = render_node_values(field, cameras, nodes, n_bins, occupied, SAMPLES_PER_BIN).unbind(-1)
         solid = opacity > LEAST_OPACITY
         if not solid.any():
             return 0.0
@@ -115,7 +115,7 @@ class Guesses(nn.Module):
         cameras: Cameras,
         mean: Tensor,
         square: Tensor,
-        n_segments: int,
+        n_bins: int,
         occupied: Tensor | None = None,
     ) -> None:
         """Bring what answers change to the nodes.
@@ -125,11 +125,11 @@ class Guesses(nn.Module):
             cameras: of the pictures.
             mean: [views, 3, height, width] change over all answers of each picture.
             square: [views, 1, height, width] mean over them of the change's squared length.
-            n_segments: as in `render_scene_rays`.
+            n_bins: as in `render_scene_rays`.
             occupied: as there.
         """
         maps = torch.cat([mean, square], 1).movedim(1, -1)
-        found, _ = gather_on_nodes(field, cameras, maps, n_segments, occupied, N_FINE)
+        found, _ = gather_on_nodes(field, cameras, maps, n_bins, occupied, SAMPLES_PER_BIN)
         self.mean.copy_(found[:, :3])
         self.square.copy_(found[:, 3:])
         self.known.fill_(True)
@@ -157,7 +157,7 @@ def agreed_changes(
     cameras: Cameras,
     originals: Tensor,
     changes: Tensor,
-    n_segments: int,
+    n_bins: int,
     occupied: Tensor | None = None,
     choice: Choice = Choice(),
     guesses: Guesses | None = None,
@@ -173,7 +173,7 @@ def agreed_changes(
         cameras: of the pictures.
         originals: [views, 3, height, width] in [0, 1] the pictures before the edit.
         changes: [views, 3, height, width] of each picture's edit.
-        n_segments: as in `render_scene_rays`.
+        n_bins: as in `render_scene_rays`.
         occupied: as there.
         choice: which changes are taken.
         guesses: what answers in one step said of the nodes.
@@ -182,7 +182,7 @@ def agreed_changes(
         [views, 3, height, width] changes that are one scene's, nothing where no surface is.
     """
     maps = torch.cat([changes, changes.square().sum(1, keepdim=True), originals], 1).movedim(1, -1)
-    gathered, weights = gather_on_nodes(field, cameras, maps, n_segments, occupied, N_FINE)
+    gathered, weights = gather_on_nodes(field, cameras, maps, n_bins, occupied, SAMPLES_PER_BIN)
     mean, square, colours = gathered.split([3, 1, 3], -1)
     if choice.least_share > 0:
 
@@ -208,7 +208,7 @@ def agreed_changes(
             if choice.least_likely > 0:
                 share = share * share_taken(likely, choice.least_likely, SURE)
             mean = mean * share
-    return render_node_values(field, cameras, mean, n_segments, occupied, N_FINE).movedim(-1, 1)
+    return render_node_values(field, cameras, mean, n_bins, occupied, SAMPLES_PER_BIN).movedim(-1, 1)
 
 
 def strength(mean: Tensor, square: Tensor) -> Tensor:

@@ -80,11 +80,11 @@ def seen_from(prior: ViewsPrior, given: GivenViews, wanted: Cameras, level: floa
         return SeenViews(features, pictures, None)
     levels = sorted({*NAMED_BACKGROUNDS.values(), level})
     found = [prior.features_and_regression(given.over(grey), given.cameras, wanted) for grey in levels]
-    colours, masks = matted([pictures for _, pictures in found], levels)
+    colours, masks = triangulation_matting([pictures for _, pictures in found], levels)
     return SeenViews(found[levels.index(level)][0], colours, masks)
 
 
-def matted(pictures: list[Tensor], levels: list[float]) -> tuple[Tensor, Tensor]:
+def triangulation_matting(pictures: list[Tensor], levels: list[float]) -> tuple[Tensor, Tensor]:
     """Colours and masks from pictures of one thing on several greys: what changes with the background is background.
 
     Args:

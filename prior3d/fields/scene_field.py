@@ -114,7 +114,7 @@ class SceneField(nn.Module):
 
     def lookup(self, points: Float[Tensor, "points 3"]) -> tuple[Int[Tensor, "points 8"], Float[Tensor, "points 8"]]:
         """The eight rows round each point [n, 3] and their weights, each [n, 8]."""
-        nodes, weights = corners(self.grid_places(points), self.config.resolution)
+        nodes, weights = corners(self.grid_coordinates(points), self.config.resolution)
         return self.rows[nodes], weights
 
     def densities(self, places: tuple[Int[Tensor, "points 8"], Float[Tensor, "points 8"]]) -> Float[Tensor, "points"]:
@@ -132,7 +132,7 @@ class SceneField(nn.Module):
         """Colours [n, 3] infinitely far away along unit directions [n, 3]."""
         return (spherical_harmonics(directions, 2) @ self.sky.T).sigmoid()
 
-    def grid_places(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
+    def grid_coordinates(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
         """Points [n, 3] in units of cells."""
         config = self.config
         inside = contract(points) / 2 if config.contracted else points / config.bound
@@ -141,10 +141,10 @@ class SceneField(nn.Module):
     def cells(self, points: Float[Tensor, "points 3"]) -> Int[Tensor, "points"]:
         """[n] the cell of each point; those outside of a box belong to the cells at its sides."""
         n = self.config.resolution - 1
-        x, y, z = self.grid_places(points).long().clamp_(0, n - 1).unbind(-1)
+        x, y, z = self.grid_coordinates(points).long().clamp_(0, n - 1).unbind(-1)
         return (z * n + y) * n + x
 
-    def kept_nodes(self) -> Int[Tensor, "nodes"]:
+    def active_nodes(self) -> Int[Tensor, "nodes"]:
         """[n] nodes that are kept, without those on the far sides, which have no neighbour beyond."""
         resolution = self.config.resolution
         node = (self.rows > 0).nonzero()[:, 0]
@@ -152,7 +152,7 @@ class SceneField(nn.Module):
         inner = (node % resolution < last) & (node // resolution % resolution < last) & (node // resolution**2 < last)
         return node[inner]
 
-    def refined(self, resolution: int, least_weight: float) -> "SceneField":
+    def upsample(self, resolution: int, least_weight: float) -> "SceneField":
         """The same content on a finer grid, without cells that no ray saw much of, nor of a neighbour.
 
         Args:
@@ -184,9 +184,9 @@ def _without_first_row(gradient: Float[Tensor, "rows channels"]) -> Float[Tensor
     return gradient
 
 
-def roughness(
+def grid_total_variation(
     field: SceneField,
-    kept: Int[Tensor, "nodes"],
+    nodes: Int[Tensor, "nodes"],
     generator: torch.Generator,
     n_nodes: int = 16_384,
     start: Float[Tensor, "rows channels"] | None = None,
@@ -195,12 +195,12 @@ def roughness(
 
     Args:
         field: the scene.
-        kept: [n] nodes to draw from, of `SceneField.kept_nodes`.
+        nodes: [n] to draw from, of `SceneField.active_nodes`.
         generator: on the CPU.
         n_nodes: how many are drawn.
         start: colours that may be as rough as they are: only what was added to them counts.
     """
-    node = kept[torch.randint(len(kept), (n_nodes,), generator=generator).to(kept.device)]
+    node = nodes[torch.randint(len(nodes), (n_nodes,), generator=generator).to(nodes.device)]
     resolution = field.config.resolution
     total = field.density_logits.new_zeros(())
     here = field.rows[node]

@@ -40,7 +40,7 @@ class Augmentation:
     blur_pixels: float = 0.25
 
 
-def augmented(
+def augment(
     colours: Float[Tensor, "size size 3"],
     mask: Float[Tensor, "size size"],
     n_versions: int,

@@ -132,7 +132,7 @@ def difference_mask(
     return ((difference - tolerance) / tolerance).clamp(0, 1)
 
 
-def solid(
+def clean_mask(
     masks: Float[Tensor, "views height width"],
     opacity: Float[Tensor, "views height width"],
     smallest_fraction: float = 0.02,
@@ -163,7 +163,7 @@ def solid(
     return torch.stack(cleaned).to(masks)
 
 
-def matted(
+def estimate_alpha(
     images: Float[Tensor, "views 3 height width"], masks: Float[Tensor, "views height width"], level: float
 ) -> Float[Tensor, "views height width"]:
     """Masks whose rims hold the share of each pixel that the object covers, instead of every pixel it touches.

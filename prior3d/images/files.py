@@ -51,7 +51,7 @@ def from_bytes(content: bytes) -> Float[np.ndarray, "height width 3"]:
         ) from error
 
 
-def resized(
+def resize(
     picture: Float[np.ndarray, "old_height old_width 3"], height: int, width: int
 ) -> Float[np.ndarray, "height width 3"]:
     """[h, w, 3] float to [height, width, 3], by Lanczos' filter."""

@@ -18,7 +18,7 @@ SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 @dataclass(frozen=True)
-class Photograph:
+class InputImage:
     """A picture as it was given.
 
     Attributes:
@@ -32,7 +32,7 @@ class Photograph:
     notes: tuple[str, ...] = ()
 
 
-def read_photograph(path: Path) -> Photograph:
+def read_image(path: Path) -> InputImage:
     """Read a picture file: 8 or 16 bits, grey, RGB, CMYK or palette, with or without alpha, turned as EXIF says.
 
     Raises:
@@ -55,7 +55,7 @@ def read_photograph(path: Path) -> Photograph:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise Prior3dError(f"{path}: the picture is damaged or cut off ({reason}). Fetch it again.") from None
     rgb, alpha = _values(path, picture)
-    return Photograph(rgb, alpha, notes)
+    return InputImage(rgb, alpha, notes)
 
 
 def read_mask(path: Path, height: int, width: int) -> Float32[np.ndarray, "height width"]:
@@ -67,7 +67,7 @@ def read_mask(path: Path, height: int, width: int) -> Float32[np.ndarray, "heigh
     Raises:
         Prior3dError: no picture, another shape, or nothing or everything is white.
     """
-    given = read_photograph(path)
+    given = read_image(path)
     mask = given.rgb.mean(-1) * (1 if given.alpha is None else given.alpha)
     if abs(mask.shape[0] * width - mask.shape[1] * height) > 0.01 * mask.shape[0] * width:
         raise Prior3dError(

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from prior3d.meshes.mesh import Mesh, vertex_normals
-from prior3d.meshes.raster import interpolate
+from prior3d.meshes.raster import barycentric_interpolate
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def texels(atlas: Atlas, resolution: int) -> Texels:
     second, third = found["primitive_uvs"].numpy()[rows, columns].T
     weights = np.stack([1 - second - third, second, third], -1)
     corners = atlas.faces[found["primitive_ids"].numpy()[rows, columns]]
-    normals = interpolate(atlas.normals, corners, weights)
+    normals = barycentric_interpolate(atlas.normals, corners, weights)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
-    return Texels(rows, columns, interpolate(atlas.vertices, corners, weights), normals)
+    return Texels(rows, columns, barycentric_interpolate(atlas.vertices, corners, weights), normals)
 
 
 def dilate(

@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 from prior3d.cameras import Cameras
 from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
-from prior3d.meshes.raster import Caster, look_up
+from prior3d.meshes.raster import Raycaster, sample_texture
 from prior3d.rendering.rays import project
 
 
@@ -37,12 +37,12 @@ def photo_inconsistency(
     positions = cameras.positions.numpy()
     toward = points[None] - positions[:, None]
     toward /= np.linalg.norm(toward, axis=-1, keepdims=True)
-    hits = Caster(mesh).cast(np.broadcast_to(positions[:, None], toward.shape), toward)
-    facing = -(toward * normals[None]).sum(-1)
-    seen = (np.abs(hits.distance - distances) < 0.01) & (facing > 0.5)
+    hits = Raycaster(mesh).cast(np.broadcast_to(positions[:, None], toward.shape), toward)
+    cos_theta = -(toward * normals[None]).sum(-1)
+    seen = (np.abs(hits.distance - distances) < 0.01) & (cos_theta > 0.5)
     height, width = pictures.shape[1:3]
     uv = np.stack([pixels[..., 0] / width, 1 - pixels[..., 1] / height], -1)
-    colours = np.stack([look_up(picture, places) for picture, places in zip(pictures, uv, strict=True)])
+    colours = np.stack([sample_texture(picture, places) for picture, places in zip(pictures, uv, strict=True)])
     counted = seen.sum(0) >= 2
     if not counted.any():
         return 0.0, 0

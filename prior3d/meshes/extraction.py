@@ -40,7 +40,7 @@ def density_grid(
     return density
 
 
-def keep_solid_parts(
+def remove_small_parts(
     grid: Float[np.ndarray, "z y x"], threshold: float, min_part: float
 ) -> tuple[Float[np.ndarray, "z y x"], int]:
     """Remove floaters, and fill cavities that nobody sees.

@@ -21,7 +21,7 @@ OVERLAP = 3  # pixels by which what is raised reaches into what is there
 SLOPE = 2.0  # of log(1 + density) a cell, across the surface of what is raised
 
 
-def raise_missing_parts(
+def fill_missing_parts(
     grid: Float[Tensor, "z y x"], bound: float, threshold: float, camera: Cameras, mask: Float[Tensor, "height width"]
 ) -> Float[Tensor, "z y x"]:
     """Raise what a mask shows and a surface has not.

@@ -57,7 +57,7 @@ def save_painted(folder: Path, mesh: UvMesh, texture: Float[np.ndarray, "height 
     if up == 2:  # (x, y, z) of a z-up file is (x, z, -y) of glTF's y-up scene
         stand[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
     # Normals are found in the world, whose units are known, and turned back.
-    normals = vertex_normals(mesh.split(mesh.placed(), texture).vertices, split.faces) @ mesh.placement.rotation
+    normals = vertex_normals(mesh.split(mesh.world_vertices(), texture).vertices, split.faces) @ mesh.placement.rotation
     content = glb_bytes(split.vertices, normals, split, stand)
     (folder / "mesh.glb").write_bytes(content)
 
@@ -66,4 +66,4 @@ def load_painted(folder: Path) -> TexturedMesh:
     """Read what `save_painted` wrote, in world coordinates."""
     mesh = load_uv_mesh(folder)
     texture = from_bytes((folder / "mesh.png").read_bytes())
-    return mesh.split(mesh.placed(), texture)
+    return mesh.split(mesh.world_vertices(), texture)

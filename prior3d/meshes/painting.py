@@ -16,7 +16,7 @@ from prior3d.cameras import Cameras
 from prior3d.fields.trilinear import weighted_rows
 from prior3d.meshes.atlas import Atlas, dilate, texels
 from prior3d.meshes.mesh import Mesh, vertex_normals
-from prior3d.meshes.raster import Caster
+from prior3d.meshes.raster import Raycaster
 from prior3d.meshes.uv import UvMesh
 from prior3d.rendering.raster import Fragments, rasterise
 from prior3d.rendering.rays import rays
@@ -31,7 +31,7 @@ class Texture(nn.Module):
 
 
 @dataclass(frozen=True)
-class Footprints:
+class TexelWeights:
     """Which texels make up the pixels of some views.
 
     Attributes:
@@ -39,16 +39,16 @@ class Footprints:
         pixels: [n] the pixels that show the mesh, as rows of all views' pixels.
         rows: [n, k] texels, as rows of the texture's texels.
         weights: [n, k]; their sum is the share of the pixel that is covered.
-        facing: [n] cosine between the line of sight and the surface's normal, mean over the covered part.
+        cos_theta: [n] cosine between the line of sight and the surface's normal, mean over the covered part.
     """
 
     shape: tuple[int, int, int]
     pixels: Int[Tensor, "pixels"]
     rows: Int[Tensor, "pixels texels"]
     weights: Float[Tensor, "pixels texels"]
-    facing: Float[Tensor, "pixels"]
+    cos_theta: Float[Tensor, "pixels"]
 
-    def spread(self, values: Float[Tensor, "pixels channels"]) -> Float[Tensor, "views height width channels"]:
+    def to_images(self, values: Float[Tensor, "pixels channels"]) -> Float[Tensor, "views height width channels"]:
         """Values [n, channels] of the pixels that show the mesh in whole pictures, 0 elsewhere: [views, h, w, c]."""
         n_pixels = self.shape[0] * self.shape[1] * self.shape[2]
         whole = values.new_zeros(n_pixels, values.shape[1]).index_copy(0, self.pixels, values)
@@ -57,14 +57,14 @@ class Footprints:
     @property
     def coverage(self) -> Float[Tensor, "views height width"]:
         """[views, height, width] share of each pixel that shows the mesh."""
-        return self.spread(self.weights.sum(1, keepdim=True))[..., 0]
+        return self.to_images(self.weights.sum(1, keepdim=True))[..., 0]
 
-    def paint(self, texture: Float[Tensor, "rows columns channels"]) -> Float[Tensor, "views height width channels"]:
+    def render(self, texture: Float[Tensor, "rows columns channels"]) -> Float[Tensor, "views height width channels"]:
         """Pictures [views, h, w, channels], premultiplied by the coverage, of a texture [height, width, channels].
 
         Differentiable in the texture.
         """
-        return self.spread(self.colours(texture))
+        return self.to_images(self.colours(texture))
 
     def colours(self, texture: Float[Tensor, "rows columns channels"]) -> Float[Tensor, "pixels channels"]:
         """The pixels that show the mesh, [n, channels], premultiplied; differentiable in the texture."""
@@ -76,7 +76,7 @@ class Surface:
 
     def __init__(self, mesh: UvMesh, device: torch.device | str):
         """Place the mesh in the world; rays are cast on the CPU, elsewhere the z-buffer is used."""
-        placed = mesh.placed()
+        placed = mesh.world_vertices()
         self.device = torch.device(device)
         self.vertices = torch.from_numpy(placed.astype(np.float32)).to(self.device)
         self.faces = torch.from_numpy(mesh.faces).to(self.device)
@@ -84,7 +84,7 @@ class Surface:
         corners = self.vertices[self.faces]
         normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         self.normals = functional.normalize(normals, dim=-1)
-        self._caster = Caster(Mesh(placed, mesh.faces)) if self.device.type == "cpu" else None
+        self._caster = Raycaster(Mesh(placed, mesh.faces)) if self.device.type == "cpu" else None
 
     def fragments(self, cameras: Cameras) -> Fragments:
         """What each pixel shows."""
@@ -95,7 +95,9 @@ class Surface:
         barycentric = np.where(hits.mask[..., None], hits.barycentric, 0).astype(np.float32)
         return Fragments(torch.from_numpy(face), torch.from_numpy(barycentric))
 
-    def footprints(self, cameras: Cameras, resolution: int, supersampling: int, nearest: bool = False) -> Footprints:
+    def texel_weights(
+        self, cameras: Cameras, resolution: int, supersampling: int, nearest: bool = False
+    ) -> TexelWeights:
         """Find the texels of every pixel.
 
         Args:
@@ -117,8 +119,8 @@ class Surface:
         weights = weights * there[..., None] / s**2
         sight = (self.vertices[self.faces[face]] * barycentric[..., None]).sum(-2)
         sight = functional.normalize(sight - cameras.positions[pixels // (height * width)][:, None], dim=-1)
-        facing = ((self.normals[face] * sight).sum(-1).abs() * there).sum(1) / there.sum(1)
-        return Footprints((cameras.views, height, width), pixels, rows.flatten(1), weights.flatten(1), facing)
+        cos_theta = ((self.normals[face] * sight).sum(-1).abs() * there).sum(1) / there.sum(1)
+        return TexelWeights((cameras.views, height, width), pixels, rows.flatten(1), weights.flatten(1), cos_theta)
 
 
 def _by_pixel(
@@ -146,7 +148,7 @@ def _texels(
     return rows, torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], -1)
 
 
-class Targets(nn.Module):
+class TextureTargets(nn.Module):
     """What the mesh's pixels should be in each view; a module, so that checkpoints hold it.
 
     Attributes:
@@ -175,18 +177,18 @@ class Targets(nn.Module):
 
 
 def texel_evidence(
-    footprints: list[Footprints], weights: list[Float[Tensor, "_"]], resolution: int, reach: int = 5
+    texel_weights: list[TexelWeights], weights: list[Float[Tensor, "_"]], resolution: int, reach: int = 5
 ) -> Float[Tensor, "resolution resolution"]:
     """The greatest weight with which any view's pixel shows each texel or one near it: [resolution, resolution].
 
     Args:
-        footprints: of the views.
+        texel_weights: of the views.
         weights: of each view's pixels that show the mesh, [n] each.
         resolution: side of the texture in texels.
         reach: side of the square that counts as near, odd; rays do not meet every texel.
     """
     evidence = torch.zeros(resolution**2, device=weights[0].device)
-    for seen, weight in zip(footprints, weights, strict=True):
+    for seen, weight in zip(texel_weights, weights, strict=True):
         shown = (seen.weights > 0) * weight[:, None]
         evidence.scatter_reduce_(0, seen.rows.flatten(), shown.flatten(), "amax")
     whole = evidence.view(1, 1, resolution, resolution)
@@ -204,14 +206,14 @@ def weighted_huber(
     return (loss * weights).sum() / weights.sum().clamp_min(1e-6)
 
 
-def texel_variation(texture: Float[Tensor, "height width channels"]) -> Float[Tensor, ""]:
+def texture_total_variation(texture: Float[Tensor, "height width channels"]) -> Float[Tensor, ""]:
     """Mean difference of neighbouring texels of [height, width, channels], smooth near 0 (Charbonnier)."""
     across, down = texture[:, 1:] - texture[:, :-1], texture[1:] - texture[:-1]
     first, second = ((((d**2).sum(-1) + 1e-6).sqrt() - 1e-3).mean() for d in (across, down))
     return (first + second) / 2
 
 
-def finished_texture(
+def fill_unseen_texels(
     mesh: UvMesh, texture: Float[Tensor, "resolution resolution 3"], seen: Bool[Tensor, "resolution resolution"]
 ) -> tuple[Float[np.ndarray, "resolution resolution 3"], float]:
     """Fill what no view has shown, and grow the charts beyond their seams.
@@ -227,7 +229,7 @@ def finished_texture(
     from scipy.spatial import cKDTree
 
     resolution = texture.shape[0]
-    atlas = mesh.split(mesh.placed(), np.zeros((1, 1, 3)))
+    atlas = mesh.split(mesh.world_vertices(), np.zeros((1, 1, 3)))
     flat = Atlas(atlas.vertices, atlas.faces, atlas.uv, vertex_normals(atlas.vertices, atlas.faces), 0)
     places = texels(flat, resolution)
     colours, there = texture.clamp(0, 1).cpu().numpy().astype(np.float32), seen.cpu().numpy()

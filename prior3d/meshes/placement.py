@@ -38,7 +38,7 @@ class Placement:
 HERE = Placement(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0), 1.0)  # a mesh in the world
 
 
-def place(
+def place_mesh(
     vertices: Float[np.ndarray, "vertices 3"],
     up: str,
     front: str,
@@ -62,7 +62,7 @@ def place(
     return Placement(tuple(tuple(row) for row in rotation.tolist()), tuple(middle.tolist()), radius / farthest, lift)
 
 
-def usual_axes(suffix: str, up: Axis, front: Axis) -> tuple[str, str]:
+def default_axes(suffix: str, up: Axis, front: Axis) -> tuple[str, str]:
     """Up and front where they are not given.
 
     OBJ and GLB are y up with the front along +z (glTF says so, OBJ by habit); PLY and STL are z up with the front along

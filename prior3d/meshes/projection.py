@@ -1,4 +1,4 @@
-"""Pictures projected onto a mesh's texels: which of them a camera sees, how squarely, and what colour it finds there.
+"""Images projected onto a mesh's texels: which of them a camera sees, how squarely, and what colour it finds there.
 
 The inverse of `prior3d.meshes.painting`: there a pixel gathers texels, here a texel gathers pixels, so that no texel
 between two pixels is left out. Nothing here has a gradient.
@@ -14,12 +14,12 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.meshes.atlas import Atlas, texels
-from prior3d.meshes.painting import Footprints, Surface
+from prior3d.meshes.painting import Surface, TexelWeights
 from prior3d.meshes.repair import open_edge_fraction
 from prior3d.meshes.uv import UvMesh
 from prior3d.rendering.rays import project
 
-LEAST_FACING = 0.15  # cosine below which a texel is not coloured: its pixels are stretched more than sixfold
+MIN_COS_THETA = 0.15  # cosine below which a texel is not coloured: its pixels are stretched more than sixfold
 LARGEST_SHIFT = 0.1  # of a colour at a seam; greater differences are other things, not another shade
 Z_BUFFER = 512  # least side of the z-buffer, in pixels: outlines are then sharper than those of any small picture
 
@@ -60,19 +60,23 @@ class SurfaceTexels:
     normals: Float[Tensor, "texels 3"]
     closed: bool
 
-    def whole(self, values: Shaped[Tensor, "texels *channels"]) -> Shaped[Tensor, "resolution resolution *channels"]:
+    def to_texture(
+        self, values: Shaped[Tensor, "texels *channels"]
+    ) -> Shaped[Tensor, "resolution resolution *channels"]:
         """Values [n, ...] of the texels as a texture [resolution, resolution, ...], 0 where there is no face."""
         flat = values.new_zeros(self.resolution**2, *values.shape[1:]).index_copy(0, self.rows, values)
         return flat.view(self.resolution, self.resolution, *values.shape[1:])
 
-    def of(self, texture: Shaped[Tensor, "resolution resolution *channels"]) -> Shaped[Tensor, "texels *channels"]:
-        """The texels' values [n, ...] in a texture [resolution, resolution, ...]; the inverse of `whole`."""
+    def from_texture(
+        self, texture: Shaped[Tensor, "resolution resolution *channels"]
+    ) -> Shaped[Tensor, "texels *channels"]:
+        """The texels' values [n, ...] in a texture [resolution, resolution, ...]; the inverse of `to_texture`."""
         return texture.flatten(0, 1)[self.rows]
 
 
 def surface_texels(mesh: UvMesh, resolution: int, device: torch.device | str = "cpu") -> SurfaceTexels:
     """Find the texels of a mesh's charts, with the normals of their faces: edges of a box stay sharp."""
-    corners = mesh.placed()[mesh.faces]
+    corners = mesh.world_vertices()[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
     flat = Atlas(
@@ -90,20 +94,20 @@ def surface_texels(mesh: UvMesh, resolution: int, device: torch.device | str = "
 
 
 @dataclass(frozen=True)
-class Look:
+class VisibilityMap:
     """How one camera sees the texels of a surface.
 
     Attributes:
-        places: [n, 2] where they are in the picture, x and y from -1 to 1, y downwards.
-        facing: [n] cosine between the line of sight and the normal, 0 where another face is in front of the texel or
+        grid: [n, 2] where they are in the image, x and y from -1 to 1, y downwards.
+        cos_theta: [n] cosine between the line of sight and the normal, 0 where another face is in front of the texel or
             it is outside the picture.
     """
 
-    places: Float[Tensor, "texels 2"]
-    facing: Float[Tensor, "texels"]
+    grid: Float[Tensor, "texels 2"]
+    cos_theta: Float[Tensor, "texels"]
 
 
-def look_at(surface: Surface, points: SurfaceTexels, camera: Cameras) -> Look:
+def texel_visibility(surface: Surface, points: SurfaceTexels, camera: Cameras) -> VisibilityMap:
     """See the texels from one camera, by a z-buffer.
 
     A texel is hidden if the z-buffer's nearest pixel is nearer than the texel by more than what the face falls away
@@ -116,21 +120,21 @@ def look_at(surface: Surface, points: SurfaceTexels, camera: Cameras) -> Look:
     """
     enlarged = max(1, -(-Z_BUFFER // camera.height))
     fine = camera.resized(camera.height * enlarged, camera.width * enlarged)
-    buffer = distances(surface, fine)
+    buffer = distance_map(surface, fine)
     pixels, distance = (found[0] for found in project(fine, points.positions))
     size = pixels.new_tensor([fine.width, fine.height])
     inside = ((pixels >= 0) & (pixels < size)).all(-1) & (distance > 0)
     column, row = pixels.clamp_min(0).minimum(size - 1).long().unbind(-1)
     sight = functional.normalize(points.positions - camera.positions, dim=-1)
-    facing = -(points.normals * sight).sum(-1)
-    facing = facing.clamp(0, 1) if points.closed else facing.abs().clamp_max(1)
+    cos_theta = -(points.normals * sight).sum(-1)
+    cos_theta = cos_theta.clamp(0, 1) if points.closed else cos_theta.abs().clamp_max(1)
     pixel_width = distance / fine.focal_pixels
-    tolerance = (2 * pixel_width / facing.clamp_min(LEAST_FACING)).clamp_min(0.02)
+    tolerance = (2 * pixel_width / cos_theta.clamp_min(MIN_COS_THETA)).clamp_min(0.02)
     seen = inside & (distance <= buffer[row, column] + tolerance)
-    return Look(pixels / size * 2 - 1, torch.where(seen, facing, 0.0))
+    return VisibilityMap(pixels / size * 2 - 1, torch.where(seen, cos_theta, 0.0))
 
 
-def distances(surface: Surface, camera: Cameras) -> Float[Tensor, "height width"]:
+def distance_map(surface: Surface, camera: Cameras) -> Float[Tensor, "height width"]:
     """How far the surface is in each pixel of one camera: [height, width] along the ray, infinite beside it."""
     found = surface.fragments(camera)
     face, weights = found.face[0].clamp_min(0), found.barycentric[0]
@@ -139,7 +143,7 @@ def distances(surface: Surface, camera: Cameras) -> Float[Tensor, "height width"
     return torch.where(found.face[0] >= 0, away, torch.inf)
 
 
-def away_from_edges(surface: Surface, camera: Cameras, pixels: float = 3.0) -> Bool[Tensor, "height width"]:
+def off_depth_edges(surface: Surface, camera: Cameras, pixels: float = 3.0) -> Bool[Tensor, "height width"]:
     """Pixels of one camera [height, width] bool that do not lie where a part ends in front of what is behind it.
 
     Such a pixel mixes the colours of both. It is told from a slope by the depth's second difference: of a plane it is
@@ -150,7 +154,7 @@ def away_from_edges(surface: Surface, camera: Cameras, pixels: float = 3.0) -> B
         camera: a batch of one.
         pixels: how large the second difference may be, in widths of a pixel.
     """
-    found = distances(surface, camera)
+    found = distance_map(surface, camera)
     around = functional.pad(found, (1, 1, 1, 1), value=torch.inf)
     middle = slice(1, -1)
     pairs = (around[:-2, middle], around[2:, middle]), (around[middle, :-2], around[middle, 2:])
@@ -159,49 +163,51 @@ def away_from_edges(surface: Surface, camera: Cameras, pixels: float = 3.0) -> B
     return found.isfinite() & (bends[0] < limit) & (bends[1] < limit)
 
 
-def eroded(alpha: Float[Tensor, "height width"], pixels: int) -> Float[Tensor, "height width"]:
+def erode(alpha: Float[Tensor, "height width"], pixels: int) -> Float[Tensor, "height width"]:
     """Alpha [height, width] in [0, 1], in each pixel the least of those up to `pixels` away; outside counts as 0."""
     padded = functional.pad(1 - alpha[None], (pixels,) * 4, value=1.0)
     return 1 - functional.max_pool2d(padded, 2 * pixels + 1, stride=1)[0]
 
 
-def project_picture(
-    picture: Float[Tensor, "3 height width"],
+def project_image(
+    image: Float[Tensor, "3 height width"],
     trust: Float[Tensor, "height width"],
-    look: Look,
-    squareness: float,
-    least_facing: float = LEAST_FACING,
+    visibility: VisibilityMap,
+    view_angle_exponent: float,
+    min_cos_theta: float = MIN_COS_THETA,
 ) -> tuple[Float[Tensor, "texels 3"], Float[Tensor, "texels"]]:
-    """The colours that a picture shows at texels, and how far they are to be believed.
+    """The colours that an image shows at texels, and how far they are to be believed.
 
     Args:
-        picture: [3, height, width].
+        image: [3, height, width].
         trust: [height, width] in [0, 1]; pixels of no trust lend no colour to those beside them.
-        look: how the picture's camera sees the texels.
-        squareness: power of the cosine by which grazing faces are faded.
-        least_facing: cosine at which they are faded out.
+        visibility: how the image's camera sees the texels.
+        view_angle_exponent: power of the cosine by which grazing faces are faded.
+        min_cos_theta: cosine at which they are faded out.
 
     Returns:
         colours [n, 3] (0 where nothing is seen) and confidence [n] in [0, 1].
     """
-    layers = torch.cat([picture * trust, trust[None]])[None]
+    layers = torch.cat([image * trust, trust[None]])[None]
     found = functional.grid_sample(
-        layers, look.places[None, None], mode="bilinear", padding_mode="zeros", align_corners=False
+        layers, visibility.grid[None, None], mode="bilinear", padding_mode="zeros", align_corners=False
     )[0, :, 0].T
     believed = found[:, 3]
-    confidence = torch.where(believed > 0.5, believed, 0.0) * faded(look.facing, squareness, least_facing)
+    confidence = torch.where(believed > 0.5, believed, 0.0) * view_angle_weight(
+        visibility.cos_theta, view_angle_exponent, min_cos_theta
+    )
     colours = found[:, :3] / believed.clamp_min(1e-6)[:, None]
     return torch.where(confidence[:, None] > 0, colours, 0.0), confidence
 
 
-def faded(
-    facing: Float[Tensor, "*texels"], squareness: float, least_facing: float = LEAST_FACING
+def view_angle_weight(
+    cos_theta: Float[Tensor, "*texels"], view_angle_exponent: float, min_cos_theta: float = MIN_COS_THETA
 ) -> Float[Tensor, "*texels"]:
-    """How far a pixel is believed that looks at a face with that cosine: 1 squarely, 0 at `least_facing` and below."""
-    return ((facing - least_facing) / (1 - least_facing)).clamp(0, 1) ** squareness
+    """How far a pixel is believed that looks at a face with that cosine: 1 squarely, 0 at `min_cos_theta` and below."""
+    return ((cos_theta - min_cos_theta) / (1 - min_cos_theta)).clamp(0, 1) ** view_angle_exponent
 
 
-def seamless(
+def seamless_clone(
     drawn: Float[Tensor, "3 height width"],
     image: Float[Tensor, "3 height width"],
     hole: Bool[Tensor, "height width"],
@@ -234,7 +240,7 @@ def seamless(
     return (drawn + shift[0]).clamp(0, 1)
 
 
-def merged(
+def blend_by_confidence(
     colours: Float[Tensor, "texels 3"],
     confidence: Float[Tensor, "texels"],
     new_colours: Float[Tensor, "texels 3"],
@@ -246,15 +252,15 @@ def merged(
     return mean, torch.maximum(confidence, new_confidence)
 
 
-def painted_share(seen: Footprints, values: Float[Tensor, "resolution resolution"]) -> Float[Tensor, "pixels"]:
+def pixel_average(seen: TexelWeights, values: Float[Tensor, "resolution resolution"]) -> Float[Tensor, "pixels"]:
     """The mean of a value of texels [resolution, resolution] over what each pixel shows: [pixels that show the mesh].
 
-    Texels beside the charts, which bilinear lookup also meets, must have been filled (see `grown`).
+    Texels beside the charts, which bilinear lookup also meets, must have been filled (see `dilate_charts`).
     """
     return seen.colours(values[..., None])[:, 0] / seen.weights.sum(1).clamp_min(1e-6)
 
 
-def grown(
+def dilate_charts(
     texture: Float[Tensor, "resolution resolution channels"], points: SurfaceTexels, steps: int = 3
 ) -> Float[Tensor, "resolution resolution channels"]:
     """A texture [resolution, resolution, channels] continued beyond its charts, for lookups near their borders."""

@@ -1,4 +1,4 @@
-"""Pictures of meshes by ray casting (Open3D, on the CPU): colour, mask, depth and normals, with supersampling."""
+"""Images of meshes by ray casting (Open3D, on the CPU): colour, mask, depth and normals, with supersampling."""
 
 from dataclasses import dataclass
 
@@ -32,8 +32,8 @@ class Hits:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of a mesh.
+class MeshImages:
+    """Images of a mesh.
 
     Attributes:
         rgb: [views, height, width, 3] in [0, 1], over the background.
@@ -48,7 +48,7 @@ class Pictures:
     normal: Float[np.ndarray, "views height width 3"]
 
 
-class Caster:
+class Raycaster:
     """A mesh, prepared for ray casting."""
 
     def __init__(self, mesh: Mesh | TexturedMesh):
@@ -69,19 +69,19 @@ class Caster:
         return Hits(found["t_hit"].numpy(), found["primitive_ids"].numpy(), barycentric)
 
 
-class Painter:
-    """A mesh, prepared to be drawn many times."""
+class MeshRenderer:
+    """A mesh, prepared to be rendered many times."""
 
     def __init__(self, mesh: Mesh | TexturedMesh):
         self.mesh = mesh
-        self._caster = Caster(mesh)
+        self._caster = Raycaster(mesh)
         self._normals = vertex_normals(mesh.vertices, mesh.faces).astype(np.float32)
         self._uv = mesh.uv.astype(np.float32) if isinstance(mesh, TexturedMesh) else None
 
-    def draw(
+    def render(
         self, cameras: Cameras, background: float = 1.0, supersampling: int = 2, headlight: float = 0.0
-    ) -> Pictures:
-        """Draw the mesh.
+    ) -> MeshImages:
+        """Render the mesh.
 
         Args:
             cameras: [views].
@@ -96,31 +96,31 @@ class Painter:
         colour = np.full((*inside.shape, 3), background, dtype=np.float32)
         normal = np.zeros_like(colour)
         corners, weights = self.mesh.faces[hits.face[inside]], hits.barycentric[inside]
-        normal[inside] = _unit(interpolate(self._normals, corners, weights))
+        normal[inside] = _unit(barycentric_interpolate(self._normals, corners, weights))
         seen = self._colours(corners, weights)
         if headlight > 0:
-            facing = np.abs(np.einsum("ni,ni->n", normal[inside], directions[inside]))[:, None]
-            seen = seen * (1 - headlight + headlight * facing)
+            cos_theta = np.abs(np.einsum("ni,ni->n", normal[inside], directions[inside]))[:, None]
+            seen = seen * (1 - headlight + headlight * cos_theta)
         colour[inside] = seen
         mask = _pool(inside[..., None].astype(np.float32), supersampling)[..., 0]
         depth = _pool(np.where(inside, hits.distance, 0)[..., None], supersampling)[..., 0] / np.maximum(mask, 1e-6)
-        return Pictures(_pool(colour, supersampling), mask, depth, _unit(_pool(normal, supersampling)))
+        return MeshImages(_pool(colour, supersampling), mask, depth, _unit(_pool(normal, supersampling)))
 
     def _colours(
         self, corners: Int[np.ndarray, "hits 3"], weights: Float[np.ndarray, "hits 3"]
     ) -> Float[np.ndarray, "hits 3"]:
         """Colours [hits, 3] from the texture, or grey without one."""
         if isinstance(self.mesh, TexturedMesh) and self._uv is not None:
-            return look_up(self.mesh.texture, interpolate(self._uv, corners, weights))
+            return sample_texture(self.mesh.texture, barycentric_interpolate(self._uv, corners, weights))
         return np.full((len(corners), 3), 0.8, dtype=np.float32)
 
 
-def render_mesh(mesh: Mesh | TexturedMesh, cameras: Cameras, **how: float) -> Pictures:
-    """Draw a mesh once; `how` as in `Painter.draw`."""
-    return Painter(mesh).draw(cameras, **how)  # type: ignore[arg-type]
+def render_mesh(mesh: Mesh | TexturedMesh, cameras: Cameras, **how: float) -> MeshImages:
+    """Render a mesh once; `how` as in `MeshRenderer.render`."""
+    return MeshRenderer(mesh).render(cameras, **how)  # type: ignore[arg-type]
 
 
-def interpolate(
+def barycentric_interpolate(
     values: Float[np.ndarray, "vertices channels"],
     corners: Int[np.ndarray, "points 3"],
     weights: Float[np.ndarray, "points 3"],
@@ -131,7 +131,7 @@ def interpolate(
     return found
 
 
-def look_up(
+def sample_texture(
     texture: Float[np.ndarray, "height width channels"], uv: Float[np.ndarray, "points 2"]
 ) -> Float[np.ndarray, "points channels"]:
     """Bilinear lookup of a texture [height, width, channels] at uv [n, 2] (v upwards): [n, channels]."""

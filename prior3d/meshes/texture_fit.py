@@ -12,14 +12,14 @@ from prior3d.meshes.painting import Surface
 INSIDE = 0.9  # of a pixel must be the object's, in the picture and on the mesh, for its colour to count
 
 
-def fit_to_picture(
+def fit_texture_to_pixels(
     surface: Surface,
     texture: Float[Tensor, "resolution resolution 3"],
     cameras: Cameras,
     colours: Float[Tensor, "height width 3"],
     mask: Float[Tensor, "height width"],
     n_steps: int = 20,
-    firmness: float = 0.05,
+    damping: float = 0.05,
     supersampling: int = 2,
 ) -> Float[Tensor, "resolution resolution 3"]:
     """Spread what a picture's pixels differ by over the texels that they show, again and again.
@@ -34,18 +34,18 @@ def fit_to_picture(
         colours: [height, width, 3] of the picture, premultiplied by the mask.
         mask: [height, width] in [0, 1].
         n_steps: steps; 0 leaves the texture as it is.
-        firmness: weight of a texel's present colour in each step, beside the pixels that show it.
+        damping: weight of a texel's present colour in each step, beside the pixels that show it.
         supersampling: a pixel is the mean of this many samples squared.
 
     Returns:
         [resolution, resolution, 3] in [0, 1].
     """
     resolution = texture.shape[0]
-    seen = surface.footprints(cameras, resolution, supersampling)
+    seen = surface.texel_weights(cameras, resolution, supersampling)
     covered = seen.weights.sum(1)
     alpha = mask.flatten()[seen.pixels]
     wanted = colours.reshape(-1, 3)[seen.pixels] / alpha.clamp_min(1e-3)[:, None]
-    trust = seen.facing.square() * ((alpha > INSIDE) & (covered > INSIDE))
+    trust = seen.cos_theta.square() * ((alpha > INSIDE) & (covered > INSIDE))
     shares = seen.weights / covered[:, None]
     rows = seen.rows.flatten()
     total = texture.new_zeros(resolution**2).index_add(0, rows, (shares * trust[:, None]).flatten())
@@ -53,11 +53,11 @@ def fit_to_picture(
     for _ in range(n_steps):
         missing = (wanted - weighted_rows(values, seen.rows, shares)) * trust[:, None]
         spread = (missing[:, None] * shares[..., None]).reshape(-1, 3)
-        values = values + torch.zeros_like(values).index_add(0, rows, spread) / (total + firmness)[:, None]
+        values = values + torch.zeros_like(values).index_add(0, rows, spread) / (total + damping)[:, None]
     return values.clamp(0, 1).view_as(texture)
 
 
-def rim_texels(
+def silhouette_texels(
     surface: Surface, resolution: int, cameras: Cameras, mask: Float[Tensor, "height width"], supersampling: int = 2
 ) -> Bool[Tensor, "resolution resolution"]:
     """Texels about which a picture says little: only pixels that the object covers in part show them.
@@ -67,12 +67,12 @@ def rim_texels(
         resolution: side of its texture.
         cameras: one, the picture's.
         mask: [height, width] of the picture, in [0, 1].
-        supersampling: as in `fit_to_picture`, to which all other texels that the camera sees are left.
+        supersampling: as in `fit_texture_to_pixels`, to which all other texels that the camera sees are left.
 
     Returns:
         [resolution, resolution] bool.
     """
-    seen = surface.footprints(cameras, resolution, supersampling)
+    seen = surface.texel_weights(cameras, resolution, supersampling)
     inside = (mask.flatten()[seen.pixels] > INSIDE) & (seen.weights.sum(1) > INSIDE)
     rim = torch.zeros(resolution**2, dtype=torch.bool, device=seen.rows.device)
     rim[seen.rows[~inside][seen.weights[~inside] > 0]] = True
@@ -80,22 +80,22 @@ def rim_texels(
     return rim.view(resolution, resolution)
 
 
-def fit_to_image(
+def fit_texture_to_image(
     surface: Surface,
     texture: Float[Tensor, "resolution resolution 3"],
     image: ObjectImage,
     n_steps: int,
     rim: Float[Tensor, "resolution resolution 3"] | None = None,
 ) -> Float[Tensor, "resolution resolution 3"]:
-    """Fit the texels that the camera of an image sees to its pixels (`fit_to_picture`).
+    """Fit the texels that the camera of an image sees to its pixels (`fit_texture_to_pixels`).
 
     Args:
         surface: the mesh.
         texture: also filled beyond the charts.
         image: with its camera.
         n_steps: 0 leaves the texture as it is.
-        rim: texels that only pixels at the object's outline show are taken from here (`rim_texels`); None keeps the
-            texture's own.
+        rim: texels that only pixels at the object's outline show are taken from here (`silhouette_texels`); None keeps
+            the texture's own.
 
     Returns:
         The texture in [0, 1], on the surface's device.
@@ -107,6 +107,6 @@ def fit_to_image(
     colours, mask = (values.to(surface.device) for values in image.premultiplied(size))
     cameras = image.viewpoint.cameras(size).to(surface.device)
     if rim is not None:
-        at_rim = rim_texels(surface, texture.shape[0], cameras, mask)
+        at_rim = silhouette_texels(surface, texture.shape[0], cameras, mask)
         texture = rim.to(texture).where(at_rim[..., None], texture)
-    return fit_to_picture(surface, texture, cameras, colours, mask, n_steps)
+    return fit_texture_to_pixels(surface, texture, cameras, colours, mask, n_steps)

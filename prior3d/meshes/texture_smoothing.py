@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from prior3d.meshes.projection import grown, surface_texels
+from prior3d.meshes.projection import dilate_charts, surface_texels
 from prior3d.meshes.uv import UvMesh
 
 RESOLUTION, NEIGHBOURS, STEPS = 256, 32, 4
@@ -38,9 +38,9 @@ def smooth_texture(
     layers = texture.movedim(-1, 0)[None]
     small = functional.interpolate(layers, (resolution, resolution), mode="area")[0].movedim(0, -1)
     texels = surface_texels(mesh, resolution, texture.device)
-    before = texels.of(small)
+    before = texels.from_texture(small)
     after = _bilateral(texels.positions.cpu().numpy(), texels.normals.cpu().numpy(), before.cpu().numpy(), radius, edge)
-    change = grown(texels.whole(torch.from_numpy(after).to(before) - before), texels).movedim(-1, 0)[None]
+    change = dilate_charts(texels.to_texture(torch.from_numpy(after).to(before) - before), texels).movedim(-1, 0)[None]
     change = functional.interpolate(change, texture.shape[:2], mode="bilinear", align_corners=False)
     return (texture + change[0].movedim(0, -1)).clamp(0, 1)
 

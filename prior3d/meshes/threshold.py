@@ -22,7 +22,7 @@ PLATEAU = 0.005
 
 
 @dataclass(frozen=True)
-class Outlines:
+class Silhouettes:
     """What rays all round the object see.
 
     Attributes:
@@ -65,9 +65,9 @@ def viewing_ring(n_azimuths: int = 8, size: int = 48) -> Cameras:
     return Cameras(torch.cat([first.c2w, second.c2w]), torch.cat([first.fov_deg, second.fov_deg]), size, size)
 
 
-def outlines(
+def march_silhouettes(
     field: RadianceField, grid: Float[Tensor, "z y x"], cameras: Cameras, n_samples: int = 96, rays_at_once: int = 4096
-) -> Outlines:
+) -> Silhouettes:
     """March all rays of the cameras through the field and through the grid that will become a mesh.
 
     Args:
@@ -90,10 +90,10 @@ def outlines(
             missed = (far <= near)[:, None]
             along = sample_grid(grid[..., None], points / field.config.bound).view_as(middles).masked_fill(missed, 0)
             pieces.append((1 - (-stopped[:, -1]).exp(), middles.gather(1, half)[:, 0], along, middles))
-    return Outlines(*(torch.cat(part) for part in zip(*pieces, strict=True)))
+    return Silhouettes(*(torch.cat(part) for part in zip(*pieces, strict=True)))
 
 
-def choose_threshold(seen: Outlines, n_candidates: int = 96) -> Threshold:
+def choose_threshold(seen: Silhouettes, n_candidates: int = 96) -> Threshold:
     """The threshold whose outlines overlap best with the rendered ones.
 
     Candidates are spread evenly over the densities that rays reach. Among those within half a percent of the best
@@ -116,10 +116,10 @@ def choose_threshold(seen: Outlines, n_candidates: int = 96) -> Threshold:
     overlaps = torch.stack([_iou(greatest >= candidate, seen.opaque) for candidate in candidates])
     plateau = candidates[overlaps >= overlaps.max() - PLATEAU]
     errors = torch.stack([_depth_error(seen, candidate) for candidate in plateau])
-    return judge(seen, plateau[errors.argmin()].item())
+    return measure_threshold(seen, plateau[errors.argmin()].item())
 
 
-def judge(seen: Outlines, density: float) -> Threshold:
+def measure_threshold(seen: Silhouettes, density: float) -> Threshold:
     """Measure a given threshold."""
     threshold = torch.tensor(density, device=seen.along.device)
     overlap = _iou(seen.along.amax(-1) >= threshold, seen.opaque)
@@ -137,7 +137,7 @@ def _iou(first: Bool[Tensor, "rays"], second: Bool[Tensor, "rays"]) -> Float[Ten
     return (first & second).sum() / (first | second).sum().clamp_min(1)
 
 
-def _depth_error(seen: Outlines, threshold: Float[Tensor, ""]) -> Float[Tensor, ""]:
+def _depth_error(seen: Silhouettes, threshold: Float[Tensor, ""]) -> Float[Tensor, ""]:
     """Median over rays, opaque in both, of |first distance at which the threshold is reached - rendered depth|."""
     both = seen.opaque & (seen.along.amax(-1) >= threshold)
     if not both.any():

@@ -32,7 +32,7 @@ class UvMesh:
     uv_faces: Int[np.ndarray, "faces 3"]
     placement: Placement
 
-    def placed(self) -> Float[np.ndarray, "vertices 3"]:
+    def world_vertices(self) -> Float[np.ndarray, "vertices 3"]:
         """Vertices in world units."""
         return self.placement.to_world(self.vertices)
 
@@ -51,7 +51,7 @@ class UvMesh:
         return TexturedMesh(vertices[unique[:, 0]], faces, self.uv[unique[:, 1]], texture)
 
 
-def fault_of_uv(mesh: GivenMesh, resolution: int = 512) -> str | None:
+def uv_defect(mesh: GivenMesh, resolution: int = 512) -> str | None:
     """Why a mesh's UVs cannot carry a texture of its own; None if they can."""
     if mesh.uv is None or mesh.uv_faces is None:
         return "it has no UVs"
@@ -74,7 +74,7 @@ def fault_of_uv(mesh: GivenMesh, resolution: int = 512) -> str | None:
     return None
 
 
-def with_uv(
+def ensure_uv(
     mesh: GivenMesh, placement: Placement, resolution: int, keep: bool = True
 ) -> tuple[UvMesh, str | None, int]:
     """Give a mesh UVs.
@@ -88,7 +88,7 @@ def with_uv(
     Returns:
         the mesh, why its own UVs were not kept (None if they were), and the number of charts (0 if kept).
     """
-    fault = fault_of_uv(mesh) if keep else "new UVs were asked for"
+    fault = uv_defect(mesh) if keep else "new UVs were asked for"
     if fault is None and mesh.uv is not None and mesh.uv_faces is not None:
         return UvMesh(mesh.vertices, mesh.faces, mesh.uv.clip(0, 1), mesh.uv_faces, placement), None, 0
     placed = placement.to_world(mesh.vertices)

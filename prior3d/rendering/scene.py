@@ -23,25 +23,25 @@ class SceneRendering:
         colours: [n, 3], over a background if one was given or the scene has a sky, else premultiplied.
         opacity: [n].
         depth: [n] mean distance over the weights, in world units.
-        spread: scalar, mean over rays of the weights' distortion in units of the samples (0: all in one place).
+        distortion: scalar, mean over rays of the weights' distortion in units of the samples (0: all in one place).
     """
 
     colours: Float[Tensor, "rays 3"]
     opacity: Float[Tensor, "rays"]
     depth: Float[Tensor, "rays"]
-    spread: Float[Tensor, ""]
+    distortion: Float[Tensor, ""]
 
 
 def render_scene_rays(
     field: SceneField,
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
-    n_segments: int,
-    n_fine: int = 4,
+    n_bins: int,
+    samples_per_bin: int = 4,
     occupied: Bool[Tensor, "cells"] | None = None,
     generator: torch.Generator | None = None,
     background: Float[Tensor, "#rays 3"] | None = None,
-    watch: bool = False,
+    record_visibility: bool = False,
 ) -> SceneRendering:
     """Render rays.
 
@@ -49,17 +49,17 @@ def render_scene_rays(
         field: the scene.
         origins: [n, 3].
         directions: [n, 3] unit.
-        n_segments: coarse pieces of each ray, which are looked at only if they may hold something.
-        n_fine: samples in a piece.
-        occupied: [cells] bool, cells that may hold something, widened by a segment; None: all.
+        n_bins: bins of each ray, which are looked at only if they may hold something.
+        samples_per_bin: samples in a bin.
+        occupied: [cells] bool, cells that may hold something, widened by a bin; None: all.
         generator: jitters the samples; without one the result is deterministic.
         background: [n, 3] behind a bounded scene; a contracted one has its sky.
-        watch: remember in `field.seen` how much each cell was seen.
+        record_visibility: remember in `field.seen` how much each cell was seen.
     """
-    found = _samples(field, origins, directions, n_segments, n_fine, occupied, generator)
+    found = _samples(field, origins, directions, n_bins, samples_per_bin, occupied, generator)
     ray, distances, seen = found.ray, found.distances, found.seen
     colours = field.seen_colours((found.places[0][seen], found.places[1][seen]), directions[ray[seen]])
-    if watch:
+    if record_visibility:
         points = origins[ray[seen]] + directions[ray[seen]] * distances[seen][:, None]
         field.seen.scatter_reduce_(0, field.cells(points), found.weights.detach()[seen], "amax")
     values = torch.cat([colours, distances[seen][:, None], torch.ones_like(colours[:, :1])], -1)
@@ -67,13 +67,13 @@ def render_scene_rays(
     opacity = summed[:, 4]
     behind = field.sky_colours(directions) if field.config.contracted else background
     rgb = summed[:, :3] if behind is None else summed[:, :3] + (1 - opacity)[:, None] * behind
-    spread = _spread(found.before, found.passing)
-    return SceneRendering(rgb, opacity, summed[:, 3] / opacity.clamp_min(1e-8), spread)
+    distortion = _distortion(found.before, found.passing)
+    return SceneRendering(rgb, opacity, summed[:, 3] / opacity.clamp_min(1e-8), distortion)
 
 
 @dataclass(frozen=True)
 class SceneSamples:
-    """Samples on rays, those of skipped pieces left out.
+    """Samples on rays, those of skipped bins left out.
 
     Attributes:
         ray: [samples] of each sample.
@@ -97,26 +97,26 @@ def _samples(
     field: SceneField,
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
-    n_segments: int,
-    n_fine: int,
+    n_bins: int,
+    samples_per_bin: int,
     occupied: Bool[Tensor, "cells"] | None,
     generator: torch.Generator | None = None,
 ) -> SceneSamples:
     """Where rays are looked at, and with which weights."""
-    edges = _edges(field, origins, directions, n_segments)
+    edges = _edges(field, origins, directions, n_bins)
     kept = _kept(field, origins, directions, edges, occupied)
-    ray = kept // n_segments
+    ray = kept // n_bins
     begins, ends = edges[:, :-1].reshape(-1)[kept], edges[:, 1:].reshape(-1)[kept]
-    widths = ((ends - begins) / n_fine)[:, None]
+    widths = ((ends - begins) / samples_per_bin)[:, None]
     shift = 0.5 if generator is None else torch.rand((len(kept), 1), generator=generator).to(widths)
-    steps = torch.arange(n_fine, device=widths.device)
+    steps = torch.arange(samples_per_bin, device=widths.device)
     distances = (begins[:, None] + (steps + shift) * widths).reshape(-1)
-    widths = widths.expand(-1, n_fine).reshape(-1)
-    ray = ray.repeat_interleave(n_fine)
+    widths = widths.expand(-1, samples_per_bin).reshape(-1)
+    ray = ray.repeat_interleave(samples_per_bin)
     places = field.lookup(origins[ray] + directions[ray] * distances[:, None])
     stopped = field.densities(places) * widths
-    flat = (kept[:, None] * n_fine + steps).reshape(-1)
-    shape = (len(origins), n_segments * n_fine)
+    flat = (kept[:, None] * samples_per_bin + steps).reshape(-1)
+    shape = (len(origins), n_bins * samples_per_bin)
     passing = torch.zeros(shape, device=stopped.device).view(-1).index_put((flat,), stopped).view(shape)
     before = torch.exp(-(passing.cumsum(-1) - passing))
     weights = (before * (1 - torch.exp(-passing))).view(-1)[flat]
@@ -129,9 +129,9 @@ def gather_on_nodes(
     field: SceneField,
     cameras: Cameras,
     maps: Float[Tensor, "views height width channels"],
-    n_segments: int,
+    n_bins: int,
     occupied: Bool[Tensor, "cells"] | None = None,
-    n_fine: int = 4,
+    samples_per_bin: int = 4,
     rays_at_once: int = 8192,
 ) -> tuple[Float[Tensor, "rows channels"], Float[Tensor, "rows"]]:
     """What pictures show at each node: their values, weighted by how much of the node each pixel sees.
@@ -140,9 +140,9 @@ def gather_on_nodes(
         field: the scene.
         cameras: of the pictures.
         maps: [views, height, width, channels].
-        n_segments: as in `render_scene_rays`.
+        n_bins: as in `render_scene_rays`.
         occupied: as there.
-        n_fine: as there.
+        samples_per_bin: as there.
         rays_at_once: how many are looked at together.
 
     Returns:
@@ -152,7 +152,7 @@ def gather_on_nodes(
     values = maps.reshape(-1, maps.shape[-1])
     sums = values.new_zeros(maps.shape[-1] + 1, len(field.density_logits))
     for chosen in torch.arange(len(origins), device=origins.device).split(rays_at_once):
-        found = _samples(field, origins[chosen], directions[chosen], n_segments, n_fine, occupied)
+        found = _samples(field, origins[chosen], directions[chosen], n_bins, samples_per_bin, occupied)
         seen = found.seen
         rows = found.places[0][seen].reshape(-1)
         shares = found.places[1][seen] * found.weights[seen][:, None]
@@ -168,9 +168,9 @@ def render_node_values(
     field: SceneField,
     cameras: Cameras,
     values: Float[Tensor, "rows channels"],
-    n_segments: int,
+    n_bins: int,
     occupied: Bool[Tensor, "cells"] | None = None,
-    n_fine: int = 4,
+    samples_per_bin: int = 4,
     rays_at_once: int = 8192,
 ) -> Float[Tensor, "views height width channels"]:
     """[views, height, width, channels] values [rows, channels] of the nodes, seen as colours are, over zeros."""
@@ -180,7 +180,7 @@ def render_node_values(
     for start, toward in zip(
         origins.reshape(-1, 3).split(rays_at_once), directions.reshape(-1, 3).split(rays_at_once), strict=True
     ):
-        found = _samples(field, start, toward, n_segments, n_fine, occupied)
+        found = _samples(field, start, toward, n_bins, samples_per_bin, occupied)
         seen = found.seen
         here = weighted_rows(values, found.places[0][seen], found.places[1][seen]) * found.weights[seen][:, None]
         pieces.append(here.new_zeros(len(start), values.shape[1]).index_add(0, found.ray[seen], here))
@@ -190,7 +190,7 @@ def render_node_values(
 def render_scene_view(
     field: SceneField,
     cameras: Cameras,
-    n_segments: int,
+    n_bins: int,
     occupied: Bool[Tensor, "cells"] | None = None,
     background: float | None = None,
     rays_at_once: int = 8192,
@@ -204,7 +204,7 @@ def render_scene_view(
     behind = None if background is None else torch.full((1, 3), background, device=origins.device)
     with torch.no_grad():
         found = [
-            render_scene_rays(field, start, toward, n_segments, occupied=occupied, background=behind)
+            render_scene_rays(field, start, toward, n_bins, occupied=occupied, background=behind)
             for start, toward in pieces
         ]
     colours = torch.cat([piece.colours for piece in found]).view(*leading, 3)
@@ -213,7 +213,7 @@ def render_scene_view(
 
 
 def occupied_cells(field: SceneField) -> Bool[Tensor, "cells"]:
-    """[cells] bool: cells with a kept corner, and their neighbours, so that a segment's middle cannot miss them."""
+    """[cells] bool: cells with a kept corner, and their neighbours, so that a bin's middle cannot miss them."""
     n = field.config.resolution
     kept = (field.rows > 0).view(1, 1, n, n, n).float()
     near = torch.nn.functional.max_pool3d(kept, 2, stride=1)
@@ -221,10 +221,10 @@ def occupied_cells(field: SceneField) -> Bool[Tensor, "cells"]:
 
 
 def _edges(
-    field: SceneField, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], n_segments: int
+    field: SceneField, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], n_bins: int
 ) -> Float[Tensor, "rays edges"]:
-    """[n, n_segments + 1] rising distances; of a contracted scene spaced as the distance from the origin grows."""
-    share = torch.linspace(0, 1, n_segments + 1, device=origins.device)
+    """[n, n_bins + 1] rising distances; of a contracted scene spaced as the distance from the origin grows."""
+    share = torch.linspace(0, 1, n_bins + 1, device=origins.device)
     if not field.config.contracted:
         near, far = near_far(origins, directions, field.config.bound, field.config.ball_radius)
         return near[:, None] + (far - near)[:, None] * share
@@ -242,7 +242,7 @@ def _kept(
     edges: Float[Tensor, "rays edges"],
     occupied: Bool[Tensor, "cells"] | None,
 ) -> Int[Tensor, "kept"]:
-    """[kept] flat indices (ray * segments + segment) of the segments that may hold something."""
+    """[kept] flat indices (ray * bins + bin) of the bins that may hold something."""
     lengths = edges[:, 1:] - edges[:, :-1]
     if occupied is None:
         return (lengths > 0).view(-1).nonzero()[:, 0]
@@ -252,7 +252,7 @@ def _kept(
     return (found & (lengths > 0)).view(-1).nonzero()[:, 0]
 
 
-def _spread(before: Float[Tensor, "rays samples"], passing: Float[Tensor, "rays samples"]) -> Float[Tensor, ""]:
+def _distortion(before: Float[Tensor, "rays samples"], passing: Float[Tensor, "rays samples"]) -> Float[Tensor, ""]:
     """Mean distortion over rays, distances counted in samples along the ray, as a share of it."""
     weights = before * (1 - torch.exp(-passing))
     places = torch.linspace(0, 1, weights.shape[1], device=weights.device)

@@ -54,7 +54,7 @@ def toy_orbit(
     return Orbit(azimuth, elevation, torch.full_like(azimuth, RADIUS), torch.full_like(azimuth, FOV_DEG))
 
 
-def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: int = 1) -> ToyRenders:
+def render_toy(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: int = 1) -> ToyRenders:
     """Render an object.
 
     Args:
@@ -81,8 +81,8 @@ def render(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: in
     along = (normals * directions).sum(-1)
     normals[along > 0] *= -1
     sun = 0.5 + 0.5 * normals @ SUN.astype(np.float32)
-    facing = np.abs(along)
-    light = AMBIENT + SUNLIGHT * sun + HEADLIGHT * facing
+    cos_theta = np.abs(along)
+    light = AMBIENT + SUNLIGHT * sun + HEADLIGHT * cos_theta
     packed = np.zeros((supersampling**2, len(here), 8), np.float32)
     flat = packed.reshape(-1, 8)
     flat[seen, :3], flat[seen, 3], flat[seen, 4], flat[seen, 5:] = colours * light[:, None], 1, distance, normals

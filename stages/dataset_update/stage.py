@@ -34,7 +34,7 @@ def run(job: Job, params: Params) -> None:
     edited = EditedViews(views, split(views.views, params.held_out_every)[1], params.background).to(job.device)
     height, width = edited.cameras.height, edited.cameras.width
     region = EditRegion(len(field.density_logits), edited.views, height, width).to(job.device)
-    region.hold_the_rest(field)
+    region.freeze_inactive(field)
     guesses = Guesses(len(field.density_logits)).to(job.device)
     editor = Editor(job, prior, field, edited, params, region, guesses, seeds)
     edit_preview(job, editor, params)

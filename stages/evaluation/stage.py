@@ -14,7 +14,7 @@ from prior3d.losses.shape_guide import volume_iou
 from prior3d.meshes.consistency import photo_inconsistency
 from prior3d.meshes.mesh import TexturedMesh
 from prior3d.meshes.mesh import measure as measure_mesh
-from prior3d.meshes.raster import Painter, Pictures, render_mesh
+from prior3d.meshes.raster import MeshImages, MeshRenderer, render_mesh
 from prior3d.metrics import mask_iou, psnr_db
 from prior3d.rendering import render_without_gradient
 from stages.artifacts.fields import load_rgb_field
@@ -77,7 +77,7 @@ def field_pictures(job: Job, params: Params, field, cameras: Cameras, total: int
     return np.stack(pictures), np.stack(masks)
 
 
-def sheets(job: Job, drawn: Pictures, field_rgb: np.ndarray | None = None) -> None:
+def sheets(job: Job, drawn: MeshImages, field_rgb: np.ndarray | None = None) -> None:
     """`turntable.png` (field, if any, above mesh), `mesh_turntable.png` (colours above normals), and `frames/`."""
     mask = drawn.mask[..., None]
     normals = list((drawn.normal * 0.5 + 0.5) * mask + (1 - mask))
@@ -99,11 +99,11 @@ def rig(cameras: Cameras) -> str:
 
 def write_video(job: Job, params: Params, mesh: TexturedMesh, total: int) -> None:
     """The mesh, once round, as `turntable.mp4`."""
-    painter, cameras = Painter(mesh), turntable(params, params.video_frames, params.video_size)
+    renderer, cameras = MeshRenderer(mesh), turntable(params, params.video_frames, params.video_size)
 
     def frames():
         for view in range(cameras.views):
-            yield painter.draw(cameras[view], params.background).rgb[0]
+            yield renderer.render(cameras[view], params.background).rgb[0]
             job.progress(params.n_azimuths + view + 1, total, text="video of the mesh")
 
     encode(job.out / "turntable.mp4", frames(), (params.video_size, params.video_size), frames_per_second=18)
@@ -115,7 +115,7 @@ def measure_against_field(
     cameras: Cameras,
     field_rgb: np.ndarray,
     field_mask: np.ndarray,
-    drawn: Pictures,
+    drawn: MeshImages,
 ) -> None:
     """Record how well the mesh shows the field, and how well the field's pictures agree."""
     views = cameras.views

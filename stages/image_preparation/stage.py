@@ -9,7 +9,7 @@ from PIL import Image
 from prior3d.errors import Prior3dError
 from prior3d.images.files import contact_sheet, to_uint8, write_png
 from prior3d.images.object_image import ObjectImage, Viewpoint, centred_square, check_large_enough, padded_square
-from prior3d.images.photographs import Photograph, check_mask, read_mask, read_photograph, resample
+from prior3d.images.photographs import InputImage, check_mask, read_image, read_mask, resample
 from prior3d.images.segmentation import foreground_mask
 from stages.artifacts.images import save_object_image
 from stages.artifacts.texts import load_camera_text
@@ -23,7 +23,7 @@ def run(job: Job, params: Params) -> None:
     """Read, cut out, frame, write."""
     path = job.inputs["image"]
     job.progress(0, TOTAL, text=f"reading {path.name}")
-    photograph = read_photograph(path)
+    photograph = read_image(path)
     mask, mask_from, told = outline(job, params, photograph)
     check_mask(mask, f"{path} ({mask_from})")
     check_large_enough(mask, str(path))
@@ -43,7 +43,7 @@ def run(job: Job, params: Params) -> None:
     job.progress(TOTAL, TOTAL, text="; ".join([f"outline: {mask_from}", *notes]))
 
 
-def outline(job: Job, params: Params, photograph: Photograph) -> tuple[np.ndarray, str, list[str]]:
+def outline(job: Job, params: Params, photograph: InputImage) -> tuple[np.ndarray, str, list[str]]:
     """Mask [height, width], where it comes from, and what a person should know about that."""
     height, width = photograph.rgb.shape[:2]
     if "mask" in job.inputs:
@@ -84,7 +84,7 @@ def further_layers(job: Job, mask: np.ndarray) -> list[np.ndarray]:
     for name, channels in (("depth", 1), ("normal", 3)):
         if name not in job.inputs:
             continue
-        pixels = read_photograph(job.inputs[name]).rgb[..., :channels]
+        pixels = read_image(job.inputs[name]).rgb[..., :channels]
         height, width = mask.shape
         if abs(pixels.shape[0] * width - pixels.shape[1] * height) > 0.01 * pixels.shape[0] * width:
             raise Prior3dError(

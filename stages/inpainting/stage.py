@@ -19,7 +19,7 @@ from prior3d.meshes.projection import (
     UNKNOWN,
     PartialTexture,
     SurfaceTexels,
-    grown,
+    dilate_charts,
     nearest_known,
     surface_texels,
 )
@@ -101,22 +101,22 @@ def order_of_views(params: Params, viewpoint: Viewpoint) -> Orbit:
 
 def first_coat(points: SurfaceTexels, paint: PartialTexture, guess: Tensor | None, weight: float) -> Coat:
     """What is known at the beginning; elsewhere stands the guess, or the nearest known colour."""
-    colours, confidence = points.of(paint.colours), points.of(paint.confidence) * weight
+    colours, confidence = points.from_texture(paint.colours), points.from_texture(paint.confidence) * weight
     if guess is not None:
-        base = points.of(guess.to(colours))
+        base = points.from_texture(guess.to(colours))
     else:
         base = nearest_known(points.positions, colours, confidence > 0)
-    return Coat(colours, confidence, base, points.of(paint.source))
+    return Coat(colours, confidence, base, points.from_texture(paint.source))
 
 
 def whole_texture(points: SurfaceTexels, coat: Coat, weight: float) -> PartialTexture:
     """The coat as a texture that is continued beyond the charts; the photograph's confidence as it came."""
-    charts = points.whole(torch.ones_like(coat.confidence)) > 0
-    colours = dilate(points.whole(coat.colours).cpu().numpy(), charts.cpu().numpy(), steps=8)
+    charts = points.to_texture(torch.ones_like(coat.confidence)) > 0
+    colours = dilate(points.to_texture(coat.colours).cpu().numpy(), charts.cpu().numpy(), steps=8)
     of_photograph = (coat.source == PROJECTED) | (coat.source == MIRRORED)
     confidence = torch.where(of_photograph, coat.confidence / weight, coat.confidence)
     return PartialTexture(
-        torch.from_numpy(colours).to(coat.colours), points.whole(confidence), points.whole(coat.source)
+        torch.from_numpy(colours).to(coat.colours), points.to_texture(confidence), points.to_texture(coat.source)
     )
 
 
@@ -137,6 +137,8 @@ def write_pictures(
             rows.append([v.after.movedim(0, -1).cpu().numpy() for v in some])
         write_png(job.out / "views.png", contact_sheet(rows))
     cameras = orbit_cameras(ring(8, 15.0, viewpoint.radius, viewpoint.fov_deg), 128, 128).to(surface.device)
-    seen = surface.footprints(cameras, points.resolution, 2)
-    pictures = seen.paint(grown(points.whole(coat.colours), points)) + 0.85 * (1 - seen.coverage[..., None])
+    seen = surface.texel_weights(cameras, points.resolution, 2)
+    pictures = seen.render(dilate_charts(points.to_texture(coat.colours), points)) + 0.85 * (
+        1 - seen.coverage[..., None]
+    )
     write_png(job.out / "preview.png", contact_sheet([list(pictures.clamp(0, 1).cpu().numpy())]))

@@ -43,9 +43,9 @@ def run(job: Job, params: Params) -> None:
     preview = Preview(job, lambda: decoded_views(surface, texture.values, prior, params, backdrop)[::2])
 
     def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
-        found = surface.footprints(cameras, params.resolution, params.supersampling, nearest)
+        found = surface.texel_weights(cameras, params.resolution, params.supersampling, nearest)
         behind = (1 - found.coverage)[..., None] * backdrop(cameras, batch.backgrounds)
-        return (found.paint(texture.values) + behind).movedim(-1, 1)
+        return (found.render(texture.values) + behind).movedim(-1, 1)
 
     def losses(step: int) -> dict[str, Tensor]:
         preview.perhaps(step, params.steps)
@@ -86,6 +86,6 @@ def decoded_views(
 ) -> Tensor:
     """What the decoder makes of eight views from all around, over white: [8, 3, h, w]."""
     cameras = ring_cameras(params.views, 8, prior.latent_size).to(prior.device)
-    found = surface.footprints(cameras, params.resolution, params.supersampling, params.lookup == "nearest")
-    pixels = found.paint(texture) + (1 - found.coverage)[..., None] * backdrop.named[0]
+    found = surface.texel_weights(cameras, params.resolution, params.supersampling, params.lookup == "nearest")
+    pixels = found.render(texture) + (1 - found.coverage)[..., None] * backdrop.named[0]
     return prior.decode(pixels.movedim(-1, 1))

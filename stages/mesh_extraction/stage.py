@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from prior3d.fields import RadianceField
-from prior3d.meshes.extraction import density_grid, isosurface, keep_solid_parts, simplify
+from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts, simplify
 from prior3d.meshes.mesh import Mesh, measure
-from prior3d.meshes.missing_parts import raise_missing_parts
-from prior3d.meshes.outline_fit import Sight, fit_outlines
-from prior3d.meshes.raster import Caster
-from prior3d.meshes.threshold import choose_threshold, judge, outlines, viewing_ring
+from prior3d.meshes.missing_parts import fill_missing_parts
+from prior3d.meshes.raster import Raycaster
+from prior3d.meshes.silhouette_fit import SilhouetteTarget, fit_silhouettes
+from prior3d.meshes.threshold import choose_threshold, march_silhouettes, measure_threshold, viewing_ring
 from prior3d.rendering.rays import rays
 from stages.artifacts.fields import load_field
 from stages.artifacts.images import load_object_image
@@ -31,13 +31,13 @@ def run(job: Job, params: Params) -> None:
     grid = density_grid(field, params.resolution, params.smoothing)
     job.progress(1, STEPS, text="outlines of the field")
     cameras = viewing_ring(params.n_azimuths)
-    seen = outlines(field, grid, cameras)
-    chosen = choose_threshold(seen) if params.threshold is None else judge(seen, params.threshold)
+    seen = march_silhouettes(field, grid, cameras)
+    chosen = choose_threshold(seen) if params.threshold is None else measure_threshold(seen, params.threshold)
     job.progress(2, STEPS, text=f"surface at density {chosen.density:.3g}, fitted to outlines")
-    sights = [Sight(cameras, seen), *picture_sight(job, params, field, grid)]
-    grid = fit_outlines(grid, field.config.bound, chosen.density, sights, params.outline_steps)
+    targets = [SilhouetteTarget(cameras, seen), *image_target(job, params, field, grid)]
+    grid = fit_silhouettes(grid, field.config.bound, chosen.density, targets, params.outline_steps)
     job.progress(3, STEPS, text="floaters and cavities")
-    solid, n_removed = keep_solid_parts(grid.cpu().numpy(), chosen.density, params.min_part)
+    solid, n_removed = remove_small_parts(grid.cpu().numpy(), chosen.density, params.min_part)
     if "image" in job.inputs and params.missing_parts:
         solid = with_missing_parts(job, solid, field.config.bound, chosen.density)
     surface = isosurface(solid, chosen.density, field.config.bound)
@@ -48,8 +48,8 @@ def run(job: Job, params: Params) -> None:
     quality = measure(mesh)
     job.metric("threshold", chosen.density, "1 / world unit")
     job.metric("depth_error", chosen.depth_error, "world units", n=int(seen.opaque.sum()), higher_is_better=False)
-    for name, sight in zip(("silhouette_iou", "picture_iou"), sights, strict=False):
-        job.metric(name, silhouette_iou(mesh, sight), "", n=sight.cameras.views, higher_is_better=True)
+    for name, target in zip(("silhouette_iou", "picture_iou"), targets, strict=False):
+        job.metric(name, silhouette_iou(mesh, target), "", n=target.cameras.views, higher_is_better=True)
     job.metric("faces", quality.faces, "faces")
     job.metric("parts", quality.components, "parts", higher_is_better=False)
     job.metric("floaters_removed", n_removed, "parts")
@@ -57,15 +57,15 @@ def run(job: Job, params: Params) -> None:
     job.progress(STEPS, STEPS, text=f"{quality.faces:,} faces")
 
 
-def picture_sight(job: Job, params: Params, field: "RadianceField", grid: Tensor) -> list[Sight]:
+def image_target(job: Job, params: Params, field: "RadianceField", grid: Tensor) -> list[SilhouetteTarget]:
     """The outline of the input picture from its camera; nothing where there is no picture."""
     if "image" not in job.inputs:
         return []
     picture = load_object_image(job.inputs["image"])
     cameras = picture.viewpoint.cameras(PICTURE_SIZE)
     _, mask = picture.premultiplied(PICTURE_SIZE)
-    seen = replace(outlines(field, grid, cameras), opacity=mask.flatten().to(grid))
-    return [Sight(cameras, seen, params.picture_weight)]
+    seen = replace(march_silhouettes(field, grid, cameras), opacity=mask.flatten().to(grid))
+    return [SilhouetteTarget(cameras, seen, params.picture_weight)]
 
 
 def with_missing_parts(job: Job, solid: np.ndarray, bound: float, threshold: float) -> np.ndarray:
@@ -73,11 +73,11 @@ def with_missing_parts(job: Job, solid: np.ndarray, bound: float, threshold: flo
     picture = load_object_image(job.inputs["image"])
     _, mask = picture.premultiplied(PICTURE_SIZE)
     cameras = picture.viewpoint.cameras(PICTURE_SIZE)
-    return raise_missing_parts(torch.from_numpy(solid), bound, threshold, cameras, mask).numpy()
+    return fill_missing_parts(torch.from_numpy(solid), bound, threshold, cameras, mask).numpy()
 
 
-def silhouette_iou(mesh: Mesh, sight: Sight) -> float:
+def silhouette_iou(mesh: Mesh, target: SilhouetteTarget) -> float:
     """Overlap of the finished mesh's outlines with those that it should have."""
-    origins, directions = (values.reshape(-1, 3).cpu().numpy() for values in rays(sight.cameras))
-    met, opaque = Caster(mesh).cast(origins, directions).mask, sight.seen.opaque.cpu().numpy()
+    origins, directions = (values.reshape(-1, 3).cpu().numpy() for values in rays(target.cameras))
+    met, opaque = Raycaster(mesh).cast(origins, directions).mask, target.seen.opaque.cpu().numpy()
     return float((met & opaque).sum() / (met | opaque).sum())

@@ -7,7 +7,7 @@ from prior3d.images.files import write_png
 from prior3d.meshes.painted_files import save_uv_mesh
 from prior3d.meshes.raster import render_mesh
 from prior3d.meshes.repair import open_edge_fraction
-from prior3d.meshes.uv import UvMesh, with_uv
+from prior3d.meshes.uv import UvMesh, ensure_uv
 from stages.contract.job import Job
 from stages.mesh_input import read_and_place, say
 from stages.mesh_preparation import Params
@@ -19,7 +19,7 @@ def run(job: Job, params: Params) -> None:
     """Read, place, and look at the UVs."""
     given, placement, notes = read_and_place(job, "mesh", params, params.lift)
     job.progress(1, STEPS, text="UVs")
-    mesh, fault, charts = with_uv(given, placement, params.chart_resolution, params.keep_uv)
+    mesh, fault, charts = ensure_uv(given, placement, params.chart_resolution, params.keep_uv)
     if fault is not None:
         notes.append(f"{fault}: a new atlas of {charts} charts")
     say(job, notes, 2, STEPS)
@@ -40,6 +40,6 @@ def checks(mesh: UvMesh):
     squares = ((row // 8 + column // 8) % 2)[..., None] * 0.4 + 0.1
     tint = np.stack([column / 255, row / 255, 1 - column / 255], -1) * 0.5
     drawn = render_mesh(
-        mesh.split(mesh.placed(), (squares + tint).astype(np.float32)), orbit_cameras(ring(4), 128, 128)
+        mesh.split(mesh.world_vertices(), (squares + tint).astype(np.float32)), orbit_cameras(ring(4), 128, 128)
     )
     return np.concatenate(list(drawn.rgb), 1)

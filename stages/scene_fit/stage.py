@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from prior3d import checkpoints
-from prior3d.captures.pixels import PixelStore
+from prior3d.captures.pixels import PixelSampler
 from prior3d.captures.posed import PosedViews
 from prior3d.errors import Prior3dError
-from prior3d.fields.scene_field import SceneField, SceneFieldConfig, roughness
+from prior3d.fields.scene_field import SceneField, SceneFieldConfig, grid_total_variation
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.metrics import psnr_db, ssim
 from prior3d.optimisation import late_decay, optimise
@@ -32,7 +32,7 @@ def run(job: Job, params: Params) -> None:
     views = load_posed_images(job.inputs["images"])
     held_out, training = split(views.views, params.held_out_every)
     job.progress(0, sum(params.steps), text=f"reading {len(training)} pictures")
-    store = PixelStore(views, training, job.work / "pixels.npy")
+    store = PixelSampler(views, training, job.work / "pixels.npy")
     field = fit(job, params, views, store)
     if field is None:
         return
@@ -59,14 +59,14 @@ def start(params: Params, views: PosedViews) -> SceneField:
     return SceneField(SceneFieldConfig(params.resolutions[0], contracted, params.sh_degree))
 
 
-def fit(job: Job, params: Params, views: PosedViews, store: PixelStore) -> SceneField | None:
+def fit(job: Job, params: Params, views: PosedViews, store: PixelSampler) -> SceneField | None:
     """Every phase, each with a checkpoint of its own; None when asked to stop."""
     field = start(params, views).to(job.device)
     for phase, resolution in enumerate(params.resolutions):
         last = phase == len(params.resolutions) - 1
         done = checkpoints.load(ended(job, phase))
         if phase:
-            field = field.refined(resolution, params.least_weight)
+            field = field.upsample(resolution, params.least_weight)
         if done is not None:
             field = SceneField(field.config, done[0]["rows"]).to(job.device)
             field.load_state_dict(done[0])
@@ -98,30 +98,30 @@ def ended(job: Job, phase: int) -> Path:
 
 
 def losses(
-    params: Params, phase: int, field: SceneField, store: PixelStore, seeds: Seeds
+    params: Params, phase: int, field: SceneField, store: PixelSampler, seeds: Seeds
 ) -> Callable[[int], dict[str, Tensor]]:
     """What a phase goes down: colour differences of random pixels, roughness, and spread along the ray."""
     occupied = occupied_cells(field) if phase else None
-    n_rays, n_segments, n_fine = amounts(params, phase)
+    n_rays, n_bins, samples_per_bin = amounts(params, phase)
     meaning = store.views.mask_meaning
-    kept = field.kept_nodes()
+    kept = field.active_nodes()
 
     def terms(step: int) -> dict[str, Tensor]:
         drawn = store.draw(n_rays, seeds.generator("rays"))
         origins, directions, colours, masks = (part.to(field.rows.device) for part in drawn[:4])
         behind = torch.rand((n_rays, 3), generator=seeds.generator("behind")).to(colours)
         rendered = render_scene_rays(
-            field, origins, directions, n_segments, n_fine, occupied, seeds.generator("samples"),
-            behind, watch=step >= WATCHED_FROM * params.steps[phase],
+            field, origins, directions, n_bins, samples_per_bin, occupied, seeds.generator("samples"),
+            behind, record_visibility=step >= WATCHED_FROM * params.steps[phase],
         )  # fmt: skip
         difference = rendered.colours - wanted(colours, masks, behind, meaning)
         if meaning == "ignore":
             difference = difference * masks[:, None]
-        rough = roughness(field, kept, seeds.generator("nodes"))
+        rough = grid_total_variation(field, kept, seeds.generator("nodes"))
         return {
             "colour": difference.square().mean(),
             "smoothness": params.smoothness_weight * rough,
-            "distortion": params.distortion_weight * rendered.spread,
+            "distortion": params.distortion_weight * rendered.distortion,
         }
 
     return terms

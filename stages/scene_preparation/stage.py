@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from prior3d.cameras import Cameras
-from prior3d.captures import Capture, Frame, pinhole_focal, place, read_capture, target_size, undistorted
+from prior3d.captures import Capture, Frame, pinhole_focal, place, read_capture, target_size, undistort
 from prior3d.captures.photographs import decoded
 from prior3d.errors import Prior3dError
 from stages.artifacts.capture import save_posed_cameras, save_posed_image
@@ -92,9 +92,9 @@ def picture(
     """One picture [3, height, width], not premultiplied, and its mask [height, width] if masks mean something."""
     rgb, alpha = read_rgba(frame)
     if meaning == "none":
-        return undistorted(rgb, frame.lens, focal, *size), None
+        return undistort(rgb, frame.lens, focal, *size), None
     weight = alpha if meaning == "object" else torch.ones_like(alpha)  # what is ignored is there all the same
-    made = undistorted(torch.cat([rgb * weight, alpha]), frame.lens, focal, *size)
+    made = undistort(torch.cat([rgb * weight, alpha]), frame.lens, focal, *size)
     if meaning == "ignore":
         return made[:3], (made[3] > 0.99).float()
     return torch.where(made[3] > 1 / 512, made[:3] / made[3].clamp_min(1 / 512), 0.0).clamp(0, 1), made[3]

@@ -13,7 +13,7 @@ from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.diffusion.timesteps import stratified_timesteps
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.errors import Prior3dError
-from prior3d.images.augmentation import Augmentation, augmented
+from prior3d.images.augmentation import Augmentation, augment
 from prior3d.images.object_image import ObjectImage
 from prior3d.optimisation import late_decay, optimise
 from prior3d.seeds import Seeds
@@ -82,7 +82,7 @@ def inversion(
 
     def losses(step: int) -> dict[str, Tensor]:
         generator = seeds.generator("versions")
-        images, masks, mirror = augmented(colours, mask, n, how, generator)
+        images, masks, mirror = augment(colours, mask, n, how, generator)
         places = torch.arange(n) % len(names) if params.named_backgrounds else torch.zeros(n, dtype=torch.long)
         images = images + (1 - masks[:, None]) * levels[places].view(-1, 1, 1, 1)
         azimuth_deg = torch.where(mirror, -view.azimuth_deg, view.azimuth_deg)

@@ -8,7 +8,7 @@ from prior3d.meshes.baking import bake
 from prior3d.meshes.mesh import TexturedMesh
 from prior3d.meshes.painting import Surface
 from prior3d.meshes.placement import HERE
-from prior3d.meshes.texture_fit import fit_to_image
+from prior3d.meshes.texture_fit import fit_texture_to_image
 from prior3d.meshes.texture_smoothing import smooth_texture
 from prior3d.meshes.uv import UvMesh
 from stages.artifacts.fields import load_rgb_field
@@ -37,7 +37,7 @@ def finished(job: Job, params: Params, mesh: TexturedMesh) -> TexturedMesh:
     texture = smooth_texture(surface, texture, params.smoothing, params.edge)
     if "image" not in job.inputs:
         return replace(mesh, texture=texture.cpu().numpy())
-    fitted = fit_to_image(
+    fitted = fit_texture_to_image(
         Surface(surface, job.device), texture, load_object_image(job.inputs["image"]), params.picture_steps
     )
     return replace(mesh, texture=fitted.cpu().numpy())

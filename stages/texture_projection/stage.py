@@ -17,14 +17,14 @@ from prior3d.meshes.projection import (
     UNKNOWN,
     PartialTexture,
     SurfaceTexels,
-    away_from_edges,
-    distances,
-    eroded,
-    grown,
-    look_at,
+    dilate_charts,
+    distance_map,
+    erode,
     nearest_known,
-    project_picture,
+    off_depth_edges,
+    project_image,
     surface_texels,
+    texel_visibility,
 )
 from prior3d.metrics import mask_iou
 from prior3d.reconstruction.mirrored_image import LEFT_AND_RIGHT
@@ -64,9 +64,13 @@ def run(job: Job, params: Params) -> None:
         job.metric("mirrored", added.float().mean().item(), "of texels", n=len(added))
         known = known | added
     guess = load_base_texture(job.inputs["mesh"], params.resolution)
-    others = nearest_known(points.positions, colours, known) if guess is None else points.of(guess.to(colours))
+    others = (
+        nearest_known(points.positions, colours, known) if guess is None else points.from_texture(guess.to(colours))
+    )
     colours = colours.where(known[:, None], others)  # unknown, but not empty: a refinement may begin here
-    paint = PartialTexture(grown(points.whole(colours), points), points.whole(confidence), points.whole(source))
+    paint = PartialTexture(
+        dilate_charts(points.to_texture(colours), points), points.to_texture(confidence), points.to_texture(source)
+    )
     job.progress(2, STEPS, text="looking at it")
     save_partial_texture(job.out, paint)
     job.metric("projected", (source == PROJECTED).float().mean().item(), "of texels", n=len(known))
@@ -80,9 +84,9 @@ def projected(
 ) -> tuple[Tensor, Tensor]:
     """Colours [n, 3] that the photograph shows at the texels, and their confidence [n]."""
     rgba = torch.from_numpy(image.rgba).to(surface.device)
-    trust = eroded(rgba[..., 3], params.erosion) * away_from_edges(surface, camera)
-    look = look_at(surface, points, camera)
-    return project_picture(rgba[..., :3].movedim(-1, 0), trust, look, params.squareness)
+    trust = erode(rgba[..., 3], params.erosion) * off_depth_edges(surface, camera)
+    look = texel_visibility(surface, points, camera)
+    return project_image(rgba[..., :3].movedim(-1, 0), trust, look, params.squareness)
 
 
 def mirrored(
@@ -91,7 +95,7 @@ def mirrored(
     """The same of the mirrored photograph, and how far outlines overlap: of no confidence below `LEAST_IOU`."""
     flipped = replace(image, rgba=np.ascontiguousarray(image.rgba[:, ::-1]))
     camera = LEFT_AND_RIGHT.mirrored(image.viewpoint.cameras(image.size)).to(surface.device)
-    outline = distances(surface, camera).isfinite().float().cpu().numpy()
+    outline = distance_map(surface, camera).isfinite().float().cpu().numpy()
     iou = mask_iou(outline, flipped.mask)
     job.metric("mirrored_mask_iou", iou, "", n=outline.size, higher_is_better=True)
     colours, confidence = projected(surface, points, flipped, camera, params)
@@ -100,7 +104,7 @@ def mirrored(
 
 def agreement(job: Job, surface: Surface, image: ObjectImage, camera: Cameras) -> list[str]:
     """Record how far the mesh's outline is the photograph's, and say so if it is not."""
-    outline = distances(surface, camera).isfinite().float().cpu().numpy()
+    outline = distance_map(surface, camera).isfinite().float().cpu().numpy()
     iou = mask_iou(outline, image.mask)
     job.metric("mask_iou", iou, "", n=outline.size, higher_is_better=True)
     if iou >= LEAST_IOU:
@@ -121,8 +125,8 @@ def checks(
     """The photograph, and the mesh with what is known of its texture from there, from both sides and from behind."""
     view = image.viewpoint
     cameras = orbit_cameras(ring(4, view.elevation_deg, view.radius, view.fov_deg, view.azimuth_deg), size, size)
-    seen = surface.footprints(cameras.to(surface.device), points.resolution, 2)
+    seen = surface.texel_weights(cameras.to(surface.device), points.resolution, 2)
     shown = paint.colours.where((paint.confidence > 0)[..., None], 0.5)
     behind = 0.85 * (1 - seen.coverage[..., None])
-    pictures = (seen.paint(grown(shown, points)) + behind).clamp(0, 1).cpu().numpy()
+    pictures = (seen.render(dilate_charts(shown, points)) + behind).clamp(0, 1).cpu().numpy()
     return contact_sheet([[image.over(0.85, size).movedim(0, -1).numpy(), *pictures]])

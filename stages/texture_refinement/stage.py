@@ -15,8 +15,8 @@ from prior3d.distillation.step import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras, spiral
 from prior3d.errors import Prior3dError
 from prior3d.meshes.painted_files import save_painted
-from prior3d.meshes.painting import Surface, Texture, finished_texture, texel_evidence
-from prior3d.meshes.texture_fit import fit_to_image
+from prior3d.meshes.painting import Surface, Texture, fill_unseen_texels, texel_evidence
+from prior3d.meshes.texture_fit import fit_texture_to_image
 from prior3d.meshes.uv import UvMesh
 from prior3d.optimisation import adam, decay, optimise
 from prior3d.seeds import Seeds
@@ -105,8 +105,8 @@ def latent_texture(job: Job, channels: int) -> Tensor:
 def start(latents: Tensor, surface: Surface, views: ViewSampler, params: Params) -> Tensor:
     """The RGB texture that looks like the latent one through a linear map, fitted to what the decoder makes of it."""
     cameras = ring_cameras(params.views, 8, views.prior.latent_size).to(views.prior.device)
-    found = surface.footprints(cameras, latents.shape[0], params.refresh.supersampling)
-    matrix, offset = fit_latent_to_rgb_of_views(views.prior, found.paint(latents), found.coverage)
+    found = surface.texel_weights(cameras, latents.shape[0], params.refresh.supersampling)
+    matrix, offset = fit_latent_to_rgb_of_views(views.prior, found.render(latents), found.coverage)
     colours = (latents @ matrix + offset).clamp(0, 1).movedim(-1, 0)[None]
     size = (params.resolution, params.resolution)
     return functional.interpolate(colours, size, mode="bilinear", align_corners=False)[0].movedim(0, -1)
@@ -117,9 +117,9 @@ def sds_losses(surface: Surface, texture: Tensor, views: ViewSampler, seeds: See
     distil = ScoreDistillation(views, seeds, params.sds, "image")
 
     def render_images(cameras: Cameras, batch: ViewBatch) -> Tensor:
-        found = surface.footprints(cameras, params.resolution, params.refresh.supersampling)
+        found = surface.texel_weights(cameras, params.resolution, params.refresh.supersampling)
         behind = grey_levels(batch.backgrounds, surface.device)
-        return (found.paint(texture) + (1 - found.coverage)[..., None] * behind).movedim(-1, 1)
+        return (found.render(texture) + (1 - found.coverage)[..., None] * behind).movedim(-1, 1)
 
     return lambda step: {"sds": distil(render_images, step / params.steps).loss}
 
@@ -128,10 +128,10 @@ def rendered_texels(surface: Surface, params: Params) -> Tensor:
     """Which texels some view from all around shows: [resolution, resolution] bool."""
     cameras = orbit_cameras(spiral(params.views, params.refresh.n_views), 128, 128).to(surface.device)
     found = [
-        surface.footprints(cameras[view], params.resolution, params.refresh.supersampling)
+        surface.texel_weights(cameras[view], params.resolution, params.refresh.supersampling)
         for view in range(cameras.views)
     ]
-    return texel_evidence(found, [view.facing for view in found], params.resolution) > 0.2
+    return texel_evidence(found, [view.cos_theta for view in found], params.resolution) > 0.2
 
 
 def paint(
@@ -146,12 +146,12 @@ def paint(
     """The finished texture [resolution, resolution, 3], and the fraction of the surface's texels that were fitted."""
     if anchors is not None:  # what no view shows was filled before
         known = torch.ones_like(known)
-    painted, fraction = finished_texture(mesh, texture.values.detach(), known)
+    painted, fraction = fill_unseen_texels(mesh, texture.values.detach(), known)
     result = torch.from_numpy(painted)
     if anchors is not None and "image" in job.inputs:
         image = load_object_image(job.inputs["image"])
         rim = load_base_texture(job.inputs["mesh"], params.resolution)
-        result = fit_to_image(surface, result, image, params.anchors.image_steps, rim)
+        result = fit_texture_to_image(surface, result, image, params.anchors.image_steps, rim)
     return result, fraction
 
 
@@ -159,5 +159,5 @@ def paint(
 def ring_images(surface: Surface, texture: Tensor, size: int, params: Params) -> Tensor:
     """The painted mesh from all around, over white: [8, 3, size, size]."""
     cameras = ring_cameras(params.views, 8, size).to(surface.device)
-    found = surface.footprints(cameras, params.resolution, params.refresh.supersampling)
-    return (found.paint(texture.to(surface.device).clamp(0, 1)) + 1 - found.coverage[..., None]).movedim(-1, 1)
+    found = surface.texel_weights(cameras, params.resolution, params.refresh.supersampling)
+    return (found.render(texture.to(surface.device).clamp(0, 1)) + 1 - found.coverage[..., None]).movedim(-1, 1)

@@ -6,7 +6,7 @@ from torch import Tensor
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.diffusion.views_loading import load_views
 from prior3d.distillation.sparse_views import denoised
-from prior3d.images.colours import difference_mask, matted, solid
+from prior3d.images.colours import clean_mask, difference_mask, estimate_alpha
 from prior3d.metrics import psnr_db
 from prior3d.optimisation import late_decay, optimise
 from prior3d.reconstruction.sparse_fit import SparseFit, Surroundings, ViewRays, sparse_field
@@ -107,7 +107,7 @@ class Ring:
         stays = self.params.keep_regression
         masks = None
         if known.seen.masks is not None:
-            found = matted(images, solid(difference_mask(images, known.level), opacity), known.level)
+            found = estimate_alpha(images, clean_mask(difference_mask(images, known.level), opacity), known.level)
             images = (images - (1 - found[:, None]) * known.level).clamp_min(0).minimum(found[:, None])
             masks = stays * known.seen.masks[index] + (1 - stays) * found
         images = stays * known.seen.colours[index] + (1 - stays) * images

@@ -1,6 +1,6 @@
 import torch
 
-from prior3d.images.augmentation import Augmentation, augmented
+from prior3d.images.augmentation import Augmentation, augment
 
 STILL = Augmentation(rotation_deg=0, scale=(1, 1), mirrored=0, jitter=0, grey=0, blurred=0)
 
@@ -12,7 +12,7 @@ def picture():
 
 
 def versions(how, n=4):
-    return augmented(*picture(), n, how, torch.Generator().manual_seed(0))
+    return augment(*picture(), n, how, torch.Generator().manual_seed(0))
 
 
 def test_without_changes_the_picture_comes_back():

@@ -8,14 +8,14 @@ from prior3d.distillation.backgrounds import LearnedBackground, encoded_backgrou
 from prior3d.errors import Prior3dError
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField, TiledGrid
 from prior3d.images.colours import (
+    clean_mask,
     difference_mask,
+    estimate_alpha,
     fit_latent_to_rgb,
-    matted,
     most_distinct_background,
     paper_latent_to_rgb,
     paper_red_latent,
     rgb_field,
-    solid,
 )
 from tests.tiny_prior import write_tiny_prior
 
@@ -86,7 +86,7 @@ def test_solid_fills_holes_and_drops_specks():
     mask[0, 4:20, 4:20] = 1
     mask[0, 10:12, 10:12] = 0
     mask[0, 28, 28] = 1
-    found = solid(mask, torch.ones(1, 32, 32))
+    found = clean_mask(mask, torch.ones(1, 32, 32))
     assert found[0, 10:12, 10:12].min() == 1 and found[0, 28, 28] == 0
     assert found.sum() == 16 * 16
 
@@ -96,11 +96,11 @@ def test_solid_leaves_holes_that_light_passes_through():
     mask[0, 6:9, 6:9] = 0
     opacity = torch.ones(1, 16, 16)
     opacity[0, 5:10, 5:10] = 0.2
-    torch.testing.assert_close(solid(mask, opacity), mask)
+    torch.testing.assert_close(clean_mask(mask, opacity), mask)
 
 
 def test_solid_of_nothing_is_nothing():
-    assert solid(torch.zeros(2, 8, 8), torch.zeros(2, 8, 8)).sum() == 0
+    assert clean_mask(torch.zeros(2, 8, 8), torch.zeros(2, 8, 8)).sum() == 0
 
 
 def coverage_of_a_disc(size: int = 48, radius: float = 14.0, fine: int = 8) -> torch.Tensor:
@@ -117,7 +117,7 @@ def test_a_matted_rim_holds_the_share_that_is_covered(level):
     images = covered[:, None] * colour.view(1, 3, 1, 1) + (1 - covered[:, None]) * level
     wide = difference_mask(images, level)
     assert wide.sum() > 1.01 * covered.sum()
-    found = matted(images, wide, level)
+    found = estimate_alpha(images, wide, level)
     assert found.sum().item() == pytest.approx(covered.sum().item(), rel=0.005)
     cut_to_nothing = 0.08 / (colour - level).abs().max()  # shares whose difference is below the mask's tolerance
     assert (found - covered).abs().max() < cut_to_nothing + 0.01
@@ -128,7 +128,7 @@ def test_matting_leaves_parts_that_have_no_inside():
     images, masks = torch.ones(1, 3, 16, 16), torch.zeros(1, 16, 16)
     masks[0, 8, 2:14] = 1
     images[0, :, 8, 2:14] = 0.5
-    torch.testing.assert_close(matted(images, masks, 1.0), masks)
+    torch.testing.assert_close(estimate_alpha(images, masks, 1.0), masks)
 
 
 def test_background_is_chosen_against_the_object():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from prior3d.errors import Prior3dError
-from prior3d.images.files import contact_sheet, from_bytes, png_bytes, resized, to_uint8, write_video
+from prior3d.images.files import contact_sheet, from_bytes, png_bytes, resize, to_uint8, write_video
 from prior3d.metrics import mask_iou, psnr_db
 
 
@@ -34,8 +34,8 @@ def test_a_contact_sheet_by_hand():
 
 
 def test_resizing_keeps_a_flat_picture():
-    assert abs(resized(np.full((8, 8, 3), 0.4), 4, 6) - 0.4).max() < 0.01
-    assert resized(np.zeros((8, 8, 3)), 4, 6).shape == (4, 6, 3)
+    assert abs(resize(np.full((8, 8, 3), 0.4), 4, 6) - 0.4).max() < 0.01
+    assert resize(np.zeros((8, 8, 3)), 4, 6).shape == (4, 6, 3)
 
 
 def test_a_video_holds_its_frames(tmp_path):

@@ -7,12 +7,12 @@ import torch
 from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.reconstruction.mirrored_image import MirroredImage
 from prior3d.toyworld.objects import sample_object
-from prior3d.toyworld.renders import FOV_DEG, RADIUS, render
+from prior3d.toyworld.renders import FOV_DEG, RADIUS, render_toy
 
 
 def pictured(toy, azimuth_deg, elevation_deg=20.0, size=48):
     view = Viewpoint(azimuth_deg, elevation_deg, FOV_DEG, RADIUS)
-    seen = render(toy, view.cameras(size))
+    seen = render_toy(toy, view.cameras(size))
     mask = seen.mask[0][..., None]
     return ObjectImage(np.concatenate([seen.rgb[0] / np.maximum(mask, 1e-3), mask], -1).astype(np.float32), view)
 
@@ -21,7 +21,7 @@ def test_it_is_what_the_other_side_of_a_car_looks_like():
     car = next(toy for toy in (sample_object(0, i, "held-out") for i in range(400)) if "car" in toy.caption.split())
     mirrored = MirroredImage(pictured(car, 60.0), 48)
     assert mirrored.elsewhere
-    truth = render(car, mirrored.cameras)
+    truth = render_toy(car, mirrored.cameras)
     assert np.abs(mirrored.masks.numpy() - truth.mask).mean() < 0.01
     assert np.abs(mirrored.colours.numpy() - truth.rgb).mean() < 0.01
 

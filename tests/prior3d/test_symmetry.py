@@ -9,7 +9,7 @@ from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
 from prior3d.reconstruction.symmetry import MirrorPlane, find_planes
 from prior3d.toyworld.objects import sample_object
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 
 
 def cameras_at(azimuths_deg, elevations_deg, size=48):
@@ -45,7 +45,7 @@ def first_of(word):
 @pytest.mark.parametrize(("turn_deg", "shift"), [(0.0, 0.0), (25.0, 0.0), (110.0, 0.08)])
 def test_the_plane_of_a_car_is_found_wherever_it_stands(turn_deg, shift):
     toy, cameras = first_of("car"), cameras_at([10.0, 75.0, 200.0], [15.0, 35.0, 50.0], 64)
-    masks = torch.as_tensor(render(toy, cameras).mask).float()
+    masks = torch.as_tensor(render_toy(toy, cameras).mask).float()
     angle = torch.deg2rad(torch.tensor(turn_deg))
     turn = torch.eye(4)
     turn[:2, :2] = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])

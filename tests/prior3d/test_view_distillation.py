@@ -10,11 +10,11 @@ from prior3d.distillation.sparse_views import (
     GivenViews,
     denoised,
     leave_one_out,
-    matted,
     n_denoising_steps,
     noise_timestep,
     not_copies,
     seen_from,
+    triangulation_matting,
     trust,
 )
 from prior3d.errors import Prior3dError
@@ -42,7 +42,7 @@ def test_masks_and_colours_come_back_from_pictures_on_three_backgrounds():
     masks = torch.rand(2, 4, 4, generator=generator)
     colours = torch.rand(2, 3, 4, 4, generator=generator) * masks[:, None]
     levels = [0.0, 0.5, 1.0]
-    found, seen = matted([colours + (1 - masks[:, None]) * level for level in levels], levels)
+    found, seen = triangulation_matting([colours + (1 - masks[:, None]) * level for level in levels], levels)
     assert torch.allclose(seen, masks, atol=1e-6) and torch.allclose(found, colours, atol=1e-6)
 
 

@@ -89,7 +89,9 @@ def value(folder, stage, name):
 
 def from_front(folder, texture):
     mesh = load_paintable_mesh(folder / "mesh_preparation")
-    return render_mesh(mesh.split(mesh.placed(), texture), orbit_cameras(ring(4, 0.0), 24, 24), background=0.5).rgb
+    return render_mesh(
+        mesh.split(mesh.world_vertices(), texture), orbit_cameras(ring(4, 0.0), 24, 24), background=0.5
+    ).rgb
 
 
 def test_a_photograph_is_projected_filled_and_held(tmp_path, priors):
@@ -125,7 +127,7 @@ def test_the_other_side_takes_the_mirrored_photograph(tmp_path, priors):
     assert paint.confidence[mirrored].min() > 0 and paint.confidence[mirrored].max() <= 0.5
     mesh = load_paintable_mesh(folder / "mesh_preparation")
     camera = orbit_cameras(ring(1, 0.0, start_deg=-60.0), 24, 24)
-    seen = render_mesh(mesh.split(mesh.placed(), paint.colours.numpy()), camera).rgb[0]
+    seen = render_mesh(mesh.split(mesh.world_vertices(), paint.colours.numpy()), camera).rgb[0]
     for rows, colour in HALVES:
         assert np.abs(seen[rows, 9:15] - colour).mean() < 0.15
     assert execute("stages.inpainting", FILL, folder) == 0

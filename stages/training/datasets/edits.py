@@ -16,7 +16,7 @@ from prior3d.cameras import orbit_cameras
 from prior3d.toyworld.captions import sample_views
 from prior3d.toyworld.edits import sample_edit
 from prior3d.toyworld.objects import Split
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.training.datasets.rendering import Arrays, RenderSettings, render_split
 
 
@@ -44,7 +44,7 @@ def draw_edit(index: int, *, seed: int, split: Split, n_views: int, size: int) -
     cameras = orbit_cameras(toy_orbit(azimuth_deg, elevation_deg), size, size)
     edit, pixels = sample_edit(seed, index, split), []
     for toy in (edit.before, edit.after):
-        renders = render(toy, cameras)
+        renders = render_toy(toy, cameras)
         pixels.append(np.round(np.concatenate([renders.rgb, renders.mask[..., None]], axis=-1) * 255).astype(np.uint8))
     views = np.stack([azimuth_deg, elevation_deg], axis=1)
     return {"rgba": np.stack(pixels, axis=1).reshape(-1, size, size, 4), "views": views.repeat(2, axis=0)}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from prior3d.cameras import orbit_cameras
 from prior3d.toyworld.captions import sample_views
 from prior3d.toyworld.objects import Split, sample_object
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.training.datasets.rendering import Arrays, RenderSettings, render_split
 
 OBJECTS_KEY, VIEWS_KEY = 3, 5  # of the cameras of held-out objects in data/world and in data/views
@@ -47,7 +47,7 @@ def draw_object(index: int, *, seed: int, split: Split, rng_key: int, n_views: i
     rng = np.random.default_rng([seed, rng_key, index])
     azimuth_deg, elevation_deg = sample_views(rng, n_views)
     cameras = orbit_cameras(toy_orbit(azimuth_deg, elevation_deg), size, size)
-    renders = render(sample_object(seed, index, split), cameras)
+    renders = render_toy(sample_object(seed, index, split), cameras)
     pixels = np.concatenate([renders.rgb, renders.mask[..., None]], axis=-1)
     views = np.stack([azimuth_deg, elevation_deg], axis=1)
     return {"rgba": np.round(pixels * 255).astype(np.uint8), "views": views}

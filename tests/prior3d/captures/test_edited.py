@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from prior3d.cameras import orbit_cameras, ring
-from prior3d.captures.pixels import PixelStore
+from prior3d.captures.pixels import PixelSampler
 from prior3d.captures.posed import PosedViews
 from prior3d.dataset_update.edited_images import EditedViews, prior_size, resized, transferred
 from prior3d.rendering.rays import rays
@@ -23,7 +23,7 @@ def views(tmp_path):
 
 
 def test_pixels_are_drawn_with_their_own_rays(views, tmp_path):
-    store = PixelStore(views, [0, 2], tmp_path / "pixels.npy")
+    store = PixelSampler(views, [0, 2], tmp_path / "pixels.npy")
     origins, directions, colours, masks, places = store.draw(200, torch.Generator().manual_seed(0))
     pixel, view = (colours[:, 0] * 255).round().long(), (colours[:, 1] * 255).round().long()
     assert set(view.tolist()) == {0, 2} and (masks == 1).all()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from prior3d.captures import Lens, pinhole_focal, target_size, undistorted
+from prior3d.captures import Lens, pinhole_focal, target_size, undistort
 from prior3d.captures.undistortion import distort
 from prior3d.errors import Prior3dError
 
@@ -18,7 +18,7 @@ def test_a_centred_pinhole_passes_unchanged():
     lens = Lens(6, 4, 5, 5, 3, 2)
     picture = torch.rand(3, 4, 6)
     assert pinhole_focal(lens, 4, 6) == 5
-    assert torch.equal(undistorted(picture, lens, 5, 4, 6), picture)
+    assert torch.equal(undistort(picture, lens, 5, 4, 6), picture)
 
 
 def test_an_offset_principal_point_is_moved_to_the_middle():
@@ -27,7 +27,7 @@ def test_an_offset_principal_point_is_moved_to_the_middle():
     focal = pinhole_focal(lens, 8, 8)
     assert focal == pytest.approx(10 * 3.5 / 3, rel=1e-6)  # the right edge's pixel centre: 7.5 - 4.5 = 3, was 3.5
     ramp = (torch.arange(8.0) / 8).expand(1, 8, 8)
-    made = undistorted(ramp, lens, focal, 8, 8)
+    made = undistort(ramp, lens, focal, 8, 8)
     # pixel 7 looks at 4.5 + 10 * 3.5 / focal = 7.5: the last pixel's own value
     assert made[0, 4, 7].item() == pytest.approx(7 / 8, abs=1e-3)
     # pixel 3 looks at 4.5 - 10 * 0.5 / focal = 4.0714: 3.5714 / 8 of the ramp
@@ -38,7 +38,7 @@ def test_what_is_cut_out_lies_inside_whatever_the_distortion():
     for k1 in (-0.3, -0.1, 0.1, 0.3):
         lens = Lens(40, 30, 35, 35, 20, 15, radial=(k1, 0.0, 0.0))
         focal = pinhole_focal(lens, 30, 40)
-        made = undistorted(torch.ones(1, 30, 40), lens, focal, 30, 40)
+        made = undistort(torch.ones(1, 30, 40), lens, focal, 30, 40)
         assert made.min() > 0.999
         assert (focal > 35) == (k1 > 0)
 
@@ -59,7 +59,7 @@ def test_undoing_a_known_distortion():
         x, y = x + wanted_x - moved_x, y + wanted_y - moved_y
     taken = scene(x, y)[None].float()
     expected = scene((columns - 40) / focal, (rows - 30) / focal)
-    assert (undistorted(taken, lens, focal, 60, 80)[0] - expected).abs().max() < 2e-3
+    assert (undistort(taken, lens, focal, 60, 80)[0] - expected).abs().max() < 2e-3
 
 
 def test_impossible_lenses():

@@ -8,7 +8,7 @@ from prior3d.fields.scene_field import (
     SceneField,
     SceneFieldConfig,
     contract,
-    roughness,
+    grid_total_variation,
     spherical_harmonics,
 )
 
@@ -52,7 +52,7 @@ def test_refining_keeps_the_content_and_drops_what_was_not_seen():
         field.sky.fill_(0.3)
     point = torch.tensor([[0.1, 0.1, 0.1]])
     field.seen[field.cells(point)] = 0.5
-    finer = field.refined(17, 0.02)
+    finer = field.upsample(17, 0.02)
     assert torch.allclose(finer(point)[0], field(point)[0], rtol=1e-4)
     assert torch.allclose(finer(point)[1], field(point)[1], rtol=1e-4)
     assert torch.equal(finer.sky, field.sky)
@@ -76,7 +76,7 @@ def test_roughness_by_hand():
     with torch.no_grad():
         field.density_logits[field.rows[0]] = -4.0  # its three neighbours have -5
         field.colours[field.rows[0]] = 2.0  # they have 0
-    kept = field.kept_nodes()
+    kept = field.active_nodes()
     assert kept.tolist() == [0]
     # three neighbours: 0.1 * 1 + 2^2
-    assert roughness(field, kept, torch.Generator(), 64).item() == pytest.approx(3 * (0.1 + 4.0))
+    assert grid_total_variation(field, kept, torch.Generator(), 64).item() == pytest.approx(3 * (0.1 + 4.0))

@@ -10,10 +10,10 @@ import trimesh
 from prior3d.errors import Prior3dError
 from prior3d.meshes.files import check_glb
 from prior3d.meshes.painted_files import load_painted, load_uv_mesh, save_painted, save_uv_mesh
-from prior3d.meshes.placement import Placement, place, usual_axes
+from prior3d.meshes.placement import Placement, default_axes, place_mesh
 from prior3d.meshes.reading import GivenMesh, read_mesh
 from prior3d.meshes.repair import edge_counts, open_edge_fraction, oriented, usable
-from prior3d.meshes.uv import fault_of_uv, with_uv
+from prior3d.meshes.uv import ensure_uv, uv_defect
 
 CUBE = trimesh.creation.box((2.0, 4.0, 6.0))
 SQUARE_OBJ = """# a square of two triangles, and a vertex that nothing uses
@@ -131,7 +131,7 @@ def test_more_than_a_million_faces(tmp_path):
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_units_do_not_matter(scale):
     found, notes = usable(cube(scale))
-    placement = place(found.vertices, "y", "z", 0.7)
+    placement = place_mesh(found.vertices, "y", "z", 0.7)
     assert "scaled to fit" in notes[0]
     assert np.linalg.norm(placement.to_world(found.vertices), axis=-1).max() == pytest.approx(0.7)
 
@@ -157,9 +157,9 @@ def test_faces_are_turned_outward():
 
 def test_the_papers_rule_centres_at_the_mean_vertex_and_scales_the_farthest():
     vertices = np.array([[0.0, 0, 0], [0, 0, 0], [0, 0, 0], [4, 0, 0]])
-    placement = place(vertices, "z", "x", 0.7)
+    placement = place_mesh(vertices, "z", "x", 0.7)
     assert np.allclose(placement.to_world(vertices), [[-0.7 / 3, 0, 0]] * 3 + [[0.7, 0, 0]])
-    assert np.allclose(place(vertices, "z", "x", 0.5, "box", lift=0.25).to_world(vertices)[[0, 3]],
+    assert np.allclose(place_mesh(vertices, "z", "x", 0.5, "box", lift=0.25).to_world(vertices)[[0, 3]],
                        [[-0.5, 0, 0.25], [0.5, 0, 0.25]])  # fmt: skip
 
 
@@ -176,14 +176,14 @@ def test_the_papers_rule_centres_at_the_mean_vertex_and_scales_the_farthest():
 )
 def test_up_goes_to_z_and_front_to_x_without_mirroring(suffix, given, up, front):
     vertices = np.array([up, front, np.negative(up), np.negative(front)], float)
-    placement = place(vertices, *usual_axes(suffix, *given), 1.0)
+    placement = place_mesh(vertices, *default_axes(suffix, *given), 1.0)
     assert np.allclose(placement.to_world(vertices)[:2], [[0, 0, 1], [1, 0, 0]])
     assert np.linalg.det(np.array(placement.rotation)) == pytest.approx(1)
 
 
 def test_up_and_front_must_differ():
     with pytest.raises(Prior3dError, match="up is y and front is -y"):
-        place(np.eye(3), "y", "-y", 1.0)
+        place_mesh(np.eye(3), "y", "-y", 1.0)
 
 
 HERE = Placement(((0.0, 0, 1), (1, 0, 0), (0, 1, 0)), (0.0, 0.0, 0.0), 0.1)
@@ -207,25 +207,25 @@ def with_square_uv(corner_uv) -> GivenMesh:
     ],
 )
 def test_uvs_are_judged(uv, fault):
-    found = fault_of_uv(with_square_uv(uv))
+    found = uv_defect(with_square_uv(uv))
     assert found is None if fault is None else fault in found
 
 
 def test_good_uvs_are_kept_and_bad_ones_made_anew_on_the_same_triangles():
     good = with_square_uv([[0, 0], [1, 0], [1, 1], [0, 1]])
-    mesh, fault, charts = with_uv(good, HERE, 64)
+    mesh, fault, charts = ensure_uv(good, HERE, 64)
     assert fault is None and charts == 0 and np.array_equal(mesh.uv, good.uv)
-    assert with_uv(good, HERE, 64, keep=False)[1] == "new UVs were asked for"
-    bare, fault, charts = with_uv(cube(), HERE, 64)
+    assert ensure_uv(good, HERE, 64, keep=False)[1] == "new UVs were asked for"
+    bare, fault, charts = ensure_uv(cube(), HERE, 64)
     assert fault == "it has no UVs" and charts >= 3
     assert np.array_equal(bare.faces, cube().faces) and np.array_equal(bare.vertices, cube().vertices)
-    assert fault_of_uv(GivenMesh(bare.vertices, bare.faces, bare.uv, bare.uv_faces)) is None
+    assert uv_defect(GivenMesh(bare.vertices, bare.faces, bare.uv, bare.uv_faces)) is None
 
 
 def test_the_geometry_comes_out_unchanged_to_the_vertex(tmp_path):
     rng = np.random.default_rng(0)
     given = GivenMesh(cube().vertices * np.pi + rng.normal(size=(8, 3)) * 0.1 + 1000, cube().faces)
-    mesh, _, _ = with_uv(given, place(given.vertices, "y", "z", 0.95, "box"), 64)
+    mesh, _, _ = ensure_uv(given, place_mesh(given.vertices, "y", "z", 0.95, "box"), 64)
     save_uv_mesh(tmp_path, mesh)
     again = load_uv_mesh(tmp_path)
     assert np.array_equal(again.vertices, given.vertices) and np.array_equal(again.faces, given.faces)
@@ -235,12 +235,12 @@ def test_the_geometry_comes_out_unchanged_to_the_vertex(tmp_path):
     glb = read_mesh(tmp_path / "mesh.glb")
     assert np.array_equal(glb.vertices[glb.faces], given.vertices.astype(np.float32)[given.faces])
     painted = load_painted(tmp_path)
-    assert np.array_equal(painted.vertices[painted.faces], mesh.placed()[given.faces])
+    assert np.array_equal(painted.vertices[painted.faces], mesh.world_vertices()[given.faces])
 
 
 def test_a_z_up_mesh_is_stood_up_by_its_node_not_by_its_numbers(tmp_path):
     given = cube()
-    mesh, _, _ = with_uv(given, place(given.vertices, "z", "x", 0.95), 64)
+    mesh, _, _ = ensure_uv(given, place_mesh(given.vertices, "z", "x", 0.95), 64)
     save_painted(tmp_path, mesh, np.full((8, 8, 3), 0.5))
     assert read_mesh(tmp_path / "mesh.glb").vertices.max(0).tolist() == [1, 3, 2]  # 6 units tall along y now
     described = check_glb(tmp_path / "mesh.glb")
@@ -249,7 +249,7 @@ def test_a_z_up_mesh_is_stood_up_by_its_node_not_by_its_numbers(tmp_path):
 
 
 def test_damaged_placements_are_said(tmp_path):
-    save_uv_mesh(tmp_path, with_uv(cube(), HERE, 64)[0])
+    save_uv_mesh(tmp_path, ensure_uv(cube(), HERE, 64)[0])
     (tmp_path / "placement.json").write_text(json.dumps({"scale": 1}))
     with pytest.raises(Prior3dError, match=r"placement.json: damaged"):
         load_uv_mesh(tmp_path)
@@ -266,4 +266,4 @@ def test_the_papers_own_shapes(name, n_vertices, fault):
     mesh, notes = usable(read_mesh(SHAPES / f"{name}.obj"))
     assert len(mesh.vertices) == n_vertices and notes == []
     assert open_edge_fraction(mesh.vertices, mesh.faces) == 0
-    assert fault in fault_of_uv(mesh)
+    assert fault in uv_defect(mesh)

@@ -13,12 +13,12 @@ from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.meshes.atlas import dilate, texels, unwrap
 from prior3d.meshes.baking import bake, shell_colours
 from prior3d.meshes.consistency import photo_inconsistency
-from prior3d.meshes.extraction import density_grid, isosurface, keep_solid_parts, simplify
+from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts, simplify
 from prior3d.meshes.files import check_glb, load_glb, load_ply, save_glb, save_obj, save_ply
 from prior3d.meshes.mesh import Mesh, TexturedMesh, measure, vertex_normals
-from prior3d.meshes.raster import look_up, render_mesh
+from prior3d.meshes.raster import render_mesh, sample_texture
 from prior3d.meshes.reading import read_mesh
-from prior3d.meshes.threshold import choose_threshold, outlines, viewing_ring
+from prior3d.meshes.threshold import choose_threshold, march_silhouettes, viewing_ring
 
 
 def painted(logit, colour, resolution: int = 49) -> ObjectField:
@@ -98,18 +98,18 @@ def test_floaters_go_and_cavities_are_filled():
     grid[2:12, 2:12, 2:12] = 10.0
     grid[6:8, 6:8, 6:8] = 0.0  # a cavity
     grid[16:18, 16:18, 16:18] = 10.0  # a floater, 8 of 992 cells
-    cleaned, removed = keep_solid_parts(grid, 5.0, min_part=0.03)
+    cleaned, removed = remove_small_parts(grid, 5.0, min_part=0.03)
     assert removed == 1
     assert cleaned[16:18, 16:18, 16:18].max() == 0
     assert cleaned[6:8, 6:8, 6:8].min() >= 5
     mesh = isosurface(cleaned, 5.0, 1.0)
     assert measure(mesh).components == 1
-    assert keep_solid_parts(grid, 5.0, min_part=0.001)[1] == 0
+    assert remove_small_parts(grid, 5.0, min_part=0.001)[1] == 0
 
 
 def test_nothing_above_the_threshold_names_the_knob():
     with pytest.raises(Prior3dError, match=r"greatest density is 1\).*mesh_extraction.threshold"):
-        keep_solid_parts(np.ones((4, 4, 4)), 2.0, 0.1)
+        remove_small_parts(np.ones((4, 4, 4)), 2.0, 0.1)
 
 
 def test_decimation_keeps_the_shape_and_taubin_does_not_shrink_it():
@@ -122,7 +122,7 @@ def test_decimation_keeps_the_shape_and_taubin_does_not_shrink_it():
 def test_the_threshold_of_a_foggy_ball_gives_its_rendered_outline(field):
     cameras = viewing_ring(4, 40)
     grid = density_grid(field, 64)
-    seen = outlines(field, grid, cameras)
+    seen = march_silhouettes(field, grid, cameras)
     chosen = choose_threshold(seen)
     assert chosen.silhouette_iou > 0.98
     assert chosen.depth_error < 0.12  # half the light is stopped only deep in such fog
@@ -135,14 +135,14 @@ def test_the_threshold_of_a_foggy_ball_gives_its_rendered_outline(field):
 def test_the_threshold_follows_the_fog():
     """Ten times thinner matter: a fixed isovalue would be far off, the chosen one still fits."""
     thin = painted(lambda x, y, z: ball(x, y, z) - 2.3, two_colours)
-    seen = outlines(thin, density_grid(thin, 64), viewing_ring(4, 40))
+    seen = march_silhouettes(thin, density_grid(thin, 64), viewing_ring(4, 40))
     assert choose_threshold(seen).silhouette_iou > 0.97
 
 
 def test_an_empty_field_is_an_error_that_names_the_knob():
     empty = painted(lambda x, y, z: torch.full_like(x, -12.0), two_colours, resolution=9)
     with pytest.raises(Prior3dError, match="the field is empty: no ray.*sparsity"):
-        choose_threshold(outlines(empty, density_grid(empty, 16), viewing_ring(3, 8)))
+        choose_threshold(march_silhouettes(empty, density_grid(empty, 16), viewing_ring(3, 8)))
 
 
 def test_atlas_texels_lie_on_the_surface(sphere):
@@ -163,7 +163,7 @@ def test_texels_and_look_up_use_the_same_orientation(sphere):
     texture[places.rows, places.columns], known[places.rows, places.columns] = places.positions, True
     texture = dilate(texture, known, 3)
     middles = atlas.uv[atlas.faces].mean(1)
-    assert abs(look_up(texture, middles) - atlas.vertices[atlas.faces].mean(1)).max() < 0.03
+    assert abs(sample_texture(texture, middles) - atlas.vertices[atlas.faces].mean(1)).max() < 0.03
 
 
 def test_dilation_copies_the_nearest_and_fills_the_rest_with_the_mean():

@@ -8,13 +8,13 @@ import torch
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.meshes.extraction import isosurface
-from prior3d.meshes.missing_parts import raise_missing_parts
-from prior3d.meshes.outline_fit import Sight, fit_outlines
+from prior3d.meshes.missing_parts import fill_missing_parts
 from prior3d.meshes.painting import Surface
 from prior3d.meshes.placement import HERE
 from prior3d.meshes.raster import render_mesh
-from prior3d.meshes.texture_fit import fit_to_picture, rim_texels
-from prior3d.meshes.threshold import Outlines, outlines
+from prior3d.meshes.silhouette_fit import SilhouetteTarget, fit_silhouettes
+from prior3d.meshes.texture_fit import fit_texture_to_pixels, silhouette_texels
+from prior3d.meshes.threshold import Silhouettes, march_silhouettes
 from prior3d.meshes.uv import UvMesh
 
 THRESHOLD = 10.0
@@ -29,7 +29,7 @@ TWO_SQUARES = UvMesh(  # one seen from +x, one behind it; the left half of the t
 
 
 class Matter:
-    """A field for `outlines`: a ball as dense as clay, and an ear on it, of fog too thin for the ball's threshold."""
+    """A field for `march_silhouettes`: a dense ball with an ear of fog too thin for its threshold."""
 
     class config:  # noqa: N801
         bound = 1.0
@@ -55,24 +55,24 @@ def density_grid(resolution: int = 64) -> torch.Tensor:
     return Matter.density(torch.stack([x, y, z], -1).view(-1, 3)).view_as(x)
 
 
-def sight_of(grid: torch.Tensor) -> Sight:
+def target_of(grid: torch.Tensor) -> SilhouetteTarget:
     cameras = orbit_cameras(ring(4, 10.0, fov_deg=45.0), 48, 48)
-    return Sight(cameras, outlines(Matter(), grid, cameras))  # type: ignore[arg-type]
+    return SilhouetteTarget(cameras, march_silhouettes(Matter(), grid, cameras))  # type: ignore[arg-type]
 
 
-def overlap(grid: torch.Tensor, sight: Sight) -> float:
+def overlap(grid: torch.Tensor, target: SilhouetteTarget) -> float:
     mesh = isosurface(grid.numpy(), THRESHOLD, 1.0)
-    drawn = render_mesh(mesh, sight.cameras, supersampling=1).mask.reshape(-1) > 0.5
-    wanted = sight.seen.opaque.numpy()
+    drawn = render_mesh(mesh, target.cameras, supersampling=1).mask.reshape(-1) > 0.5
+    wanted = target.seen.opaque.numpy()
     return float((drawn & wanted).sum() / (drawn | wanted).sum())
 
 
 def test_a_part_too_thin_for_the_threshold_comes_back_and_the_rest_stays():
     grid = density_grid()
-    sight = sight_of(grid)
-    fitted = fit_outlines(grid, 1.0, THRESHOLD, [sight])
-    assert overlap(grid, sight) < 0.75
-    assert overlap(fitted, sight) > 0.94
+    target = target_of(grid)
+    fitted = fit_silhouettes(grid, 1.0, THRESHOLD, [target])
+    assert overlap(grid, target) < 0.75
+    assert overlap(fitted, target) > 0.94
     middle_of_the_ear = fitted[round(0.65 * 31.5 + 31.5), 31, 31]
     assert grid[round(0.65 * 31.5 + 31.5), 31, 31] < THRESHOLD < middle_of_the_ear
     assert fitted[31, 31, 31] > THRESHOLD > fitted[2].max()
@@ -80,25 +80,25 @@ def test_a_part_too_thin_for_the_threshold_comes_back_and_the_rest_stays():
 
 def test_a_picture_that_does_not_show_a_part_takes_it_away():
     grid = density_grid()
-    sight = sight_of(grid)
+    target = target_of(grid)
     rows = torch.arange(48)[None, :, None].expand(4, 48, 48).reshape(-1)
-    smaller = replace(sight.seen, opacity=torch.where(rows > 18, sight.seen.opacity, torch.tensor(0.0)))
-    wanted = replace(sight, seen=smaller)
-    fitted = fit_outlines(grid, 1.0, THRESHOLD, [wanted])
+    smaller = replace(target.seen, opacity=torch.where(rows > 18, target.seen.opacity, torch.tensor(0.0)))
+    wanted = replace(target, seen=smaller)
+    fitted = fit_silhouettes(grid, 1.0, THRESHOLD, [wanted])
     assert overlap(fitted, wanted) > overlap(grid, wanted) + 0.03
-    heavy = fit_outlines(grid, 1.0, THRESHOLD, [sight, replace(wanted, weight=20.0)])
-    light = fit_outlines(grid, 1.0, THRESHOLD, [sight, replace(wanted, weight=0.05)])
+    heavy = fit_silhouettes(grid, 1.0, THRESHOLD, [target, replace(wanted, weight=20.0)])
+    light = fit_silhouettes(grid, 1.0, THRESHOLD, [target, replace(wanted, weight=0.05)])
     assert overlap(heavy, wanted) > overlap(light, wanted)
 
 
 def test_without_steps_or_outlines_the_grid_is_as_it_was():
     grid = density_grid(24)
-    sight = sight_of(grid)
-    assert fit_outlines(grid, 1.0, THRESHOLD, [sight], n_steps=0) is grid
+    target = target_of(grid)
+    assert fit_silhouettes(grid, 1.0, THRESHOLD, [target], n_steps=0) is grid
     empty = torch.zeros_like(grid)
-    nothing = Outlines(*(torch.zeros_like(v) for v in (sight.seen.opacity, sight.seen.depth, sight.seen.along)),
-                       sight.seen.distances)  # fmt: skip
-    assert fit_outlines(empty, 1.0, THRESHOLD, [replace(sight, seen=nothing)]) is empty
+    nothing = Silhouettes(*(torch.zeros_like(v) for v in (target.seen.opacity, target.seen.depth, target.seen.along)),
+                       target.seen.distances)  # fmt: skip
+    assert fit_silhouettes(empty, 1.0, THRESHOLD, [replace(target, seen=nothing)]) is empty
 
 
 def picture_of(grid: torch.Tensor, azimuth_deg: float = 0.0):
@@ -112,7 +112,7 @@ def test_a_part_that_only_the_picture_shows_is_raised_at_the_middle_of_the_objec
     body = torch.where(((x - 0.2) ** 2 + y**2 + (z + 0.2) ** 2).sqrt() < 0.45, 30.0, 0.0)
     ear = torch.where(((x - 0.2) ** 2 + y**2 + (z - 0.3) ** 2).sqrt() < 0.14, 30.0, 0.0)
     camera, mask = picture_of(torch.maximum(body, ear))
-    raised = raise_missing_parts(body, 1.0, THRESHOLD, camera, mask)
+    raised = fill_missing_parts(body, 1.0, THRESHOLD, camera, mask)
     new = (raised >= THRESHOLD) & (body < THRESHOLD)
     places = torch.stack([x[new], y[new], z[new]], -1)
     assert (places - torch.tensor([0.2, 0.0, 0.3])).norm(dim=-1).max() < 0.3
@@ -130,9 +130,9 @@ def test_nothing_is_raised_where_outlines_differ_by_a_pixel_or_where_there_is_no
     radius = (x**2 + y**2 + z**2).sqrt()
     camera, mask = picture_of(torch.where(radius < 0.53, 30.0, 0.0))
     body = torch.where(radius < 0.5, 30.0, 0.0)
-    assert raise_missing_parts(body, 1.0, THRESHOLD, camera, mask) is body
+    assert fill_missing_parts(body, 1.0, THRESHOLD, camera, mask) is body
     empty = torch.zeros_like(body)
-    assert raise_missing_parts(empty, 1.0, THRESHOLD, camera, mask) is empty
+    assert fill_missing_parts(empty, 1.0, THRESHOLD, camera, mask) is empty
 
 
 def striped_picture(size: int) -> torch.Tensor:
@@ -143,12 +143,12 @@ def striped_picture(size: int) -> torch.Tensor:
 def test_the_mesh_shows_the_picture_and_what_it_does_not_show_stays():
     surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
     texture, picture = torch.full((128, 128, 3), 0.5), striped_picture(48)
-    fitted = fit_to_picture(surface, texture, cameras, picture, torch.ones(48, 48), n_steps=60)
-    seen = surface.footprints(cameras, 128, 2)
+    fitted = fit_texture_to_pixels(surface, texture, cameras, picture, torch.ones(48, 48), n_steps=60)
+    seen = surface.texel_weights(cameras, 128, 2)
     covered = seen.coverage[0] > 0.999
     assert covered.sum() > 400
-    assert (seen.paint(fitted)[0] - picture)[covered].abs().mean() < 0.03
-    assert (seen.paint(texture)[0] - picture)[covered].abs().mean() > 0.3
+    assert (seen.render(fitted)[0] - picture)[covered].abs().mean() < 0.03
+    assert (seen.render(texture)[0] - picture)[covered].abs().mean() > 0.3
     assert torch.equal(fitted[:, 66:], texture[:, 66:])  # the square behind
 
 
@@ -156,14 +156,14 @@ def test_the_mesh_shows_the_picture_and_what_it_does_not_show_stays():
 def test_pixels_that_hold_background_lend_no_colour(mask):
     surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
     texture = torch.full((64, 64, 3), 0.5)
-    found = fit_to_picture(surface, texture, cameras, striped_picture(48) * mask, torch.full((48, 48), mask))
+    found = fit_texture_to_pixels(surface, texture, cameras, striped_picture(48) * mask, torch.full((48, 48), mask))
     assert torch.equal(found, texture)
 
 
 def test_a_premultiplied_colour_is_undone():
     surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
     picture, mask = torch.full((48, 48, 3), 0.95 * 0.8), torch.full((48, 48), 0.95)
-    fitted = fit_to_picture(surface, torch.full((64, 64, 3), 0.5), cameras, picture, mask, n_steps=60)
+    fitted = fit_texture_to_pixels(surface, torch.full((64, 64, 3), 0.5), cameras, picture, mask, n_steps=60)
     assert (fitted[24:40, 12:20] - 0.8).abs().max() < 0.02
 
 
@@ -172,8 +172,8 @@ def test_texels_at_the_rim_are_those_that_the_fit_leaves_alone():
     mask = torch.ones(48, 48)
     mask[:, 24:] = 0.5  # the right half of the picture holds background
     texture = torch.full((64, 64, 3), 0.5)
-    rim = rim_texels(surface, 64, cameras, mask)
-    fitted = fit_to_picture(surface, texture, cameras, striped_picture(48), mask)
+    rim = silhouette_texels(surface, 64, cameras, mask)
+    fitted = fit_texture_to_pixels(surface, texture, cameras, striped_picture(48), mask)
     changed = (fitted != texture).any(-1)
     assert rim.sum() > 300 and changed.sum() > 300
     assert not (rim & changed).any()

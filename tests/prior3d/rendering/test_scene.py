@@ -40,7 +40,7 @@ def test_skipping_empty_space_changes_nothing(contracted):
     field = fog(contracted)
     centre = torch.tensor([[0.1, -0.2, 0.1]])
     field.seen[field.cells(centre)] = 1.0
-    field = field.refined(17, 0.5)
+    field = field.upsample(17, 0.5)
     with torch.no_grad():
         field.density_logits[0] = -40.0
     cameras = orbit_cameras(ring(3, 20.0), 12, 12)
@@ -74,7 +74,7 @@ def test_the_sky_is_behind_a_contracted_scene():
 def test_what_is_watched():
     field = fog()
     origin, toward = torch.tensor([[3.0, 0.01, 0.01]]), torch.tensor([[-1.0, 0, 0]])
-    render_scene_rays(field, origin, toward, 16, 4, watch=True)
+    render_scene_rays(field, origin, toward, 16, 4, record_visibility=True)
     assert (field.seen > 0).sum() == 8  # the cells along the ray
     assert field.seen.max() < 0.05  # of a sample: 0.5 * 2 / 64 = 0.0156 at most
 

@@ -8,7 +8,7 @@ import pytest
 from prior3d.cameras import orbit_cameras
 from prior3d.toyworld.edits import EDIT_KINDS, INSTRUCTION_WORDS, edited_design, sample_edit
 from prior3d.toyworld.objects import Design, sample_object
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.training.datasets.tokenizer import vocabulary
 
 pytest.importorskip("open3d")
@@ -25,7 +25,7 @@ def unchanged_pixels(edit, cameras):
         replace(part, colour="white" if i in edit.changed_parts else "black", pattern=None)
         for i, part in enumerate(edit.before.parts)
     ]
-    shown = render(replace(edit.before, parts=tuple(parts)), cameras, supersampling=1)
+    shown = render_toy(replace(edit.before, parts=tuple(parts)), cameras, supersampling=1)
     return shown.rgb.max(axis=-1) < 0.1  # black is at most 0.07, white at least 0.4
 
 
@@ -34,7 +34,7 @@ def test_parts_that_are_not_named_keep_their_pixels_exactly(kind):
     kept = changed = 0
     for index in range(24):
         edit = sample_edit(1, index, "held-out", kind)
-        before, after = (render(toy, views(), supersampling=1) for toy in (edit.before, edit.after))
+        before, after = (render_toy(toy, views(), supersampling=1) for toy in (edit.before, edit.after))
         same = unchanged_pixels(edit, views())
         assert np.array_equal(before.rgb[same], after.rgb[same]), edit.instruction
         for shape in ("mask", "depth", "normal"):

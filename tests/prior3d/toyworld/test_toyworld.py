@@ -10,7 +10,7 @@ from prior3d.toyworld.captions import full_caption, sample_views
 from prior3d.toyworld.objects import RADIUS, build_object, find_category, sample_object
 from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, Pattern, spread_directions
 from prior3d.toyworld.renders import RADIUS as CAMERA_RADIUS
-from prior3d.toyworld.renders import render, toy_orbit
+from prior3d.toyworld.renders import render_toy, toy_orbit
 from prior3d.toyworld.shapes import CATEGORIES
 from prior3d.toyworld.solids import box, dome, frustum, lathe, pipe, sphere, torus
 
@@ -62,7 +62,7 @@ def test_every_category_fits_its_sphere_and_shows_its_colours(kind):
     toy = sample_object(11, 3, category=kind.noun)
     assert np.linalg.norm(toy.vertices, axis=1).max() <= RADIUS + 1e-6
     assert kind.noun in toy.caption
-    views = render(toy, cameras([30.0, 200.0], [20.0, 20.0]))
+    views = render_toy(toy, cameras([30.0, 200.0], [20.0, 20.0]))
     assert 0.04 < views.mask.mean() < 0.75
     inside = views.mask > 0.99
     assert (np.abs(views.depth[inside] - CAMERA_RADIUS) < RADIUS).all()
@@ -74,7 +74,7 @@ def test_captions_say_what_is_there():
     mushroom = find_category("mushroom")
     toy = build_object(mushroom, rng, "red", "dots", None, "white")
     assert toy.caption == "a red mushroom with white dots"
-    seen = render(toy, cameras([0.0], [60.0]))
+    seen = render_toy(toy, cameras([0.0], [60.0]))
     unlit = seen.rgb[0][seen.mask[0] > 0.99]
     reddish = unlit[:, 0] > 2 * unlit[:, 1]
     whitish = unlit.min(axis=1) > 0.5
@@ -92,20 +92,20 @@ def test_objects_are_deterministic_and_the_splits_differ():
     first, again, other = sample_object(0, 5), sample_object(0, 5), sample_object(0, 5, "held-out")
     assert first.caption == again.caption and np.array_equal(first.vertices, again.vertices)
     assert first.caption != other.caption or not np.array_equal(first.vertices, other.vertices)
-    image = render(first, cameras([10.0], [10.0])).rgb
-    assert np.array_equal(image, render(again, cameras([10.0], [10.0])).rgb)
+    image = render_toy(first, cameras([10.0], [10.0])).rgb
+    assert np.array_equal(image, render_toy(again, cameras([10.0], [10.0])).rgb)
 
 
 def test_the_front_of_a_duck_has_the_beak_and_looks_along_x():
     duck = build_object(find_category("duck"), np.random.default_rng(1), "yellow", None, "beak", "red")
-    front, back = render(duck, cameras([0.0, 180.0], [10.0, 10.0])).rgb
+    front, back = render_toy(duck, cameras([0.0, 180.0], [10.0, 10.0])).rgb
     red = [(view[..., 0] > 0.3) & (view[..., 0] > 3 * view[..., 1]) for view in (front, back)]
     assert red[0].sum() > 10 > red[1].sum()
 
 
 def test_depth_and_normal_of_a_ball_are_exact():
     ball = build_object(find_category("ball"), np.random.default_rng(0), "red", None, None, "blue")
-    view = render(ball, cameras([70.0], [0.0], size=65), supersampling=1)
+    view = render_toy(ball, cameras([70.0], [0.0], size=65), supersampling=1)
     assert view.depth[0, 32, 32] == pytest.approx(CAMERA_RADIUS - RADIUS, abs=0.01)
     toward = np.array([np.cos(np.deg2rad(70)), np.sin(np.deg2rad(70)), 0])
     assert np.allclose(view.normal[0, 32, 32], toward, atol=0.06)
@@ -115,7 +115,7 @@ def test_depth_and_normal_of_a_ball_are_exact():
 
 def test_compositing_keeps_the_object_and_fills_the_rest():
     toy = sample_object(0, 1)
-    views = render(toy, cameras([0.0], [0.0]))
+    views = render_toy(toy, cameras([0.0], [0.0]))
     over = views.over(BACKGROUNDS["white"])
     assert np.allclose(over[views.mask == 0], 1) and np.allclose(over[views.mask == 1], views.rgb[views.mask == 1])
 
@@ -146,16 +146,16 @@ def test_an_unknown_category_is_named():
 @pytest.mark.parametrize("noun", ["mushroom", "rocket", "tree"])
 def test_rays_past_the_object_are_left_out_without_changing_a_pixel(noun, monkeypatch):
     toy, seen_from = sample_object(3, 1, category=noun), cameras([20.0, 140.0, 250.0], [-8.0, 25.0, 84.0])
-    few = render(toy, seen_from)
+    few = render_toy(toy, seen_from)
     monkeypatch.setattr(renders, "_candidates", lambda toy, cameras: np.arange(cameras.views * cameras.height**2))
-    every = render(toy, seen_from)
+    every = render_toy(toy, seen_from)
     for name in ("rgb", "mask", "depth", "normal"):
         assert np.array_equal(getattr(few, name), getattr(every, name)), name
 
 
 def test_supersampling_averages_the_finer_picture():
     toy = sample_object(3, 1, category="mushroom")
-    fine, coarse = render(toy, cameras([20.0], [25.0], 96), 1), render(toy, cameras([20.0], [25.0], 48), 2)
+    fine, coarse = render_toy(toy, cameras([20.0], [25.0], 96), 1), render_toy(toy, cameras([20.0], [25.0], 48), 2)
     assert np.allclose(coarse.mask[0], fine.mask[0].reshape(48, 2, 48, 2).mean(axis=(1, 3)), atol=1e-6)
     assert np.allclose(coarse.rgb[0], fine.rgb[0].reshape(48, 2, 48, 2, 3).mean(axis=(1, 3)), atol=1e-5)
 
@@ -163,6 +163,6 @@ def test_supersampling_averages_the_finer_picture():
 def test_cameras_of_a_render_are_square_and_alike():
     toy, seen_from = sample_object(3, 1), cameras([20.0, 40.0], [25.0, 25.0])
     with pytest.raises(ValueError, match="square images and one field of view"):
-        render(toy, seen_from.resized(48, 50))
+        render_toy(toy, seen_from.resized(48, 50))
     with pytest.raises(ValueError, match="square images and one field of view"):
-        render(toy, dataclasses.replace(seen_from, fov_deg=torch.tensor([40.0, 30.0])))
+        render_toy(toy, dataclasses.replace(seen_from, fov_deg=torch.tensor([40.0, 30.0])))

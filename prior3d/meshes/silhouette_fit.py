@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.fields.trilinear import corners, sample_grid, weighted_rows
-from prior3d.meshes.threshold import Outlines
+from prior3d.meshes.threshold import Silhouettes
 from prior3d.rendering.rays import rays
 
 RESOLUTIONS = (17, 33, 65)  # nodes of the grids that sum up to the change
@@ -26,7 +26,7 @@ PULL = 0.2  # towards one threshold everywhere: weight of the change's squares, 
 
 
 @dataclass(frozen=True)
-class Sight:
+class SilhouetteTarget:
     """Pictures whose outlines the surface should have.
 
     Attributes:
@@ -36,15 +36,15 @@ class Sight:
     """
 
     cameras: Cameras
-    seen: Outlines
+    seen: Silhouettes
     weight: float = 1.0
 
 
-def fit_outlines(
+def fit_silhouettes(
     grid: Float[Tensor, "z y x"],
     bound: float,
     threshold: float,
-    sights: list[Sight],
+    targets: list[SilhouetteTarget],
     n_steps: int = 80,
     learning_rate: float = 0.15,
 ) -> Float[Tensor, "z y x"]:
@@ -54,14 +54,14 @@ def fit_outlines(
         grid: [z, y, x] density over [-bound, bound]^3.
         bound: half the side of its box, in world units.
         threshold: density that is the surface.
-        sights: pictures, marched through this grid.
+        targets: images, marched through this grid.
         n_steps: steps of Adam; 0 leaves the grid as it is.
         learning_rate: of Adam, in units of log(1 + density).
 
     Returns:
         [z, y, x] density, no gradient.
     """
-    found = [_near_outlines(sight, threshold) for sight in sights]
+    found = [_near_outlines(target, threshold) for target in targets]
     points, wanted, weights = (torch.cat(part) for part in zip(*found, strict=True))
     if n_steps == 0 or len(points) == 0:
         return grid
@@ -85,10 +85,10 @@ def fit_outlines(
 
 
 def _near_outlines(
-    sight: Sight, threshold: float
+    target: SilhouetteTarget, threshold: float
 ) -> tuple[Float[Tensor, "rays densest 3"], Float[Tensor, "rays"], Float[Tensor, "rays"]]:
     """Rays near the wanted or the present outline: their densest points [n, k, 3], wanted opacity and weight [n]."""
-    cameras, seen = sight.cameras, sight.seen
+    cameras, seen = target.cameras, target.seen
     shape = (cameras.views, 1, cameras.height, cameras.width)
     wanted, present = (seen.opacity > 0.5).view(shape), (seen.along.amax(-1) >= threshold).view(shape)
     near = ((wanted != present) | _rim(wanted) | _rim(present)).flatten().nonzero()[:, 0]
@@ -98,7 +98,7 @@ def _near_outlines(
     points = origins + directions * distances[..., None]
     # Nothing is held to be quite opaque or quite empty: the surface has to lie between such rays, not far behind them.
     opacity = seen.opacity[near].clamp(0.02, 0.98)
-    return points, opacity, torch.full_like(opacity, sight.weight)
+    return points, opacity, torch.full_like(opacity, target.weight)
 
 
 def _rim(mask: Bool[Tensor, "views 1 height width"]) -> Bool[Tensor, "views 1 height width"]:
