@@ -20,7 +20,6 @@ from flows.request import parser_for
 from prior3d.errors import Prior3dError
 from prior3d.toyworld.palette import COLOURS
 from prior3d.toyworld.shapes import CATEGORIES
-from stages.contract.entry import stage_names
 from stages.contract.parameters import settings_fields
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,6 +117,8 @@ def problems_of_command(words):
     source = "".join(
         path.read_text(encoding="utf-8") for path in sorted((ROOT / module).parent.glob(f"{Path(module).name}*.py"))
     )
+    if command in ("priors", "server") and rest and f'"{rest[0]}"' not in source:
+        return f"{command} knows no {rest[0]!r}"
     options = [word.partition("=")[0] for word in rest if word.startswith("--")]
     missing = [option for option in options if f'"{option}"' not in source]
     return f"{command} has no option {', '.join(missing)}" if missing else ""
@@ -239,7 +240,7 @@ def test_the_list_of_what_the_toy_priors_know_is_whole():
 def test_every_stage_and_method_is_in_a_guide():
     text = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md"))
     assert [name for name in METHODS if f"run {name} " not in text] == []
-    assert [name for name in stage_names() if f"`{name}" not in text] == []
+    assert [name for name in STAGES if f"`{name}" not in text] == []
 
 
 def help_texts():
@@ -270,6 +271,7 @@ class TestTheChecksThemselves:
             ("run latent-nerf --prompt x --set coarse_nerf.guidance_scale=3", "coarse_nerf.sds.guidance_scale"),
             ("run latent-nerf --prompt x --set coarse_nerf.steps=-1", "greater than or equal to 1"),
             ("log mug --jsonn", "no option --jsonn"),
+            ("priors lok", "knows no 'lok'"),
         ],
     )
     def test_a_wrong_command_line_is_seen(self, words, message):
