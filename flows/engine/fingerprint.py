@@ -40,6 +40,8 @@ def fingerprint(module: str, roots: tuple[str, ...] = PROJECT) -> str:
     together = hashlib.sha256()
     for name in sorted(reached(module, roots)):
         together.update(f"{name} {_source(name).digest}\n".encode())
+        for template in _templates(name):
+            together.update(f"{template.name} {hashlib.sha256(template.read_bytes()).hexdigest()}\n".encode())
     return together.hexdigest()[:16]
 
 
@@ -96,6 +98,12 @@ def reached(module: str, roots: tuple[str, ...] = PROJECT) -> set[str]:
         seen.add(name)
         queue += [m for m in _targets(_source(name).imports) if m.partition(".")[0] in roots]
     return seen
+
+
+def _templates(module: str) -> list[Path]:
+    """The templates (`.j2`) in the folder of a package: they decide what a page says, so they are code."""
+    path = _file(module)
+    return sorted(path.parent.glob("*.j2")) if path is not None and path.name == "__init__.py" else []
 
 
 def _is_plumbing(name: str) -> bool:
