@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import yaml
 
-from flows.command_priors import known_priors
+from flows.known_priors import known_priors
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.loading import load_inpainting, load_instruct, load_text_to_image
 from prior3d.diffusion.scorer import load_scorer

@@ -3,20 +3,22 @@
 import argparse
 import errno
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from flows.commands import PLACES, command
+from flows.terminal import INTERRUPTED, USER_ERROR, say
 from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
 
 OVERVIEW = """\
 3D from a text, a photograph, a few photographs or an edit in words.
 
 make things
   init [DIR]          make a folder a project
-  run METHOD ...      make a 3D object; the same command again goes on where it was interrupted
-  plan RUN            what would be made anew, and why (also: plan METHOD ..., with the options of run)
+  run METHOD ...      make a 3D object; the same command again resumes an interrupted run
+  plan RUN            what would run, and why (also: plan METHOD ..., with the options of run)
 look at things
   ls                  all runs of this project
   status RUN          a run's stages, measurements and versions
@@ -24,20 +26,19 @@ look at things
   watch RUN           the object from any side while it trains
   compare A B ...     runs or versions on one page       gallery   all runs on one page
   methods             all methods
-  stage NAME          what a stage takes, makes and can be told
+  stage NAME          the inputs, output and parameters of a stage
   priors ls           all priors; also: priors check NAME, train NAME, sample NAME --prompt ...
 versions: RUN, RUN@3, RUN@<git revision>
-  log RUN             when, why, what changed, what it took
+  log RUN             when and why each version was made, what changed, what was measured
   diff A B            parameters, code, measurements and files that differ
-  restore RUN@N       bring a version back       export RUN --to FOLDER|ZIP
-  gc                  remove what no version needs
+  restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP
+  gc                  remove cached files that no version needs
 keep things working
-  doctor              device, versions, priors, and what to do about what is missing
-  accept RUN          keep a run's outputs and record the code as it is now
+  doctor              check device, packages and priors; says how to fix what is missing
+  accept RUN          keep a run's outputs and record the present code beside them
   server [stop]       the local Prefect server
 
-`prior3d run METHOD --help` names every input and parameter of a method with its default."""
-USER_ERROR, INTERRUPTED = 2, 130
+`prior3d run METHOD --help` lists every input and parameter of a method with its default."""
 DISK = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -49,7 +50,7 @@ DISK = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0 done, 2 something to put right, 1 a bug, 130 interrupted."""
+    """Run the command line; returns the exit code: 0 done, 1 a bug, 2 a mistake to fix, 130 interrupted."""
     words = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="prior3d", usage="prior3d COMMAND ...", description=OVERVIEW, formatter_class=argparse.RawTextHelpFormatter
@@ -59,9 +60,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     chosen = parser.parse_args(words)
     if chosen.version:
-        from importlib.metadata import version
+        from importlib.metadata import version  # start-up: only this option needs it
 
-        return _say(f"prior3d {version('prior3d')}")
+        return say(f"prior3d {version('prior3d')}")
     if chosen.command is None:
         parser.print_help()
         return USER_ERROR
@@ -77,37 +78,23 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK:
             raise
-        return _fail(f"{DISK[error.errno]}: {error.filename or Path.cwd()}; put that right and run it again")
+        return _fail(f"{DISK[error.errno]}: {error.filename or Path.cwd()}; fix that and run the command again")
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
-    from flows import commands
-
-    known = commands.COMMANDS
-    if name in known:
-        return known[name]
-    from flows.methods import METHODS
-    from prior3d.suggestions import did_you_mean
+    if name in PLACES:
+        return command(name)
+    from flows.methods import METHODS  # start-up: only this error needs it
 
     if name in METHODS:
         raise Prior3dError(f"{name!r} is a method; write: prior3d run {name} ...")
-    raise Prior3dError(f"there is no command {name!r}; {did_you_mean(name, known, 'see: prior3d --help')}")
-
-
-def _say(text: str) -> int:
-    sys.stdout.write(text + "\n")
-    return 0
+    raise Prior3dError(f"there is no command {name!r}; {did_you_mean(name, PLACES, 'see: prior3d --help')}")
 
 
 def _fail(message: str, code: int = USER_ERROR) -> int:
     sys.stdout.flush()
     sys.stderr.write(f"error: {message}\n")
     return code
-
-
-def command_line(words: list[str]) -> str:
-    """The command that a person would type to do this again."""
-    return shlex.join(["prior3d", *words])
 
 
 if __name__ == "__main__":

@@ -1,26 +1,96 @@
-"""Pictures of what a prior makes: a grid of samples for each role."""
+"""Images of what a prior makes: a grid of samples for each role."""
 
-import numpy as np
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from prior3d.cameras import view_words
 from prior3d.dataset_update.consensus import laid_on
 from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.concepts import add_concept
 from prior3d.diffusion.inpainting import GREY, InpaintingPrior, InpaintSettings
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
 from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.errors import Prior3dError
+from prior3d.images.files import from_bytes, resize, write_png
 from prior3d.toyworld.renders import toy_orbit
+from stages.artifacts.priors import load_concept
 
 AZIMUTHS_DEG = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)
 ELEVATION_DEG = 20.0
-N_DRAWN = 4  # samples of one request, where no camera tells them apart
+N_DRAWN = 4  # samples of one request, if no camera tells them apart
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How samples are drawn; `image_guidance_scale` is for instruct priors."""
+
+    guidance_scale: float
+    image_guidance_scale: float
+    n_steps: int
+    seed: int
+
+
+def write_samples(
+    out: Path, prior: Any, texts: list[str], image: Path | None, mask: Path | None, sampling: Sampling
+) -> None:
+    """Write a grid of samples as PNG.
+
+    Args:
+        out: the file.
+        prior: loaded.
+        texts: prompts or instructions, a row each.
+        image: what is filled or edited; None for text_to_image.
+        mask: white where the image is to be filled; None for other roles.
+        sampling: how samples are drawn.
+
+    Raises:
+        Prior3dError: an image file is not there or cannot be read.
+    """
+    scale, n_steps, seed = sampling.guidance_scale, sampling.n_steps, sampling.seed
+    if image is None:
+        grid = text_to_image_grid(prior, texts, scale, n_steps, seed)
+    else:
+        given = _read_image("--image", image, prior.image_size)
+        if mask is None:
+            grid = instruct_grid(prior, given, texts, scale, sampling.image_guidance_scale, n_steps, seed)
+        else:
+            hole = _read_image("--mask", mask, prior.image_size).mean(0, keepdim=True)
+            grid = inpainting_grid(prior, given, hole, texts, scale, n_steps, seed)
+    write_png(out, grid.permute(1, 2, 0).cpu().numpy())
+
+
+def teach_concept(prior: Any, folder: Path, texts: list[str]) -> None:
+    """Teach a prior a concept's word (raises Prior3dError if no text holds it, or the prior cannot learn it)."""
+    concept = load_concept(folder)
+    if not any(concept.token in text for text in texts):
+        raise Prior3dError(f"--concept: no --prompt holds its word; write e.g. --prompt 'a {concept.token}'")
+    add_concept(prior, concept)
+
+
+def unknown_words(prior: Any, texts: list[str]) -> list[str]:
+    """The words of some texts that a prior does not know."""
+    return list(dict.fromkeys(word for text in texts for word in prior.unknown_words(text)))
+
+
+def _read_image(option: str, path: Path, size: int) -> Tensor:
+    """An image file as a tensor [3, size, size]."""
+    if not path.is_file():
+        raise Prior3dError(f"{option} {str(path)!r}: there is no such file")
+    try:
+        image = from_bytes(path.read_bytes())
+    except Prior3dError as error:
+        raise Prior3dError(f"{option} {str(path)!r}: {error}") from None
+    return torch.from_numpy(resize(image, size, size)).permute(2, 0, 1)
 
 
 def text_to_image_grid(
     prior: TextToImagePrior, prompts: list[str], guidance_scale: float, n_steps: int, seed: int
 ) -> Tensor:
-    """A row a prompt: one azimuth a column where the prior takes cameras, else several samples; [3, height, width]."""
+    """One row per prompt, [3, height, width]: an azimuth per column if the prior takes cameras, else some samples."""
     rows = []
     for prompt in prompts:
         generator, camera = torch.Generator().manual_seed(seed), None
@@ -45,7 +115,7 @@ def inpainting_grid(
     n_steps: int,
     seed: int,
 ) -> Tensor:
-    """A row a prompt: the image [3, h, w] with its hole grey, then several fillings of the mask [1, h, w]."""
+    """One row per prompt: the image [3, h, w] with a grey hole, then several fillings of the mask [1, h, w]."""
     rows, settings = [], InpaintSettings(guidance_scale, n_steps)
     images, masks = (part.expand(N_DRAWN, -1, -1, -1) for part in (image, mask))
     for prompt in prompts:
@@ -64,7 +134,7 @@ def instruct_grid(
     n_steps: int,
     seed: int,
 ) -> Tensor:
-    """A row an instruction: the image [3, h, w], several edits of it, and behind them what these agree on."""
+    """One row per instruction: the image [3, h, w], several edits of it, and then their consensus."""
     rows, settings = [], EditSettings(guidance_scale, image_guidance_scale, n_steps)
     images = image.expand(N_DRAWN, -1, -1, -1)
     for instruction in instructions:
@@ -73,12 +143,6 @@ def instruct_grid(
         agreed = laid_on(prior, image[None], edited.mean(dim=0, keepdim=True))
         rows.append(_row(torch.cat([image[None], edited.cpu(), agreed.cpu()])))
     return torch.cat(rows, dim=-2)
-
-
-def picture_of(grid: Tensor) -> np.ndarray:
-    """A grid [3, height, width] as a picture [height, width, 3]."""
-    picture: np.ndarray = grid.permute(1, 2, 0).cpu().numpy()
-    return picture
 
 
 def _row(images: Tensor) -> Tensor:

@@ -1,25 +1,23 @@
-"""What a person sees while a run goes on: a live table on a terminal, plain lines elsewhere."""
+"""What a person sees while a run works: a live table on a terminal, plain lines elsewhere."""
 
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TextIO
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TextIO
 
-from flows.engine.events import Event
+from rich.console import Console, RenderableType
+from rich.progress import Progress, ProgressColumn, Task, TextColumn
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from flows.engine.events import Display, Event
 
 LINE_EVERY_S = 5.0
+RATE_OVER_S = 120.0  # steps may take half a minute each
 STATES = {"Cached": "unchanged", "Restored": "restored", "Completed": "done"}
-
-
-class Display(Protocol):
-    """Shows events; closed at the end."""
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
-
-    def close(self) -> None:
-        """Leave the last picture as it is."""
+COLOURS = {"running": "cyan", "done": "green", "restored": "green", "unchanged": "green", "failed": "red"}
 
 
 @dataclass
@@ -27,90 +25,115 @@ class StageState:
     """What is known of one stage.
 
     Attributes:
+        task: its name and its steps; the rate leaves out the steps before a resume.
         state: for people.
-        rate: steps a second since its process started, without steps before a resume.
+        seconds: how long it took; None until it has ended.
     """
 
-    name: str
+    task: Task
     state: str = "waiting"
-    step: int = 0
-    total: int = 0
     loss: float | None = None
     text: str = ""
     preview: str = ""
     seconds: float | None = None
-    _first: tuple[float, int] | None = None
-    _now: float = field(default_factory=time.monotonic)
-
-    def take(self, event: Event) -> None:
-        """Bring it up to date."""
-        data = event.data
-        if event.kind == "started":
-            self.state, self._first = "looked up", None
-        elif event.kind == "running":
-            self.state = "running"
-        elif event.kind == "progress":
-            self._progress(data)
-        elif event.kind == "ended":
-            self.state, self.seconds = STATES[data["outcome"]], data["seconds"]
-        elif event.kind in ("failed", "retrying"):
-            self.state = event.kind
-
-    def _progress(self, data: dict[str, Any]) -> None:
-        self._now = time.monotonic()
-        self.step, self.total = int(data["step"]), int(data.get("total", 0))
-        if self._first is None or self.step < self._first[1]:
-            self._first = (self._now, self.step)
-        self.loss, self.text = data.get("loss", self.loss), data.get("text", self.text)
-        self.preview = data.get("preview", self.preview)
 
     @property
-    def rate(self) -> float | None:
-        """Steps a second; None while unknown."""
-        if self._first is None or self._now <= self._first[0] or self.step <= self._first[1]:
-            return None
-        return (self.step - self._first[1]) / (self._now - self._first[0])
-
-    @property
-    def remaining_s(self) -> float | None:
-        """Seconds to go at this rate; None while unknown."""
-        return None if self.rate is None else max(0, self.total - self.step) / self.rate
+    def count(self) -> str:
+        """Steps taken and steps in all."""
+        return f"{self.task.completed:.0f}/{self.task.total or 0:.0f}"
 
     def details(self) -> str:
         """Rate, remaining time, loss and text, as far as they are known."""
         parts = []
-        if self.state == "running" and self.rate is not None and self.remaining_s is not None:
-            parts += [f"{self.rate:.1f} steps/s", f"{duration(self.remaining_s)} left"]
+        speed, remaining_s = self.task.speed, self.task.time_remaining
+        if self.state == "running" and speed and remaining_s is not None:
+            parts += [f"{speed:.1f} steps/s", f"{duration(remaining_s)} left"]
         if self.loss is not None:
             parts.append(f"loss {self.loss:.4g}")
         return ", ".join(parts + ([self.text] if self.text else []))
 
 
-def make_display(stages: list[str], plain: bool, stream: TextIO | None = None) -> Display:
-    """The display that suits a stream (stdout without one)."""
+class Stages:
+    """The stages of a run, kept up to date; `progress` can show them."""
+
+    def __init__(self, names: list[str], stream: TextIO, clock: Callable[[], float]) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            _Column(lambda s: Text(s.state, style=COLOURS.get(s.state, "dim"))),
+            _Column(lambda s: ProgressBar(s.task.total, s.task.completed, width=24) if _counts(s) else ""),
+            _Column(lambda s: s.count if _counts(s) else f"{s.seconds:.1f} s" if s.seconds is not None else ""),
+            _Column(_details),
+            console=Console(file=stream, highlight=False),
+            refresh_per_second=4,
+            speed_estimate_period=RATE_OVER_S,
+            get_time=clock,
+        )
+        for name in names:
+            self.progress.add_task(name, start=False)
+        self.states = {task.description: StageState(task) for task in self.progress.tasks}
+        for task in self.progress.tasks:
+            task.fields["stage"] = self.states[task.description]
+
+    def take(self, event: Event) -> StageState:
+        """Bring a stage up to date."""
+        state, data = self.states[event.stage], event.data
+        if event.kind == "started":
+            state.state = "looked up"
+        elif event.kind == "running":
+            state.state = "running"
+            self.progress.reset(state.task.id)
+        elif event.kind == "progress":
+            self.progress.update(state.task.id, completed=int(data["step"]), total=int(data.get("total", 0)))
+            state.loss, state.text = data.get("loss", state.loss), data.get("text", state.text)
+            state.preview = data.get("preview", state.preview)
+        elif event.kind == "ended":
+            state.state, state.seconds = STATES[data["outcome"]], data["seconds"]
+        elif event.kind in ("failed", "retrying"):
+            state.state = event.kind
+        return state
+
+
+class _Column(ProgressColumn):
+    """A column that shows something of a stage's state."""
+
+    def __init__(self, show: Callable[[StageState], RenderableType]) -> None:
+        super().__init__()
+        self._show = show
+
+    def render(self, task: Task) -> RenderableType:
+        return self._show(task.fields["stage"])
+
+
+def _counts(state: StageState) -> bool:
+    return state.state == "running" and bool(state.task.total)
+
+
+def _details(state: StageState) -> Text:
+    preview = f"\npreview {state.preview}" if state.preview and state.state == "running" else ""
+    return Text(state.details() + preview, style="dim")
+
+
+def make_display(names: list[str], plain: bool, stream: TextIO | None = None) -> Display:
+    """The display of some stages that suits a stream (stdout without one)."""
     stream = stream or sys.stdout
-    if plain or not stream.isatty():
-        return PlainDisplay(stages, stream)
-    return LiveDisplay(stages)
+    return PlainDisplay(names, stream) if plain or not stream.isatty() else LiveDisplay(names, stream)
 
 
 class PlainDisplay:
     """One line when something begins or ends, one every five seconds meanwhile, and every warning."""
 
-    def __init__(self, stages: list[str], stream: TextIO) -> None:
-        self._states = {name: StageState(name) for name in stages}
-        self._stream, self._lock = stream, threading.Lock()
+    def __init__(self, names: list[str], stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stages, self._stream, self._lock = Stages(names, stream, clock), stream, threading.Lock()
+        self._clock = clock
         self._last: dict[str, float] = {}
         self._fresh_previews: set[str] = set()  # stages whose newest preview has not been named yet
-        self._unsaid: dict[str, str] = {}  # the newest text of stages whose lines since then were left out
-        self._width = max((len(n) for n in stages), default=0)
+        self._unsaid: dict[str, str] = {}  # the newest text of stages, if no line has said it yet
+        self._width = max((len(n) for n in names), default=0)
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
         with self._lock:
-            state = self._states[event.stage]
-            state.take(event)
-            text = self._text(event, state)
+            text = self._text(event, self._stages.take(event))
             if text:
                 self._stream.write(f"{event.stage:<{self._width}}  {text}\n")
                 self._stream.flush()
@@ -124,7 +147,7 @@ class PlainDisplay:
         if event.kind == "retrying":
             return f"crashed, trying again: {event.data['message'].splitlines()[0]}"
         if event.kind == "running":
-            self._last[event.stage] = time.monotonic()
+            self._last[event.stage] = self._clock()
             return "running"
         if event.kind == "failed":
             return "failed"
@@ -134,59 +157,38 @@ class PlainDisplay:
             self._fresh_previews.add(event.stage)
         if event.kind == "progress" and "text" in event.data:
             self._unsaid[event.stage] = event.data["text"]
-        if event.kind != "progress" or time.monotonic() - self._last.get(event.stage, 0.0) < LINE_EVERY_S:
+        if event.kind != "progress" or self._clock() - self._last.get(event.stage, 0.0) < LINE_EVERY_S:
             return ""
-        self._last[event.stage] = time.monotonic()
+        self._last[event.stage] = self._clock()
         self._unsaid.pop(event.stage, None)
         preview = f", preview {state.preview}" if event.stage in self._fresh_previews else ""
         self._fresh_previews.discard(event.stage)
-        return f"{state.step}/{state.total}  {state.details()}{preview}"
+        return f"{state.count}  {state.details()}{preview}"
 
     def close(self) -> None:
-        """Nothing to tidy."""
+        """Nothing to do."""
 
 
 class LiveDisplay:
-    """A table of all stages that is drawn anew four times a second."""
+    """A table of all stages that is redrawn four times a second."""
 
-    def __init__(self, stages: list[str]) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._states = {name: StageState(name) for name in stages}
-        self._console = Console(highlight=False)
-        self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._table)
-        self._live.start()
+    def __init__(self, names: list[str], stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stages = Stages(names, stream, clock)
+        self._progress = self._stages.progress
+        self._progress.start()
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        self._states[event.stage].take(event)
+        self._stages.take(event)
         if event.kind == "line" or warns(event):
-            self._console.print(f"{event.stage} | {event.data['text']}", markup=False, style="dim")
+            self._progress.console.print(f"{event.stage} | {event.data['text']}", markup=False, style="dim")
         elif event.kind == "retrying":
-            self._console.print(f"{event.stage} crashed, trying again: {event.data['message']}", markup=False)
-
-    def _table(self) -> Any:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        colours = {"running": "cyan", "done": "green", "restored": "green", "unchanged": "green", "failed": "red"}
-        table = Table.grid(padding=(0, 2))
-        for s in self._states.values():
-            shown = s.state == "running" and s.total > 0
-            bar = ProgressBar(total=s.total, completed=s.step, width=24) if shown else ""
-            count = f"{s.step}/{s.total}" if shown else f"{s.seconds:.1f} s" if s.seconds is not None else ""
-            table.add_row(
-                s.name, Text(s.state, style=colours.get(s.state, "dim")), bar, count, Text(s.details(), style="dim")
-            )
-            if s.preview and s.state == "running":
-                table.add_row("", Text("preview", style="dim"), "", "", Text(s.preview, style="dim"))
-        return table
+            text = f"{event.stage} crashed, trying again: {event.data['message']}"
+            self._progress.console.print(text, markup=False)
 
     def close(self) -> None:
-        """Leave the last picture as it is."""
-        self._live.stop()
+        """Stop updating; the last table stays."""
+        self._progress.stop()
 
 
 def warns(event: Event) -> bool:

@@ -35,13 +35,13 @@ def stage_reference(stage: Stage) -> str:
     lines += [f"  {line}" for line in parameter_lines(module.Params)]
     for preset, values in getattr(module, "PRESETS", {}).items():
         if values:
-            lines += ["", f"preset {preset}:", *(f"  {k} = {v}" for k, v in values.items())]
-    lines += ["", "by hand, in a run's folder:", f"  python -m stages {stage.name} " + _usage(module)]
+            lines += ["", f"preset {preset}:", *(f"  {line}" for line in _preset_lines(values))]
+    lines += ["", "to run it by hand, in a run's folder:", f"  python -m stages {stage.name} " + _usage(module)]
     return "\n".join(lines)
 
 
 def parameter_lines(model: type[BaseModel]) -> list[str]:
-    """Two parts a parameter: `name = default unit (range)`, then its description, indented; groups under a heading."""
+    """Per parameter `name = default unit (range)`, then its description, indented; groups under a heading."""
     return _lines(settings_fields(model), model(), "")
 
 
@@ -57,6 +57,15 @@ def _lines(fields: dict[str, FieldInfo], defaults: Any, prefix: str) -> list[str
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         lines.append(" ".join(filter(None, [f"{prefix}{name} = {default}", str(extra.get("unit", "")), _range(info)])))
         lines += textwrap.wrap(info.description or "", WIDTH - 6, initial_indent="    ", subsequent_indent="    ")
+    return lines
+
+
+def _preset_lines(values: dict[str, Any], prefix: str = "") -> list[str]:
+    """`name = value` for each parameter that a preset changes, with dotted names in groups."""
+    lines = []
+    for name, value in values.items():
+        inner = isinstance(value, dict)
+        lines += _preset_lines(value, f"{prefix}{name}.") if inner else [f"{prefix}{name} = {value}"]
     return lines
 
 

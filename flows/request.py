@@ -1,10 +1,10 @@
-"""A command line of `prior3d run METHOD`, checked to the last value and made a declaration, before anything runs."""
+"""The command line of `prior3d run METHOD`, checked to the last value and made a declaration before anything runs."""
 
 import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from flows.engine.declaration import Declaration, code_digests, read_yaml
 from flows.engine.method import Input, Method
@@ -13,17 +13,17 @@ from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
 from flows.engine.run import Run, slug
 from flows.engine.session import Options
+from flows.method_options import option_of, parser_for
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
 DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
-PRESETS = ("toy", "paper")
 
 
 @dataclass(frozen=True)
 class Request:
-    """A checked command line: which run, what it is asked to be, this machine's settings, and how to carry it out."""
+    """A checked command line: the run, its declaration, the settings of this machine, and how to run it."""
 
     run: Run
     declaration: Declaration
@@ -31,52 +31,13 @@ class Request:
     options: Options
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and name the nearest option."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage."""
-        unknown = re.search(r"unrecognized arguments: (\S+)", message)
-        known = [o for a in self._actions for o in a.option_strings]
-        given = unknown[1].partition("=")[0] if unknown else ""
-        hint = did_you_mean(given, known, f"see: {self.prog} --help", str)
-        raise Prior3dError(f"{self.prog}: {message}; {hint}")
-
-
-def parser_for(method: Method, command: str, help_text: str = "") -> Parser:
-    """The options of `run METHOD` and `plan METHOD`."""
-    parser = Parser(
-        prog=f"prior3d {command} {method.name}",
-        description=f"{method.summary}\n\nexample: {method.example}" if method.example else method.summary,
-        epilog=help_text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    inputs = parser.add_argument_group("inputs")
-    for given in method.inputs:
-        shown = "required" if given.default is None else f"default: {given.default or 'none'}"
-        inputs.add_argument(f"--{given.name.replace('_', '-')}", dest=f"input_{given.name}", metavar=given.kind.upper(),
-                            help=f"{given.help} ({shown})")  # fmt: skip
-    run = parser.add_argument_group("the run")
-    run.add_argument("--name", help="the run's folder under data/runs (default: made of the prompt)")
-    run.add_argument("--preset", choices=PRESETS, help="parameters to start from (default: toy with an embedded prior, else paper)")  # fmt: skip # noqa: E501
-    run.add_argument("--set", action="append", default=[], metavar="STAGE.PARAMETER=VALUE", help="change a parameter; may be repeated")  # fmt: skip # noqa: E501
-    run.add_argument("--seed", type=int, help="seed of every stage (default: 0)")
-    run.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    how = parser.add_argument_group("how")
-    how.add_argument("--no-restore", action="store_true", help="compute even what the cache holds")
-    how.add_argument("--stop-after", default="", metavar="STAGE", help="make no stage behind this one")
-    how.add_argument("--plain", action="store_true", help="no Prefect server, no live table")
-    return parser
-
-
-def make_request(project: Project, method: Method, parser: Parser, words: list[str]) -> Request:
-    """Check a command line.
+def make_request(project: Project, method: Method, words: list[str], command: str = "run") -> Request:
+    """Check the command line of `run METHOD` or `plan METHOD`.
 
     Raises:
         Prior3dError: the first thing that is wrong with it.
     """
-    args = parser.parse_args(words)
+    args = parser_for(method, command).parse_args(words)
     whole, (method, sets) = method, split_switches(method, args.set)
     _refuse_unused(whole, method, args)
     given, priors = _inputs(project, method, args)
@@ -90,7 +51,7 @@ def make_request(project: Project, method: Method, parser: Parser, words: list[s
     if run.exists():
         earlier = read_yaml(run.folder / "method.yaml").get("method")
         if earlier != method.name:
-            raise Prior3dError(f"run {run.name} is one of {earlier}, not of {method.name}; choose another --name")
+            raise Prior3dError(f"run {run.name} was made by {earlier}, not by {method.name}; choose another --name")
     names = [s.name for s in method.stages]
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
@@ -100,14 +61,14 @@ def make_request(project: Project, method: Method, parser: Parser, words: list[s
 
 
 def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> None:
-    """Refuse inputs that only optional stages take which are not asked for."""
+    """Refuse inputs that are only for optional stages that this run does not have."""
     names = {i.name for i in method.inputs}
     for declared in whole.inputs:
         if declared.name not in names and getattr(args, f"input_{declared.name}") is not None:
             takers = [s.name for s in whole.stages if s.optional and declared.name in s.inputs.values()]
             raise Prior3dError(
-                f"--{declared.name.replace('_', '-')} is for {' or '.join(takers)}, which this run has not; "
-                f"ask for it: --set {takers[0]}=on"
+                f"{option_of(declared.name)} is for {' or '.join(takers)}, which this run does not have; "
+                f"add it: --set {takers[0]}=on"
             )
 
 
@@ -119,7 +80,7 @@ def _inputs(
     for declared in method.inputs:
         value = getattr(args, f"input_{declared.name}")
         value = declared.default if value is None else value
-        option = f"--{declared.name.replace('_', '-')}"
+        option = option_of(declared.name)
         if value is None:
             raise Prior3dError(f"{option} is missing: {declared.help}")
         if not value and declared.default == "":
@@ -162,11 +123,11 @@ def _path(option: str, declared: Input, value: str) -> Path:
 
 def _device(text: str) -> str:
     if not DEVICE.match(text):
-        meant = "cuda" if text.lower() == "gpu" else text
-        hint = did_you_mean(meant, ["auto", "cpu", "cuda", "mps"], "use auto, cpu, cuda, cuda:N or mps")
+        word = "cuda" if text.lower() == "gpu" else text
+        hint = did_you_mean(word, ["auto", "cpu", "cuda", "mps"], "use auto, cpu, cuda, cuda:N or mps")
         raise Prior3dError(f"--device {text!r} is not a device; {hint}")
     if text not in ("auto", "cpu"):
-        from prior3d.devices import choose_device
+        from prior3d.devices import choose_device  # start-up: it imports torch
 
         choose_device(text)
     return text

@@ -1,7 +1,6 @@
 """What a person may have meant by a name that is not known."""
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 
 SIMILARITY = 0.5  # of `difflib`, from 0 to 1: lets two or three wrong letters of a word pass
 
@@ -18,5 +17,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str, shown: Callabl
     Returns:
         `did you mean 'NEAREST'?`, or `otherwise`.
     """
+    from difflib import get_close_matches  # start-up: only errors need it
+
     near = get_close_matches(name, list(known), n=1, cutoff=SIMILARITY)
     return f"did you mean {shown(near[0])}?" if near else otherwise

@@ -21,6 +21,8 @@ def test_the_wheel_works_in_an_empty_folder(tmp_path):
     (wheel,) = tmp_path.glob("prior3d-*.whl")
     files = zipfile.ZipFile(wheel).namelist()
     assert "prior3d/embedded/toy/model_index.json" in files
+    templates = {str(path.relative_to(ROOT)) for top in ("flows", "stages") for path in (ROOT / top).rglob("*.j2")}
+    assert templates and templates <= set(files)
     assert {name.partition("/")[0].partition("-")[0] for name in files} == {"prior3d", "stages", "flows"}
 
     installed, project = tmp_path / "installed", tmp_path / "project"

@@ -1,8 +1,8 @@
-"""What happens in a run, told to whoever shows it: the terminal, Prefect."""
+"""What happens in a run, passed on to its displays: the terminal, Prefect."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Kind = Literal["started", "running", "progress", "line", "ended", "failed", "retrying"]
 
@@ -13,13 +13,23 @@ class Event:
 
     Attributes:
         stage: its name.
-        kind: `started` (looked at), `running` (its process started), `progress`, `line` (printed), `ended`, `failed`.
+        kind: `started` (looked up), `running` (its process started), `progress`, `line` (printed), `ended`, `failed`.
         data: for progress: step, total, loss, preview, text; for ended: outcome, seconds; for failed: message.
     """
 
     stage: str
     kind: Kind
     data: dict[str, Any] = field(default_factory=dict)
+
+
+class Display(Protocol):
+    """Shows events; closed at the end."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+
+    def close(self) -> None:
+        """Stop updating; what is displayed stays."""
 
 
 class Events:

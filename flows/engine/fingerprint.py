@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from flows.engine.parsed_sources import ParsedSources
+
 PROJECT = ("prior3d", "stages", "flows")
 # How a stage is run, where its files lie and how its errors read, not what it computes.
 CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.parameters", "stages.contract.preview"})
@@ -40,6 +42,9 @@ def fingerprint(module: str, roots: tuple[str, ...] = PROJECT) -> str:
     together = hashlib.sha256()
     for name in sorted(reached(module, roots)):
         together.update(f"{name} {_source(name).digest}\n".encode())
+        for template in _templates(name):
+            together.update(f"{template.name} {hashlib.sha256(template.read_bytes()).hexdigest()}\n".encode())
+    _parsed_sources().write()
     return together.hexdigest()[:16]
 
 
@@ -98,6 +103,12 @@ def reached(module: str, roots: tuple[str, ...] = PROJECT) -> set[str]:
     return seen
 
 
+def _templates(module: str) -> list[Path]:
+    """The templates (`.j2`) in the folder of a package: they decide what a page says, so they are code."""
+    path = _file(module)
+    return sorted(path.parent.glob("*.j2")) if path is not None and path.name == "__init__.py" else []
+
+
 def _is_plumbing(name: str) -> bool:
     """Whether a module is no part of what any stage computes."""
     in_contract = name == CONTRACT or name.startswith(f"{CONTRACT}.")
@@ -153,9 +164,25 @@ def _source(module: str) -> Module:
 
 
 @cache
+def _parsed_sources() -> ParsedSources:
+    return ParsedSources(__file__)
+
+
+@cache
 def _parse(module: str, path: Path, mtime_ns: int, size: int) -> Module:
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+    content = path.read_bytes()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    key = hashlib.sha256(f"{package}\n".encode() + content).hexdigest()
+    known = _parsed_sources().get(key)
+    if known is None:
+        parsed = _parse_text(content, str(path), package)
+        _parsed_sources().add(key, [parsed.digest, parsed.imports])
+        return parsed
+    return Module(known[0], tuple((name, part) for name, part in known[1]))
+
+
+def _parse_text(content: bytes, filename: str, package: str) -> Module:
+    tree = ast.parse(content, filename=filename)
     imports = tuple(_imports(tree, package))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

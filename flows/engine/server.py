@@ -1,6 +1,8 @@
 """The Prefect server that a run reports to: the user's own if there is one, else a local one, started once.
 
-Nothing here imports prefect: the server takes seconds to start, and a run's first stage does not wait for it.
+Nothing here imports prefect: the server takes seconds to start, and the first stage of a run does not wait for it.
+`prefect server start --background` is not used: it takes 3 s itself, keeps no log, and its process cannot be told from
+another server.
 """
 
 import contextlib
@@ -145,7 +147,7 @@ def _noted(home: Path) -> dict | None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether the process lives and is a Prefect server (numbers are used again)."""
+    """Whether the process lives and is a Prefect server (the number may belong to a new process)."""
     with contextlib.suppress(ChildProcessError):
         if os.waitpid(pid, os.WNOHANG)[0] == pid:  # ours, and ended: let it go, else it looks alive
             return False

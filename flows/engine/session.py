@@ -144,7 +144,7 @@ def _make(
 
                 return run_as_flow(worker, stages, early)
             warn(
-                f"warning: Prefect's server at {server.url} does not answer"
+                f"Prefect's server at {server.url} does not answer"
                 + (" yet" if server.own else "; check PREFECT_API_URL or your Prefect profile")
                 + ": this run goes on without it (--plain leaves it out)"
             )
@@ -193,7 +193,7 @@ def accept(run: Run, declaration: Declaration) -> list[str]:
     """Record the present parameters, inputs and code of a run beside the outputs that it has, without making anything.
 
     Returns:
-        The stages that were recorded anew.
+        The stages that were accepted.
 
     Raises:
         Prior3dError: an output is missing, so there is nothing to accept.

@@ -1,1 +1,1 @@
-"""Versions of runs: told apart, compared, brought back, carried away, thrown out, shown on a page."""
+"""Versions of runs: find, compare, restore, export and remove them, or draw them on a page."""

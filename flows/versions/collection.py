@@ -1,4 +1,4 @@
-"""What in DVC's cache no version of any run needs, and its removal.
+"""Objects in DVC's cache that no version of any run needs, and their removal.
 
 Needed is every md5 that is named by a lock of a run, one of its versions, the project's own pipeline or a `.dvc` file,
 in the working tree or in a git commit. Locks are searched as text, so that a damaged one still protects what it names.

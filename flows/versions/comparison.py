@@ -51,7 +51,7 @@ class StageDifference:
 
     @property
     def byte_identical(self) -> bool | None:
-        """Whether every file of its artifact is the same to the byte; None if that is not known any more."""
+        """Whether every file of its artifact is the same to the byte; None if it is no longer known."""
         return None if self.files is None else all(s == "same" for s in self.files.values())
 
 
@@ -77,11 +77,12 @@ def compare(old: Version, new: Version) -> Difference:
             f"{old.label} is a run of {old.method}, {new.label} one of {new.method}: their stages are not the same; "
             f"see them side by side: prior3d compare {old.label} {new.label}"
         )
-    stages = [_stage(old, new, name) for name in [*new.lock, *(s for s in old.lock if s not in new.lock)]]
+    stages = [compare_stage(old, new, name) for name in [*new.lock, *(s for s in old.lock if s not in new.lock)]]
     return Difference(old, new, stages, _inputs(old, new), _provenance(old, new))
 
 
-def _stage(old: Version, new: Version, stage: str) -> StageDifference:
+def compare_stage(old: Version, new: Version, stage: str) -> StageDifference:
+    """One stage of two versions, which may be of different methods."""
     if stage not in old.lock or stage not in new.lock:
         return StageDifference(stage, "new" if stage in new.lock else "gone")
     before, after = old.lock[stage], new.lock[stage]
@@ -171,7 +172,7 @@ def _inputs(old: Version, new: Version) -> list[tuple[str, str, str]]:
 
 
 def input_text(entry: dict[str, Any] | None) -> str:
-    """An input for people: its text, a prior's name and digest, or what a file or folder is called and its digest."""
+    """An input for people: its text, or the name and digest of a prior, file or folder."""
     if entry is None:
         return "(none)"
     if "text" in entry:

@@ -1,19 +1,19 @@
 """Drawings of a version as SVG: its stages as a graph, its losses as curves. Colours come from the page's style."""
 
-import html
 import json
 import math
 
+from markupsafe import Markup
+
 from flows.versions.history import Version
-from flows.versions.tables import words
-from flows.versions.text import number_text
+from flows.versions.text import number_text, words
 
 NODE_WIDTH, NODE_HEIGHT, GAP_X, GAP_Y = 190, 46, 24, 34
 CURVE_WIDTH, CURVE_HEIGHT, LEFT, BELOW = 520, 200, 52, 26
 OUTCOMES = {"Completed": "made", "Restored": "from the cache", "Cached": "unchanged"}
 
 
-def graph(version: Version) -> str:
+def graph(version: Version) -> Markup:
     """The stages of a version from top to bottom, with what feeds what and what became of each."""
     wiring = wired(version)
     rows = layers(wiring)
@@ -26,12 +26,11 @@ def graph(version: Version) -> str:
     edges = [_edge(places, rows, s, stage) for stage, sources in wiring.items() for s in sources]
     outcomes = version.record.outcomes if version.record else {}
     nodes = [_node(name, place, outcomes.get(name), _seconds(version, name)) for name, place in places.items()]
-    label = html.escape(f"the stages of {version.label}", quote=True)
-    return (
-        f'<svg class="graph" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
+    return Markup(
+        '<svg class="graph" viewBox="0 0 {} {}" role="img" aria-label="the stages of {}">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0 8 4 0 8z"/></marker></defs>' + "".join(edges + nodes) + "</svg>"
-    )
+        '<path d="M0 0 8 4 0 8z"/></marker></defs>{}</svg>'
+    ).format(width, height, version.label, Markup().join(edges + nodes))
 
 
 def wired(version: Version) -> dict[str, list[str]]:
@@ -57,9 +56,9 @@ def layers(wiring: dict[str, list[str]]) -> list[list[str]]:
     return rows
 
 
-def _edge(places: dict[str, tuple[float, float]], rows: list[list[str]], source: str, target: str) -> str:
+def _edge(places: dict[str, tuple[float, float]], rows: list[list[str]], source: str, target: str) -> Markup:
     if source not in places:
-        return ""
+        return Markup()
     (x0, y0), (x1, y1) = places[source], places[target]
     start, end = (x0 + NODE_WIDTH / 2, y0 + NODE_HEIGHT), (x1 + NODE_WIDTH / 2, y1)
     skipped = (
@@ -72,22 +71,21 @@ def _edge(places: dict[str, tuple[float, float]], rows: list[list[str]], source:
         side = start[0] + NODE_WIDTH / 2 + GAP_X / 2 + 14 * skipped
         bend = f"C{side} {start[1] + 12} {side} {start[1] + 12} {side} {(start[1] + end[1]) / 2}"
         bend += f"S{side} {end[1] - 12} {end[0] + 30} {end[1]}"
-    return f'<path class="edge" marker-end="url(#tip)" d="M{start[0]} {start[1]}{bend}"/>'
+    return Markup('<path class="edge" marker-end="url(#tip)" d="M{} {}{}"/>').format(*start, bend)
 
 
-def _node(name: str, place: tuple[float, float], outcome: str | None, seconds: float | None) -> str:
+def _node(name: str, place: tuple[float, float], outcome: str | None, seconds: float | None) -> Markup:
     x, y = place
     small = OUTCOMES.get(outcome or "", "")
     if seconds is not None and outcome in ("Completed", None):
         small = f"{small + ', ' if small else ''}{number_text(round(seconds, 1))} s"
     kind = (outcome or "known").lower() if seconds is not None or outcome else "input"
     centre = x + NODE_WIDTH / 2
-    first = y + (20 if small else 28)
-    second = f'<text class="small" x="{centre}" y="{y + 37}">{html.escape(small)}</text>' if small else ""
-    return (
-        f'<g class="node {kind}"><rect x="{x}" y="{y}" width="{NODE_WIDTH}" height="{NODE_HEIGHT}" rx="9"/>'
-        f'<text x="{centre}" y="{first}">{words(name)}</text>{second}</g>'
-    )
+    text = Markup('<text x="{}" y="{}">{}</text>').format(centre, y + (20 if small else 28), words(name))
+    if small:
+        text += Markup('<text class="small" x="{}" y="{}">{}</text>').format(centre, y + 37, small)
+    box = Markup('<rect x="{}" y="{}" width="{}" height="{}" rx="9"/>').format(x, y, NODE_WIDTH, NODE_HEIGHT)
+    return Markup('<g class="node {}">{}{}</g>').format(kind, box, text)
 
 
 def _seconds(version: Version, stage: str) -> float | None:
@@ -104,7 +102,7 @@ def losses(version: Version, stage: str) -> list[tuple[float, float]]:
     return [(x, y) for x, y in pairs if math.isfinite(y)]
 
 
-def curves(series: list[tuple[str, list[tuple[float, float]]]]) -> str:
+def curves(series: list[tuple[str, list[tuple[float, float]]]]) -> Markup:
     """Losses of one stage in one drawing.
 
     Args:
@@ -122,17 +120,21 @@ def curves(series: list[tuple[str, list[tuple[float, float]]]]) -> str:
     lines = []
     for tick in _ticks(low, high):
         y = at((0, tick))[1]
-        lines.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{CURVE_WIDTH - 8}"/>')
-        lines.append(f'<text class="tick" text-anchor="end" x="{LEFT - 6}" y="{y + 4:.1f}">{number_text(tick)}</text>')
+        lines.append(Markup('<path class="grid" d="M{} {:.1f}H{}"/>').format(LEFT, y, CURVE_WIDTH - 8))
+        lines.append(_tick("end", LEFT - 6, y + 4, number_text(tick)))
     for tick in _ticks(0, last):
-        x = at((tick, low))[0]
-        lines.append(f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{CURVE_HEIGHT - 8}">{tick:,.0f}</text>')
+        lines.append(_tick("middle", at((tick, low))[0], CURVE_HEIGHT - 8, f"{tick:,.0f}"))
     for index, (_, own) in enumerate(series):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(at, own))
-        lines.append(f'<polyline class="curve c{index % 6}" points="{path}"/>' if path else "")
-    label = html.escape("loss over steps: " + ", ".join(name for name, _ in series), quote=True)
-    frame = f'<svg class="curves" viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" role="img" aria-label="{label}">'
-    return f"{frame}{''.join(lines)}</svg>"
+        lines += [Markup('<polyline class="curve c{}" points="{}"/>').format(index % 6, path)] if path else []
+    return Markup(
+        '<svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="loss over steps: {}">{}</svg>'
+    ).format(CURVE_WIDTH, CURVE_HEIGHT, ", ".join(name for name, _ in series), Markup().join(lines))
+
+
+def _tick(anchor: str, x: float, y: float, text: str) -> Markup:
+    label = Markup('<text class="tick" text-anchor="{}" x="{:.1f}" y="{:.1f}">{}</text>')
+    return label.format(anchor, x, y, text)
 
 
 def _ticks(low: float, high: float) -> list[float]:

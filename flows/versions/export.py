@@ -1,4 +1,4 @@
-"""A version's files outside the project: a folder or a ZIP that says where it came from."""
+"""Export of a version: a folder or a ZIP that says where its files came from."""
 
 import hashlib
 import json
@@ -24,18 +24,18 @@ def export_version(version: Version, target: Path) -> str:
         target: a new or empty folder, or a new file that ends in `.zip`.
 
     Returns:
-        What was done, for people.
+        One line that says what was done.
 
     Raises:
-        Prior3dError: the target is there already or cannot be written, or files of the version were collected.
+        Prior3dError: the target exists or cannot be written, or files of the version were collected.
     """
     if target.suffix.lower() == ".zip":
         if target.exists():
-            raise Prior3dError(f"{target} is there already; name another file, or delete it")
+            raise Prior3dError(f"{target} exists; name another file, or delete it")
         write = _write_zip
     else:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise Prior3dError(f"{target} is there already and is not an empty folder; name another one")
+            raise Prior3dError(f"{target} exists and is not an empty folder; name another one")
         write = _write_folder
     if any(version.place(s, p) is None for s in version.lock for p in version.files(s) or [""]):
         version.require_files()
@@ -48,7 +48,7 @@ def export_version(version: Version, target: Path) -> str:
 
 def _entries(version: Version) -> Iterator[tuple[str, bytes]]:
     """Path and content of every file; the provenance comes last, with a checksum of each."""
-    from flows.versions.page import page_of
+    from flows.versions.page import page_of  # start-up: Jinja2, which `log` and `diff` do not need
 
     checksums: dict[str, dict[str, Any]] = {}
 
@@ -60,7 +60,9 @@ def _entries(version: Version) -> Iterator[tuple[str, bytes]]:
         for path, md5 in (version.files(stage) or {}).items():
             content = version.read(stage, path) or b""
             if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-                raise Prior3dError(f"{version.label}: {path} is not what was recorded ({md5}): damaged or edited")
+                raise Prior3dError(
+                    f"{version.label}: {path} does not match its record ({md5}): it is damaged or edited"
+                )
             yield noted(path, content)
     yield noted("params.yaml", yaml_of(version.params()).encode())
     yield noted("dvc.lock", version.text.encode())

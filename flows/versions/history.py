@@ -1,4 +1,4 @@
-"""Which version of a run a person means: `mug`, `mug@3`, `mug@<git revision>`; and all that is known of it."""
+"""The version of a run that a person names (`mug`, `mug@3`, `mug@<git revision>`), and all that is known about it."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class Version:
         text: its `dvc.lock`.
         lock: the stages in it.
         number: among the run's versions; None if it is not one of them (a run that was interrupted, another branch).
-        record: what was written down beside the lock; None for versions of old.
+        record: what was recorded beside the lock; None for versions from before records.
     """
 
     run: Run
@@ -51,7 +51,7 @@ class Version:
 
     @cached_property
     def described(self) -> dict[str, Any]:
-        """Method, preset, inputs and stages: of its record, else of the run as it is now."""
+        """Method, preset, inputs and stages: from its record, else from the run as it is now."""
         if self.record is not None and self.record.stages:
             r = self.record
             return {"method": r.method, "preset": r.preset, "inputs": r.inputs, "stages": r.stages}
@@ -81,7 +81,7 @@ class Version:
 
     @property
     def prompt(self) -> str:
-        """What it was asked for in words: the first text, else what its files are called; empty without either."""
+        """Its first text input, else the names of its files; empty without either."""
         return asked(self.inputs)
 
     def params(self) -> dict[str, dict[str, Any]]:
@@ -97,7 +97,7 @@ class Version:
         return locked_code(self.lock, stage)
 
     def functions(self, stage: str) -> dict[str, str] | None:
-        """The functions behind the digest: `module.function` -> digest; None if they were not written down."""
+        """The functions behind the digest: `module.function` -> digest; None if they were not recorded."""
         try:
             modules = json.loads(code_file(self.run, self.code(stage)).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -105,7 +105,7 @@ class Version:
         return {f"{m}: {name}": digest for m, names in modules.items() for name, digest in names.items()}
 
     def files(self, stage: str) -> dict[str, str] | None:
-        """The files of a stage's outputs: path in the run's folder -> md5; None if their list was collected.
+        """The files of a stage's outputs: path in the run's folder -> md5; None if the cache has lost the list.
 
         Raises:
             Prior3dError: a path leads out of the run's folder.
@@ -115,7 +115,7 @@ class Version:
         if outside is not None:
             raise Prior3dError(
                 f"{self.label}: the outputs of {stage} name {outside!r}, which lies outside the run's folder; "
-                "bring its lock back from git or a copy"
+                "restore its lock from git or a copy"
             )
         return found
 
@@ -128,7 +128,7 @@ class Version:
         return here if self.is_present and here.is_file() else None
 
     def read(self, stage: str, path: str) -> bytes | None:
-        """The content of a file of a stage's outputs; None if it has no such file, or it was collected."""
+        """The content of a file of a stage's outputs; None without one, or if the cache has lost it."""
         place = self.place(stage, path)
         return place.read_bytes() if place is not None else None
 
@@ -166,7 +166,7 @@ class Version:
 
 
 def asked(inputs: dict[str, dict[str, Any]]) -> str:
-    """The first text among the inputs of a run; else what its files and folders are called."""
+    """The first text among the inputs of a run; else the names of its files and folders."""
     texts = [entry["text"] for entry in inputs.values() if entry.get("text")]
     files = [str(entry.get("given") or Path(entry["file"]).name) for entry in inputs.values() if "sha256" not in entry]
     return texts[0] if texts else ", ".join(files)

@@ -1,4 +1,4 @@
-"""Bringing an earlier version back into a run's folder: artifacts to the byte, and what it was asked to be."""
+"""Restoring an earlier version into a run's folder: artifacts to the byte, parameters and inputs."""
 
 import json
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from prior3d.files import write_whole
 
 
 def restore_version(project: Project, text: str, warn: Callable[[str], None], *, reread: bool = False) -> str:
-    """Make a run's folder what it was in a version, which becomes its newest one.
+    """Put a version back into its run's folder; it becomes the newest version.
 
     Args:
         project: the project.
-        text: `run@3` or `run@<git revision>`; `run` alone puts back what was edited or deleted since.
-        warn: receives what could not be put back.
+        text: `run@3` or `run@<git revision>`; `run` alone restores what was edited or deleted since.
+        warn: receives what could not be restored.
         reread: compare every object with its md5 by reading it, not only those that DVC has not hashed or that were
             touched since.
 
     Returns:
-        What was done, for people.
+        One line that says what was done.
 
     Raises:
         Prior3dError: there is no such version, or its files were collected or are damaged.
@@ -45,7 +45,7 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
         stages = [s.name for s in declaration.method.stages if s.name in version.lock]
         store.checkout(run.dvc_file, stages)
         for stage in version.lock.keys() - set(stages):
-            warn(f"{version.label}: stage {stage} is no longer one of {declaration.method.name} and was left out")
+            warn(f"{version.label}: stage {stage} is no longer part of {declaration.method.name} and was left out")
         _warn_of_inputs(version, store, stages, warn)
         how = f"restore of {version.number or text.partition('@')[2]}"
         number = remember(run, declaration, how, {}, dict.fromkeys(version.lock, "Restored"))
@@ -62,18 +62,18 @@ def _check_objects(version: Version, store: DvcStore, reread: bool) -> None:
         if found != md5:
             raise Prior3dError(
                 f"{version.label}: {path} is damaged in DVC's cache ({version.objects.path(md5)} has md5 {found}); "
-                "delete that file, and fetch it again with `dvc fetch` or make it anew"
+                "delete that file, and fetch it again with `dvc fetch`, or give the run command again"
             )
 
 
 def _keep_present(run: Run) -> None:
-    """What the run's folder holds now becomes a version, if it is none: it can be brought back too."""
+    """Make the present state of the run a version, unless it is one: it can then be restored too."""
     if run.locked():
         remember(run, read_declaration(run.folder, METHODS), "run", {}, {})
 
 
 def _declaration(version: Version) -> Declaration:
-    """What the version was asked to be, with the code that it was made by."""
+    """The declaration of a version, with the code that made it."""
     described = version.described
     if version.method not in METHODS:
         raise Prior3dError(f"{version.label}: its method {version.method!r} is not one of {', '.join(METHODS)}")
@@ -100,6 +100,6 @@ def _warn_of_inputs(version: Version, store: DvcStore, stages: list[str], warn: 
     states = store.file_states(version.run.dvc_file, stages)
     for path in sorted({p for s in states.values() for p in s.inputs if p not in version.lock}):
         warn(
-            f"{version.label}: {path} is not what it was then, and was not kept; the artifacts are, "
-            "but the next run will take the present one"
+            f"{version.label}: {path} has changed since then and was not kept. The artifacts were kept, "
+            "but the next run will use the present file"
         )

@@ -1,5 +1,5 @@
-"""What `ls` and the gallery say of each run, kept in `.prior3d/summaries.json` for as long as the run's files stay as
-they are: a thousand runs are then listed without reading a thousand locks.
+"""What `ls` and the gallery say about each run. It is kept in `.prior3d/summaries.json` until the run's files change: a
+thousand runs are then listed without reading a thousand locks.
 """
 
 import json
@@ -11,13 +11,12 @@ from flows.engine.declaration import read_yaml
 from flows.engine.project import Project
 from flows.engine.run import Run, all_runs
 from flows.versions.history import Version, asked, find_version
-from flows.versions.pictures import thumbnail_source
-from flows.versions.tables import words
-from flows.versions.text import number_text, unit_of
+from flows.versions.images import thumbnail_source
+from flows.versions.text import number_text, unit_of, words
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 
-FORMAT = 1  # raise it when a summary is made in another way
+FORMAT = 2  # raise it when summaries are made in another way
 SHOWN_MEASURES = 4
 
 
@@ -28,15 +27,15 @@ class Summary:
     Attributes:
         name: the run.
         method: its method.
-        prompt: what it was asked for, or what its files are called.
+        prompt: its prompt, or the names of its files.
         n_stages: how many its method has.
         n_made: how many of them have a result.
         n_versions: how many versions it has.
-        number: which of them it is now; None for none.
-        values: what one can sort by: name, prompt, when, seconds, measures with a better direction.
-        facts: (name, value) pairs for a card, in HTML.
-        picture: a key of the picture that stands for it; empty without one.
-        problem: why the rest is not known; empty if all is well.
+        number: its present version; None if it is none.
+        values: what the gallery sorts by: name, prompt, when, seconds, measures with a better direction.
+        facts: (name, value) pairs for a card.
+        thumbnail: the key of its thumbnail; empty without one.
+        problem: why the rest is unknown; empty if all is well.
     """
 
     name: str
@@ -48,7 +47,7 @@ class Summary:
     number: int | None = None
     values: dict[str, Any] = field(default_factory=dict)
     facts: list[list[str]] = field(default_factory=list)
-    picture: str = ""
+    thumbnail: str = ""
     problem: str = ""
 
 
@@ -84,7 +83,7 @@ def summarise(run: Run) -> Summary:
             number=version.number,
             values=_values(version),
             facts=_facts(version),
-            picture=next((key for key, _ in thumbnail_source(version)), ""),
+            thumbnail=next((key for key, _ in thumbnail_source(version)), ""),
         )
     except Prior3dError as error:
         return Summary(run.name, problem=str(error))
@@ -112,7 +111,7 @@ def _facts(version: Version) -> list[list[str]]:
 
 
 def _signature(run: Run) -> list[list[int]]:
-    """What changes whenever anything does that a summary is made of."""
+    """File states that change whenever the content of a summary does."""
     return [_stat(run.folder / name) for name in ("dvc.lock", "method.yaml", "history")]
 
 

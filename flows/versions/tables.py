@@ -1,94 +1,125 @@
-"""The tables of a page: what differs, what was measured, what it cost, where it came from."""
+"""The tables of a page as data: what differs, what was measured, what it cost, where it came from."""
 
-import html
+from dataclasses import dataclass, field
 from typing import Any
 
-from flows.versions.comparison import changed_functions, facts, input_text
+from flows.versions.comparison import StageDifference, compare_stage, facts, input_text
 from flows.versions.history import Version
 from flows.versions.text import number_text, unit_of
 
-SPELLING = {"psnr": "PSNR", "iou": "IoU", "glb": "GLB", "rgb": "RGB", "nerf": "NeRF", "uv": "UV", "gpu": "GPU"}
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+ABSENT = "-"
 
 
-def differences(versions: list[Version]) -> str:
-    """Inputs and parameters that are not the same in all, then stage by stage: code, and files to the byte."""
-    rows = []
-    for name in dict.fromkeys(n for v in versions for n in v.inputs):
-        shown = [input_text(v.inputs.get(name)) for v in versions]
-        if len(set(shown)) > 1:
-            rows.append([f"input {words(name)}", *(_e(s) for s in shown)])
-    for stage, name, values in varying_parameters(versions):
-        rows.append([f"{words(stage)}: {_e(name)}", *(_e(v) for v in values)])
-    asked = _table(["", *_heads(versions)], rows) if rows else "<p>Inputs and parameters are the same.</p>"
-    return f"{asked}<h3>Code and artifacts</h3>{_stage_table(versions)}"
+@dataclass(frozen=True)
+class Cell:
+    """A measured value of one version; `mark` is `best`, `differs` or empty."""
+
+    text: str
+    mark: str = ""
 
 
-def varying_parameters(versions: list[Version]) -> list[tuple[str, str, list[Any]]]:
-    """(stage, parameter, value of each version) where the values are not all the same."""
-    found = []
-    all_params = [v.params() for v in versions]
-    for stage in _stages(versions):
-        for name in dict.fromkeys(n for p in all_params for n in p.get(stage, {})):
-            values = [p.get(stage, {}).get(name, "-") for p in all_params]
-            if any(value != values[0] for value in values):
-                found.append((stage, name, values))
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its head, and one value per version."""
+
+    head: str
+    values: list[Any]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the versions have different values."""
+        return any(value != self.values[0] for value in self.values)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure of a stage."""
+
+    name: str
+    unit: str
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What one stage took, per version.
+
+    Attributes:
+        seconds: None where it is not known.
+        bars: percent of the longest stage.
+        memory_mb: on the GPU where it ran on one; None where it is not known.
+    """
+
+    stage: str
+    seconds: list[float | None]
+    bars: list[float]
+    memory_mb: list[float | None]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the versions came from.
+
+    Attributes:
+        inputs: values are pairs of text and digest; the digest may be empty.
+        seeds: per version.
+        facts: git revision, machine, and packages that are not the same in all.
+        packages: those that are the same in all.
+        stages: values are pairs of code digest and output digest.
+    """
+
+    inputs: list[Row]
+    seeds: list[str]
+    facts: list[Row]
+    packages: str
+    stages: list[Row] = field(default_factory=list)
+
+
+def stages_of(versions: list[Version]) -> list[str]:
+    """The stages of all versions, each once, in their order."""
+    return list(dict.fromkeys(stage for v in versions for stage in v.lock))
+
+
+def inputs_of(versions: list[Version]) -> list[str]:
+    """The inputs of all versions, each once, in their order."""
+    return list(dict.fromkeys(name for v in versions for name in v.inputs))
+
+
+def differing_inputs(versions: list[Version]) -> list[Row]:
+    """Inputs that are not the same in all versions."""
+    rows = [Row(name, [input_text(v.inputs.get(name)) for v in versions]) for name in inputs_of(versions)]
+    return [row for row in rows if row.differs]
+
+
+def stage_differences(versions: list[Version]) -> list[tuple[str, list[StageDifference]]]:
+    """Each stage of the later versions against the same stage of the first."""
+    first, *others = versions
+    return [(stage, [compare_stage(first, other, stage) for other in others]) for stage in stages_of(versions)]
+
+
+def parameters(versions: list[Version]) -> list[tuple[str, list[Row]]]:
+    """Every parameter of every stage."""
+    all_params, found = [v.params() for v in versions], []
+    for stage in stages_of(versions):
+        names = dict.fromkeys(n for p in all_params for n in p.get(stage, {}))
+        found.append((stage, [Row(n, [p.get(stage, {}).get(n, ABSENT) for p in all_params]) for n in names]))
     return found
 
 
-def _stage_table(versions: list[Version]) -> str:
-    first, rows = versions[0], []
-    for stage in _stages(versions):
-        cells = [words(stage)]
-        for version in versions[1:]:
-            cells.append(_against(first, version, stage))
-        rows.append(cells)
-    heads = [f"{LETTERS[i]} against {LETTERS[0]}" for i in range(1, len(versions))]
-    return _table(["stage", *heads], rows)
-
-
-def _against(first: Version, other: Version, stage: str) -> str:
-    if stage not in first.lock or stage not in other.lock:
-        return "only in one of them"
-    before, after = first.files(stage), other.files(stage)
-    parts = []
-    if before is None or after is None:
-        parts.append("files collected")
-    else:
-        own = [p for p in before.keys() | after.keys() if p.startswith(f"{stage}/")]
-        same = sum(before.get(p) == after.get(p) for p in own)
-        whole = '<b class="same">same to the byte</b>'
-        parts.append(whole if same == len(own) else f"{same} of {len(own)} files the same")
-    if first.code(stage) != other.code(stage):
-        parts.append(_functions_text(first, other, stage))
-    return "; ".join(parts)
-
-
-def _functions_text(first: Version, other: Version, stage: str) -> str:
-    names = changed_functions(first.functions(stage), other.functions(stage))
-    codes = f"code <code>{_e(first.code(stage)[:8])}</code> &rarr; <code>{_e(other.code(stage)[:8])}</code>"
-    if names is None:
-        return f"{codes} (functions not recorded)"
-    shown = "".join(f"<li>{_e(n)}</li>" for n in names)
-    return f"{codes}<details class='inner'><summary>{len(names)} functions</summary><ul>{shown}</ul></details>"
-
-
-def measurements(versions: list[Version]) -> str:
-    """Every measure of every stage; where they differ and one direction is better, the best is marked."""
-    metrics, rows = [v.metrics() for v in versions], []
-    for stage in _stages(versions):
-        names = dict.fromkeys(n for m in metrics for n in m.get(stage, {}))
-        rows += [[words(stage)]] if names else []
-        for name in names:
+def measurements(versions: list[Version]) -> list[tuple[str, list[Measured]]]:
+    """Every measure of every stage that has one; where one direction is better, the best value is marked."""
+    metrics, found = [v.metrics() for v in versions], []
+    for stage in stages_of(versions):
+        rows = []
+        for name in dict.fromkeys(n for m in metrics for n in m.get(stage, {})):
             entries = [m.get(stage, {}).get(name) for m in metrics]
-            unit = unit_of(name, next(e for e in entries if e))
-            rows.append([f"{words(name)} <small>{_e(unit)}</small>", *_values(entries)])
-    if not rows:
-        return "<p>Nothing was measured.</p>"
-    return _table(["", *_heads(versions, "value")], rows, numbers=True)
+            rows.append(Measured(name, unit_of(name, next(e for e in entries if e)), _cells(entries)))
+        if rows:
+            found.append((stage, rows))
+    return found
 
 
-def _values(entries: list[dict[str, Any] | None]) -> list[str]:
+def _cells(entries: list[dict[str, Any] | None]) -> list[Cell]:
     known = [float(e["value"]) for e in entries if e]
     better = next((e.get("higher_is_better") for e in entries if e), None)
     differ = len(set(known)) > 1
@@ -96,106 +127,47 @@ def _values(entries: list[dict[str, Any] | None]) -> list[str]:
     cells = []
     for entry in entries:
         if entry is None:
-            cells.append("-")
+            cells.append(Cell(ABSENT))
             continue
         value = float(entry["value"])
         text = ("yes" if value else "no") if entry.get("unit") == "yes/no" else number_text(value)
-        cells.append(f'<b class="best">{text}</b>' if value == best else f"<em>{text}</em>" if differ else text)
+        cells.append(Cell(text, "best" if value == best else "differs" if differ else ""))
     return cells
 
 
-def cost(versions: list[Version]) -> str:
-    """Seconds and peak memory of each stage, with bars."""
+def cost(versions: list[Version]) -> list[StageCost]:
+    """Seconds and peak memory of each stage; the last row is for all of them together."""
     costs, rows = [v.cost() for v in versions], []
     longest = max((c.get("seconds", 0.0) for cost in costs for c in cost.values()), default=0.0) or 1.0
-    for stage in _stages(versions):
-        cells = [words(stage)]
-        for index, cost_of in enumerate(costs):
-            seconds = cost_of.get(stage, {}).get("seconds")
-            share = 100 * (seconds or 0) / longest
-            bar = f'<span class="bar c{index}" style="width:{share:.1f}%"></span>'
-            text = "-" if seconds is None else f"{number_text(round(seconds, 1))} s"
-            cells.append(f'<div class="barred"><span>{text}</span><i>{bar}</i></div>')
-        for cost_of in costs:
-            entry = cost_of.get(stage, {})
-            memory = entry.get("peak_gpu_memory_mb", entry.get("peak_memory_mb"))
-            cells.append("-" if memory is None else f"{memory:,.0f} MB")
-        rows.append(cells)
-    totals = [sum(c.get("seconds", 0.0) for c in cost_of.values()) for cost_of in costs]
-    peaks = [max((c.get("peak_memory_mb", 0.0) for c in cost_of.values()), default=0.0) for cost_of in costs]
-    rows.append(["all", *(f"{number_text(round(t, 1))} s" for t in totals), *(f"{p:,.0f} MB" for p in peaks)])
-    return _table(["stage", *_heads(versions, "time"), *_heads(versions, "memory")], rows)
+    for stage in stages_of(versions):
+        entries = [c.get(stage, {}) for c in costs]
+        seconds = [e.get("seconds") for e in entries]
+        memory = [e.get("peak_gpu_memory_mb", e.get("peak_memory_mb")) for e in entries]
+        rows.append(StageCost(stage, seconds, [100 * (s or 0) / longest for s in seconds], memory))
+    totals: list[float | None] = [sum(c.get("seconds", 0.0) for c in cost.values()) for cost in costs]
+    peaks: list[float | None] = [max((c.get("peak_memory_mb", 0.0) for c in k.values()), default=0.0) for k in costs]
+    return [*rows, StageCost("all", totals, [], peaks)]
 
 
-def provenance(versions: list[Version]) -> str:
+def provenance(versions: list[Version]) -> Provenance:
     """Priors, seeds, code and artifacts by digest; git revision, machine and packages as they were recorded."""
-    rows = []
-    for name in dict.fromkeys(n for v in versions for n in v.inputs):
+    inputs = []
+    for name in inputs_of(versions):
         entries = [v.inputs.get(name) for v in versions]
-        shown = [
-            _e(input_text(e)) + (f"<br><code>{_e(e['digest'])}</code>" if e and "digest" in e else "") for e in entries
-        ]
-        rows.append([f"{words(name)}", *shown])
-    rows.append(["seed", *(_e(", ".join(sorted({str(s) for s in v.seeds().values()})) or "-") for v in versions)])
+        inputs.append(Row(name, [(input_text(e), (e or {}).get("digest", "")) for e in entries]))
     known = [facts(v) for v in versions]
     packages = [v.record.packages if v.record else {} for v in versions]
     same = {k: n for k, n in packages[0].items() if all(p.get(k) == n for p in packages)}
-    for key in dict.fromkeys(k for f in known for k in f if k not in same):
-        rows.append([_e(key), *(_e(f.get(key, "not recorded")) for f in known)])
-    rows.append(
-        ["packages" if len(versions) == 1 else "packages of all", ", ".join(f"{k} {n}" for k, n in same.items())]
+    others = dict.fromkeys(k for f in known for k in f if k not in same)
+    return Provenance(
+        inputs,
+        [", ".join(sorted({str(s) for s in v.seeds().values()})) or ABSENT for v in versions],
+        [Row(key, [f.get(key, "not recorded") for f in known]) for key in others],
+        ", ".join(f"{k} {n}" for k, n in same.items()),
+        [Row(stage, [(v.code(stage), _output(v, stage)) for v in versions]) for stage in stages_of(versions)],
     )
-    for stage in _stages(versions):
-        cells = []
-        for v in versions:
-            out = next((o.get("md5") for o in (v.lock.get(stage) or {}).get("outs") or [] if o["path"] == stage), "-")
-            cells.append(f"code <code>{_e(v.code(stage)[:12])}</code><br>output <code>{_e(str(out)[:12])}</code>")
-        rows.append([words(stage), *cells])
-    return _table(["", *_heads(versions, "")], rows)
 
 
-def parameters(versions: list[Version]) -> str:
-    """Every parameter; those that differ are marked."""
-    boxes = []
-    all_params = [v.params() for v in versions]
-    for stage in _stages(versions):
-        rows = []
-        for name in dict.fromkeys(n for p in all_params for n in p.get(stage, {})):
-            values = [p.get(stage, {}).get(name, "-") for p in all_params]
-            differ = any(v != values[0] for v in values)
-            rows.append([_e(name), *(f"<em>{_e(v)}</em>" if differ else _e(v) for v in values)])
-        boxes.append(f"<h3>{words(stage)}</h3>{_table(['', *_heads(versions, 'value')], rows)}")
-    return "".join(boxes)
-
-
-def words(name: str) -> str:
-    """An identifier as words, with the usual spelling of abbreviations; safe in HTML."""
-    return html.escape(" ".join(SPELLING.get(word, word) for word in name.split("_")))
-
-
-def _stages(versions: list[Version]) -> list[str]:
-    return list(dict.fromkeys(stage for v in versions for stage in v.lock))
-
-
-def _heads(versions: list[Version], alone: str = "") -> list[str]:
-    if len(versions) == 1:
-        return [alone]
-    what = f" {alone}" if alone in ("time", "memory") else ""
-    return [f'<span class="letter c{i}">{LETTERS[i]}</span>{what}' for i in range(len(versions))]
-
-
-def _table(heads: list[str], rows: list[list[str]], numbers: bool = False) -> str:
-    """A table whose rows may be shorter: the last cell takes what is left, and a cell alone is a heading."""
-    kind = ' class="number"' if numbers else ""
-    head = "".join(f"<th{kind if i else ''}>{h}</th>" for i, h in enumerate(heads))
-    lines = []
-    for row in rows:
-        last = f' colspan="{len(heads) - len(row) + 1}"' if len(row) < len(heads) else ""
-        cells = [f"<td{kind if i else ''}{last if i == len(row) - 1 else ''}>{c}</td>" for i, c in enumerate(row)]
-        group = ' class="group"' if len(row) == 1 else ""
-        lines.append(f"<tr{group}>{''.join(cells)}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _e(text: object) -> str:
-    return html.escape(str(text), quote=True)
+def _output(version: Version, stage: str) -> str:
+    outs = (version.lock.get(stage) or {}).get("outs") or []
+    return next((str(o.get("md5")) for o in outs if o["path"] == stage), ABSENT)

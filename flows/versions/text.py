@@ -9,14 +9,15 @@ from flows.versions.comparison import Difference, Measure, StageDifference
 
 LONGEST = 60
 MOST_FILES, MOST_CHANGES = 8, 8
+SPELLING = {"psnr": "PSNR", "iou": "IoU", "glb": "GLB", "rgb": "RGB", "nerf": "NeRF", "uv": "UV", "gpu": "GPU"}
 
 
 def log_lines(number: int, file: Path, record: Record | None, before: Record | None, present: bool) -> list[str]:
-    """One version of a run: when and how it came to be, why, what it measured."""
+    """One version of a run: when, how and why it was made, and what it measured."""
     here = "  <- now" if present else ""
     if record is None:
         when = datetime.fromtimestamp(file.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
-        return [f"@{number}  {when}  (made before records were kept; see: diff){here}"]
+        return [f"@{number}  {when}  (made before records were kept; see: prior3d diff){here}"]
     made = [s for s, o in record.outcomes.items() if o == "Completed"]
     restored = [s for s, o in record.outcomes.items() if o == "Restored"]
     what = [record.how] if record.how != "run" else []
@@ -27,7 +28,7 @@ def log_lines(number: int, file: Path, record: Record | None, before: Record | N
     changes = record.changes or (["first version"] if number == 1 else [])
     rest = [f"and {len(changes) - MOST_CHANGES} more"] if len(changes) > MOST_CHANGES else []
     lines += [f"      {shorten(c)}" for c in changes[:MOST_CHANGES] + rest]
-    if not changes:  # nothing was asked for anew: outputs were missing, or computed again on demand
+    if not changes:  # the request is the same: outputs were missing, or computed again on demand
         lines += [f"      {s}: {shorten('; '.join(r))}" for s, r in record.reasons.items()]
     moved = metric_changes(before, record)
     if moved:
@@ -71,7 +72,7 @@ def _stage_lines(s: StageDifference, width: int) -> list[str]:
     if s.code:
         lines.append(f"      code {s.code[0]} -> {s.code[1]}")
         if s.functions is None:
-            lines.append("        (the functions of one of them were not written down)")
+            lines.append("        (the functions of one version were not recorded)")
         lines += [f"        {f}" for f in (s.functions or [])[:20]]
         lines += [f"        and {len(s.functions) - 20} more"] if s.functions and len(s.functions) > 20 else []
     lines += [f"      {measure_text(m)}" for m in s.measures]
@@ -86,7 +87,7 @@ def _stage_lines(s: StageDifference, width: int) -> list[str]:
 def bytes_text(s: StageDifference) -> str:
     """How much of an artifact is the same to the byte."""
     if s.files is None:
-        return "its list of files was collected: only its digest is known, and differs"
+        return "its list of files was removed from the cache; its digest differs"
     if s.byte_identical:
         return "same to the byte"
     same = sum(state == "same" for state in s.files.values())
@@ -113,13 +114,18 @@ def number_text(value: float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
+def words(name: str) -> str:
+    """An identifier as words, with the usual spelling of abbreviations."""
+    return " ".join(SPELLING.get(word, word) for word in name.split("_"))
+
+
 def local_time(utc: str) -> str:
     """A recorded time in this machine's time zone, to the minute."""
     return datetime.fromisoformat(utc.replace("Z", "+00:00")).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def shorten(text: str) -> str:
-    """At most two lines' worth of text."""
+    """The text, cut after about two lines."""
     return text if len(text) <= 2 * LONGEST else text[: 2 * LONGEST - 3] + "..."
 
 

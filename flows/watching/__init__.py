@@ -1,1 +1,1 @@
-"""A run while it trains: what it has come to, and a view of it in the browser."""
+"""A run while it trains: its state, its newest field, and a viewer in the browser."""

@@ -1,7 +1,4 @@
-"""A field while it is being trained: read out of a stage's checkpoint, and seen from any camera.
-
-No stage imports this: looking on changes nothing.
-"""
+"""A field during training: read from a stage's checkpoint and rendered from any camera. No stage imports this."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +31,14 @@ class LatentColours:
     offset: Tensor
 
 
-def read_field(place: Path) -> "ObjectField | None":
-    """The field in a checkpoint, or that of a finished stage, on the CPU.
+def read_field(place: Path) -> ObjectField | None:
+    """The field in a checkpoint or in a finished stage, on the CPU.
 
     Args:
         place: the checkpoint, or the folder of the artifact.
 
     Returns:
-        None if what is trained is no field (a texture, say), or if the file is gone.
+        None if the stage trains something else (a texture, say), or if the file is gone.
 
     Raises:
         Prior3dError: the file is damaged.
@@ -61,12 +58,12 @@ def read_field(place: Path) -> "ObjectField | None":
     return field.requires_grad_(False)
 
 
-def fitted_colours(field: "ObjectField", prior: TextToImagePrior) -> LatentColours:
-    """The map that fits what the prior's decoder makes of eight views of a latent field."""
+def fitted_colours(field: ObjectField, prior: TextToImagePrior) -> LatentColours:
+    """The map that fits the decoded images of eight views of a latent field best."""
     cameras = orbit_cameras(ring(8), prior.latent_size, prior.latent_size)
     premultiplied, opacity, _ = render_without_gradient(field, cameras, N_SAMPLES)
-    behind = encoded_backgrounds(prior)[[0, 1, 2, 0, 1, 2, 0, 1]]
-    latents = (premultiplied + (1 - opacity)[..., None] * behind).movedim(-1, 1)
+    backgrounds = encoded_backgrounds(prior)[[0, 1, 2, 0, 1, 2, 0, 1]]
+    latents = (premultiplied + (1 - opacity)[..., None] * backgrounds).movedim(-1, 1)
     with torch.no_grad():
         return LatentColours(*fit_latent_to_rgb(latents, torch.cat([prior.decode(view[None]) for view in latents])))
 
@@ -75,29 +72,29 @@ def paper_colours(channels: int) -> LatentColours:
     """The map of Stable Diffusion's latents (raises Prior3dError for other latents)."""
     matrix, offset = paper_latent_to_rgb()
     if len(matrix) != channels:
-        raise Prior3dError(f"no colours are known for latents of {channels} channels: look at the depth")
+        raise Prior3dError(f"no map to colours is known for latents of {channels} channels; look at the depth")
     return LatentColours(matrix, offset)
 
 
-def picture(
-    field: "ObjectField", cameras: Cameras, kind: Kind = "colours", colours: LatentColours | None = None
+def render_image(
+    field: ObjectField, cameras: Cameras, kind: Kind = "colours", colours: LatentColours | None = None
 ) -> np.ndarray:
-    """The first camera's view over white: [height, width, 3] float in [0, 1].
+    """The first camera's image over white: [height, width, 3] float in [0, 1].
 
     Args:
         field: with a latent or an RGB head.
         cameras: one.
-        kind: colours, or depth: the nearest point of the object is dark, the farthest pale.
-        colours: of a latent field; without them depth is shown.
+        kind: colours, or depth (the nearest point of the object is dark, the farthest pale).
+        colours: for a latent field; without them the depth is rendered.
     """
     features, opacity, depth = (part[0] for part in render_without_gradient(field, cameras, N_SAMPLES))
     opaque = opacity[..., None]
     if kind == "colours" and field.config.head == "rgb":
-        shown = features
+        image = features
     elif kind == "colours" and colours is not None:
-        shown = features @ colours.matrix + opaque * colours.offset
+        image = features @ colours.matrix + opaque * colours.offset
     else:
-        seen = depth[opacity > 0.5]
-        low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 1.0)
-        shown = opaque * (0.1 + 0.75 * ((depth - low) / max(high - low, 1e-6)).clamp(0, 1))[..., None].expand(-1, -1, 3)
-    return (shown + 1 - opaque).clamp(0, 1).numpy()
+        inside = depth[opacity > 0.5]
+        low, high = (float(inside.min()), float(inside.max())) if len(inside) else (0.0, 1.0)
+        image = opaque * (0.1 + 0.75 * ((depth - low) / max(high - low, 1e-6)).clamp(0, 1))[..., None].expand(-1, -1, 3)
+    return (image + 1 - opaque).clamp(0, 1).numpy()

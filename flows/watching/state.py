@@ -1,4 +1,4 @@
-"""What a run that is going on has come to, read from the files that its stages keep anyway."""
+"""How far a run has come, read from the files that its stages keep anyway."""
 
 import fcntl
 import json
@@ -14,14 +14,14 @@ class State:
     """A run at one moment.
 
     Attributes:
-        stage: the stage that is being made; empty before the first begins.
-        step: steps that it has taken, to its last checkpoint.
-        total: steps in all; 0 while unknown.
+        stage: the stage that runs now; empty before the first one starts.
+        step: its steps up to its last checkpoint.
+        total: all steps; 0 while unknown.
         seconds: its working time.
         losses: (step, loss) so far.
-        field: the newest field: a stage's checkpoint, or the folder of a finished stage; None before there is one.
-        field_stage: the stage that the field is of.
-        preview: the newest picture that a stage has written; None without one.
+        field: the newest field, as a checkpoint or as the folder of a finished stage; None until there is one.
+        field_stage: the stage that made the field.
+        preview: the newest preview image; None without one.
     """
 
     stage: str = ""
@@ -46,12 +46,12 @@ def is_running(run: Run) -> bool:
     return False
 
 
-def look(run: Run, stages: list[str]) -> State:
+def read_state(run: Run, stages: list[str]) -> State:
     """The present state of a run.
 
     Args:
         run: the run.
-        stages: of its method, in their order.
+        stages: those of its method, in order.
     """
     work = _newest(run.folder / ".work", stages)
     made = [s for s in stages if (run.folder / s / "field.safetensors").is_file()]
@@ -75,7 +75,7 @@ def look(run: Run, stages: list[str]) -> State:
 
 
 def _newest(work: Path, stages: list[str]) -> tuple[str, Path] | None:
-    """The stage whose folder of checkpoints was written to last, and that folder."""
+    """The stage that wrote to its checkpoint folder last, and the folder."""
     found = []
     for stage in stages:
         for folder in (work / stage).glob("*/"):

@@ -1,33 +1,36 @@
-"""The view in the browser, on this machine only: viser shows it and hands back the camera."""
+"""The viewer in the browser, for this machine only: viser shows an image and reports the camera."""
 
 import contextlib
 import io
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from PIL import Image
+
 from flows.progress import duration
-from flows.watching.seeing import Seen, camera_of
+from flows.watching.live_view import LiveView, camera_of
 from flows.watching.state import State
+from prior3d.images.files import to_uint8
 
 if TYPE_CHECKING:
     import viser
 
 RADIUS, FOV_DEG = 3.6, 40.0
 VIEWS = {"front": (1.0, 0.0, 0.15), "side": (0.0, 1.0, 0.15), "back": (-1.0, 0.0, 0.15), "top": (0.02, 0.0, 1.0)}
-SETTLED_S = 0.4  # a camera that has not moved for so long gets the full resolution
+SETTLED_S = 0.4  # a camera at rest for this long gets the full resolution
 
 
 class Viewer:
-    """A page with the object, the camera's buttons, the stage, its loss and its newest preview.
+    """A page with the object, camera buttons, the stage, its loss and its newest preview.
 
     Attributes:
-        url: where it is.
+        url: the page's address.
     """
 
     def __init__(self, name: str, port: int) -> None:
-        """Serve it on a port, or on the next one that is free."""
-        import numpy as np
-        import viser
+        """Serve the page on a port, or on the next free one."""
+        import viser  # an extra: `prior3d watch` says how to install it
 
         with contextlib.redirect_stdout(io.StringIO()):  # it prints a table of its own
             self._server = viser.ViserServer(host="127.0.0.1", port=port, label=f"prior3d watch {name}", verbose=False)
@@ -50,48 +53,44 @@ class Viewer:
             buttons = gui.add_button_group("look from", tuple(VIEWS))
         self._preview = gui.add_image(np.ones((1, 2, 3), np.uint8), label="the stage's preview", visible=False)
         buttons.on_click(lambda event: _look_from(event.client, str(event.target.value)))
-        self._drawn: dict[int, tuple[Any, ...]] = {}
+        self._rendered: dict[int, tuple[Any, ...]] = {}
         self._name, self._shown = name, State()
 
-    def tell(self, state: State, seen: Seen, ending: str = "") -> None:
+    def show_state(self, state: State, view: LiveView, ending: str = "") -> None:
         """Show a run's state in the panel."""
-        import numpy as np
-
-        self._text.content = status_text(self._name, state, seen.problem, ending)
+        self._text.content = status_text(self._name, state, view.problem, ending)
         self._bar.value = 100.0 * state.step / state.total if state.total else 0.0
         if state.losses != self._shown.losses:
             self._curve.visible = len(state.losses) > 1
             if self._curve.visible:
                 self._curve.data = tuple(np.array(state.losses, dtype=float).T)
-        picture = _pixels(state)
-        if picture is not None:
-            self._preview.image, self._preview.visible = picture, True
+        preview = _pixels(state)
+        if preview is not None:
+            self._preview.image, self._preview.visible = preview, True
         self._shown = state
 
-    def draw(self, seen: Seen) -> bool:
-        """Render for every browser whose camera, or whose field, has changed; whether anything was drawn."""
-        any_drawn = False
+    def draw(self, view: LiveView) -> bool:
+        """Render for every browser with a new camera or field; returns whether anything was rendered."""
+        rendered = False
         clients = self._server.get_clients()
-        self._drawn = {number: drawn for number, drawn in self._drawn.items() if number in clients}
+        self._rendered = {number: key for number, key in self._rendered.items() if number in clients}
         for number, client in clients.items():
             height = int(self._height.value)
             moving = time.time() - client.camera.update_timestamp < SETTLED_S
             height = max(32, height // 2) if moving else height
-            wanted = (client.camera.update_timestamp, seen.version, self._kind.value, height)
-            if self._drawn.get(number) != wanted:
-                self._drawn[number], any_drawn = wanted, True
-                client.scene.set_background_image(self._render(client, seen, height), format="jpeg", jpeg_quality=90)
-        return any_drawn
+            key = (client.camera.update_timestamp, view.version, self._kind.value, height)
+            if self._rendered.get(number) != key:
+                self._rendered[number], rendered = key, True
+                client.scene.set_background_image(self._render(client, view, height), format="jpeg", jpeg_quality=90)
+        return rendered
 
-    def _render(self, client: "viser.ClientHandle", seen: Seen, height: int) -> Any:
-        from prior3d.images.files import to_uint8
-
+    def _render(self, client: "viser.ClientHandle", view: LiveView, height: int) -> Any:
         camera = client.camera
         cameras = camera_of(camera.position, camera.wxyz, camera.fov, camera.aspect, height)
-        return to_uint8(seen.picture(cameras, self._kind.value))
+        return to_uint8(view.render(cameras, self._kind.value))
 
     def close(self) -> None:
-        """End it."""
+        """Stop serving."""
         self._server.flush()
         with contextlib.redirect_stdout(io.StringIO()):
             self._server.stop()
@@ -104,15 +103,12 @@ def status_text(name: str, state: State, problem: str, ending: str) -> str:
         loss = f", loss {state.losses[-1][1]:.4g}" if state.losses else ""
         lines.append(f"step {state.step:,} of {state.total:,}{loss}, {duration(state.seconds)}")
     if state.field_stage and state.field_stage != state.stage:
-        lines.append(f"seen: the field of {state.field_stage}")
+        lines.append(f"shown: the field of {state.field_stage}")
     return "  \n".join(lines + ([f"_{problem}_"] if problem else []))
 
 
 def _pixels(state: State) -> Any:
     """The newest preview as an array; None without one."""
-    import numpy as np
-    from PIL import Image
-
     if state.preview is None:
         return None
     try:
@@ -122,8 +118,6 @@ def _pixels(state: State) -> Any:
 
 
 def _look_from(client: "viser.ClientHandle | None", view: str) -> None:
-    import numpy as np
-
     if client is not None:
         direction = np.array(VIEWS[view])
         with client.atomic():

@@ -24,7 +24,7 @@ from stages.artifacts.renders import load_metrics
 from stages.contract.job import Job
 from stages.evaluation import Params
 from stages.evaluation.held_out import measure_held_out
-from stages.evaluation.report_page import page
+from stages.evaluation.report import report
 
 
 def run(job: Job, params: Params) -> None:
@@ -160,7 +160,7 @@ def write_page(job: Job) -> None:
         for name in sorted(upstream, key=lambda name: order.index(name) if name in order else -1)
         if (upstream[name] / "metrics.json").is_file()
     }
-    html = page(
+    html = report(
         prompt=job.prompt if "prompt" in job.inputs else job.run_folder.name,
         folder=job.out,
         metrics=metrics | {job.name: job.metrics},

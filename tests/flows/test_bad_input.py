@@ -72,7 +72,7 @@ def test_commands_and_methods(fake):
     fake.run()
     refused("there is no run 'demi' in", "plan", "demi")
     refused("did you mean 'demo'?", "status", "demi")
-    refused("run demo is one of counting-method, not of latent-nerf", "run", "latent-nerf", "--prompt", "x", "--name",
+    refused("run demo was made by counting-method, not by latent-nerf", "run", "latent-nerf", "--prompt", "x", "--name",
             "demo", "--prior", str(fake.prior))  # fmt: skip
 
 

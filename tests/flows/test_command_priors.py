@@ -8,8 +8,8 @@ import pytest
 import yaml
 from fake_priors import write_prior
 
-from flows import command_priors
 from flows.cli import main
+from flows.commands import priors_train
 from flows.engine.priors import choose_prior, download_command
 from flows.engine.project import Project
 from prior3d.diffusion.embedded import embedded_prior
@@ -53,7 +53,7 @@ def test_mistakes_are_answered_in_one_line(project, capsys, tmp_path):
         ("check", "toy", "--images", "5"): "use a multiple of 16",
         ("sample", "editor", "--prompt", "x"): "--instruction is missing: prior editor (instruct) takes",
         ("sample", "editor", "--instruction", "make it red"): "--image is missing",
-        ("sample", "toy", "--prompt", "x", "--mask", "m.png"): "--mask means nothing to prior toy (text_to_image)",
+        ("sample", "toy", "--prompt", "x", "--mask", "m.png"): "--mask does not apply to prior toy (text_to_image)",
         ("sample", "toy", "--prompt", " "): "--prompt is empty",
         ("sample", "editor", "--instruction", "red", "--image", "gone.png"): "there is no such file",
         ("train", "toy"): "trains no priors: training needs a checkout of prior3d",
@@ -107,17 +107,17 @@ def test_train_runs_the_stages_whose_outputs_are_the_priors(project, monkeypatch
         "  two: {outs: [data/world]}\n  three: {outs: [data/priors/toy/README.md]}\n"
         "  four: {outs: [data/priors/toy-instruct/unet]}\n"
     )
-    assert command_priors.making(project, "toy") == ["one", "three"]
+    assert priors_train.making(project, "toy") == ["one", "three"]
     with pytest.raises(Prior3dError, match="makes no prior 'toy-instrukt'; did you mean 'toy-instruct'"):
-        command_priors.making(project, "toy-instrukt")
+        priors_train.making(project, "toy-instrukt")
     called = []
 
     class Failed:
         returncode = 255
 
-    monkeypatch.setattr(command_priors.subprocess, "run", lambda line, **_: called.append(line) or Failed)
-    with pytest.raises(Prior3dError, match="ended with 255; to go on where it was: prior3d priors train toy-instruct"):
-        command_priors.train(["toy-instruct"])
+    monkeypatch.setattr(priors_train.subprocess, "run", lambda line, **_: called.append(line) or Failed)
+    with pytest.raises(Prior3dError, match="ended with exit code 255; to resume: prior3d priors train toy-instruct"):
+        priors_train.train(["toy-instruct"])
     assert called[0][1:] == ["-m", "dvc", "repro", "four"]
 
 
@@ -146,7 +146,7 @@ def test_a_views_prior_is_listed_checked_and_samples_nothing_from_words(project,
     code, out, _ = said(capsys, "check", "looker")
     assert code == 0 and "files whole, weights complete and finite" in out and "scores do not apply" in out
     code, _, err = said(capsys, "sample", "looker", "--prompt", "a red ball")
-    assert code == 2 and "draws views of posed pictures only" in err
+    assert code == 2 and "draws only views of posed images" in err
 
 
 def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, monkeypatch):
@@ -158,11 +158,11 @@ def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, mo
         (("toy", "--data", data), "only a views prior is trained on data of your own"),
         (("views", "--data", str(project.root)), "it has no frame_annotations.jgz"),
         (("views", "--data", data, "--steps", "0"), "use at least 1"),
-        (("views", "--data", data, "--out", "toy-views"), "choose a plain name"),
+        (("views", "--data", data, "--out", "toy-views"), "choose a name without a slash"),
         (("views", "--data", data, "--minutes", "nan"), "use a number above 0"),
         (("views", "--data", data, "--minutes", "inf"), "use a number above 0"),
         (("views", "--data", data, "--device", "abacus"), "'abacus' is not a device"),
-        (("toy", "--steps", "5", "--device", "cpu"), "--steps, --device: only with --data; how toy is trained stands"),
+        (("toy", "--steps", "5", "--device", "cpu"), "--steps, --device: only with --data; the training of toy is set"),
     ):
         code, _, err = said(capsys, "train", *words)
         assert code == 2 and message in err
@@ -171,7 +171,7 @@ def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, mo
     class Done:
         returncode = 0
 
-    monkeypatch.setattr(command_priors.subprocess, "run", lambda line, **_: called.append(line) or Done)
+    monkeypatch.setattr(priors_train.subprocess, "run", lambda line, **_: called.append(line) or Done)
     words = ("--device", "cpu", "--steps", "7", "--minutes", "2")
     code, out, _ = said(capsys, "train", "views", "--data", data, *words)
     assert code == 0 and "--prior views-balls" in out

@@ -41,7 +41,7 @@ def test_killed_and_run_again_goes_on_and_ends_the_same(fake, number):
     out = process.communicate(timeout=30)[0]
     if number != signal.SIGKILL:
         assert process.returncode == 130
-        assert "to go on from here: prior3d run counting-method --prompt 'one two' --name demo" in out
+        assert "to resume: prior3d run counting-method --prompt 'one two' --name demo" in out
     assert not (fake.folder() / "counting").exists()  # nothing half-written
     code, out, err = fake.run(*SLOW)
     assert (code, err) == (0, "")
@@ -80,7 +80,7 @@ def test_crash_says_why_and_how_to_go_on(fake):
     assert code == 2
     assert "trying again" in out
     assert "stage counting failed with exit code 1" in err and "ValueError: something unforeseen" in err
-    assert err.splitlines()[-1].startswith("to go on from here: prior3d run counting-method")
+    assert err.splitlines()[-1].startswith("to resume: prior3d run counting-method")
     assert not (fake.folder() / "counting").exists() and not (fake.folder() / "history").exists()
 
 

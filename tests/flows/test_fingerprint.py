@@ -80,6 +80,14 @@ def test_changed_by(package, file):
     assert f.fingerprint("pkg.a") != before
 
 
+def test_templates_of_reached_packages_are_in_it(package):
+    digests = [f.fingerprint("pkg.a")]
+    for text in ("<p>one</p>", "<p>two</p>"):
+        (package / "sub" / "page.html.j2").write_text(text)
+        digests.append(f.fingerprint("pkg.a"))
+    assert len(set(digests)) == 3
+
+
 def test_plumbing_is_not_in_it():
     assert "stages.contract.entry" not in f.reached("stages.contract.entry") and "stages.contract.job" not in f.reached(
         "stages.contract.job"

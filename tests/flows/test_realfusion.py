@@ -42,7 +42,7 @@ def test_what_is_refused_first(fake, picture, tmp_path):
         ("its ending is '.svg'", ("--image", str(tmp_path / "drawing.svg"))),
         ("there is no such file", ("--image", str(picture), "--mask", str(tmp_path / "none.png"))),
         ("is not embedded", ("--image", str(picture), "--scorer", str(tmp_path / "no"))),
-        ("ask for it: --set inpainting=on", ("--image", str(picture), "--inpainting-prior", "toy-inpainting")),
+        ("add it: --set inpainting=on", ("--image", str(picture), "--inpainting-prior", "toy-inpainting")),
     ):
         (tmp_path / "drawing.svg").write_text("<svg/>")
         code, _, err = fake.cli(*start, *words)

@@ -117,7 +117,7 @@ def test_accept_keeps_outputs_and_records_the_code(fake):
     fake.edit("counting/stage.py", "higher_is_better=True", "higher_is_better=False")
     assert "code changed" in fake.cli("plan", "demo")[1]
     code, out, _ = fake.cli("accept", "demo")
-    assert code == 0 and "recorded anew: counting" in out
+    assert code == 0 and "accepted: counting" in out
     assert fake.cli("plan", "demo")[1].count("unchanged") == 3
 
 

@@ -16,9 +16,9 @@ import torch
 
 from flows.engine.project import init_project
 from flows.engine.run import Run
-from flows.watching.live_field import LatentColours, picture, read_field
-from flows.watching.seeing import Seen, camera_of
-from flows.watching.state import State, is_running, look
+from flows.watching.live_field import LatentColours, read_field, render_image
+from flows.watching.live_view import LiveView, camera_of
+from flows.watching.state import State, is_running, read_state
 from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.optimisation import save
@@ -80,9 +80,9 @@ def test_a_run_goes_on_while_a_process_holds_it(run):
 
 
 def test_state_is_read_from_what_stages_keep(run):
-    assert look(run, STAGES) == State()
+    assert read_state(run, STAGES) == State()
     work = checkpoint(run, red_field(), "coarse_nerf")
-    state = look(run, STAGES)
+    state = read_state(run, STAGES)
     assert (state.stage, state.step, state.total, state.seconds) == ("coarse_nerf", 7, 20, 65.0)
     assert state.losses[1] == (2, 0.5) and len(state.losses) == 7
     assert (state.field, state.field_stage) == (work / "checkpoint.safetensors", "coarse_nerf")
@@ -92,7 +92,7 @@ def test_state_is_read_from_what_stages_keep(run):
     (run.folder / "coarse_nerf" / "field.safetensors").touch()
     (run.folder / ".work" / "rgb_refinement" / "aa").mkdir(parents=True)
     (run.folder / ".work" / "rgb_refinement" / "aa" / "preview.png").touch()
-    state = look(run, STAGES)
+    state = read_state(run, STAGES)
     assert (state.stage, state.total, state.losses) == ("rgb_refinement", 0, [])
     assert (state.field, state.field_stage) == (run.folder / "coarse_nerf", "coarse_nerf")
     assert state.preview is not None and state.preview.name == "preview.png"
@@ -112,13 +112,13 @@ def test_a_checkpoint_is_read_as_the_field_it_is(run):
 
 def test_a_field_is_drawn_in_its_colours():
     camera = orbit_cameras(ring(1), 24, 32)
-    seen = picture(red_field(), camera)
+    seen = render_image(red_field(), camera)
     assert seen.shape == (24, 32, 3) and seen[0, 0] == pytest.approx([1, 1, 1], abs=0.02)
     assert seen[12, 16, 0] > 0.9 and seen[12, 16, 1] < 0.2
     latent = red_field(head="latent", channels=4)
     colours = LatentColours(torch.zeros(4, 3), torch.tensor([0.0, 0.0, 1.0]))
-    assert picture(latent, camera, "colours", colours)[12, 16] == pytest.approx([0, 0, 1], abs=0.1)
-    depth = picture(latent, camera, "colours")  # no colours are known
+    assert render_image(latent, camera, "colours", colours)[12, 16] == pytest.approx([0, 0, 1], abs=0.1)
+    depth = render_image(latent, camera, "colours")  # no colours are known
     assert depth[12, 16, 0] < depth[12, 11, 0] and np.ptp(depth[12, 16]) < 1e-5
 
 
@@ -133,22 +133,22 @@ def test_a_viewers_camera_is_ours():
 
 
 def test_what_is_seen_follows_the_files(run):
-    seen = Seen(run)
+    seen = LiveView(run)
     camera = orbit_cameras(ring(1), 16, 16)
-    assert (seen.picture(camera, "colours") == 1).all()
+    assert (seen.render(camera, "colours") == 1).all()
     place = checkpoint(run, red_field()) / "checkpoint.safetensors"
-    seen.look(place)
-    seen.look(place)
-    assert (seen.version, seen.problem) == (1, "") and seen.picture(camera, "colours")[8, 8, 1] < 0.2
+    seen.refresh(place)
+    seen.refresh(place)
+    assert (seen.version, seen.problem) == (1, "") and seen.render(camera, "colours")[8, 8, 1] < 0.2
     place.write_bytes(b"half")
-    seen.look(place)
+    seen.refresh(place)
     assert seen.version == 1 and "not a whole checkpoint" in seen.problem
     place.unlink()
-    seen.look(place)
-    assert seen.version == 1 and seen.picture(camera, "colours")[8, 8, 1] < 0.2
+    seen.refresh(place)
+    assert seen.version == 1 and seen.render(camera, "colours")[8, 8, 1] < 0.2
     checkpoint(run, red_field(head="latent", channels=5))
-    seen.look(place)
-    assert seen.version == 2 and "no colours are known for latents of 5 channels" in seen.problem
+    seen.refresh(place)
+    assert seen.version == 2 and "no map to colours is known for latents of 5 channels" in seen.problem
 
 
 def test_wrong_ways_to_ask(run, monkeypatch, capfd):
@@ -166,7 +166,7 @@ def test_wrong_ways_to_ask(run, monkeypatch, capfd):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     refused(f'prior3d watch needs viser; type: {sys.executable} -m pip install "viser>=1.1,<2"', "ball")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    refused("nothing works on run ball now; what it has made: prior3d open ball", "ball")
+    refused("run ball is not running; to see its results: prior3d open ball", "ball")
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
 "use strict";
-// Viewers that move together, turntables on one slider, pictures that grow.
+// Viewers that move together, turntables on one slider, images that grow.
 const viewers = [...document.querySelectorAll("model-viewer")];
 const START = { orbit: "30deg 75deg 4.1m", fieldOfView: "40deg" };
 for (const viewer of viewers) {

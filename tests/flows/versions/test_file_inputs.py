@@ -64,13 +64,13 @@ def test_files_are_compared_by_content(photos):
 def test_the_page_shows_what_was_given(photos):
     assert photos.cli("open", "one", "--no-browser")[0] == 0
     text = (photos.project / ".prior3d" / "pages" / "run-one.html").read_text()
-    assert "<h1>mug 0.png, views</h1>" in text and "What it was given" in text
+    assert "<h1>mug 0.png, views</h1>" in text and "<h2>Inputs</h2>" in text
     assert text.count('title="views/') == 7 and text.count('title="photograph/') == 1  # every third, and no mask
     assert photos.cli("restore", "one@1")[0] == 0
     photos.make("one", 1)
     photos.cli("open", "one@1", "--no-browser")  # its photograph was replaced, and is not passed off as the new one
     text = (photos.project / ".prior3d" / "pages" / "run-one@1.html").read_text()
-    assert "What it was given" not in text and "mug 0.png" in text
+    assert "<h2>Inputs</h2>" not in text and "mug 0.png" in text
 
 
 def test_the_gallery_shows_what_was_given_where_nothing_else_can_be_seen(photos):

@@ -49,7 +49,7 @@ def test_functions_behind_a_code_digest_are_listed_once(fake):
     assert lines.count("changed fake_stages.common: decorate") == 3
     assert "= counting" not in out and "~ counting  same to the byte" in out and "~ joining   0 of 2" not in out
     (fake.folder() / "history" / "code" / f"{record_code(fake, 'joining')}.json").unlink()
-    assert "(the functions of one of them were not written down)" in fake.cli("diff", "demo@2", "demo@3")[1]
+    assert "(the functions of one version were not recorded)" in fake.cli("diff", "demo@2", "demo@3")[1]
 
 
 def record_code(fake, stage):

@@ -172,13 +172,13 @@ def test_export(fake, tmp_path):
         assert hashlib.sha256((folder / path).read_bytes()).hexdigest() == entry["sha256"]
     assert {"counting/text.txt", "joining/text.txt", "params.yaml", "index.html"} <= set(provenance["files"])
     code, _, err = fake.cli("export", "demo", "--to", str(folder))
-    assert code == 2 and "is there already and is not an empty folder" in err
+    assert code == 2 and "exists and is not an empty folder" in err
     assert fake.cli("export", "demo", "--to", str(tmp_path / "demo.zip"))[0] == 0
     with zipfile.ZipFile(tmp_path / "demo.zip") as archive:
         assert archive.read("demo/counting/text.txt") == (fake.folder() / "counting" / "text.txt").read_bytes()
         assert "demo/provenance.json" in archive.namelist()
     code, _, err = fake.cli("export", "demo", "--to", str(tmp_path / "demo.zip"))
-    assert code == 2 and "demo.zip is there already" in err
+    assert code == 2 and "demo.zip exists" in err
     (tmp_path / "file").write_text("")
     code, _, err = fake.cli("export", "demo", "--to", str(tmp_path / "file" / "demo"))
     assert code == 2 and "cannot be written" in err

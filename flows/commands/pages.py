@@ -1,26 +1,25 @@
 """The commands that make pages: open, compare, gallery."""
 
-import sys
 import webbrowser
 from pathlib import Path
 
 from flows.engine.project import Project, find_project
-from flows.request import Parser
+from flows.terminal import A_VERSION, Parser, say, warn
+from flows.versions.gallery import gallery_of
+from flows.versions.history import find_version
+from flows.versions.page import MOST_VERSIONS, page_of
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 
-A_VERSION = "a run (mug), a version of it (mug@3), or as it was in a git revision (mug@v1.0)"
+TO = "where to write the page (default: in .prior3d/pages)"
 
 
 def open_run(words: list[str]) -> int:
     """`prior3d open RUN`."""
-    from flows.versions.history import find_version
-    from flows.versions.page import page_of
-
-    parser = Parser(prog="prior3d open", description="Make the page of a run, and open it in the browser.")
+    parser = Parser.of("open", "Make the page of a run, and open it in the browser.")
     parser.add_argument("version", metavar="RUN", help=A_VERSION)
-    parser.add_argument("--to", type=Path, metavar="FILE", help="where to write the page, instead of under .prior3d")
-    parser.add_argument("--no-browser", action="store_true", help="only write it")
+    parser.add_argument("--to", type=Path, metavar="FILE", help=TO)
+    parser.add_argument("--no-browser", action="store_true", help="do not open it")
     args = parser.parse_args(words)
     project = find_project(Path.cwd())
     version = find_version(project, args.version)
@@ -29,13 +28,10 @@ def open_run(words: list[str]) -> int:
 
 def compare(words: list[str]) -> int:
     """`prior3d compare A B ...`."""
-    from flows.versions.history import find_version
-    from flows.versions.page import MOST_VERSIONS, page_of
-
-    parser = Parser(prog="prior3d compare", description="Two to six runs or versions side by side on one page.")
+    parser = Parser.of("compare", "Two to six runs or versions side by side on one page.")
     parser.add_argument("versions", metavar="A B", nargs="+", help=A_VERSION)
     parser.add_argument("--open", action="store_true", help="open it in the browser")
-    parser.add_argument("--to", type=Path, metavar="FILE", help="where to write the page, instead of under .prior3d")
+    parser.add_argument("--to", type=Path, metavar="FILE", help=TO)
     args = parser.parse_args(words)
     if not 2 <= len(args.versions) <= MOST_VERSIONS:
         raise Prior3dError(
@@ -49,16 +45,14 @@ def compare(words: list[str]) -> int:
 
 def gallery(words: list[str]) -> int:
     """`prior3d gallery`."""
-    from flows.versions.gallery import gallery_of
-
-    parser = Parser(prog="prior3d gallery", description="All runs on one page, to sort and filter.")
+    parser = Parser.of("gallery", "All runs on one page, to sort and filter.")
     parser.add_argument("--open", action="store_true", help="open it in the browser")
-    parser.add_argument("--to", type=Path, metavar="FILE", help="where to write the page, instead of under .prior3d")
+    parser.add_argument("--to", type=Path, metavar="FILE", help=TO)
     args = parser.parse_args(words)
     project = find_project(Path.cwd())
     page, _, problems = gallery_of(project)
     for problem in problems:
-        sys.stderr.write(f"warning: left out: {problem}\n")
+        warn(f"left out: {problem}")
     return _finish(project, page, "gallery", args.to, args.open)
 
 
@@ -69,8 +63,7 @@ def _finish(project: Project, page: str, name: str, to: Path | None, in_browser:
         raise Prior3dError(f"--to {path}: it is a folder; name a file in it, e.g. {path / f'{safe}.html'}")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page)
-    sys.stdout.write(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)\n")
-    sys.stdout.flush()
+    say(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
     if in_browser:
         webbrowser.open(path.as_uri())
     return 0

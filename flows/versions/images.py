@@ -1,57 +1,58 @@
-"""Pictures of a version, small enough to travel inside a page."""
+"""Images of a version, small enough to be part of a page."""
 
 import base64
 import io
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from flows.engine.project import Project
-from flows.versions.history import Version
+from flows.versions.history import Version, find_version
 from prior3d.files import write_whole
 
 FRAME = re.compile(r"frames/(?P<series>\w+?)_(?P<number>\d+)\.png$")
 LARGEST, QUALITY = 1600, 88
 VIDEO_WIDTH = 320
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 THUMBNAIL_WIDTH = 320
 SHOWN_FIRST = ("preview.png", "turntable.png", "mesh_turntable.png")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a stage: its file's name, and itself as a data: URL."""
+class PageImage:
+    """An image on a page: the name of its file, and its content as a data: URL."""
 
     name: str
     url: str
 
 
-def previews(version: Version, stage: str, most: int = 4) -> list[Picture]:
-    """The pictures that lie at the top of a stage's artifact, best known first."""
+def previews(version: Version, stage: str, most: int = 4) -> list[PageImage]:
+    """The images at the top of a stage's artifact, the best known first."""
     paths = [p for p in version.files(stage) or {} if p.count("/") == 1 and p.startswith(f"{stage}/")]
     names = [p.partition("/")[2] for p in paths if p.endswith(".png")]
     order = sorted(names, key=lambda n: (SHOWN_FIRST.index(n) if n in SHOWN_FIRST else len(SHOWN_FIRST), n))
     found = [(name, version.read(stage, f"{stage}/{name}")) for name in order[:most]]
-    return [Picture(name, as_webp(content)) for name, content in found if content]
+    return [PageImage(name, as_webp(content)) for name, content in found if content]
 
 
 def thumbnail_source(version: Version) -> Iterator[tuple[str, Path]]:
-    """Pictures that could stand for a version, best first: a key that is never another's, and where it lies.
+    """Candidates for the thumbnail of a version, best first: a unique key, and the file.
 
-    The last stage's preview; without any preview its first picture; without that a picture that it was given.
+    The preview of the last stage; without any preview the first image; without any image an input.
     """
     found = []
     for stage in reversed(version.lock):
-        files = {p: md5 for p, md5 in (version.files(stage) or {}).items() if Path(p).suffix in PICTURES}
+        files = {p: md5 for p, md5 in (version.files(stage) or {}).items() if Path(p).suffix in SUFFIXES}
         found += [(p != f"{stage}/preview.png", stage, p, files[p]) for p in sorted(files, key=_first_level)]
     for _, stage, path, md5 in sorted(found, key=lambda entry: entry[0]):
         place = version.place(stage, path)
         if place is not None:
             yield md5, place
     for name, entry in version.inputs.items():
-        for index, place in enumerate(input_pictures(version, name)):
+        for index, place in enumerate(input_images(version, name)):
             yield f"{entry.get('md5', version.run.name)}-{index}", place
 
 
@@ -60,15 +61,13 @@ def _first_level(path: str) -> tuple[int, str]:
 
 
 def thumbnail(project: Project, name: str, key: str) -> str | None:
-    """The small picture of a run's present version, kept under `.prior3d/thumbnails`; None if it is gone.
+    """The thumbnail of a run's present version, kept under `.prior3d/thumbnails`; None if it is gone.
 
     Args:
         project: the project.
         name: the run's.
         key: of `thumbnail_source`.
     """
-    from flows.versions.history import find_version
-
     kept = project.state / "thumbnails" / key
     if kept.is_file():
         return kept.read_text(encoding="utf-8")
@@ -81,21 +80,21 @@ def thumbnail(project: Project, name: str, key: str) -> str | None:
     return url
 
 
-def input_pictures(version: Version, name: str, most: int = 8) -> list[Path]:
-    """The picture that an input is, or some of a folder's; none for a version whose inputs were replaced since."""
+def input_images(version: Version, name: str, most: int = 8) -> list[Path]:
+    """The images of an input (a file, or some of a folder); none if the input was replaced since the version."""
     path = version.run.folder / version.inputs[name]["file"]
     if "sha256" in version.inputs[name] or not version.is_present:
         return []
     if path.is_file():
-        return [path] if path.suffix.lower() in PICTURES else []
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+        return [path] if path.suffix.lower() in SUFFIXES else []
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     photographs = [p for p in found if "images" in p.relative_to(path).parts] or found  # not their masks and depths
     step = max(1, -(-len(photographs) // most))
     return photographs[::step]
 
 
 def turntables(version: Version) -> dict[str, list[str]]:
-    """Pictures once round the object, by what they show: every video `turntable.mp4` and the series in `frames/`."""
+    """Images once around the object, by what they show: every `turntable.mp4`, and the series in `frames/`."""
     found: dict[str, list[str]] = {}
     for stage in version.lock:
         video = version.read(stage, f"{stage}/turntable.mp4")
@@ -109,28 +108,26 @@ def turntables(version: Version) -> dict[str, list[str]]:
             if match and content:
                 series.setdefault(match["series"], []).append(as_webp(content))
         found |= series
-    return {name: pictures for name, pictures in found.items() if len(pictures) > 1}
+    return {name: urls for name, urls in found.items() if len(urls) > 1}
 
 
 @cache
 def as_webp(content: bytes, largest: int = LARGEST) -> str:
-    """A picture as a data: URL of a WebP that is at most so wide."""
-    from PIL import Image, ImageOps
+    """An image as a data: URL of a WebP, with no side above `largest` pixels."""
+    from PIL import Image, ImageOps  # start-up: `ls` imports this module and draws nothing
 
     opened = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-    picture = opened.convert("RGBA" if "A" in opened.mode else "RGB")
-    picture.thumbnail((largest, largest))
+    image = opened.convert("RGBA" if "A" in opened.mode else "RGB")
+    image.thumbnail((largest, largest))
     stream = io.BytesIO()
-    picture.save(stream, "WEBP", quality=QUALITY, method=2)
+    image.save(stream, "WEBP", quality=QUALITY, method=2)
     return data_url(stream.getvalue(), "image/webp")
 
 
 @cache
 def video_frames(content: bytes) -> list[str]:
     """Every frame of a short video, as data: URLs of JPEGs."""
-    import tempfile
-
-    import imageio.v3 as imageio
+    import imageio.v3 as imageio  # start-up: `ls` imports this module and draws nothing
     from PIL import Image
 
     urls = []
@@ -138,10 +135,10 @@ def video_frames(content: bytes) -> list[str]:
         file.write(content)
         file.flush()
         for frame in imageio.imiter(file.name, plugin="FFMPEG"):
-            picture = Image.fromarray(frame)
-            picture.thumbnail((VIDEO_WIDTH, VIDEO_WIDTH))
+            image = Image.fromarray(frame)
+            image.thumbnail((VIDEO_WIDTH, VIDEO_WIDTH))
             stream = io.BytesIO()
-            picture.save(stream, "JPEG", quality=QUALITY)
+            image.save(stream, "JPEG", quality=QUALITY)
             urls.append(data_url(stream.getvalue(), "image/jpeg"))
     return urls
 

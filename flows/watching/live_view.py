@@ -1,45 +1,44 @@
-"""What is seen of a run that trains: its newest field, in colours as soon as they can be known."""
+"""What a viewer can show of a run while it trains: its newest field, in colours as soon as these are known."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
 
 from flows.engine.run import Run
-from flows.watching.live_field import Kind, LatentColours, fitted_colours, paper_colours, picture, read_field
+from flows.watching.live_field import Kind, LatentColours, fitted_colours, paper_colours, read_field, render_image
+from prior3d.cameras import Cameras, opencv_to_opengl
 from prior3d.diffusion.embedded import embedded_names
+from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField
 from stages.contract.job import Job
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from prior3d.cameras import Cameras
-    from prior3d.diffusion.text_to_image import TextToImagePrior
-
 
 @dataclass
-class Seen:
+class LiveView:
     """The newest field of a run.
 
     Attributes:
         run: the run.
-        field: None before there is one.
+        field: None until there is one.
         colours: of a latent field.
-        version: grows whenever the field is another one.
-        problem: why there is nothing to see, or no colours.
+        version: increases with every new field.
+        problem: why there is no field, or why it has no colours.
     """
 
     run: Run
-    field: "ObjectField | None" = None
+    field: ObjectField | None = None
     colours: LatentColours | None = None
     version: int = 0
     problem: str = ""
     _read: tuple[Path, int] | None = None
-    _prior: "TextToImagePrior | None" = None
+    _prior: TextToImagePrior | None = None
 
-    def look(self, place: Path | None) -> None:
-        """Read a field if it is newer than the one at hand; a damaged or vanished one leaves that as it is."""
+    def refresh(self, place: Path | None) -> None:
+        """Read a field if it is newer than the present one; a damaged or missing file changes nothing."""
         stamp = _stamp(place)
         if place is None or stamp is None or stamp == self._read:
             return
@@ -52,7 +51,7 @@ class Seen:
             return
         self._read = stamp
         if found is None:
-            self.problem = "this stage trains no field: see its preview"
+            self.problem = "this stage trains no field; see its preview"
             return
         self.field, self.version, self.problem = found, self.version + 1, ""
         if found.config.head == "latent":
@@ -61,27 +60,21 @@ class Seen:
             except Prior3dError as error:
                 self.problem = str(error)
 
-    def _colours(self, found: "ObjectField") -> LatentColours:
-        """Fitted to the prior's decoder; the published map where decoding on the processor would take minutes."""
+    def _colours(self, found: ObjectField) -> LatentColours:
+        """Fitted to the prior's decoder; the published map if decoding on the CPU would take minutes."""
         prior = self.run.folder / "inputs" / "prior.json"
         job = Job("watch", self.run.folder, {"prior": prior}, self.run.folder / ".work", self.run.settings())
         if not prior.is_file() or job.prior().name not in embedded_names():
             return paper_colours(found.config.channels)
         if self._prior is None:
-            import torch
-
-            from prior3d.diffusion.loading import load_text_to_image
-
             self._prior = load_text_to_image(job.prior(), torch.device("cpu"))
         return fitted_colours(found, self._prior)
 
-    def picture(self, cameras: "Cameras", kind: Kind) -> "np.ndarray":
-        """What one camera sees, [height, width, 3] in [0, 1]; white before there is a field."""
-        import numpy as np
-
+    def render(self, cameras: Cameras, kind: Kind) -> np.ndarray:
+        """One camera's image, [height, width, 3] in [0, 1]; white until there is a field."""
         if self.field is None:
             return np.ones((cameras.height, cameras.width, 3), dtype=np.float32)
-        return picture(self.field, cameras, kind, self.colours)
+        return render_image(self.field, cameras, kind, self.colours)
 
 
 def _stamp(place: Path | None) -> tuple[Path, int] | None:
@@ -95,22 +88,18 @@ def _stamp(place: Path | None) -> tuple[Path, int] | None:
 
 
 def camera_of(
-    position: "np.ndarray", wxyz: "np.ndarray", fov_rad: float, aspect: float, height: int, turned: bool = True
-) -> "Cameras":
-    """A viewer's camera as ours.
+    position: np.ndarray, wxyz: np.ndarray, fov_rad: float, aspect: float, height: int, turned: bool = True
+) -> Cameras:
+    """A viewer's camera in this project's convention.
 
     Args:
         position: [3] in the world, z up.
         wxyz: [4] unit quaternion of the rotation from the camera's axes to the world's.
         fov_rad: vertical field of view.
         aspect: width over height.
-        height: of the picture, in pixels.
-        turned: the camera's axes are OpenCV's (x right, y down, looking along +z); else they are ours.
+        height: of the image, in pixels.
+        turned: the viewer uses OpenCV's axes (x right, y down, looking along +z), not OpenGL's.
     """
-    import torch
-
-    from prior3d.cameras import Cameras, opencv_to_opengl
-
     w, x, y, z = (float(v) for v in wxyz)
     rotation = torch.tensor(
         [

@@ -1,4 +1,4 @@
-"""`prior3d doctor`: what is there, what is missing, and the command that fixes it."""
+"""`prior3d doctor`: what is installed, what is missing, and the command that fixes it."""
 
 import shutil
 import sys
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from flows.engine.priors import check_prior
 from flows.engine.project import Project, find_project
-from flows.request import Parser
+from flows.engine.server import local_server, users_server
+from flows.terminal import USER_ERROR, Parser, say
 from prior3d.diffusion.embedded import embedded_names, embedded_prior
 from prior3d.errors import Prior3dError
 
@@ -17,6 +18,7 @@ NEEDED = (
     "torch",
     "numpy",
     "pydantic",
+    "jinja2",
     "prefect",
     "fastapi",
     "dvc",
@@ -38,7 +40,7 @@ FREE_NEEDED_GB = 2.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `fix` is empty when it is well."""
+    """One thing that was checked; `fix` is empty if it is fine."""
 
     what: str
     found: str
@@ -47,19 +49,16 @@ class Finding:
 
 def doctor(words: list[str]) -> int:
     """Print all findings; exit code 2 if something is to be fixed."""
-    Parser(
-        prog="prior3d doctor", description="Device, versions, priors, and what to do about what is missing."
-    ).parse_args(words)
+    what = "Check device, packages and priors; says how to fix what is missing."
+    Parser.of("doctor", what).parse_args(words)
     bad = 0
     for finding in findings():
         bad += bool(finding.fix)
-        mark = "!!" if finding.fix else "ok"
-        sys.stdout.write(
-            f"{mark} {finding.what}: {finding.found}\n" + (f"   fix: {finding.fix}\n" if finding.fix else "")
-        )
-        sys.stdout.flush()
-    sys.stdout.write("all is well\n" if not bad else f"{bad} to fix\n")
-    return 2 if bad else 0
+        say(f"{'!!' if finding.fix else 'ok'} {finding.what}: {finding.found}")
+        if finding.fix:
+            say(f"   fix: {finding.fix}")
+    say("all is well" if not bad else f"{bad} to fix")
+    return USER_ERROR if bad else 0
 
 
 def findings() -> Iterator[Finding]:
@@ -101,7 +100,7 @@ def _version(name: str) -> str:
 
 def _devices() -> Iterator[Finding]:
     try:
-        import torch
+        import torch  # it may be missing or broken: that is a finding
     except ImportError as error:
         yield Finding("device", f"torch cannot be imported ({error})", "pip install torch")
         return
@@ -123,8 +122,6 @@ def _project() -> Iterator[Finding]:
 
 
 def _server(project: Project) -> Finding:
-    from flows.engine.server import local_server, users_server
-
     own = users_server()
     if own is not None:
         fix = "" if own.healthy() else "start it, or unset PREFECT_API_URL, or give --plain"

@@ -1,0 +1,34 @@
+"""The commands, one module for those that belong together. Each is imported when it is called."""
+
+import importlib
+from collections.abc import Callable
+
+PLACES = {
+    "run": "flows.commands.run:run",
+    "plan": "flows.commands.run:plan",
+    "accept": "flows.commands.running:accept",
+    "init": "flows.commands.project:init",
+    "server": "flows.commands.project:server",
+    "doctor": "flows.commands.doctor:doctor",
+    "ls": "flows.commands.show:list_runs",
+    "status": "flows.commands.show:status",
+    "watch": "flows.commands.watch:watch",
+    "open": "flows.commands.pages:open_run",
+    "compare": "flows.commands.pages:compare",
+    "gallery": "flows.commands.pages:gallery",
+    "log": "flows.commands.versions:log",
+    "diff": "flows.commands.versions:diff",
+    "restore": "flows.commands.versions:restore",
+    "export": "flows.commands.versions:export",
+    "gc": "flows.commands.versions:gc",
+    "methods": "flows.commands.methods:list_methods",
+    "stage": "flows.commands.methods:stage",
+    "priors": "flows.commands.priors:priors",
+}
+
+
+def command(name: str) -> Callable[[list[str]], int]:
+    """The function that carries out a command (KeyError without one); it takes the words behind the command's name."""
+    module, _, function = PLACES[name].partition(":")
+    found: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
+    return found

@@ -1,0 +1,73 @@
+"""`prior3d priors ls | check NAME | train NAME | sample NAME | lock | accept [NAME ...]`: priors on this machine."""
+
+import json
+from pathlib import Path
+
+from flows.known_priors import find, known_priors, load
+from flows.terminal import Parser, say, table
+from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
+
+ACTIONS = ("ls", "check", "train", "sample", "lock", "accept")
+
+
+def priors(words: list[str]) -> int:
+    """`prior3d priors ACTION ...`."""
+    action, rest = (words[0], words[1:]) if words else ("ls", [])
+    match action:
+        case "-h" | "--help":
+            return say(f"usage: prior3d priors {{{','.join(ACTIONS)}}} ...\n\n{__doc__}")
+        case "ls":
+            return list_priors(rest)
+        case "check":
+            return check(rest)
+        case "sample":
+            from flows.commands.priors_sample import sample  # start-up: only this action needs it
+
+            return sample(rest)
+        case "train" | "lock" | "accept":
+            from flows.commands import priors_train  # start-up: only these actions need it
+
+            return {"train": priors_train.train, "lock": priors_train.lock, "accept": priors_train.accept}[action](rest)
+    hint = did_you_mean(action, ACTIONS, f"one of {', '.join(ACTIONS)}")
+    raise Prior3dError(f"prior3d priors {action!r}: there is no such action; {hint}")
+
+
+def list_priors(words: list[str]) -> int:
+    """`prior3d priors ls`."""
+    Parser.of("priors ls", "All priors on this machine.").parse_args(words)
+    rows = [["prior", "role", "size", "trained on", "folder"]]
+    for known in known_priors():
+        size = sum(f.stat().st_size for f in known.folder.rglob("*") if f.is_file()) / 1e6
+        rows.append([known.name, known.role, f"{size:.1f} MB", _trained_on(known.folder), str(known.folder)])
+    return say(table(rows) if len(rows) > 1 else "no priors here; in a checkout, make them: dvc repro")
+
+
+def check(words: list[str]) -> int:
+    """`prior3d priors check NAME`."""
+    parser = Parser.of("priors check", "Check a prior's files and weights, and score it if scores apply.", "name")
+    parser.add_argument("--images", type=int, default=48, help="held-out renders to score, a multiple of 16")
+    args = parser.parse_args(words)
+    if args.images < 16 or args.images % 16:
+        raise Prior3dError(f"--images {args.images}: use a multiple of 16, at least 16")
+    known = find(args.name)
+    prior = load(known, "cpu")
+    say(f"{known.name}: {known.role}, {known.folder}\nfiles whole, weights complete and finite")
+    # start-up: torch, as in `load`
+    from stages.training.scores.check import is_toy, toy_scores, verdict
+
+    without_words = known.role in ("scorer", "views")
+    of_toys = known.name.startswith("toy") if without_words else is_toy(prior)
+    if not of_toys:
+        return say("not a prior of the toy world, so the toy world's scores do not apply")
+    scores = toy_scores(known.role, prior, args.images)
+    rows = [[f"  {name}", f"{value:.4g}"] for name, value in scores.items()]
+    return say(f"{table(rows)}\n{verdict(known.role, scores)}")
+
+
+def _trained_on(folder: Path) -> str:
+    try:
+        facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        return f"{int(facts['samples']) + int(facts.get('samples_before', 0)):,} samples"
+    except (OSError, ValueError, KeyError):
+        return "not said"

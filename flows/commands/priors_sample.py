@@ -1,0 +1,65 @@
+"""`prior3d priors sample NAME`: a grid of samples as an image."""
+
+import argparse
+from pathlib import Path
+
+from flows.known_priors import Known, find, load
+from flows.request import check_text
+from flows.terminal import Parser, say, warn
+from prior3d.errors import Prior3dError
+
+LONGEST_TEXT = 1000
+STEPS = 25
+
+
+def sample(words: list[str]) -> int:
+    """`prior3d priors sample NAME ...`."""
+    parser = Parser.of("priors sample", "Draw a grid of samples into a PNG file.", "name")
+    parser.add_argument("--prompt", action="append", default=[], help="what to show; may be repeated")
+    parser.add_argument("--instruction", action="append", default=[], help="for an instruct prior: what to change")
+    parser.add_argument("--image", type=Path, help="image to fill or to edit")
+    parser.add_argument("--mask", type=Path, help="image that is white where --image is to be filled")
+    parser.add_argument(
+        "--concept", type=Path, help="folder of a learned word for --prompt (textual_inversion in a run)"
+    )
+    parser.add_argument("--guidance-scale", type=float, default=4.0)
+    parser.add_argument("--image-guidance-scale", type=float, default=1.5, help="for an instruct prior")
+    parser.add_argument("--steps", type=int, default=STEPS, help="denoising steps per sample")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, help="default: samples-NAME.png")
+    args = parser.parse_args(words)
+    known = find(args.name)
+    texts = _texts(known, args)
+    # start-up: torch, which the errors above do not need
+    from flows.prior_samples import Sampling, teach_concept, unknown_words, write_samples
+
+    prior = load(known, args.device)
+    if args.concept is not None:
+        teach_concept(prior, args.concept, texts)
+    if unknown := unknown_words(prior, texts):
+        warn(f"this prior does not know: {', '.join(unknown)}")
+    out = args.out or Path(f"samples-{known.name.replace('/', '-')}.png")
+    sampling = Sampling(args.guidance_scale, args.image_guidance_scale, args.steps, args.seed)
+    write_samples(out, prior, texts, args.image, args.mask, sampling)
+    return say(str(out))
+
+
+def _texts(known: Known, args: argparse.Namespace) -> list[str]:
+    """The texts that the role takes (raises Prior3dError if something that it needs is not given)."""
+    needed = {
+        "text_to_image": ("prompt",),
+        "inpainting": ("prompt", "image", "mask"),
+        "instruct": ("instruction", "image"),
+    }.get(known.role)
+    if needed is None:
+        what = "draws only views of posed images" if known.role == "views" else "draws nothing"
+        raise Prior3dError(f"prior {known.name} ({known.role}) {what}, so it cannot be sampled from words")
+    for name in needed:
+        if not getattr(args, name):
+            raise Prior3dError(f"--{name} is missing: prior {known.name} ({known.role}) takes --{', --'.join(needed)}")
+    for name in ("prompt", "instruction", "image", "mask"):
+        if name not in needed and getattr(args, name):
+            raise Prior3dError(f"--{name} does not apply to prior {known.name} ({known.role}); leave it out")
+    option = needed[0]
+    return [check_text(f"--{option}", text, LONGEST_TEXT) for text in getattr(args, option)]

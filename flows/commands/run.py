@@ -1,0 +1,59 @@
+"""`prior3d run` and `prior3d plan`: their help; the work is in flows/commands/running.py."""
+
+from flows.engine.method import Method
+from flows.method_options import parser_for
+from flows.methods import METHODS, find_method
+from flows.terminal import say, table
+
+RUN_USAGE = """\
+usage: prior3d run METHOD ...
+
+methods:
+{methods}
+
+see: prior3d run METHOD --help"""
+PLAN_USAGE = """\
+usage: prior3d plan RUN
+       prior3d plan METHOD ... (with the options of run)
+
+methods:
+{methods}"""
+
+
+def run(words: list[str]) -> int:
+    """`prior3d run METHOD ...`: make a run, or resume it."""
+    if not words or words[0] in ("-h", "--help"):
+        return say(RUN_USAGE.format(methods=_methods()))
+    method = find_method(words[0])
+    if _asks_help(words):
+        return _print_help(method, "run")
+    from flows.commands.running import run_method  # start-up: the help above does not need the engine
+
+    return run_method(method, words[1:])
+
+
+def plan(words: list[str]) -> int:
+    """`prior3d plan RUN` or `prior3d plan METHOD ...`: what would run and why. Writes nothing."""
+    if not words or words[0] in ("-h", "--help"):
+        return say(PLAN_USAGE.format(methods=_methods()))
+    method = METHODS.get(words[0])
+    if method is not None and _asks_help(words):
+        return _print_help(method, "plan")
+    from flows.commands.running import plan_method, plan_run  # start-up: the help above does not need the engine
+
+    return plan_run(words[0]) if method is None else plan_method(method, words[1:])
+
+
+def _methods() -> str:
+    return table([[f"  {m.name}", m.summary] for m in METHODS.values()])
+
+
+def _asks_help(words: list[str]) -> bool:
+    return "-h" in words or "--help" in words
+
+
+def _print_help(method: Method, command: str) -> int:
+    from flows.reference import method_reference  # start-up: it imports the method's stages, and pydantic with them
+
+    parser_for(method, command, method_reference(method)).print_help()
+    return 0

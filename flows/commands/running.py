@@ -1,0 +1,101 @@
+"""The commands that make a run, say what would be made, or accept what is there: all of them need the engine."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from flows.engine.declaration import read_declaration
+from flows.engine.dvc_store import DvcStore
+from flows.engine.events import Display, Events
+from flows.engine.execution import Interrupted
+from flows.engine.method import Method
+from flows.engine.plan import Plan, make_plan
+from flows.engine.project import find_project
+from flows.engine.run import Run
+from flows.engine.session import accept as accept_run
+from flows.engine.session import carry_out, wanted_stages
+from flows.methods import METHODS
+from flows.request import Request, make_request
+from flows.terminal import INTERRUPTED, USER_ERROR, Parser, say, table, warn
+from prior3d.errors import Prior3dError
+
+ACTIONS = {"keep": "unchanged", "make": "to make", "follow": "perhaps"}
+MOST_REASONS = 4
+
+
+def run_method(method: Method, words: list[str]) -> int:
+    """Make a run as a command line asks, or resume it; returns the exit code."""
+    request = make_request(find_project(Path.cwd()), method, words)
+    run, options = request.run, request.options
+    say(f"run {run.name}: {run.folder.relative_to(run.project.root)}")
+    shown = _Shown(request)
+    try:
+        report = carry_out(run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn)
+    except Prior3dError as error:
+        shown.close()
+        sys.stderr.write(f"error: {error}\n")
+        if shown.display is not None:
+            sys.stderr.write(f"to resume: {shlex.join(['prior3d', 'run', method.name, *words])}\n")
+        return INTERRUPTED if isinstance(error, Interrupted) else USER_ERROR
+    shown.close()
+    version = f", version {int(report.version)}" if report.version else ""
+    what = "nothing to do, all is as it was made" if report.plan.idle else f"done{version}"
+    return say(f"{what}; next: prior3d open {run.name}")
+
+
+class _Shown:
+    """What a run shows: its plan, and then its events if there is anything to make."""
+
+    def __init__(self, request: Request) -> None:
+        self.events = Events()
+        self.display: Display | None = None
+        self._options = request.options
+        self._stages = [s.name for s in wanted_stages(request.declaration, request.options.stop_after)]
+
+    def show_plan(self, plan: Plan) -> None:
+        say(plan_text(plan))
+        if not plan.idle:
+            from flows.progress import make_display  # start-up: rich, which a run with nothing to do does not need
+
+            self.display = make_display(self._stages, self._options.plain)
+            self.events.listen(self.display)
+
+    def close(self) -> None:
+        if self.display is not None:
+            self.display.close()
+
+
+def plan_method(method: Method, words: list[str]) -> int:
+    """Say what `run METHOD ...` would make, and why."""
+    project = find_project(Path.cwd())
+    request = make_request(project, method, words, "plan")
+    stages = wanted_stages(request.declaration, request.options.stop_after)
+    force = not request.options.restore
+    return say(plan_text(make_plan(request.run, request.declaration, DvcStore(project.root), stages, force)))
+
+
+def plan_run(name: str) -> int:
+    """Say which stages of a run would be made, and why."""
+    project = find_project(Path.cwd())
+    run = Run(project, name).require()
+    declaration = read_declaration(run.folder, METHODS)
+    return say(plan_text(make_plan(run, declaration, DvcStore(project.root), list(declaration.method.stages))))
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan as a table: stage, what happens, why."""
+    rows = []
+    for step in plan.steps:
+        left_out = len(step.reasons) - MOST_REASONS
+        reasons = [*step.reasons[:MOST_REASONS], *([f"and {left_out} more"] if left_out > 0 else [])]
+        rows.append([f"  {step.stage}", f"{ACTIONS[step.action]:<9}", "; ".join(reasons)])
+    return table(rows)
+
+
+def accept(words: list[str]) -> int:
+    """`prior3d accept RUN`."""
+    what = "Keep a run's outputs, and record its present parameters, inputs and code beside them."
+    args = Parser.of("accept", what, "run").parse_args(words)
+    run = Run(find_project(Path.cwd()), args.run).require()
+    recorded = accept_run(run, read_declaration(run.folder, METHODS))
+    return say(f"accepted: {', '.join(recorded)}" if recorded else "nothing had changed")

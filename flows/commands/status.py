@@ -1,0 +1,35 @@
+"""What `prior3d status RUN` says."""
+
+from flows.commands.running import plan_text
+from flows.engine.declaration import read_declaration, read_yaml
+from flows.engine.dvc_store import DvcStore
+from flows.engine.plan import make_plan
+from flows.engine.project import Project
+from flows.engine.results import read_results
+from flows.engine.run import Run
+from flows.methods import METHODS
+from flows.terminal import table
+
+
+def status_of(project: Project, name: str) -> str:
+    """A run's inputs, stages, measurements and versions, as text."""
+    run = Run(project, name).require()
+    declaration = read_declaration(run.folder, METHODS)
+    stages = list(declaration.method.stages)
+    lines = [f"run {run.name}: {declaration.method.name}, preset {declaration.preset}, {run.folder}"]
+    for key, value in (read_yaml(run.folder / "method.yaml").get("inputs") or {}).items():
+        lines.append(f"  {key}: {value.get('text') or value.get('name') or value.get('given') or value['file']}")
+    plan = make_plan(run, declaration, DvcStore(project.root), stages)
+    lines += ["stages:", plan_text(plan), "measured:", _measured(run, [s.name for s in stages])]
+    resumable = [s.name for s in stages if any((run.folder / ".work" / s.name).glob("*/*"))]
+    if resumable:
+        lines.append(f"interrupted, with a checkpoint: {', '.join(resumable)}")
+    return "\n".join([*lines, f"versions: {len(run.versions())}"])
+
+
+def _measured(run: Run, stages: list[str]) -> str:
+    rows = []
+    for stage in stages:
+        for r in read_results(run.folder, stage):
+            rows.append([f"  {stage}", r.name, f"{r.value:.4g} {r.unit}".strip(), f"n={r.n}" if r.n != 1 else ""])
+    return table(rows) if rows else "  nothing yet"

@@ -1,0 +1,49 @@
+"""What parsing a source text gave, kept from one command to the next.
+
+To parse the hundred modules behind a method takes 0.3 s, more than all else that a run with nothing to do computes.
+Entries are found by the content of a text, so an old one is never wrong, only unused.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from prior3d.files import write_whole
+
+MOST_TEXTS = 2000
+
+
+class ParsedSources:
+    """Results of one parser, in a file beside its bytecode; they are gone when the parser or Python is another one."""
+
+    def __init__(self, parser: str) -> None:
+        """Read what is kept for a parser, given by the path of its module."""
+        self._file = Path(importlib.util.cache_from_source(parser)).with_suffix(".json")
+        self._parser = hashlib.sha256(sys.version.encode() + Path(parser).read_bytes()).hexdigest()
+        self._found: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it can be made again at any time
+            kept = json.loads(self._file.read_text(encoding="utf-8"))
+            self._found = dict(kept["texts"]) if kept["parser"] == self._parser else {}
+        self._n_written = len(self._found)
+
+    def get(self, key: str) -> Any:
+        """What was found for a text; None if it is new."""
+        return self._found.get(key)
+
+    def add(self, key: str, value: Any) -> None:
+        """Keep what was found for a text: plain values, as JSON has them."""
+        self._found[key] = value
+
+    def write(self) -> None:
+        """Write the file if there is anything new, and if Python may write bytecode there."""
+        if sys.dont_write_bytecode or len(self._found) == self._n_written:
+            return
+        self._n_written = len(self._found)
+        newest = dict(list(self._found.items())[-MOST_TEXTS:])
+        with contextlib.suppress(OSError):  # an installation that is read-only has no bytecode either
+            self._file.parent.mkdir(exist_ok=True)
+            write_whole(self._file, json.dumps({"parser": self._parser, "texts": newest}))

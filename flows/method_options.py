@@ -1,0 +1,42 @@
+"""The options of `run METHOD` and `plan METHOD`, made from the inputs that the method declares."""
+
+import argparse
+
+from flows.engine.method import Method
+from flows.terminal import Parser
+
+PRESETS = ("toy", "paper")
+
+
+def option_of(name: str) -> str:
+    """The option of a method's input."""
+    return f"--{name.replace('_', '-')}"
+
+
+def parser_for(method: Method, command: str, help_text: str = "") -> Parser:
+    """The parser of a method's command line; `help_text` follows its options."""
+    parser = Parser(
+        prog=f"prior3d {command} {method.name}",
+        description=f"{method.summary}\n\nexample: {method.example}" if method.example else method.summary,
+        epilog=help_text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    inputs = parser.add_argument_group("inputs").add_argument
+    for given in method.inputs:
+        shown = "required" if given.default is None else f"default: {given.default or 'none'}"
+        text = f"{given.help} ({shown})"
+        inputs(option_of(given.name), dest=f"input_{given.name}", metavar=given.kind.upper(), help=text)
+    run = parser.add_argument_group("the run").add_argument
+    run("--name", help="the run's folder under data/runs (default: made from the prompt)")
+    presets = "parameters to start from (default: toy for an embedded prior, else paper)"
+    run("--preset", choices=PRESETS, help=presets)
+    one = "change a parameter; may be repeated"
+    run("--set", action="append", default=[], metavar="STAGE.PARAMETER=VALUE", help=one)
+    run("--seed", type=int, help="seed of every stage (default: 0)")
+    run("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    how = parser.add_argument_group("how").add_argument
+    how("--no-restore", action="store_true", help="compute every stage, even if the cache holds its result")
+    how("--stop-after", default="", metavar="STAGE", help="make no stage after this one")
+    how("--plain", action="store_true", help="no Prefect server, no live table")
+    return parser

@@ -1,0 +1,73 @@
+"""What all commands share on the terminal: their parser, tables, and lines that appear at once."""
+
+import argparse
+import re
+import shutil
+import sys
+from typing import NoReturn
+
+from prior3d.errors import Prior3dError
+from prior3d.suggestions import did_you_mean
+
+A_VERSION = "a run (mug), one of its versions (mug@3), or the run in a git revision (mug@v1.0)"
+USER_ERROR, INTERRUPTED = 2, 130  # exit codes
+GAP = 2  # blanks between the columns of a table
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line that names the nearest option.
+
+    argparse, not cyclopts or tyro: the options of `run METHOD` are data, one per input that the method declares, not
+    the signature of a function; and `prior3d --help` takes 0.03 s, with cyclopts 0.2 s.
+    """
+
+    @classmethod
+    def of(cls, command: str, what: str, *names: str, optional: bool = False) -> "Parser":
+        """The parser of a command that takes positional words, and perhaps options that its caller adds."""
+        parser = cls(prog=f"prior3d {command}", description=what)
+        for name in names:
+            parser.add_argument(name, metavar=name.upper(), nargs="?" if optional else None)
+        return parser
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        unknown = re.search(r"unrecognized arguments: (\S+)", message)
+        known = [option for action in self._actions for option in action.option_strings]
+        given = unknown[1].partition("=")[0] if unknown else ""
+        raise Prior3dError(f"{self.prog}: {message}; {did_you_mean(given, known, f'see: {self.prog} --help', str)}")
+
+
+def say(text: str) -> int:
+    """Print a text at once; returns the exit code of a command that went well."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+    return 0
+
+
+def warn(text: str) -> None:
+    """Print a warning at once."""
+    sys.stderr.write(f"warning: {text}\n")
+    sys.stderr.flush()
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows as aligned columns. On a terminal that is too narrow for them the cells are wrapped."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    if sys.stdout.isatty() and sum(widths) + GAP * (len(widths) - 1) > shutil.get_terminal_size().columns:
+        return _wrapped(rows)
+    gap = " " * GAP
+    return "\n".join(gap.join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _wrapped(rows: list[list[str]]) -> str:
+    from rich.console import Console  # start-up: 60 ms
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console = Console(width=shutil.get_terminal_size().columns)
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
