@@ -1,5 +1,7 @@
 """Score distillation of a latent field: Latent-NeRF, section 3.1, with Sketch-Shape's term of section 3.3."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -10,10 +12,10 @@ from prior3d.distillation.step import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
 from prior3d.fields import ObjectField
 from prior3d.fields.start import field_config
-from prior3d.losses.shape_guide import shape_loss
+from prior3d.losses.shape_guide import ShapeGuide, shape_loss
 from prior3d.losses.surface import surface_terms
 from prior3d.optimisation import adam, decay, optimise
-from prior3d.rendering import over, render, sample_points
+from prior3d.rendering import Rendering, over, render, sample_points
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import save_field
 from stages.artifacts.meshes import load_shape_guide
@@ -33,44 +35,23 @@ AGAINST_FULL = (
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent field."""
     prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
-    views = ViewSampler(
-        prior,
-        job.prompt,
-        params.views,
-        params.prompting,
-        params.sds.guidance_scale,
-        named_backgrounds=params.background == "named",
-    )
+    channels, named, scale = prior.latent_channels, params.background == "named", params.sds.guidance_scale
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
-    channels = prior.latent_channels
     field = ObjectField(field_config(params.field, "latent", channels), seeds.generator("field")).to(job.device)
-    learned = None
-    if params.background == "learned":
-        learned = LearnedBackground(channels, seeds.generator("background")).to(job.device)
+    learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
-    distil = ScoreDistillation(views, seeds, params.sds, "latent")
     guide = load_shape_guide(job.inputs["shape"], job.device) if "shape" in job.inputs else None
+    losses = distillation_losses(field, backdrop, views, seeds, params, guide)
     preview = Preview(job, lambda: decoded_views(field, prior, params, backdrop, every=2))
 
-    def losses(step: int) -> dict[str, Tensor]:
+    def with_preview(step: int) -> dict[str, Tensor]:
         preview.perhaps(step, params.steps)
-        progress, rendered = step / params.steps, []
-
-        def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
-            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
-            return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
-
-        distilled = distil(render_latents, progress)
-        terms = {"sds": distilled.loss} | surface_terms(field, rendered[0], params.surface, progress, seeds)
-        if guide is not None:
-            points, density = sample_points(distilled.cameras, rendered[0]), rendered[0].density.flatten()
-            shape = shape_loss(density, points, guide, params.shape.proximal_surface)
-            terms["shape"] = params.shape.weight * shape
-        return terms
+        return losses(step)
 
     rate = params.optimiser.learning_rate
     finished = optimise(
-        losses,
+        with_preview,
         modules={"field": field} | backdrop.modules,
         optimiser=adam([*field.parameter_groups(rate), *backdrop.parameter_groups(rate)], params.optimiser),
         n_steps=params.steps,
@@ -84,6 +65,35 @@ def run(job: Job, params: Params) -> None:
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
         save_field(job.out, field)
         write_row(job.out / "preview.png", decoded_views(field, prior, params, backdrop))
+
+
+def distillation_losses(
+    field: ObjectField,
+    backdrop: LatentBackdrop,
+    views: ViewSampler,
+    seeds: Seeds,
+    params: Params,
+    guide: ShapeGuide | None,
+) -> Callable[[int], dict[str, Tensor]]:
+    """The weighted terms of a step: score distillation, the regularisers and, with a rough shape, Sketch-Shape's."""
+    distil = ScoreDistillation(views, seeds, params.sds, "latent")
+
+    def losses(step: int) -> dict[str, Tensor]:
+        progress, rendered = step / params.steps, list[Rendering]()
+
+        def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
+            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
+            return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
+
+        distilled = distil(render_latents, progress)
+        terms = {"sds": distilled.loss} | surface_terms(field, rendered[0], params.surface, progress, seeds)
+        if guide is not None:
+            points, density = sample_points(distilled.cameras, rendered[0]), rendered[0].density.flatten()
+            shape = shape_loss(density, points, guide, params.shape.proximal_surface)
+            terms["shape"] = params.shape.weight * shape
+        return terms
+
+    return losses
 
 
 @torch.no_grad()

@@ -23,20 +23,13 @@ from stages.latent_paint import Params
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
     prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
-    views = ViewSampler(
-        prior,
-        job.prompt,
-        params.views,
-        params.prompting,
-        params.sds.guidance_scale,
-        named_backgrounds=params.background == "named",
-    )
+    named, scale = params.background == "named", params.sds.guidance_scale
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     surface = Surface(load_uv_mesh(job.inputs["mesh"]), job.device)
     texture = Texture(start(prior, params, seeds))
-    learned = None
-    if params.background == "learned":
-        learned = LearnedBackground(prior.latent_channels, seeds.generator("background")).to(job.device)
+    channels = prior.latent_channels
+    learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
     distil = ScoreDistillation(views, seeds, params.sds, "latent")
     nearest = params.lookup == "nearest"

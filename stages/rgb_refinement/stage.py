@@ -42,13 +42,11 @@ Losses = Callable[[int], dict[str, Tensor]]
 def run(job: Job, params: Params) -> None:
     """Turn a latent field into an RGB field that is a surface."""
     prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
-    views = ViewSampler(
-        prior, job.prompt, params.views, params.prompting, params.sds.guidance_scale, named_backgrounds=True
-    )
+    scale = params.sds.guidance_scale
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     latent_field = load_object_field(job.inputs["field"], job.device).requires_grad_(False)
-    field = start(latent_field, prior, params)
-    modules: dict[str, nn.Module] = {"field": field}
+    modules: dict[str, nn.Module] = {"field": (field := start(latent_field, prior, params))}
     guide = load_shape_guide(job.inputs["shape"], job.device) if "shape" in job.inputs else None
     terms = regularisers(field, seeds, params, guide)
     if params.mode == "sds":

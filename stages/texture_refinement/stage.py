@@ -34,8 +34,8 @@ Losses = Callable[[int], dict[str, Tensor]]
 def run(job: Job, params: Params) -> None:
     """Turn the latent texture into colours."""
     prior, seeds = load_text_to_image(job.prior(), job.device), Seeds(params.seed)
-    scale = params.sds.guidance_scale
-    views = ViewSampler(prior, object_prompt(job, prior), params.views, params.prompting, scale, named_backgrounds=True)
+    prompt, scale = object_prompt(job, prior), params.sds.guidance_scale
+    views = ViewSampler(prior, prompt, params.views, params.prompting, scale, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     mesh = load_paintable_mesh(job.inputs["mesh"])
     surface = Surface(mesh, job.device)
@@ -54,12 +54,11 @@ def run(job: Job, params: Params) -> None:
         preview.perhaps(step, params.steps)
         return losses(step) | ({} if anchors is None else anchors.losses(texture.values, params.anchors))
 
+    groups = [{"params": list(texture.parameters()), "lr": params.optimiser.learning_rate}]
     finished = optimise(
         with_anchors,
         modules=modules,
-        optimiser=adam(
-            [{"params": list(texture.parameters()), "lr": params.optimiser.learning_rate}], params.optimiser
-        ),
+        optimiser=adam(groups, params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
