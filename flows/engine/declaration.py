@@ -202,4 +202,4 @@ def _copy(source: Path, target: Path) -> None:
 
 def yaml_of(values: Any) -> str:
     """Values as the YAML of a run's files."""
-    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
+    return yaml_text.dump(values)

@@ -23,8 +23,14 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     yaml_implicit_resolvers: dict[str, list[Any]] = {}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 takes for more than a text, and by the rules below what YAML 1.2 does: `12e34`, a digest."""
+
+
 for name, (pattern, first) in RULES.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(f"^(?:{pattern})$"), first)
+    for reads_or_writes in (_Loader, _Dumper):
+        tag, rule = f"tag:yaml.org,2002:{name}", re.compile(f"^(?:{pattern})$")
+        reads_or_writes.add_implicit_resolver(tag, rule, first)
 
 
 def load(text: str) -> Any:
@@ -34,3 +40,8 @@ def load(text: str) -> Any:
         yaml.YAMLError: it is not valid YAML.
     """
     return yaml.load(text, Loader=_Loader)
+
+
+def dump(values: Any) -> str:
+    """Values as YAML that reads back the same by the rules of 1.1 and of 1.2."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))

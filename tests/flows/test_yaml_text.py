@@ -1,6 +1,7 @@
 import pytest
 import yaml
 from dvc.utils.serialize import dumps_yaml
+from ruamel.yaml import YAML
 
 from flows.engine import yaml_text
 
@@ -14,6 +15,14 @@ def test_what_dvc_or_pyyaml_writes_is_read_back(value):
     for text in (dumps_yaml({"a": value}), yaml.safe_dump({"a": value})):
         found = yaml_text.load(text)["a"]
         assert found == value and type(found) is type(value), text
+
+
+@pytest.mark.parametrize("value", [*NUMBERS, *TEXTS, "12e4567890123456", "1e3", "0x1f", "-.inf"])
+def test_what_is_written_is_read_back_by_all(value):
+    text = yaml_text.dump({"a": value})
+    for read in (yaml_text.load, yaml.safe_load, YAML(typ="safe").load):
+        found = read(text)["a"]
+        assert found == value and type(found) is type(value), (text, read)
 
 
 def test_what_a_person_types():
