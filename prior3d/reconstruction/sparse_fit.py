@@ -9,17 +9,18 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField, RadianceField
 from prior3d.losses.regularisers import distortion, opacity_entropy_bits, opacity_sparsity, ramp, total_variation
+from prior3d.losses.robust import charbonnier_loss
+from prior3d.reconstruction.view_targets import RayBatch, ViewTargets, view_losses
 from prior3d.rendering import Rendering, rays, render_rays, render_without_gradient
 from prior3d.seeds import Seeds
 
 N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points a step, and how far their neighbours are in world units
-KNEE = 0.1  # of the Huber loss, in units of colour
 
 
 @dataclass(frozen=True)
@@ -46,91 +47,6 @@ class FitSettings:
     ramp: tuple[float, float] = (0.3, 1.0)
 
 
-@dataclass(frozen=True)
-class RayBatch:
-    """Rays [n, 3] with what they should show: colours [n, 3] premultiplied by masks [n], and weights [n]."""
-
-    origins: Float[Tensor, "rays 3"]
-    directions: Float[Tensor, "rays 3"]
-    colours: Float[Tensor, "rays 3"]
-    masks: Float[Tensor, "rays"]
-    weights: Float[Tensor, "rays"]
-
-
-class ViewRays(nn.Module):
-    """Views to fit; they may be replaced one by one, and checkpoints hold them.
-
-    Attributes:
-        masked: whether `masks` say where the object is; if not, colours are of whole pictures.
-        colours: [views, height, width, 3], premultiplied by the masks where there are such.
-        masks: [views, height, width] in [0, 1].
-        weights: [views, height, width], 0 where a pixel does not count.
-    """
-
-    origins: Float[Tensor, "rays 3"]
-    directions: Float[Tensor, "rays 3"]
-    colours: Float[Tensor, "views height width 3"]
-    masks: Float[Tensor, "views height width"]
-    weights: Float[Tensor, "views height width"]
-
-    def __init__(self, cameras: Cameras, masked: bool):
-        """Begin with empty views of no weight."""
-        super().__init__()
-        self.cameras, self.masked = cameras, masked
-        origins, directions = rays(cameras)
-        shape = origins.shape[:-1]
-        self.register_buffer("origins", origins.reshape(-1, 3), persistent=False)
-        self.register_buffer("directions", directions.reshape(-1, 3), persistent=False)
-        self.register_buffer("colours", torch.zeros(*shape, 3, device=origins.device))
-        self.register_buffer("masks", torch.ones(shape, device=origins.device))
-        self.register_buffer("weights", torch.zeros(shape, device=origins.device))
-
-    def put(
-        self,
-        index: Int[Tensor, "chosen"],
-        images: Float[Tensor, "chosen 3 height width"],
-        masks: Float[Tensor, "chosen height width"] | None,
-        weights: Float[Tensor, "#chosen #height #width"] | float = 1.0,
-    ) -> None:
-        """Replace the views at `index` [n].
-
-        Args:
-            index: numbers of views.
-            images: [n, 3, height, width], premultiplied where there are masks.
-            masks: [n, height, width], or None where there are none.
-            weights: one number, or [n, 1, 1], or [n, height, width].
-        """
-        device = self.colours.device
-        self.colours[index] = images.movedim(1, -1).to(device)
-        if masks is not None:
-            self.masks[index] = masks.to(device)
-        self.weights[index] = torch.as_tensor(weights, dtype=torch.float32, device=device)
-
-    def draw(self, n_rays: int, generator: torch.Generator, idle: float = 0.1, *, by_weight: bool = False) -> RayBatch:
-        """Draw rays, most of them on and near masks; none of weight 0 (all of weight 0: any, which then count 0).
-
-        Args:
-            n_rays: how many.
-            generator: of the choice, on the CPU.
-            idle: how often rays far from masks are drawn, relative to the others.
-            by_weight: draw in proportion to the weights, and count all rays alike; else draw those of all weights
-                alike, and give their weights.
-        """
-        interest = self.weights.double() if by_weight else (self.weights > 0).double()
-        if self.masked:
-            reach = 2 * max(1, self.masks.shape[1] // 24) + 1
-            near = functional.max_pool2d(self.masks[:, None], reach, stride=1, padding=reach // 2)[:, 0] > 0.1
-            interest = interest * torch.where(near, 1.0, idle).double()
-        cumulative = interest.view(-1).cumsum(0)
-        places = torch.rand(n_rays, dtype=torch.float64, generator=generator).to(cumulative.device) * cumulative[-1]
-        i = torch.searchsorted(cumulative, places, right=True).clamp_max(len(cumulative) - 1)
-        weights = self.weights.view(-1)[i]
-        weights = (weights > 0).to(weights) if by_weight else weights
-        return RayBatch(
-            self.origins[i], self.directions[i], self.colours.view(-1, 3)[i], self.masks.view(-1)[i], weights
-        )
-
-
 class Surroundings(nn.Module):
     """A smooth background: a colour for every direction, from the nine lowest spherical harmonics."""
 
@@ -152,40 +68,16 @@ def sparse_field(settings: FitSettings, generator: torch.Generator) -> ObjectFie
     return ObjectField(config, generator)
 
 
-def view_losses(
-    rendering: Rendering, batch: RayBatch, behind: Float[Tensor, "rays 3"], masked: bool
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """How far rendered rays are from what they should show: weighted means of the colours' and the masks' difference.
-
-    Args:
-        rendering: of the rays, without a background.
-        batch: what they should show.
-        behind: [rays, 3] background: put behind both where there are masks, else behind the render alone.
-        masked: whether the batch's masks count; without them the second loss is 0.
-    """
-    rendered = rendering.features + (1 - rendering.opacity)[:, None] * behind
-    wanted = batch.colours + (1 - batch.masks)[:, None] * behind if masked else batch.colours
-    colour = (batch.weights * huber(rendered - wanted).mean(-1)).mean()
-    if not masked:
-        return colour, colour.new_zeros(())
-    return colour, (batch.weights * (rendering.opacity - batch.masks).abs()).mean()
-
-
-def huber(error: Float[Tensor, "*values"]) -> Float[Tensor, "*values"]:
-    """Quadratic below the knee and linear, with slope 1, above: knee (√(1 + (e / knee)²) - 1)."""
-    return ((1 + (error / KNEE).square()).sqrt() - 1) * KNEE
-
-
 class SparseFit:
     """The losses of one step: input views, the prior's views if there are any, and the terms that make a surface."""
 
     def __init__(
         self,
         field: ObjectField,
-        inputs: ViewRays,
+        inputs: ViewTargets,
         settings: FitSettings,
         seeds: Seeds,
-        targets: ViewRays | None = None,
+        targets: ViewTargets | None = None,
         surroundings: Surroundings | None = None,
     ) -> None:
         """Take what is fitted and to what; without masks give `surroundings`."""
@@ -220,7 +112,7 @@ class SparseFit:
         for batch, name, weight in zip(batches, ("input", "prior"), (1.0, target_weight), strict=False):
             part = slice(first, first := first + len(batch.origins))
             piece = Rendering(**{key: value[part] for key, value in vars(rendering).items()})
-            colour, mask = view_losses(piece, batch, self.behind(batch), self.inputs.masked)
+            colour, mask = view_losses(piece, batch, self.behind(batch), charbonnier_loss, self.inputs.masked)
             terms |= {f"{name}_colour": weight * colour, f"{name}_mask": weight * settings.mask_weight * mask}
         return terms | self.surface_terms(rendering, ramp(progress, *settings.ramp))
 
@@ -289,13 +181,13 @@ def plain_fit(
     Args:
         images: [views, 3, height, width], premultiplied where there are masks.
         masks: [views, height, width] or None.
-        weights: of pixels, as in `ViewRays.put`.
+        weights: of pixels, as in `ViewTargets.put`.
         cameras: of the views.
         settings: of the fit.
         seeds: of all its random choices.
         fit: carries it out, and says whether it came to its end.
     """
-    inputs = ViewRays(cameras, masks is not None)
+    inputs = ViewTargets(cameras, masks is not None)
     inputs.put(torch.arange(len(images)), images, masks, weights)
     field = sparse_field(settings, seeds.generator("field")).to(images.device)
     surroundings = None if masks is not None else Surroundings().to(images.device)

@@ -9,7 +9,8 @@ from prior3d.distillation.sparse_views import denoised
 from prior3d.images.colours import clean_mask, difference_mask, estimate_alpha
 from prior3d.metrics import psnr_db
 from prior3d.optimisation import late_decay, optimise
-from prior3d.reconstruction.sparse_fit import SparseFit, Surroundings, ViewRays, sparse_field
+from prior3d.reconstruction.sparse_fit import SparseFit, Surroundings, sparse_field
+from prior3d.reconstruction.view_targets import ViewTargets, premultiplied
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import save_field
 from stages.artifacts.views import InputViews, Symmetry, ViewFeatures
@@ -69,9 +70,9 @@ def run(job: Job, params: Params) -> None:
 def begin(views: InputViews, known: ViewFeatures, params: Params, seeds: Seeds) -> SparseFit:
     """The field at its start, the input views, and the ring with the feature transformer's pictures."""
     device, masked = views.colours.device, views.masks is not None
-    inputs = ViewRays(views.cameras, masked)
+    inputs = ViewTargets(views.cameras, masked)
     inputs.put(torch.arange(len(views.colours)), views.colours, views.masks, views.weights)
-    targets = ViewRays(known.cameras, masked)
+    targets = ViewTargets(known.cameras, masked)
     targets.put(torch.arange(known.cameras.views), known.seen.colours, known.seen.masks)
     settings = fit_settings(params)
     field = sparse_field(settings, seeds.generator("field")).to(device)
@@ -85,7 +86,7 @@ class Ring:
         """Take all that is needed."""
         assert fit.targets is not None
         self.prior, self.known, self.fit, self.params, self.seeds = prior, known, fit, params, seeds
-        self.targets: ViewRays = fit.targets
+        self.targets: ViewTargets = fit.targets
 
     def perhaps_denoise(self, step: int) -> None:
         """Denoise some views, if it is time to."""
@@ -108,7 +109,7 @@ class Ring:
         masks = None
         if known.seen.masks is not None:
             found = estimate_alpha(images, clean_mask(difference_mask(images, known.level), opacity), known.level)
-            images = (images - (1 - found[:, None]) * known.level).clamp_min(0).minimum(found[:, None])
+            images = premultiplied(images, found, known.level)
             masks = stays * known.seen.masks[index] + (1 - stays) * found
         images = stays * known.seen.colours[index] + (1 - stays) * images
         self.targets.put(index, images, masks, weight)

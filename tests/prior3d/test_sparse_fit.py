@@ -4,17 +4,15 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.losses.robust import charbonnier, charbonnier_loss, huber_loss
 from prior3d.reconstruction.sparse_fit import (
     FitSettings,
-    RayBatch,
     SparseFit,
     Surroundings,
-    ViewRays,
-    huber,
     plain_fit,
     sparse_field,
-    view_losses,
 )
+from prior3d.reconstruction.view_targets import RayBatch, ViewTargets, view_losses
 from prior3d.rendering import Rendering
 from prior3d.seeds import Seeds
 
@@ -32,10 +30,17 @@ def disc(cameras):
     return masks[:, None] * torch.tensor([0.9, 0.1, 0.1]).view(1, 3, 1, 1), masks
 
 
-def test_the_huber_loss_is_quadratic_below_the_knee_and_linear_above():
-    assert torch.allclose(huber(torch.tensor([0.0, 1e-3])), torch.tensor([0.0, 5e-6]), atol=1e-8)
-    far = huber(torch.tensor([5.0, 6.0]))
+def test_charbonniers_loss_is_quadratic_below_the_knee_and_linear_above():
+    assert torch.allclose(charbonnier(torch.tensor([0.0, 1e-3])), torch.tensor([0.0, 5e-6]), atol=1e-8)
+    far = charbonnier(torch.tensor([5.0, 6.0]))
     assert abs(far[1] - far[0] - 1.0) < 1e-3
+
+
+def test_rays_of_no_weight_count_for_nothing():
+    rendered, target, weights = torch.rand(2, 3), torch.zeros(2, 3), torch.tensor([0.0, 1.0])
+    for loss in (charbonnier_loss, huber_loss):
+        alone = loss(rendered[1:], target[1:], weights[1:])
+        assert torch.isclose(loss(rendered, target, weights), alone / 2)
 
 
 def test_losses_by_hand():
@@ -47,15 +52,16 @@ def test_losses_by_hand():
     rays = torch.zeros(n, 3)
     batch = RayBatch(rays, rays, torch.zeros(n, 3), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))
     behind = torch.full((n, 3), 0.4)
-    colour, mask = view_losses(rendering, batch, behind, masked=True)
+    colour, mask = view_losses(rendering, batch, behind, charbonnier_loss, masked=True)
     # first ray: empty and to be empty; second: half of the background where black should hide it, weight 2
-    assert torch.isclose(colour, 2 * huber(torch.tensor(0.2)) / 2) and torch.isclose(mask, torch.tensor(0.5))
-    colour, mask = view_losses(rendering, batch, behind, masked=False)
-    assert torch.isclose(colour, (huber(torch.tensor(0.4)) + 2 * huber(torch.tensor(0.2))) / 2) and mask == 0
+    assert torch.isclose(colour, 2 * charbonnier(torch.tensor(0.2)) / 2) and torch.isclose(mask, torch.tensor(0.5))
+    colour, mask = view_losses(rendering, batch, behind, charbonnier_loss, masked=False)
+    expected = (charbonnier(torch.tensor(0.4)) + 2 * charbonnier(torch.tensor(0.2))) / 2
+    assert torch.isclose(colour, expected) and mask == 0
 
 
 def test_pixels_of_no_weight_are_never_drawn():
-    views = ViewRays(rig(), masked=False)
+    views = ViewTargets(rig(), masked=False)
     weights = torch.zeros(1, 8, 8)
     weights[0, 2, 3] = 0.5
     views.put(torch.tensor([1]), torch.full((1, 3, 8, 8), 0.25), None, weights)
@@ -65,7 +71,7 @@ def test_pixels_of_no_weight_are_never_drawn():
 
 
 def test_rays_are_drawn_by_weight_or_weighed():
-    views = ViewRays(rig(2), masked=True)
+    views = ViewTargets(rig(2), masked=True)
     views.put(
         torch.arange(2), torch.full((2, 3, 8, 8), 0.5), torch.ones(2, 8, 8), torch.tensor([1.0, 0.25])[:, None, None]
     )
@@ -80,12 +86,12 @@ def test_rays_are_drawn_by_weight_or_weighed():
 
 
 def test_replaced_views_are_what_is_drawn_and_what_a_checkpoint_holds():
-    views = ViewRays(rig(2), masked=True)
+    views = ViewTargets(rig(2), masked=True)
     colours, masks = disc(rig(2))
     views.put(torch.arange(2), colours, masks, 1.0)
     views.put(torch.tensor([0]), colours[:1] * 0, masks[:1] * 0, 0.3)
     assert views.weights[0].max() == views.weights[0].min() == torch.tensor(0.3) and views.masks[0].max() == 0
-    again = ViewRays(rig(2), masked=True)
+    again = ViewTargets(rig(2), masked=True)
     again.load_state_dict(views.state_dict())
     one, two = (v.draw(20, torch.Generator().manual_seed(1)) for v in (views, again))
     assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in vars(one))
@@ -125,7 +131,7 @@ def test_a_fit_shows_its_inputs():
 def test_the_priors_views_count_by_their_weight_and_not_at_all_at_zero():
     cameras = rig(2)
     colours, masks = disc(cameras)
-    inputs, targets = (ViewRays(cameras, True) for _ in range(2))
+    inputs, targets = (ViewTargets(cameras, True) for _ in range(2))
     inputs.put(torch.arange(2), colours, masks)
     targets.put(torch.arange(2), colours, masks, 1.0)
     seeds = Seeds(0)
