@@ -8,8 +8,8 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.fields import ObjectField
+from prior3d.images.files import resample
 from prior3d.images.object_image import ObjectImage
-from prior3d.images.photographs import resample
 from prior3d.losses.images import pearson_depth
 from prior3d.losses.regularisers import normal_smoothness, opacity_entropy_bits, orientation
 from prior3d.reconstruction.mirrored_image import MirroredImage
