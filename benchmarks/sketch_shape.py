@@ -19,12 +19,12 @@ import trimesh
 from text_to_3d import N_CAPTIONS, WORLD_SEED, cameras, hits, world_until
 
 from prior3d.diffusion.scorer import Scorer, load_scorer
-from prior3d.losses.shape_guide import volume_iou
 from prior3d.meshes.files import load_glb
 from prior3d.meshes.raster import render_mesh
+from prior3d.meshes.winding import volume_iou
 from prior3d.toyworld.objects import ToyObject, sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
-from stages.artifacts.meshes import load_shape_guide
+from stages.artifacts.shape_guide import load_shape_guide
 
 CATEGORIES = ("mushroom", "snowman", "rocket", "teddy bear", "house", "chair", "car", "mug")
 

@@ -35,14 +35,16 @@ from prior3d.meshes.consistency import photo_inconsistency
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
-from prior3d.reconstruction.sparse_fit import rendered
+from prior3d.reconstruction.symmetry import Symmetry
+from prior3d.rendering.background import render_images
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import ToyRenders, render_toy, toy_orbit
 from stages.artifacts.fields import load_field
 from stages.artifacts.meshes import load_textured_mesh
-from stages.artifacts.views import Symmetry
+from stages.artifacts.symmetry import save_symmetry
 from stages.contract.entry import execute
+from stages.contract.parameters import merged
 
 WORLD_SEED, SIZE, N_WANTED = 0, 64, 32
 ELEVATIONS_DEG = (-10.0, 60.0)
@@ -73,7 +75,7 @@ def write_folder(folder: Path, drawn: ToyRenders, cameras: Cameras, n: int) -> N
 def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -> tuple[float, float]:
     """view_preparation to texture_baking in a folder, and the baselines: the same fit without the prior.
 
-    `plain` has no mirror images, `mirrored` has them. A prior of no trust counts nothing: `mirrored` would then be the
+    `plain` has no mirror images, `mirrored` has them. Without confidence in the prior, `mirrored` would be the
     result to the bit, and is not made.
 
     Returns:
@@ -82,14 +84,14 @@ def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -
     names = ("view_preparation", *STAGES, *BASELINES)
     params = {name: sets.get(name, {}) for name in names}
     params |= {
-        name: sets.get("view_distillation", {}) | {"prior_weight": 0.0, "single_prior_weight": 0.0}
+        name: merged(sets.get("view_distillation", {}), {"ring": {"weight": 0.0, "single_input_weight": 0.0}})
         for name in BASELINES
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "prior.json").write_text(json.dumps({"name": "views", "digest": "-"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"views": str(prior)}}))
     (folder / "none").mkdir(exist_ok=True)
-    Symmetry().save(folder / "none")
+    save_symmetry(folder / "none", Symmetry())
     views = ["--views", "view_preparation", "--prior", "prior.json"]
     knowing = [*views, "--features", "view_features", "--symmetry"]
     words = {
@@ -107,7 +109,7 @@ def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -
     for name, argv in words.items():
         if name == "plain":
             taken = time.monotonic() - clock, time.process_time() - processor
-        if (folder / name).is_dir() or (name == "mirrored" and trust_of(folder) == 0):
+        if (folder / name).is_dir() or (name == "mirrored" and confidence_of(folder) == 0):
             continue
         module = "stages.view_distillation" if name in BASELINES else f"stages.{name}"
         with contextlib.redirect_stdout(io.StringIO()):  # progress lines
@@ -117,9 +119,9 @@ def run_stages(folder: Path, prior: Path, images: Path, sets: dict[str, dict]) -
     return taken
 
 
-def trust_of(folder: Path) -> float:
+def confidence_of(folder: Path) -> float:
     """What view_features measured."""
-    return json.loads((folder / "view_features/features.json").read_text())["trust"]
+    return json.loads((folder / "view_features/features.json").read_text())["prior_confidence"]
 
 
 def compared(
@@ -132,9 +134,9 @@ def compared(
     drawn = prior.draw(features, generator=torch.Generator().manual_seed(seed))
     closest = (wanted.c2w[:, :3, 2] @ inputs.c2w[:, :3, 2].T).argmax(dim=1)
     shown = {"regression": regression, "samples": drawn, "nearest": pictures[:n][closest], "truth": pictures[n:]}
-    mirrored = "mirrored" if trust_of(folder) > 0 else "view_distillation"
+    mirrored = "mirrored" if confidence_of(folder) > 0 else "view_distillation"
     for name, stage in (("sparsefusion", "view_distillation"), ("plain", "plain"), ("mirrored", mirrored)):
-        shown[name] = rendered(load_field(folder / stage), placed(folder, wanted), 64, level)[0]
+        shown[name] = render_images(load_field(folder / stage), placed(folder, wanted), 64, level)[0]
     found = {name: images.movedim(1, -1).numpy() for name, images in shown.items()}
     mesh = load_textured_mesh(folder / "texture_baking")
     found["mesh"] = render_mesh(mesh, placed(folder, wanted), background=level).rgb
@@ -162,7 +164,8 @@ def score(args: argparse.Namespace, prior: ViewsPrior, index: int, n: int) -> tu
             write_folder(folder / "images", truth, cameras, n)
         clock, processor = run_stages(folder, args.prior, folder / "images", args.set)
         shown = compared(folder, prior, truth, cameras, n, level, index)
-        figures: dict = {"object": index, "caption": toy.caption, "inputs": n, "trust": trust_of(folder)}
+        figures: dict = {"object": index, "caption": toy.caption, "inputs": n}
+        figures["prior_confidence"] = confidence_of(folder)
     figures |= {"seconds": clock, "processor_seconds": processor}
     surface, wanted = Mesh(toy.vertices, toy.faces), cameras[slice(n, None)]
     for method, pictures in shown.items():
@@ -176,7 +179,8 @@ def score(args: argparse.Namespace, prior: ViewsPrior, index: int, n: int) -> tu
 def table(rows: list[dict], n: int) -> str:
     """Means over objects with n inputs."""
     mine = [row for row in rows if row["inputs"] == n]
-    lines = [f"{n} inputs, {len(mine)} objects, mean trust {np.mean([row['trust'] for row in mine]):.2f}"]
+    confidence = np.mean([row["prior_confidence"] for row in mine])
+    lines = [f"{n} inputs, {len(mine)} objects, mean confidence in the prior {confidence:.2f}"]
     lines.append(f"  {'':14}{'PSNR dB':>9}{'SSIM':>8}{'inconsistency':>15}")
     for method in METHODS:
         values = [np.mean([row[f"{method}_{what}"] for row in mine]) for what in ("psnr_db", "ssim", "inconsistency")]
@@ -204,7 +208,8 @@ def main() -> None:
             figures, shown = score(args, prior, index, n)
             rows.append(figures)
             scores = ", ".join(f"{method} {figures[f'{method}_psnr_db']:.2f}" for method in METHODS[:-1])
-            print(f"{figures['caption']}, {n} inputs, trust {figures['trust']:.2f}: {scores}", flush=True)
+            confidence = figures["prior_confidence"]
+            print(f"{figures['caption']}, {n} inputs, confidence {confidence:.2f}: {scores}", flush=True)
             if index < args.first + 4 and n == args.inputs[-1]:
                 order = ("truth", *METHODS[:-1])
                 sheet += [list(shown[method][:: N_WANTED // 8]) for method in order]

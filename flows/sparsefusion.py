@@ -4,7 +4,7 @@
                      |
                [ view_symmetry ]  mirror planes of the object, if there are such: then every input counts twice
                      |
-    prior  --> [ view_features ]  what the prior's feature transformer says of a ring of cameras; how far to trust it
+    prior  --> [ view_features ]  what the prior's feature transformer predicts of a ring; how far to trust it
                      |
                [ view_sampling ]  novel views drawn one by one from the diffusion model, for looking at
                      |

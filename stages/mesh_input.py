@@ -1,7 +1,8 @@
 """What stages that take a person's mesh share: how it is read, repaired and placed, and that this is said."""
 
 from prior3d.errors import Prior3dError
-from prior3d.meshes.placement import Placement, default_axes, place_mesh
+from prior3d.meshes.mesh import Placement
+from prior3d.meshes.placement import default_axes, place_mesh
 from prior3d.meshes.reading import GivenMesh, read_mesh
 from prior3d.meshes.repair import usable
 from stages.contract.job import Job

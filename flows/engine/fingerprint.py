@@ -1,8 +1,9 @@
 """A digest of a stage's code that a comment, a docstring or a line break does not change.
 
 It covers the stage's package (declaration and body) and every project module that they import, directly or through
-others, at the top or inside functions; what stands under `if TYPE_CHECKING` is never imported. Installed packages are
-not in it: their versions are recorded beside results, not in the key.
+others, at the top or inside functions; what stands under `if TYPE_CHECKING` is never imported. A package that only
+passes names on (`from prior3d.rendering import rays`) is looked through: the module that defines the name counts.
+Installed packages are not in it: their versions are recorded beside results, not in the key.
 """
 
 import ast
@@ -17,11 +18,14 @@ from pathlib import Path
 from flows.engine.parsed_sources import ParsedSources
 
 PROJECT = ("prior3d", "stages", "flows")
-# How a stage is run, where its files lie and how its errors read, not what it computes.
-CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.parameters", "stages.contract.preview"})
+# How a stage is run, where its files lie, how its values are checked and its errors read: not what it computes.
+# Parameters are in a result's key themselves, complete, so what checks them is not.
+CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.preview"})
 PLUMBING = frozenset(
     {
         "prior3d.diffusion.embedded",
+        "prior3d.errors",
+        "prior3d.fields.protocol",  # signatures only
         "prior3d.files",
         "prior3d.suggestions",
         "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body
@@ -31,10 +35,17 @@ PLUMBING = frozenset(
 
 @dataclass(frozen=True)
 class Module:
-    """What one source file means: a digest of its code, and what it imports as (module, name) pairs."""
+    """What one source file means.
+
+    Attributes:
+        digest: of its code.
+        imports: (module, name) pairs.
+        passes_on: whether it does nothing but import names for others.
+    """
 
     digest: str
     imports: tuple[tuple[str, str], ...]
+    passes_on: bool
 
 
 def fingerprint(module: str, roots: tuple[str, ...] = PROJECT) -> str:
@@ -123,13 +134,26 @@ def libraries(module: str, roots: tuple[str, ...] = PROJECT) -> list[tuple[str, 
 
 
 def _targets(imports: Iterable[tuple[str, str]]) -> set[str]:
-    """The modules that import statements name: `from a import b` is a.b where that is a module."""
+    """The modules that import statements name: `from a import b` is a.b where that is a module.
+
+    Where `a` is a package that only passes names on, it is the module that defines b.
+    """
     found = set()
     for module, name in imports:
-        found.add(module)
-        if name and _file(f"{module}.{name}") is not None:
-            found.add(f"{module}.{name}")
+        inner = f"{module}.{name}" if name and _file(f"{module}.{name}") is not None else None
+        origins = [origin for origin in _source(module).imports if origin[1] == name] if _passes_on(module) else []
+        if inner is not None:
+            found |= {inner} if _passes_on(module) else {module, inner}
+        elif origins:
+            found |= _targets(origins)
+        else:
+            found.add(module)
     return {m for m in found if _file(m) is not None}
+
+
+def _passes_on(module: str) -> bool:
+    """Whether a module is a package that only passes names on, and holds no templates."""
+    return _file(module) is not None and _source(module).passes_on and not _templates(module)
 
 
 def _file(module: str) -> Path | None:
@@ -176,9 +200,9 @@ def _parse(module: str, path: Path, mtime_ns: int, size: int) -> Module:
     known = _parsed_sources().get(key)
     if known is None:
         parsed = _parse_text(content, str(path), package)
-        _parsed_sources().add(key, [parsed.digest, parsed.imports])
+        _parsed_sources().add(key, [parsed.digest, parsed.imports, parsed.passes_on])
         return parsed
-    return Module(known[0], tuple((name, part) for name, part in known[1]))
+    return Module(known[0], tuple((name, part) for name, part in known[1]), known[2])
 
 
 def _parse_text(content: bytes, filename: str, package: str) -> Module:
@@ -187,7 +211,15 @@ def _parse_text(content: bytes, filename: str, package: str) -> Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _drop_docstring(node)
-    return Module(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports)
+    passes_on = filename.endswith("__init__.py") and all(map(_passes_names_on, tree.body))
+    return Module(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports, passes_on)
+
+
+def _passes_names_on(statement: ast.stmt) -> bool:
+    """Whether a statement (of a module without its docstring) is `from a import b`, or the list `__all__`."""
+    if isinstance(statement, ast.ImportFrom):
+        return all(alias.name != "*" and alias.asname in (None, alias.name) for alias in statement.names)
+    return isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == ["__all__"]
 
 
 def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:

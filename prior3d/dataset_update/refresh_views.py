@@ -15,7 +15,7 @@ from prior3d.distillation.backgrounds import FlatBackground
 from prior3d.distillation.view_sampler import ViewSampler, spiral
 from prior3d.fields import ObjectField
 from prior3d.images.colours import clean_mask, difference_mask, estimate_alpha
-from prior3d.reconstruction.view_targets import ViewTargets
+from prior3d.reconstruction.view_targets import ViewTargets, premultiplied
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
 from prior3d.settings.refresh import RefreshSettings
@@ -76,8 +76,8 @@ class RefreshedViews:
             images.append(self.prior.decode(refreshed))
             opacities.append(self._opacity(orbit, source))
         colours, level = torch.cat(images), self.background.level
-        masks = clean_mask(difference_mask(colours, level), torch.cat(opacities))
-        self.targets.put(colours, estimate_alpha(colours, masks, level), level)
+        masks = estimate_alpha(colours, clean_mask(difference_mask(colours, level), torch.cat(opacities)), level)
+        self.targets.put(slice(None), premultiplied(colours, masks, level), masks)
 
     def _rendered_latents(self, orbit: Orbit, source: ObjectField | None) -> Float[Tensor, "views channels h w"]:
         """The views as they are now over the background: the latent field's own latents, or the field's encoded."""

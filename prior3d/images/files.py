@@ -1,11 +1,14 @@
-"""Pictures: float arrays in [0, 1] to files and back, contact sheets, and videos."""
+"""Images as float arrays in [0, 1]: to files and back, to another size, into contact sheets and videos."""
 
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Float, Float32, UInt8
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from prior3d.errors import Prior3dError
@@ -57,6 +60,16 @@ def resize(
     """[h, w, 3] float to [height, width, 3], by Lanczos' filter."""
     smooth = Image.fromarray(to_uint8(picture)).resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(smooth, dtype=np.float32) / 255
+
+
+def resample(
+    pixels: Float32[np.ndarray, "old_height old_width channels"], height: int, width: int
+) -> Float32[np.ndarray, "height width channels"]:
+    """Pixels [h, w, channels] to [height, width, channels], bilinear and, when they become fewer, antialiased."""
+    planes = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).movedim(-1, 0)[None]
+    planes = functional.interpolate(planes, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    resized: NDArray[np.float32] = planes[0].movedim(0, -1).contiguous().numpy()
+    return resized
 
 
 def contact_sheet(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
 from prior3d.errors import Prior3dError
-from prior3d.images.photographs import resample
+from prior3d.images.files import resample
 
 SMALLEST_OBJECT = 12  # pixels of its longer side
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float32
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from prior3d.errors import Prior3dError
+from prior3d.images.files import resample
 
 MAX_PIXELS = 64_000_000
 OPAQUE = 250 / 255  # a picture whose alpha never falls below it has no alpha worth the name
@@ -92,18 +91,6 @@ def check_mask(mask: Float32[np.ndarray, "height width"], where: str) -> None:
             f"{where}: the mask covers {covered:.0%} of the picture, so there is no object to tell from a background. "
             "Make it black where the object is not."
         )
-
-
-def resample(
-    pixels: Float32[np.ndarray, "old_height old_width channels"], height: int, width: int
-) -> Float32[np.ndarray, "height width channels"]:
-    """Pixels [h, w, channels] to [height, width, channels], bilinear and, when they become fewer, antialiased."""
-    planes = torch.from_numpy(np.ascontiguousarray(pixels, np.float32)).movedim(-1, 0)[None]
-    planes = torch.nn.functional.interpolate(
-        planes, (height, width), mode="bilinear", antialias=True, align_corners=False
-    )
-    resized: NDArray[np.float32] = planes[0].movedim(0, -1).contiguous().numpy()
-    return resized
 
 
 def _check_size(path: Path, width: int, height: int) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 
 from prior3d.errors import Prior3dError
-from prior3d.images.photographs import resample
+from prior3d.images.files import resample
 
 WORKING_SIZE = 192  # pixels of the longer side at which the outline is found
 FLAT = 6.0  # differences of colour (CIELAB) along the border below which it is one colour

@@ -1,4 +1,7 @@
-"""What a mesh is here: arrays in world coordinates (z up, front +x), faces counter-clockwise seen from outside."""
+"""What a mesh is here: arrays in world coordinates (z up, front +x), faces counter-clockwise seen from outside.
+
+A person's mesh keeps the coordinates of its file; its `Placement` says where it stands in the world.
+"""
 
 from dataclasses import dataclass
 
@@ -47,6 +50,69 @@ class TexturedMesh:
                 f"textured mesh: found uv {self.uv.shape} and texture {self.texture.shape}, "
                 f"expected ({len(self.vertices)}, 2) and (height, width, 3)."
             )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A similarity from a file's coordinates to the world's.
+
+    Attributes:
+        rotation: 3 rows of 3, the world's axes (front, left, up) in the file's coordinates; all 0, 1 or -1.
+        centre: of the mesh in the file's coordinates.
+        scale: world units a file unit.
+        lift: world units added to z at last.
+    """
+
+    rotation: tuple[tuple[float, ...], ...]
+    centre: tuple[float, ...]
+    scale: float
+    lift: float = 0.0
+
+    def to_world(self, vertices: Float[np.ndarray, "vertices 3"]) -> Float[np.ndarray, "vertices 3"]:
+        """Vertices [n, 3] of the file in world units."""
+        placed = (vertices - np.array(self.centre)) @ np.array(self.rotation).T * self.scale
+        lifted: np.ndarray = placed + np.array([0, 0, self.lift])
+        return lifted
+
+
+HERE = Placement(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0), 1.0)  # a mesh in the world
+
+
+@dataclass(frozen=True)
+class UvMesh:
+    """A mesh in its file's coordinates with UVs of its own, and where it stands in the world.
+
+    Attributes:
+        vertices: [vertices, 3] float64, as in the file, in its order.
+        faces: [faces, 3] int64.
+        uv: [places, 2] in [0, 1], v upwards.
+        uv_faces: [faces, 3] rows of `uv` for the corners of `faces`.
+        placement: file to world.
+    """
+
+    vertices: Float[np.ndarray, "vertices 3"]
+    faces: Int[np.ndarray, "faces 3"]
+    uv: Float[np.ndarray, "places 2"]
+    uv_faces: Int[np.ndarray, "faces 3"]
+    placement: Placement
+
+    def world_vertices(self) -> Float[np.ndarray, "vertices 3"]:
+        """Vertices in world units."""
+        return self.placement.to_world(self.vertices)
+
+    def split(
+        self, vertices: Float[np.ndarray, "vertices 3"], texture: Float[np.ndarray, "height width 3"]
+    ) -> TexturedMesh:
+        """With a vertex for each pair of vertex and UV, as GLB wants it, in the order of the vertices.
+
+        Args:
+            vertices: `self.vertices` or `self.placed()`.
+            texture: [height, width, 3] in [0, 1].
+        """
+        pairs = np.stack([self.faces, self.uv_faces], -1).reshape(-1, 2)
+        unique, rows = np.unique(pairs, axis=0, return_inverse=True)
+        faces = rows.reshape(-1, 3).astype(np.int64)
+        return TexturedMesh(vertices[unique[:, 0]], faces, self.uv[unique[:, 1]], texture)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,8 @@ from jaxtyping import Float
 from prior3d.errors import Prior3dError
 from prior3d.images.files import from_bytes, write_png
 from prior3d.meshes.files import glb_bytes
-from prior3d.meshes.mesh import TexturedMesh, vertex_normals
-from prior3d.meshes.placement import Placement
+from prior3d.meshes.mesh import Placement, TexturedMesh, UvMesh, vertex_normals
 from prior3d.meshes.reading import read_mesh
-from prior3d.meshes.uv import UvMesh
 
 
 def save_uv_mesh(folder: Path, mesh: UvMesh, material: str = "") -> None:

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras
 from prior3d.fields.trilinear import weighted_rows
 from prior3d.meshes.atlas import Atlas, dilate, texels
-from prior3d.meshes.mesh import Mesh, vertex_normals
+from prior3d.meshes.mesh import Mesh, UvMesh, vertex_normals
 from prior3d.meshes.raster import Raycaster
-from prior3d.meshes.uv import UvMesh
 from prior3d.rendering.raster import Fragments, rasterise
 from prior3d.rendering.rays import rays
 

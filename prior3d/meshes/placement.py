@@ -1,41 +1,15 @@
 """Where a person's mesh stands in the world: which way is up, its centre and its size, and the way back."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from prior3d.errors import Prior3dError
+from prior3d.meshes.mesh import Placement
 
 Axis = Literal["auto", "x", "-x", "y", "-y", "z", "-z"]
 Centre = Literal["vertices", "box"]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """A similarity from a file's coordinates to the world's.
-
-    Attributes:
-        rotation: 3 rows of 3, the world's axes (front, left, up) in the file's coordinates; all 0, 1 or -1.
-        centre: of the mesh in the file's coordinates.
-        scale: world units a file unit.
-        lift: world units added to z at last.
-    """
-
-    rotation: tuple[tuple[float, ...], ...]
-    centre: tuple[float, ...]
-    scale: float
-    lift: float = 0.0
-
-    def to_world(self, vertices: Float[np.ndarray, "vertices 3"]) -> Float[np.ndarray, "vertices 3"]:
-        """Vertices [n, 3] of the file in world units."""
-        placed = (vertices - np.array(self.centre)) @ np.array(self.rotation).T * self.scale
-        lifted: np.ndarray = placed + np.array([0, 0, self.lift])
-        return lifted
-
-
-HERE = Placement(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), (0.0, 0.0, 0.0), 1.0)  # a mesh in the world
 
 
 def place_mesh(

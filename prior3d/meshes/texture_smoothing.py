@@ -12,8 +12,8 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from prior3d.meshes.mesh import UvMesh
 from prior3d.meshes.projection import dilate_charts, surface_texels
-from prior3d.meshes.uv import UvMesh
 
 RESOLUTION, NEIGHBOURS, STEPS = 256, 32, 4
 

@@ -1,54 +1,14 @@
 """UVs of a person's mesh: kept when they are good, made anew by xatlas otherwise; the geometry stays as it is."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Integer
 
 from prior3d.errors import Prior3dError
 from prior3d.meshes.atlas import unwrap
-from prior3d.meshes.mesh import Mesh, TexturedMesh
-from prior3d.meshes.placement import Placement
+from prior3d.meshes.mesh import Mesh, Placement, UvMesh
 from prior3d.meshes.reading import GivenMesh
 
 OVERLAP, WITHOUT_AREA, LEAST_USE = 0.02, 0.01, 0.05  # shares at which UVs are no longer good
-
-
-@dataclass(frozen=True)
-class UvMesh:
-    """A mesh in its file's coordinates with UVs of its own, and where it stands in the world.
-
-    Attributes:
-        vertices: [vertices, 3] float64, as in the file, in its order.
-        faces: [faces, 3] int64.
-        uv: [places, 2] in [0, 1], v upwards.
-        uv_faces: [faces, 3] rows of `uv` for the corners of `faces`.
-        placement: file to world.
-    """
-
-    vertices: Float[np.ndarray, "vertices 3"]
-    faces: Int[np.ndarray, "faces 3"]
-    uv: Float[np.ndarray, "places 2"]
-    uv_faces: Int[np.ndarray, "faces 3"]
-    placement: Placement
-
-    def world_vertices(self) -> Float[np.ndarray, "vertices 3"]:
-        """Vertices in world units."""
-        return self.placement.to_world(self.vertices)
-
-    def split(
-        self, vertices: Float[np.ndarray, "vertices 3"], texture: Float[np.ndarray, "height width 3"]
-    ) -> TexturedMesh:
-        """With a vertex for each pair of vertex and UV, as GLB wants it, in the order of the vertices.
-
-        Args:
-            vertices: `self.vertices` or `self.placed()`.
-            texture: [height, width, 3] in [0, 1].
-        """
-        pairs = np.stack([self.faces, self.uv_faces], -1).reshape(-1, 2)
-        unique, rows = np.unique(pairs, axis=0, return_inverse=True)
-        faces = rows.reshape(-1, 3).astype(np.int64)
-        return TexturedMesh(vertices[unique[:, 0]], faces, self.uv[unique[:, 1]], texture)
 
 
 def uv_defect(mesh: GivenMesh, resolution: int = 512) -> str | None:

@@ -8,7 +8,7 @@ from prior3d.fields import RadianceField
 from prior3d.images.object_image import ObjectImage
 from prior3d.metrics import mask_iou
 from prior3d.reconstruction.symmetry import MirrorPlane
-from prior3d.reconstruction.view_targets import ViewTargets
+from prior3d.reconstruction.view_targets import ViewTargets, premultiplied
 from prior3d.rendering import render_without_gradient
 
 LEFT_AND_RIGHT = MirrorPlane(angle_deg=90.0, offset=0.0)  # objects face +x
@@ -28,12 +28,13 @@ class MirroredImage(ViewTargets):
     def __init__(self, picture: ObjectImage, size: int):
         """Lay it out as rays of size^2 pixels."""
         own = picture.viewpoint.cameras(size)
-        super().__init__(LEFT_AND_RIGHT.mirrored(own))
+        super().__init__(LEFT_AND_RIGHT.mirrored(own), background_ray_fraction=0.5)
         self.register_buffer("agreement", torch.tensor(-1.0))
         between = (own.positions * self.cameras.positions).sum() / own.positions.square().sum()
         self.elsewhere = bool(torch.rad2deg(torch.arccos(between.clamp(-1, 1))) >= LEAST_APART_DEG)
         _, mask = picture.premultiplied(size)
-        self.put(picture.over(1.0, size).flip(-1)[None], mask.flip(-1)[None], 1.0, idle_interest=0.5)
+        masks = mask.flip(-1)[None]
+        self.put(slice(None), premultiplied(picture.over(1.0, size).flip(-1)[None], masks, 1.0), masks)
 
     def compare(self, field: RadianceField, n_samples: int) -> None:
         """Measure the agreement with a field as it is now."""

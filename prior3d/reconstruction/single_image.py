@@ -8,12 +8,12 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.fields import ObjectField
+from prior3d.images.files import resample
 from prior3d.images.object_image import ObjectImage
-from prior3d.images.photographs import resample
 from prior3d.losses.images import pearson_depth
 from prior3d.losses.regularisers import normal_smoothness, opacity_entropy_bits, orientation
 from prior3d.reconstruction.mirrored_image import MirroredImage
-from prior3d.reconstruction.view_targets import ViewTargets, fit_losses
+from prior3d.reconstruction.view_targets import ViewTargets, fit_losses, premultiplied
 from prior3d.rendering import Rendering, rays, render, render_rays
 from prior3d.seeds import Seeds
 from prior3d.settings.single_image import MirrorSettings, NormalSettings, ReferenceSettings
@@ -52,11 +52,10 @@ class ReferenceTerms:
         self.field, self.image, self.seeds, self.settings = field, image, seeds, settings
         self.n_samples, self.entropy_weight, self.depth_size = n_samples, entropy_weight, depth_size
         self.device = next(field.parameters()).device
-        self.targets = ViewTargets(image.viewpoint.cameras(size).to(self.device))
+        self.targets = ViewTargets(image.viewpoint.cameras(size).to(self.device), background_ray_fraction=0.5)
         _, mask = image.premultiplied(size)
-        self.targets.put(
-            image.over(1.0, size)[None].to(self.device), mask[None].to(self.device), 1.0, idle_interest=0.5
-        )
+        colours = premultiplied(image.over(1.0, size)[None], mask[None], 1.0)
+        self.targets.put(slice(None), colours, mask[None])
 
     def __call__(self) -> Terms:
         """The weighted terms of a step."""

@@ -8,7 +8,7 @@ away that the pictures show.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as functional
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
+from prior3d.reconstruction.input_views import InputViews
 from prior3d.rendering.rays import rays
 
 HULL_NODES, RAY_SAMPLES, N_RAYS = 48, 48, 1500  # of the visual hull along an axis, along a ray, and in all
@@ -59,6 +60,35 @@ class MirrorPlane:
         c2w[:, :3, 0] *= -1  # right-handed again
         c2w[:, :3, 3] = self.reflect(cameras.positions)
         return Cameras(c2w, cameras.fov_deg, cameras.height, cameras.width)
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """An object's mirror planes, and how well fits to the other inputs show each input that was left out.
+
+    Attributes:
+        planes: none or more.
+        weight: of mirror images beside inputs, in (0, 1]: how often their rays are drawn.
+        leave_one_out_db: number of each input left out -> PSNR in dB of a fit to the others (and their mirror images).
+    """
+
+    planes: tuple[MirrorPlane, ...] = ()
+    weight: float = 1.0
+    leave_one_out_db: dict[int, float] = field(default_factory=dict)
+
+
+def with_mirror_images(views: InputViews, symmetry: Symmetry) -> InputViews:
+    """Views, then their mirror images in each plane, of the symmetry's weight; without masks only the views."""
+    if views.masks is None or not symmetry.planes:
+        return views
+    rig = [views.cameras, *(plane.mirrored(views.cameras) for plane in symmetry.planes)]
+    c2w, fov_deg = (torch.cat([getattr(part, name) for part in rig]) for name in ("c2w", "fov_deg"))
+    times = len(symmetry.planes)
+    colours, masks, weights = (
+        torch.cat([pixels, *[pixels.flip(-1) * weight] * times])
+        for pixels, weight in ((views.colours, 1.0), (views.masks, 1.0), (views.weights, symmetry.weight))
+    )
+    return InputViews(colours, masks, weights, Cameras(c2w, fov_deg, views.cameras.height, views.cameras.width))
 
 
 def find_planes(

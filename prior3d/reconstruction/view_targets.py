@@ -1,99 +1,160 @@
-"""Fit a field to masked views: which rays to look at, and how far the render is from what should be there."""
+"""Posed images that a field is fitted to: which rays to look at, and how far the render is from what should be there.
+
+One container serves all uses: the image of an object and its mirror image, views that a prior refreshes, the inputs of
+a sparse-view method and the prior's views between them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
 from prior3d.fields import RadianceField
+from prior3d.losses.robust import huber_loss
 from prior3d.rendering import Rendering, rays, render_rays
 from prior3d.seeds import Seeds
 
+ColourLoss = Callable[[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"], Float[Tensor, "rays"]], Float[Tensor, ""]]
 
-class ViewTargets(nn.Module):
-    """Views with masks, which may be replaced while a field is fitted to them; a module, so that checkpoints hold them.
+
+@dataclass(frozen=True)
+class RayBatch:
+    """Rays and what they should show.
 
     Attributes:
-        colours: [views, height, width, 3] premultiplied by the masks.
-        masks: [views, height, width] in [0, 1].
+        origins: world units.
+        directions: unit.
+        colours: premultiplied by the masks.
+        masks: in [0, 1]; all 1 where the views have none.
+        weights: how much each ray counts.
+    """
+
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+    colours: Float[Tensor, "rays 3"]
+    masks: Float[Tensor, "rays"]
+    weights: Float[Tensor, "rays"]
+
+
+class ViewTargets(nn.Module):
+    """Posed images, which may be replaced while a field is fitted to them; a module, so that checkpoints hold them.
+
+    Args:
+        cameras: of the views; their images are black and have no weight until they are put.
+        masked: whether masks say where the object is; if not, images are whole, with what lies behind the object.
+        background_ray_fraction: how often a ray far from the masks is drawn, relative to one on or near them.
+
+    Attributes:
+        colours: premultiplied by the masks.
+        masks: in [0, 1]; all 1 where there are none.
+        weights: 0 where a pixel does not count.
     """
 
     origins: Float[Tensor, "rays 3"]
     directions: Float[Tensor, "rays 3"]
     colours: Float[Tensor, "views height width 3"]
     masks: Float[Tensor, "views height width"]
-    interest: Float[Tensor, "rays"]
+    weights: Float[Tensor, "views height width"]
+    near: Bool[Tensor, "views height width"]
 
-    def __init__(self, cameras: Cameras):
-        """Begin with empty views of the given cameras."""
+    def __init__(self, cameras: Cameras, masked: bool = True, background_ray_fraction: float = 0.1) -> None:
         super().__init__()
-        self.cameras = cameras
+        self.cameras, self.masked, self.background_ray_fraction = cameras, masked, background_ray_fraction
         origins, directions = rays(cameras)
-        shape = origins.shape[:-1]
+        shape, device = origins.shape[:-1], origins.device
         self.register_buffer("origins", origins.reshape(-1, 3), persistent=False)
         self.register_buffer("directions", directions.reshape(-1, 3), persistent=False)
-        self.register_buffer("colours", torch.zeros(*shape, 3, device=origins.device))
-        self.register_buffer("masks", torch.zeros(shape, device=origins.device))
-        self.register_buffer("interest", torch.ones(shape.numel(), dtype=torch.float64, device=origins.device))
+        self.register_buffer("colours", torch.zeros(*shape, 3, device=device))
+        self.register_buffer("masks", torch.ones(shape, device=device))
+        self.register_buffer("weights", torch.zeros(shape, device=device))
+        self.register_buffer("near", torch.ones(shape, dtype=torch.bool, device=device))
 
     def put(
         self,
-        images: Float[Tensor, "views 3 height width"],
-        masks: Float[Tensor, "views height width"],
-        level: float,
-        idle_interest: float = 0.1,
+        index: Int[Tensor, "chosen"] | slice,
+        images: Float[Tensor, "chosen 3 height width"],
+        masks: Float[Tensor, "chosen height width"] | None,
+        weights: Float[Tensor, "#chosen #height #width"] | float = 1.0,
     ) -> None:
-        """Replace all views.
+        """Replace some views.
 
         Args:
-            images: [views, 3, height, width] in [0, 1], over a flat grey background.
-            masks: [views, height, width] in [0, 1].
-            level: of the background.
-            idle_interest: how often rays far from the masks are drawn, relative to rays on and near them.
+            index: their numbers; `slice(None)` replaces all.
+            images: premultiplied where there are masks, see `premultiplied`.
+            masks: None where there are none.
+            weights: one number, one per view or one per pixel.
         """
-        images = images.movedim(1, -1)
-        self.masks.copy_(masks)
-        premultiplied = images - (1 - masks[..., None]) * level
-        self.colours.copy_(torch.minimum(premultiplied.clamp_min(0), masks[..., None]))
-        reach = 2 * max(1, images.shape[1] // 24) + 1
-        near = functional.max_pool2d(masks[:, None], reach, stride=1, padding=reach // 2)[:, 0] > 0.1
-        self.interest.copy_(torch.where(near, 1.0, idle_interest).view(-1))
+        device = self.colours.device
+        self.colours[index] = images.movedim(1, -1).to(device)
+        if masks is not None:
+            masks = masks.to(device)
+            self.masks[index] = masks
+            reach = 2 * max(1, masks.shape[1] // 24) + 1  # pixels
+            self.near[index] = functional.max_pool2d(masks[:, None], reach, stride=1, padding=reach // 2)[:, 0] > 0.1
+        self.weights[index] = torch.as_tensor(weights, dtype=torch.float32, device=device)
 
-    def draw(
-        self, n_rays: int, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"], Float[Tensor, "rays 3"], Float[Tensor, "rays"]]:
-        """Draw rays, most on and near masks: origins, directions, colours (each [n_rays, 3]) and masks [n_rays]."""
-        cumulative = self.interest.cumsum(0)
+    def draw(self, n_rays: int, generator: torch.Generator, *, by_weight: bool = False) -> RayBatch:
+        """Draw rays, most of them on and near masks; none of weight 0 (all of weight 0: any, which then count 0).
+
+        Args:
+            n_rays: how many.
+            generator: of the choice, on the CPU.
+            by_weight: draw in proportion to the weights, and count all rays alike; else draw those of all weights
+                alike, and give their weights.
+        """
+        interest = self.weights.double() if by_weight else (self.weights > 0).double()
+        interest = interest * torch.where(self.near, 1.0, self.background_ray_fraction).double()
+        cumulative = interest.view(-1).cumsum(0)
         places = torch.rand(n_rays, dtype=torch.float64, generator=generator).to(cumulative.device) * cumulative[-1]
-        index = torch.searchsorted(cumulative, places, right=True).clamp_max(len(cumulative) - 1)
-        colours, masks = self.colours.view(-1, 3)[index], self.masks.view(-1)[index]
-        return self.origins[index], self.directions[index], colours, masks
+        i = torch.searchsorted(cumulative, places, right=True).clamp_max(len(cumulative) - 1)
+        weights = self.weights.view(-1)[i]
+        weights = (weights > 0).to(weights) if by_weight else weights
+        return RayBatch(
+            self.origins[i], self.directions[i], self.colours.view(-1, 3)[i], self.masks.view(-1)[i], weights
+        )
+
+
+def premultiplied(
+    images: Float[Tensor, "views 3 height width"], masks: Float[Tensor, "views height width"], level: float
+) -> Float[Tensor, "views 3 height width"]:
+    """Images over a flat grey background of that level without it: colours times masks."""
+    masks = masks[:, None]
+    return torch.minimum((images - (1 - masks) * level).clamp_min(0), masks)
 
 
 def view_losses(
     rendering: Rendering,
-    colours: Float[Tensor, "rays 3"],
-    masks: Float[Tensor, "rays"],
+    batch: RayBatch,
     backgrounds: Float[Tensor, "rays 3"],
+    colour_loss: ColourLoss,
+    masked: bool = True,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """How far rendered rays are from the views: Huber's loss of the colours, and the mean difference to the masks.
+    """How far rendered rays are from what they should show: a loss of the colours, and the mean error of the opacity.
 
     Args:
-        rendering: of rays, without a background.
-        colours: [rays, 3] premultiplied.
-        masks: [rays].
-        backgrounds: [rays, 3] put behind both; random ones make transparent colours impossible to mistake for opaque.
+        rendering: of the rays, without a background.
+        batch: what they should show.
+        backgrounds: put behind both where there are masks, else behind the render alone; random ones make transparent
+            colours impossible to mistake for opaque.
+        colour_loss: of rendered colours, target colours and weights; see `prior3d.losses.robust`.
+        masked: whether the batch's masks count; without them the second loss is 0.
     """
     rendered = rendering.features + (1 - rendering.opacity)[:, None] * backgrounds
-    wanted = colours + (1 - masks)[:, None] * backgrounds
-    return functional.huber_loss(rendered, wanted, delta=0.1) / 0.1, (rendering.opacity - masks).abs().mean()
+    target = batch.colours + (1 - batch.masks)[:, None] * backgrounds if masked else batch.colours
+    colour = colour_loss(rendered, target, batch.weights)
+    if not masked:
+        return colour, colour.new_zeros(())
+    return colour, (batch.weights * (rendering.opacity - batch.masks).abs()).mean()
 
 
 def fit_losses(
     field: RadianceField, targets: ViewTargets, n_rays: int, n_samples: int, seeds: Seeds, generator: str
 ) -> tuple[Rendering, Float[Tensor, ""], Float[Tensor, ""]]:
-    """Draw rays of targets and render them: the rendering, and how far colours and opacity are off (`view_losses`).
+    """Draw rays of masked views and render them: the rendering, and how far colours (Huber) and opacity are off.
 
     Args:
         field: what is fitted.
@@ -103,7 +164,7 @@ def fit_losses(
         seeds: "samples", "behind" and the named generator are drawn from.
         generator: name of the generator that chooses rays.
     """
-    origins, directions, colours, masks = targets.draw(n_rays, seeds.generator(generator))
-    rendering = render_rays(field, origins, directions, n_samples, seeds.generator("samples"))
-    backgrounds = torch.rand(colours.shape, generator=seeds.generator("behind")).to(colours)
-    return rendering, *view_losses(rendering, colours, masks, backgrounds)
+    batch = targets.draw(n_rays, seeds.generator(generator))
+    rendering = render_rays(field, batch.origins, batch.directions, n_samples, seeds.generator("samples"))
+    backgrounds = torch.rand(batch.colours.shape, generator=seeds.generator("behind")).to(batch.colours)
+    return rendering, *view_losses(rendering, batch, backgrounds, huber_loss)

@@ -32,6 +32,9 @@ WorldUnitRange = Annotated[Range, Field(json_schema_extra={"unit": "world units"
 FractionOfSteps = Annotated[float, Field(ge=0, le=1, json_schema_extra={"unit": "of steps"})]
 StepRange = Annotated[Range, Field(json_schema_extra={"unit": "of steps"})]
 FractionOfT = Annotated[float, Field(ge=0, le=1, json_schema_extra={"unit": "of T"})]
+StrengthRange = Annotated[
+    tuple[FractionOfT, FractionOfT], AfterValidator(rising), Field(json_schema_extra={"unit": "of T"})
+]
 Strengths = Annotated[
     tuple[Annotated[float, Field(ge=0, lt=1)], ...], Field(min_length=1, json_schema_extra={"unit": "of T"})
 ]

@@ -21,11 +21,13 @@ class Artifact:
         name: what help texts call it.
         check: `module:function` under this package; the function takes a path and raises Prior3dError.
         forms: kinds that serve in its place, such as a textured mesh where a paintable one is asked for.
+        holds: kinds that lie in the same folder and are checked too.
     """
 
     name: str
     check: str
     forms: tuple[Artifact, ...] = ()
+    holds: tuple[Artifact, ...] = ()
 
     def validate(self, path: Path) -> None:
         """Load the artifact at a path and check that it is whole.
@@ -35,6 +37,8 @@ class Artifact:
         """
         module, _, function = self.check.partition(":")
         getattr(importlib.import_module(f"{__name__}.{module}"), function)(path)
+        for kind in self.holds:
+            kind.validate(path)
 
     def accepts(self, other: Artifact) -> bool:
         """Whether an artifact of another kind can be given where this kind is asked for."""
@@ -51,16 +55,16 @@ MESH = Artifact("Mesh", "meshes:check_mesh")
 TEXTURED_MESH = Artifact("TexturedMesh", "meshes:check_textured_mesh")
 UV_MESH = Artifact("UvMesh", "meshes:check_uv_mesh")
 PAINTABLE_MESH = Artifact("PaintableMesh", "meshes:check_paintable_mesh", forms=(UV_MESH, TEXTURED_MESH))
-SHAPE_GUIDE = Artifact("ShapeGuide", "meshes:check_shape_guide")
+SHAPE_GUIDE = Artifact("ShapeGuide", "shape_guide:load_shape_guide", holds=(MESH,))
 LATENT_TEXTURE = Artifact("LatentTexture", "textures:check_latent_texture")
 PARTIAL_TEXTURE = Artifact("PartialTexture", "textures:check_partial_texture")
 IMAGE_FILE = Artifact("ImageFile", "images:check_image_file")
 OBJECT_IMAGE = Artifact("ObjectImage", "images:check_object_image")
 CAPTURE_FOLDER = Artifact("CaptureFolder", "capture:check_capture_folder")
 POSED_IMAGES = Artifact("PosedImages", "capture:check_posed_images")
-SYMMETRY = Artifact("Symmetry", "views:check_symmetry")
-VIEW_FEATURES = Artifact("ViewFeatures", "views:check_view_features")
-SAMPLES = Artifact("Samples", "views:check_samples")
+SYMMETRY = Artifact("Symmetry", "symmetry:check_symmetry")
+VIEW_FEATURES = Artifact("ViewFeatures", "view_features:check_view_features")
+SAMPLES = Artifact("Samples", "renders:check_samples")
 RENDERS = Artifact("Renders", "renders:check_renders")
 PATH_RENDERS = Artifact("PathRenders", "renders:check_path_renders")
 RENDERED_DATASET = Artifact("RenderedDataset", "datasets:check_rendered")

@@ -1,6 +1,7 @@
-"""What every reader of an artifact shares: files, JSON objects, tensors, and the advice that ends an error."""
+"""What every artifact has and every reader shares: files, JSON objects, tensors, metrics, the advice of an error."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any], indent: int = 2) -> None:
     """Write a JSON object, whole or not at all."""
     write_or_explain(path, json.dumps(content, indent=indent) + "\n")
+
+
+def load_metrics(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read `metrics.json`: name to {value, unit, n, higher_is_better}; a Prior3dError says what is wrong with it."""
+    path = folder / "metrics.json"
+    metrics = read_json(path)
+    for name, entry in metrics.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("value"), int | float):
+            raise Prior3dError(
+                f"{path}: {name}: found {entry!r}, expected an object with a number 'value'. {RUN_AGAIN}"
+            )
+        if not math.isfinite(entry["value"]):
+            raise Prior3dError(f"{path}: {name} is {entry['value']}, not a finite number. {RUN_AGAIN}")
+    return metrics
 
 
 def read_tensors(path: Path, *names: str) -> dict[str, torch.Tensor]:

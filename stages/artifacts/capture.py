@@ -9,10 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from prior3d.cameras import Cameras, from_nerfstudio, to_nerfstudio
-from prior3d.captures import PosedViews
+from prior3d.captures.posed import PosedViews
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
 from stages.artifacts.base import RUN_AGAIN, read_json, write_json
+
+HELD_OUT = "held_out"  # folder in a PosedImages folder, with images that nothing is made from
 
 
 def check_capture_folder(path: Path) -> None:

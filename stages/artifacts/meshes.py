@@ -1,4 +1,4 @@
-"""Meshes on disk: a person's file, bare triangles, a textured mesh, a mesh with UVs, a rough shape to follow."""
+"""Meshes on disk: a person's file, bare triangles, a textured mesh, a mesh with UVs."""
 
 from pathlib import Path
 
@@ -6,13 +6,10 @@ import torch
 import torch.nn.functional as functional
 
 from prior3d.errors import Prior3dError
-from prior3d.losses.shape_guide import ShapeGuide
 from prior3d.meshes.files import check_glb, load_glb, load_ply, save_glb, save_obj, save_ply
-from prior3d.meshes.mesh import Mesh, TexturedMesh
+from prior3d.meshes.mesh import HERE, Mesh, TexturedMesh, UvMesh
 from prior3d.meshes.painted_files import load_painted, load_uv_mesh
-from prior3d.meshes.placement import HERE
-from prior3d.meshes.uv import UvMesh
-from stages.artifacts.base import RUN_AGAIN, read_file, read_tensors, write_tensors
+from stages.artifacts.base import read_file
 
 
 def check_mesh_file(path: Path) -> None:
@@ -90,25 +87,3 @@ def load_base_texture(folder: Path, resolution: int) -> torch.Tensor | None:
 def check_paintable_mesh(folder: Path) -> None:
     """Load the mesh."""
     load_paintable_mesh(folder)
-
-
-def save_shape_guide(folder: Path, guide: ShapeGuide, mesh: Mesh) -> None:
-    """Write `guide.safetensors` (winding number and distance on a grid) and `mesh.ply`, the shape it is made from."""
-    write_tensors(folder / "guide.safetensors", {"grid": guide.grid, "bound": torch.tensor(guide.bound)})
-    save_mesh(folder, mesh)
-
-
-def load_shape_guide(folder: Path, device: torch.device | str = "cpu") -> ShapeGuide:
-    """Read the grid; a Prior3dError says what is wrong with it."""
-    path = folder / "guide.safetensors"
-    tensors = read_tensors(path, "grid", "bound")
-    guide = ShapeGuide(tensors["grid"], float(tensors["bound"]))
-    if guide.grid.ndim != 4 or guide.grid.shape[3] != 2 or not guide.grid.isfinite().all():
-        raise Prior3dError(f"{path}: found a grid {tuple(guide.grid.shape)}, or one with infinities. {RUN_AGAIN}")
-    return guide.to(device)
-
-
-def check_shape_guide(folder: Path) -> None:
-    """Load the grid and the mesh."""
-    load_shape_guide(folder)
-    load_mesh(folder)

@@ -1,11 +1,9 @@
-"""Pictures of a result, and the metrics that lie beside every artifact."""
+"""Images of a result: turntables and a report, a scene along its path, samples of novel views."""
 
-import math
 from pathlib import Path
-from typing import Any
 
 from prior3d.errors import Prior3dError
-from stages.artifacts.base import RUN_AGAIN, read_file, read_json
+from stages.artifacts.base import RUN_AGAIN, read_file
 
 RENDER_FILES = ("turntable.png", "turntable.mp4", "mesh_turntable.png", "rig.json", "report.html")
 STARTS = {".png": (0, b"\x89PNG"), ".mp4": (4, b"ftyp"), ".json": (0, b"{"), ".html": (0, b"<!doctype html")}
@@ -21,18 +19,9 @@ def check_path_renders(folder: Path) -> None:
     _check_files(folder, ("path.mp4", "path.png"))
 
 
-def load_metrics(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read `metrics.json`: name to {value, unit, n, higher_is_better}; a Prior3dError says what is wrong with it."""
-    path = folder / "metrics.json"
-    metrics = read_json(path)
-    for name, entry in metrics.items():
-        if not isinstance(entry, dict) or not isinstance(entry.get("value"), int | float):
-            raise Prior3dError(
-                f"{path}: {name}: found {entry!r}, expected an object with a number 'value'. {RUN_AGAIN}"
-            )
-        if not math.isfinite(entry["value"]):
-            raise Prior3dError(f"{path}: {name} is {entry['value']}, not a finite number. {RUN_AGAIN}")
-    return metrics
+def check_samples(folder: Path) -> None:
+    """Check `samples.png`: novel views to look at."""
+    _check_files(folder, ("samples.png",))
 
 
 def _check_files(folder: Path, names: tuple[str, ...]) -> None:

@@ -18,8 +18,8 @@ from prior3d.optimisation import adam, decay, optimise
 from prior3d.rendering import Rendering, over, render, sample_points
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import save_field
-from stages.artifacts.meshes import load_shape_guide
 from stages.artifacts.priors import load_prior
+from stages.artifacts.shape_guide import load_shape_guide
 from stages.coarse_nerf import Params
 from stages.contract.job import Job
 from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row

@@ -36,3 +36,15 @@ OPTIMISER_NAMES = {
     "decay_from": "optimiser.decay_from",
     "decay_to": "optimiser.decay_to",
 }
+FIT_NAMES = {
+    "learning_rate": "fit.optimiser.learning_rate",
+    "resolutions": "fit.resolutions",
+    "n_samples": "fit.n_samples",
+    "rays_per_step": "fit.rays_per_step",
+    "mask_weight": "fit.mask_weight",
+    "entropy_weight": "fit.surface.entropy_weight",
+    "distortion_weight": "fit.surface.distortion_weight",
+    "sparsity_weight": "fit.surface.sparsity_weight",
+    "smoothness_weight": "fit.surface.smoothness_weight",
+    "ramp": "fit.surface.ramp",
+}

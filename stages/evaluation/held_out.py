@@ -1,66 +1,55 @@
-"""How a result looks from the cameras of pictures that nothing was made from."""
-
-import json
-from pathlib import Path
+"""How a result looks from the cameras of images that nothing was made from."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from prior3d.fields import RadianceField
+from prior3d.cameras import Cameras
+from prior3d.fields.protocol import RadianceField
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.meshes.mesh import TexturedMesh
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
-from prior3d.reconstruction.sparse_fit import Surroundings, rendered
-from stages.artifacts.views import HELD_OUT, InputViews
+from prior3d.rendering.background import load_background, render_images
+from stages.artifacts.capture import HELD_OUT, load_posed_images
 from stages.contract.job import Job
 
-SURROUNDINGS = "surroundings.json"  # beside a field that was fitted to pictures without masks
 LEVEL = 1.0  # of the background that objects with masks are compared on
 SHOWN = 8  # columns of the sheet
 
 
-def save_surroundings(folder: Path, coefficients: Tensor) -> None:
-    """Keep what lies behind a field."""
-    (folder / SURROUNDINGS).write_text(json.dumps(coefficients.tolist()) + "\n", encoding="utf-8")
-
-
 def measure_held_out(job: Job, field: RadianceField | None, mesh: TexturedMesh, n_samples: int) -> None:
-    """Record PSNR and SSIM of field and mesh on held-out pictures, if there are any, and write `held_out.png`.
+    """Record PSNR and SSIM of field and mesh on held-out images, if there are any, and write `held_out.png`.
 
-    Objects with masks are compared on white, field and mesh. Of whole pictures only the field has what is behind.
+    Objects with masks are compared on white, field and mesh. Of whole images only the field has what lies behind.
     """
     folder = job.inputs["views"] / HELD_OUT
     if not (folder / "transforms.json").is_file():
         return
-    views = InputViews.load(folder, job.device)
-    truth = views.colours if views.masks is None else views.colours + (1 - views.masks[:, None]) * LEVEL
-    wanted = truth.movedim(1, -1).cpu().numpy()
-    made = pictures(job, field, mesh, views, n_samples)
-    counts = (views.weights > 0).cpu().numpy()[..., None]
-    for what, images in made.items():
-        compared = np.where(counts, images, wanted)
-        pairs = list(zip(compared, wanted, strict=True))
+    views = load_posed_images(folder)
+    masked = views.mask_meaning == "object"
+    target = np.stack([views.over(view, LEVEL).movedim(0, -1).numpy() for view in range(views.views)])
+    counts = np.stack([views.mask(view).numpy() > 0 for view in range(views.views)])[..., None] | masked
+    found = held_out_images(job, field, mesh if masked else None, views.cameras, n_samples)
+    for what, images in found.items():
+        compared = np.where(counts, images, target)
+        pairs = list(zip(compared, target, strict=True))
         for name, of, unit in (("psnr", psnr_db, "dB"), ("ssim", ssim, "")):
             value = sum(of(a, b) for a, b in pairs) / len(pairs)
             job.metric(f"held_out_{what}_{name}", value, unit, n=len(pairs), higher_is_better=True)
-    every = range(0, len(wanted), -(-len(wanted) // SHOWN))
-    rows = [[images[view] for view in every] for images in (wanted, *made.values())]
+    columns = range(0, len(target), -(-len(target) // SHOWN))
+    rows = [[images[view] for view in columns] for images in (target, *found.values())]
     write_png(job.out / "held_out.png", contact_sheet(rows))
 
 
-def pictures(
-    job: Job, field: RadianceField | None, mesh: TexturedMesh, views: InputViews, n_samples: int
+def held_out_images(
+    job: Job, field: RadianceField | None, mesh: TexturedMesh | None, cameras: Cameras, n_samples: int
 ) -> dict[str, np.ndarray]:
     """What field and mesh show there: [views, height, width, 3]."""
-    made = {}
+    found = {}
     if field is not None:
-        surroundings, kept = None, job.inputs["field"] / SURROUNDINGS
-        if kept.is_file():
-            surroundings = Surroundings().to(job.device)
-            surroundings.coefficients.data.copy_(torch.tensor(json.loads(kept.read_text(encoding="utf-8"))))
-        made["field"] = rendered(field, views.cameras, n_samples, LEVEL, surroundings)[0].movedim(1, -1).cpu().numpy()
-    if views.masks is not None:
-        made["mesh"] = render_mesh(mesh, views.cameras.to("cpu"), background=LEVEL).rgb
-    return made
+        background = load_background(job.inputs["field"])
+        behind = LEVEL if background is None else background.to(job.device)
+        images, _ = render_images(field, cameras.to(job.device), n_samples, behind)
+        found["field"] = images.movedim(1, -1).cpu().numpy()
+    if mesh is not None:
+        found["mesh"] = render_mesh(mesh, cameras, background=LEVEL).rgb
+    return found

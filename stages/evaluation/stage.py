@@ -10,17 +10,18 @@ import yaml
 from prior3d.cameras import Cameras, orbit_cameras, ring, to_nerfstudio
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.images.files import write_video as encode
-from prior3d.losses.shape_guide import volume_iou
 from prior3d.meshes.consistency import photo_inconsistency
 from prior3d.meshes.mesh import TexturedMesh
 from prior3d.meshes.mesh import measure as measure_mesh
 from prior3d.meshes.raster import MeshImages, MeshRenderer, render_mesh
+from prior3d.meshes.winding import volume_iou
 from prior3d.metrics import mask_iou, psnr_db
 from prior3d.rendering import render_without_gradient
+from stages.artifacts.base import load_metrics
 from stages.artifacts.fields import load_rgb_field
 from stages.artifacts.images import load_object_image
-from stages.artifacts.meshes import load_shape_guide, load_textured_mesh
-from stages.artifacts.renders import load_metrics
+from stages.artifacts.meshes import load_textured_mesh
+from stages.artifacts.shape_guide import load_shape_guide
 from stages.contract.job import Job
 from stages.evaluation import Params
 from stages.evaluation.held_out import measure_held_out

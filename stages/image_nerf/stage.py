@@ -10,9 +10,8 @@ from prior3d.distillation.view_sampler import ViewSampler, render_ring
 from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField
 from prior3d.fields.start import field_config
-from prior3d.images.files import contact_sheet, write_png
+from prior3d.images.files import contact_sheet, resample, write_png
 from prior3d.images.object_image import ObjectImage
-from prior3d.images.photographs import resample
 from prior3d.metrics import psnr_db
 from prior3d.optimisation import adam, decay, optimise
 from prior3d.rendering import render_without_gradient

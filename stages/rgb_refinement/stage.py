@@ -22,8 +22,8 @@ from prior3d.reconstruction.view_targets import fit_losses
 from prior3d.rendering import Rendering, render
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import load_object_field, save_field
-from stages.artifacts.meshes import load_shape_guide
 from stages.artifacts.priors import load_prior
+from stages.artifacts.shape_guide import load_shape_guide
 from stages.contract.job import Job
 from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
 from stages.rgb_refinement import Params

@@ -5,11 +5,12 @@ import numpy as np
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
-from prior3d.losses.shape_guide import build_guide
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
 from prior3d.meshes.repair import open_edge_fraction, oriented
-from stages.artifacts.meshes import save_shape_guide
+from prior3d.meshes.winding import build_guide
+from stages.artifacts.meshes import save_mesh
+from stages.artifacts.shape_guide import save_shape_guide
 from stages.contract.job import Job
 from stages.mesh_input import read_and_place, say
 from stages.shape_guide import Params
@@ -37,7 +38,8 @@ def run(job: Job, params: Params) -> None:
             f"{job.name}: the shape encloses nothing ({inside:.3%} of the box; {open_edges:.0%} of its edges "
             "are open). Close its holes, or give it a thickness"
         )
-    save_shape_guide(job.out, guide, mesh)
+    save_shape_guide(job.out, guide)
+    save_mesh(job.out, mesh)
     job.metric("faces", len(faces), "faces")
     job.metric("open_edges", open_edges, "of edges", n=len(faces), higher_is_better=False)
     job.metric("inside", inside, "of the box", n=guide.grid[..., 0].numel())

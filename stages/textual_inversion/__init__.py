@@ -9,8 +9,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from prior3d.settings import Range
 from stages.artifacts import CONCEPT, OBJECT_IMAGE, PRIOR
-from stages.contract.parameters import Range, StageParams
+from stages.contract.parameters import StageParams
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 

@@ -5,12 +5,10 @@ from dataclasses import replace
 import torch
 
 from prior3d.meshes.baking import bake
-from prior3d.meshes.mesh import TexturedMesh
+from prior3d.meshes.mesh import HERE, TexturedMesh, UvMesh
 from prior3d.meshes.painting import Surface
-from prior3d.meshes.placement import HERE
 from prior3d.meshes.texture_fit import fit_texture_to_image
 from prior3d.meshes.texture_smoothing import smooth_texture
-from prior3d.meshes.uv import UvMesh
 from stages.artifacts.fields import load_rgb_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_mesh, save_textured_mesh

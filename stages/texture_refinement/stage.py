@@ -14,10 +14,10 @@ from prior3d.distillation.backgrounds import fit_latent_to_rgb_of_views, grey_le
 from prior3d.distillation.step import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras, spiral
 from prior3d.errors import Prior3dError
+from prior3d.meshes.mesh import UvMesh
 from prior3d.meshes.painted_files import save_painted
 from prior3d.meshes.painting import Surface, Texture, fill_unseen_texels, texel_evidence
 from prior3d.meshes.texture_fit import fit_texture_to_image
-from prior3d.meshes.uv import UvMesh
 from prior3d.optimisation import adam, decay, optimise
 from prior3d.seeds import Seeds
 from stages.artifacts.images import load_object_image

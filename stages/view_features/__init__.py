@@ -1,20 +1,23 @@
-"""What the views prior's feature transformer says of a ring of cameras, made once; and how far it can be trusted.
+"""What the views prior's feature transformer predicts of a ring of cameras, and how far the prior can be trusted.
 
-Trust is measured: each input that `view_symmetry` left out is shown by the prior from the others. Where these pictures
-are as good as those of the fields that were fitted there, the prior is trusted; where they are 3 dB worse, not at all.
+Confidence is measured: the prior shows each input that `view_symmetry` left out, given the others. Its images are
+compared with those of the fields that were fitted to the others. `confidence` says which difference counts how much.
 """
 
 from pydantic import Field
 
+from prior3d.settings import DegreeRange
+from prior3d.settings.sparse_views import ConfidenceSettings
 from stages.artifacts import POSED_IMAGES, PRIOR, SYMMETRY, VIEW_FEATURES
-from stages.contract.parameters import DEGREES, Range, StageParams
+from stages.contract.parameters import StageParams
 
 
 class Params(StageParams):
     """What the stage can be told."""
 
     n_views: int = Field(32, ge=4, le=400, description="cameras of the ring")
-    elevation_deg: Range = Field((-10, 60), description="range of their elevation", json_schema_extra=DEGREES)
+    elevation_deg: DegreeRange = Field((-10, 60), description="range of their elevation")
+    confidence: ConfidenceSettings = ConfidenceSettings()
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"n_views": 82}}

@@ -16,11 +16,10 @@ from prior3d.captures.photographs import Photograph, decoded
 from prior3d.captures.placement import SEEN_RADIUS, place_frames
 from prior3d.errors import Prior3dError
 from prior3d.images.colours import difference_mask
-from stages.artifacts.capture import save_posed_cameras, save_posed_image
+from stages.artifacts.capture import HELD_OUT, save_posed_cameras, save_posed_image
 from stages.contract.job import Job
 from stages.view_preparation import Params
 
-HELD_OUT = "held_out"
 FITTING_RADII = (0.5, 1.35)  # half the diagonal of the boxes about masks, under the cameras' scale: else by the masks
 FITTING_OFFSET = 0.3  # of its middle from the origin, world units
 PRIOR_PIXELS = 64  # cut-outs are as many times this as the pictures are fine

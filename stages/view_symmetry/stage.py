@@ -1,32 +1,34 @@
-"""The body of view_symmetry; the package says what it takes, gives and is set by."""
+"""The body of view_symmetry: find planes, try each on inputs that are left out, keep those that help."""
 
 import json
 
 import torch
 from torch import Tensor
 
-from prior3d.distillation.sparse_views import leave_one_out
 from prior3d.files import write_whole
 from prior3d.images.files import contact_sheet, write_png
-from prior3d.reconstruction.sparse_fit import plain_fit
-from prior3d.reconstruction.symmetry import MirrorPlane, find_planes
+from prior3d.reconstruction.input_views import InputViews
+from prior3d.reconstruction.leave_one_out import leave_one_out, view_score_db
+from prior3d.reconstruction.sparse_fit import start_fit
+from prior3d.reconstruction.symmetry import MirrorPlane, Symmetry, find_planes, with_mirror_images
 from prior3d.seeds import Seeds
-from stages.artifacts.views import InputViews, Symmetry
+from stages.artifacts.input_views import load_input_views
+from stages.artifacts.symmetry import save_symmetry
 from stages.contract.job import Job
-from stages.plain_views import carry_out, fit_settings, score_db
+from stages.contract.monitors import SilentMonitor
 from stages.view_symmetry import Params
 
 BALL_RADIUS = 1.0  # view_preparation puts the object into it
-SCORED_PIXELS = 64  # at which inputs left out are compared: finer pictures at what the embedded views prior sees
-NEARLY_DB = 0.5  # planes that show inputs left out so much worse than the best one are dropped
+
+Fits = dict[int, tuple[float, Tensor]]  # number of an input left out -> PSNR in dB, image [3, size, size]
 
 
 def run(job: Job, params: Params) -> None:
     """Find planes, try each, keep those that help."""
-    views = InputViews.load(job.inputs["views"], job.device)
+    views = load_input_views(job.inputs["views"], job.device)
     planes: list[MirrorPlane] = []
-    if views.masks is not None and len(views.colours) > 1 and params.planes:
-        planes = find_planes(views.masks, views.cameras, params.planes, params.tolerance, BALL_RADIUS)
+    if views.masks is not None and len(views.colours) > 1 and params.max_planes:
+        planes = find_planes(views.masks, views.cameras, params.max_planes, params.tolerance, BALL_RADIUS)
     plain = left_out_fits(job, views, params, Symmetry(), "plain")
     tried = [
         left_out_fits(job, views, params, Symmetry((plane,), params.weight), f"plane_{number}")
@@ -34,11 +36,11 @@ def run(job: Job, params: Params) -> None:
     ]
     if job.stopping:
         return
-    better = max([plain, *tried], key=mean_db)
-    least = max(mean_db(plain), mean_db(better) - NEARLY_DB)
-    kept = tuple(plane for plane, fits in zip(planes, tried, strict=True) if mean_db(fits) >= least)
-    Symmetry(kept, params.weight, {view: score for view, (score, _) in better.items()}).save(job.out)
-    write_preview(job, views, [fits for fits in (plain, *tried) if fits])
+    best = max([plain, *tried], key=mean_db)
+    least_db = max(mean_db(plain), mean_db(best) - params.score_tolerance_db)
+    kept = tuple(plane for plane, fits in zip(planes, tried, strict=True) if mean_db(fits) >= least_db)
+    save_symmetry(job.out, Symmetry(kept, params.weight, {view: score_db for view, (score_db, _) in best.items()}))
+    write_preview(job, params, views, [fits for fits in (plain, *tried) if fits])
     record(job, views, planes, kept, [mean_db(fits) for fits in (plain, *tried)], len(plain))
 
 
@@ -54,40 +56,39 @@ def record(
     plain_db, *tried_db = scores_db
     job.metric("planes", len(kept), "mirror planes")
     if n_left_out:
-        job.metric("left_out_plain", plain_db, "dB", n=n_left_out, higher_is_better=True)
+        job.metric("leave_one_out_plain", plain_db, "dB", n=n_left_out, higher_is_better=True)
     if views.masks is None:
-        text = "no mirror plane: outlines are needed, and the pictures have no masks"
+        text = "no mirror plane: outlines are needed, and the images have no masks"
     elif len(views.colours) < 2:
-        text = "no mirror plane: of one picture it cannot be told"
+        text = "no mirror plane: one image cannot tell"
     elif not planes:
         text = "no mirror plane was looked for"
     else:
         job.metric("coverage", planes[0].coverage, "of the outlines", higher_is_better=True)
         each = [f"{plane.angle_deg:.0f} degrees" for plane in planes]
         if n_left_out:
-            job.metric("left_out_mirrored", max(tried_db), "dB", n=n_left_out, higher_is_better=True)
-            each = [f"{name} ({score:.1f} dB)" for name, score in zip(each, tried_db, strict=True)]
+            job.metric("leave_one_out_mirrored", max(tried_db), "dB", n=n_left_out, higher_is_better=True)
+            each = [f"{name} ({score_db:.1f} dB)" for name, score_db in zip(each, tried_db, strict=True)]
         text = f"normals of mirror planes at {', '.join(each)}; {len(kept)} kept"
         text += f" (inputs left out: {plain_db:.1f} dB without)" if n_left_out else " (not tried)"
     job.progress(1, 1, text=text, preview=job.out / "preview.png")
 
 
-def left_out_fits(
-    job: Job, views: InputViews, params: Params, symmetry: Symmetry, name: str
-) -> dict[int, tuple[float, Tensor]]:
-    """Of each input left out, its number: PSNR in dB and picture [3, size, size] of a field fitted to the others."""
-    found: dict[int, tuple[float, Tensor]] = {}
-    turns = leave_one_out(len(views.colours), params.left_out)
-    for turn, (view, others) in enumerate(turns):
-        kept = job.work / f"{name}_{turn}.json"
+def left_out_fits(job: Job, views: InputViews, params: Params, symmetry: Symmetry, name: str) -> Fits:
+    """Of each input left out: score and image of a field fitted to the others; kept in files over a kill."""
+    found: Fits = {}
+    rounds = leave_one_out(len(views.colours), params.leave_one_out)
+    for number, (view, others) in enumerate(rounds):
+        kept = job.work / f"{name}_{number}.json"
         if not kept.is_file():
-            fitted = left_out_fit(job, views, params, symmetry, f"{name}_{turn}", turn, view, others)
+            seeds = Seeds(params.seed + number)
+            fitted = left_out_fit(job, views, params, symmetry, f"{name}_{number}", seeds, view, others)
             if fitted is None:
                 return {}
             write_whole(kept, json.dumps([fitted[0], fitted[1].tolist()]))
-        score_db, picture = json.loads(kept.read_text())
-        found[view] = score_db, torch.tensor(picture)
-        job.progress(turn + 1, len(turns) + 1, text=f"{name}: one input left out")
+        score_db, image = json.loads(kept.read_text())
+        found[view] = score_db, torch.tensor(image)
+        job.progress(number + 1, len(rounds) + 1, text=f"{name}: one input left out")
     return found
 
 
@@ -97,39 +98,30 @@ def left_out_fit(
     params: Params,
     symmetry: Symmetry,
     name: str,
-    turn: int,
+    seeds: Seeds,
     view: int,
     others: list[int],
 ) -> tuple[float, Tensor] | None:
     """Fit to the others and look at the view; None when the job was asked to stop."""
-    rest = views[others].with_mirrored(symmetry)
-    fit = plain_fit(
-        rest.colours,
-        rest.masks,
-        rest.weights,
-        rest.cameras,
-        fit_settings(params),
-        Seeds(params.seed + turn),
-        fit=lambda made: carry_out(job, made, params, params.fit_steps, f"{name}.safetensors"),
-    )
-    if fit is None:
+    fit = start_fit(with_mirror_images(views[others], symmetry), params.fit, seeds)
+    if not fit.run(params.fit_steps, job.work / f"{name}.safetensors", SilentMonitor(job)):
         return None
-    truth = views[[view]].given(SCORED_PIXELS)
-    colours, opacity = fit.pictures(truth.cameras)
+    truth = views[[view]].resized(params.score_size)
+    colours, opacity = fit.images(truth.cameras)
     masked = truth.masks is not None
     level = 1 - opacity[0] if masked else 0.0
-    return score_db(colours, opacity if masked else None, truth), (colours[0] + level).clamp(0, 1).cpu()
+    return view_score_db(colours, opacity if masked else None, truth), (colours[0] + level).clamp(0, 1).cpu()
 
 
-def mean_db(fits: dict[int, tuple[float, Tensor]]) -> float:
-    """The mean of all scores; 0 of none, so that without any all planes are as good as another."""
-    return sum(score for score, _ in fits.values()) / len(fits) if fits else 0.0
+def mean_db(fits: Fits) -> float:
+    """The mean of all scores; 0 of none, so that without any all planes count alike."""
+    return sum(score_db for score_db, _ in fits.values()) / len(fits) if fits else 0.0
 
 
-def write_preview(job: Job, views: InputViews, fits: list[dict[int, tuple[float, Tensor]]]) -> None:
+def write_preview(job: Job, params: Params, views: InputViews, fits: list[Fits]) -> None:
     """Inputs that were left out (all, if none was); below, the fits without mirror images, then with each plane's."""
     shown = list(fits[0]) if fits else list(range(len(views.colours)))
-    inputs = views.given(SCORED_PIXELS).over(1.0)[shown]
+    inputs = views.resized(params.score_size).over(1.0)[shown]
     rows = [list(inputs.movedim(1, -1).cpu().numpy())]
-    rows += [[picture.movedim(0, -1).numpy() for _, picture in fit.values()] for fit in fits]
+    rows += [[image.movedim(0, -1).numpy() for _, image in fit.values()] for fit in fits]
     write_png(job.out / "preview.png", contact_sheet(rows))

@@ -29,7 +29,7 @@ def package(tmp_path, monkeypatch):
 
 
 def test_reaches_lazy_and_relative_imports(package):
-    assert f.reached("pkg.a") == {"pkg", "pkg.a", "pkg.b", "pkg.late", "pkg.sub", "pkg.sub.c"}
+    assert f.reached("pkg.a") == {"pkg.a", "pkg.b", "pkg.late", "pkg.sub.c"}
     assert "pkg.unused" not in f.reached("pkg.a")
 
 
@@ -47,6 +47,26 @@ def test_imports_for_type_checkers_are_not_followed(package, condition, followed
 def test_the_other_branch_is_followed(package):
     (package / "b.py").write_text("if TYPE_CHECKING:\n    import torch\nelse:\n    import pkg.unused\n")
     assert "pkg.unused" in f.reached("pkg.a")
+
+
+def test_a_package_that_only_passes_names_on_is_looked_through(package):
+    """A name counts as the module that defines it; what else the package passes on does not."""
+    (package / "sub" / "__init__.py").write_text(
+        '"""Doors."""\n\nfrom pkg.late import Y\nfrom pkg.sub.c import run\n\n__all__ = ["Y", "run"]\n'
+    )
+    (package / "a.py").write_text("from pkg.sub import Y\n")
+    assert f.reached("pkg.a") == {"pkg.a", "pkg.late"}
+    (package / "a.py").write_text("from pkg.sub import c, Y\n")
+    assert f.reached("pkg.a") == {"pkg.a", "pkg.late", "pkg.sub.c", "pkg.b"}
+    (package / "a.py").write_text("import pkg.sub\n")
+    assert {"pkg.sub", "pkg.late", "pkg.sub.c"} <= f.reached("pkg.a")
+
+
+@pytest.mark.parametrize("more", ["X = 1\n", "Y.do()\n", "from pkg.late import Y as Z\n", "from pkg.late import *\n"])
+def test_a_package_that_does_more_counts_whole(package, more):
+    (package / "sub" / "__init__.py").write_text(f"from pkg.late import Y\n{more}")
+    (package / "a.py").write_text("from pkg.sub import Y\n")
+    assert "pkg.sub" in f.reached("pkg.a")
 
 
 def test_libraries_are_what_is_not_the_projects(package):

@@ -13,8 +13,8 @@ from prior3d.cameras import orbit_cameras, ring
 from prior3d.images.files import write_png
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
+from stages.artifacts.base import load_metrics
 from stages.artifacts.meshes import check_textured_mesh, load_textured_mesh
-from stages.artifacts.renders import load_metrics
 from tests.tiny_prior import write_tiny_prior
 
 PAINT = {

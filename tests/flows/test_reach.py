@@ -21,13 +21,11 @@ BESIDE = {
     "inpainted_views",
     "mesh_input",
     "picture_editor",
-    "plain_views",
     "scene_edit",
 }
 # What stages still take from one another, until it has moved too. Nothing may be added.
 BORROWED = {
     "stages.dataset_update": {"stages.scene_fit", "stages.scene_fit.stage"},
-    "stages.view_distillation": {"stages.evaluation.held_out"},
 }
 
 

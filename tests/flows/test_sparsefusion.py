@@ -8,17 +8,17 @@ from flows import methods, sparsefusion
 from tests.posed_ball import write_ball
 from tests.tiny_views import write_tiny_views
 
-TINY_FIT = ("resolutions=[9]", "n_samples=8", "rays_per_step=64")
+TINY_FIT = ("fit.resolutions=[9]", "fit.n_samples=8", "fit.rays_per_step=64")
 SETS = [
     "view_preparation.frames=[0, 2]",
     "view_preparation.size=32",
     "view_symmetry.fit_steps=2",
     "view_features.n_views=4",
     "view_sampling.n_views=2",
-    "view_sampling.denoising_steps=2",
+    "view_sampling.num_inference_steps=2",
     "view_distillation.steps=60",
-    "view_distillation.rays_per_step=256",
-    "view_distillation.mask_weight=2.0",
+    "view_distillation.fit.rays_per_step=256",
+    "view_distillation.fit.mask_weight=2.0",
     "mesh_extraction.resolution=24",
     "texture_baking.resolution=64",
     "evaluation.size=32",
@@ -78,7 +78,7 @@ def test_from_pictures_to_a_mesh_and_again(fake, tmp_path, views_prior):
     assert (folder / "evaluation/held_out.png").is_file() and (folder / "view_sampling/samples.png").is_file()
     code, out, _ = fake.cli(*start, *words())
     assert code == 0 and "nothing to do" in out
-    code, out, _ = fake.cli(*start, *words("--set", "view_sampling.denoising_steps=3"))
+    code, out, _ = fake.cli(*start, *words("--set", "view_sampling.num_inference_steps=3"))
     assert code == 0 and fake.outcomes(out)["view_sampling"] == "Completed"
     assert fake.outcomes(out).get("view_distillation", "Cached") == "Cached"  # looking is no part of the result
     code, out, err = fake.cli(*start, *words("--set", "view_preparation.frames=[0, 7]"))

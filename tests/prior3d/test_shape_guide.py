@@ -3,8 +3,9 @@ import pytest
 import torch
 import trimesh
 
-from prior3d.losses.shape_guide import ShapeGuide, build_guide, shape_loss, volume_iou, winding_numbers
+from prior3d.losses.shape_guide import ShapeGuide, shape_loss
 from prior3d.meshes.mesh import Mesh
+from prior3d.meshes.winding import build_guide, volume_iou, winding_numbers
 
 
 def ball(radius: float = 0.6, subdivisions: int = 3) -> Mesh:

@@ -5,9 +5,10 @@ import torch
 
 from prior3d.errors import Prior3dError
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField, TiledGrid
+from stages.artifacts.base import load_metrics
 from stages.artifacts.fields import check_field, load_field, save_field
 from stages.artifacts.priors import check_prior
-from stages.artifacts.renders import RENDER_FILES, check_renders, load_metrics
+from stages.artifacts.renders import RENDER_FILES, check_renders
 from stages.artifacts.texts import check_prompt
 
 CONFIGS = [

@@ -15,8 +15,8 @@ import stages.contract.job
 from prior3d.fields import ObjectField
 from prior3d.fields.start import field_config
 from stages import coarse_nerf, rgb_refinement
+from stages.artifacts.base import load_metrics
 from stages.artifacts.fields import load_field
-from stages.artifacts.renders import load_metrics
 from stages.contract.entry import execute
 from stages.contract.parameters import merged
 from stages.rgb_refinement.stage import start

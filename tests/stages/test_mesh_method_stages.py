@@ -11,8 +11,9 @@ import stages.contract.job
 from prior3d.meshes.painted_files import load_uv_mesh
 from prior3d.meshes.reading import read_mesh
 from stages import latent_paint, mesh_preparation, texture_refinement
-from stages.artifacts.meshes import load_mesh, load_shape_guide
-from stages.artifacts.renders import load_metrics
+from stages.artifacts.base import load_metrics
+from stages.artifacts.meshes import load_mesh
+from stages.artifacts.shape_guide import load_shape_guide
 from stages.artifacts.textures import save_latent_texture
 from stages.contract.entry import execute
 from stages.contract.parameters import merged

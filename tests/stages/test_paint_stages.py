@@ -14,8 +14,8 @@ from prior3d.cameras import orbit_cameras, ring
 from prior3d.images.files import write_png
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
+from stages.artifacts.base import load_metrics
 from stages.artifacts.meshes import load_paintable_mesh, load_textured_mesh
-from stages.artifacts.renders import load_metrics
 from stages.artifacts.textures import load_partial_texture
 from stages.contract.entry import execute
 from tests.nested import nested

@@ -14,10 +14,10 @@ from prior3d.errors import Prior3dError
 from prior3d.images.object_image import ObjectImage as Picture
 from prior3d.images.object_image import Viewpoint
 from prior3d.reconstruction import single_image
+from stages.artifacts.base import load_metrics
 from stages.artifacts.fields import load_field
 from stages.artifacts.images import save_object_image
 from stages.artifacts.priors import load_concept
-from stages.artifacts.renders import load_metrics
 from stages.contract.entry import execute
 from tests.breaking_off import stop_at
 from tests.nested import nested

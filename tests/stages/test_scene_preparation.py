@@ -9,8 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import load_posed_images
-from stages.artifacts.renders import load_metrics
 from stages.contract.entry import execute
 from tests.scenes import rewrite, write_capture
 

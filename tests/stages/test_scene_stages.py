@@ -12,9 +12,9 @@ import stages.contract.job
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
 from prior3d.fields.scene_field import SceneField
+from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import check_posed_images, save_posed_cameras, save_posed_image
 from stages.artifacts.fields import load_field, save_field
-from stages.artifacts.renders import load_metrics
 from stages.contract.entry import execute
 from stages.scene_fit.stage import split
 from tests.tiny_prior import write_tiny_prior

@@ -11,8 +11,8 @@ from prior3d.captures.choice import choose_inputs, held_out, spread_frames
 from prior3d.captures.co3d_objects import read_co3d
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
+from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import load_posed_images
-from stages.artifacts.renders import load_metrics
 from stages.contract.entry import execute
 from tests.posed_ball import ball_cameras, ball_pictures, write_ball
 from tests.scenes import rewrite

@@ -6,7 +6,7 @@ import torch
 import trimesh
 
 from prior3d.cameras import orbit_cameras, ring
-from prior3d.meshes.mesh import Mesh
+from prior3d.meshes.mesh import Mesh, Placement, UvMesh
 from prior3d.meshes.painting import (
     Surface,
     TextureTargets,
@@ -15,10 +15,9 @@ from prior3d.meshes.painting import (
     texture_total_variation,
     weighted_huber,
 )
-from prior3d.meshes.placement import Placement
 from prior3d.meshes.raster import Raycaster, render_mesh
 from prior3d.meshes.reading import GivenMesh
-from prior3d.meshes.uv import UvMesh, ensure_uv
+from prior3d.meshes.uv import ensure_uv
 from prior3d.rendering.raster import rasterise
 from prior3d.rendering.rays import rays
 

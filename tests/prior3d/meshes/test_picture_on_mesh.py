@@ -8,14 +8,13 @@ import torch
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.meshes.extraction import isosurface
+from prior3d.meshes.mesh import HERE, UvMesh
 from prior3d.meshes.missing_parts import fill_missing_parts
 from prior3d.meshes.painting import Surface
-from prior3d.meshes.placement import HERE
 from prior3d.meshes.raster import render_mesh
 from prior3d.meshes.silhouette_fit import SilhouetteTarget, fit_silhouettes
 from prior3d.meshes.texture_fit import fit_texture_to_pixels, silhouette_texels
 from prior3d.meshes.threshold import Silhouettes, march_silhouettes
-from prior3d.meshes.uv import UvMesh
 
 THRESHOLD = 10.0
 TWO_SQUARES = UvMesh(  # one seen from +x, one behind it; the left half of the texture is on the first

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from prior3d.cameras import Orbit, orbit_cameras, ring
+from prior3d.meshes.mesh import HERE, UvMesh
 from prior3d.meshes.painting import Surface
-from prior3d.meshes.placement import HERE
 from prior3d.meshes.projection import (
     blend_by_confidence,
     dilate_charts,
@@ -22,7 +22,6 @@ from prior3d.meshes.projection import (
     texel_visibility,
     view_angle_weight,
 )
-from prior3d.meshes.uv import UvMesh
 
 
 def square(x, half, left):

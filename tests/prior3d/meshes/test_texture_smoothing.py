@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from prior3d.meshes.placement import HERE
+from prior3d.meshes.mesh import HERE, UvMesh
 from prior3d.meshes.texture_smoothing import smooth_texture
-from prior3d.meshes.uv import UvMesh
 
 SQUARE = UvMesh(
     np.array([[0, -1, -1], [0, 1, -1], [0, 1, 1], [0, -1, 1.0]]),
