@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Bool, Float
+from skimage.metrics import structural_similarity
 
 
 def psnr_db(first: Float[np.ndarray, "*image"], second: Float[np.ndarray, "*image"]) -> float:
@@ -22,8 +23,6 @@ def mask_iou(
 
 def ssim(first: Float[np.ndarray, "height width 3"], second: Float[np.ndarray, "height width 3"]) -> float:
     """Structural similarity of pictures [height, width, 3] in [0, 1] (Wang et al. 2004: a Gaussian of 1.5 pixels)."""
-    from skimage.metrics import structural_similarity
-
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     return float(
         structural_similarity(

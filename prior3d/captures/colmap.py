@@ -34,7 +34,7 @@ def read_colmap(folder: Path, model: Path) -> Capture:
         Prior3dError: pycolmap is not installed, the model cannot be read, or a picture is missing.
     """
     try:
-        import pycolmap
+        import pycolmap  # an extra: other layouts are read without it
     except ImportError:
         raise Prior3dError(
             f"{model}: a COLMAP model is read by pycolmap, which is not installed; "

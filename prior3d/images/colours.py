@@ -10,6 +10,7 @@ import numpy
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Float
+from scipy import ndimage
 from torch import Tensor, nn
 
 from prior3d.errors import Prior3dError
@@ -147,8 +148,6 @@ def clean_mask(
         opacity: [views, h, w] of the object as it was known before.
         smallest_fraction: specks below this share of all that is there go.
     """
-    from scipy import ndimage
-
     cleaned = []
     for mask, before in zip(masks.cpu().numpy(), opacity.cpu().numpy(), strict=True):
         seen = mask > 0.5
@@ -179,8 +178,6 @@ def estimate_alpha(
     Returns:
         [views, h, w], nowhere above the masks; 1 inside.
     """
-    from scipy import ndimage
-
     rim = max(1, masks.shape[-1] // 64)  # pixels
     found = []
     for difference, mask in zip((images - level).cpu().numpy(), masks.cpu().numpy(), strict=True):

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import torch
 import torch.nn.functional as functional
@@ -98,8 +99,6 @@ def write_video(
     Raises:
         Prior3dError: a side is odd, or the encoder failed.
     """
-    import imageio_ffmpeg
-
     height, width = height_width
     if height % 2 or width % 2:
         raise Prior3dError(f"{path.name}: {width}x{height} pixels, but H.264 needs even sides. Change the size by one.")

@@ -10,6 +10,13 @@ import warnings
 import numpy as np
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.cluster.vq import kmeans2
+from skimage.color import rgb2lab
+from skimage.filters import threshold_otsu
+from skimage.measure import label
+from skimage.morphology import remove_small_holes
+from skimage.segmentation import random_walker
 
 from prior3d.errors import Prior3dError
 from prior3d.images.files import resample
@@ -33,8 +40,6 @@ def foreground_mask(rgb: Float32[np.ndarray, "height width 3"]) -> tuple[Float32
     Raises:
         Prior3dError: what was found is no object: nothing, nearly all, or most of the border.
     """
-    from skimage.color import rgb2lab
-
     height, width = rgb.shape[:2]
     scale = min(1.0, WORKING_SIZE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -64,8 +69,6 @@ def _unlike(
     lab: Float32[np.ndarray, "height width 3"], colour: Float32[np.ndarray, "3"], spread: float
 ) -> Float32[np.ndarray, "height width"]:
     """A soft mask of what differs from one colour."""
-    from skimage.filters import threshold_otsu
-
     distance = np.linalg.norm(lab - colour, axis=-1)
     limit = float(np.clip(threshold_otsu(distance) / 2, 2 * spread + 4, 20)) if distance.max() > 1 else 20.0
     soft: NDArray[np.float32] = np.clip((distance - 0.5 * limit) / limit, 0, 1).astype(np.float32)
@@ -76,9 +79,6 @@ def _walked(
     lab: Float32[np.ndarray, "height width 3"], border: Float32[np.ndarray, "pixels 3"]
 ) -> Float32[np.ndarray, "height width"]:
     """A mask by a random walk from the border, and from what is far from all of the border's colours."""
-    from scipy.cluster.vq import kmeans2
-    from skimage.segmentation import random_walker
-
     centres, labels = kmeans2(border, N_CLUSTERS, seed=0, minit="++")
     used = [k for k in range(N_CLUSTERS) if (labels == k).sum() > len(border) * 0.02]
     deviations = [max(4.0, float(np.sqrt(((border[labels == k] - centres[k]) ** 2).sum(-1).mean()))) for k in used]
@@ -102,9 +102,6 @@ def _walked(
 
 def _connected(mask: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
     """Without specks: parts smaller than a fiftieth of the largest, and holes of a few pixels."""
-    from skimage.measure import label
-    from skimage.morphology import remove_small_holes
-
     parts = label(mask > 0.5)
     sizes = np.bincount(parts.ravel())[1:]
     if not len(sizes):
@@ -116,9 +113,7 @@ def _connected(mask: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray,
 
 
 def _grown(mask: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
-    from scipy.ndimage import binary_dilation
-
-    grown: NDArray[np.bool_] = binary_dilation(mask, iterations=1)
+    grown: NDArray[np.bool_] = ndimage.binary_dilation(mask, iterations=1)
     return grown
 
 

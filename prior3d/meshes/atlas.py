@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import xatlas
 from jaxtyping import Bool, Float, Int
 
 from prior3d.meshes.mesh import Mesh, vertex_normals
-from prior3d.meshes.raster import barycentric_interpolate
+from prior3d.meshes.raster import Raycaster, barycentric_interpolate
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,6 @@ class Texels:
 
 def unwrap(mesh: Mesh, resolution: int, padding: int = 2) -> Atlas:
     """Cut a mesh into charts and pack them into a square of resolution^2 texels, `padding` texels apart."""
-    import xatlas
-
     atlas = xatlas.Atlas()
     normals = vertex_normals(mesh.vertices, mesh.faces)
     atlas.add_mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32), normals.astype(np.float32))
@@ -64,21 +63,15 @@ def unwrap(mesh: Mesh, resolution: int, padding: int = 2) -> Atlas:
 
 def texels(atlas: Atlas, resolution: int) -> Texels:
     """For every texel whose centre lies on a face: its place on the surface."""
-    from open3d.core import Tensor
-    from open3d.t.geometry import RaycastingScene
-
     # The flat atlas itself is ray cast, straight down: exact, and as fast as any rasteriser written in Python.
-    flat = np.concatenate([atlas.uv, np.zeros((len(atlas.uv), 1))], -1).astype(np.float32)
-    scene = RaycastingScene()
-    scene.add_triangles(Tensor.from_numpy(flat), Tensor.from_numpy(atlas.faces.astype(np.uint32)))
+    flat = Mesh(np.concatenate([atlas.uv, np.zeros((len(atlas.uv), 1))], -1), atlas.faces)
     centres = (np.arange(resolution, dtype=np.float32) + 0.5) / resolution
     u, v = np.meshgrid(centres, 1 - centres)
-    down = np.stack([u, v, np.ones_like(u), 0 * u, 0 * u, -np.ones_like(u)], -1)
-    found = scene.cast_rays(Tensor.from_numpy(np.ascontiguousarray(down.astype(np.float32))))
-    rows, columns = np.nonzero(np.isfinite(found["t_hit"].numpy()))
-    second, third = found["primitive_uvs"].numpy()[rows, columns].T
-    weights = np.stack([1 - second - third, second, third], -1)
-    corners = atlas.faces[found["primitive_ids"].numpy()[rows, columns]]
+    origins = np.stack([u, v, np.ones_like(u)], -1)
+    hits = Raycaster(flat).cast(origins, np.broadcast_to(np.array([0, 0, -1], np.float32), origins.shape))
+    rows, columns = np.nonzero(hits.mask)
+    weights = hits.barycentric[rows, columns]
+    corners = atlas.faces[hits.face[rows, columns]]
     normals = barycentric_interpolate(atlas.normals, corners, weights)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
     return Texels(rows, columns, barycentric_interpolate(atlas.vertices, corners, weights), normals)

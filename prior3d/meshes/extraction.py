@@ -1,9 +1,10 @@
-"""From a density grid to a clean mesh: floaters and cavities out, marching cubes, smoothing, decimation."""
+"""From a field's density to a surface: floaters and cavities out, marching cubes."""
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from scipy import ndimage
+from skimage.measure import marching_cubes
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
@@ -81,33 +82,8 @@ def isosurface(grid: Float[np.ndarray, "z y x"], threshold: float, bound: float)
         threshold: of the density.
         bound: half the side of the box.
     """
-    from skimage.measure import marching_cubes
-
     # log(1 + density): along an edge of a cell an exponential density is closer to linear there than as it is.
     values = np.log1p(np.pad(grid.transpose(2, 1, 0), 1)).astype(np.float32)
     vertices, faces, _, _ = marching_cubes(values, float(np.log1p(threshold)), gradient_direction="ascent")
     cells = grid.shape[0] - 1
     return Mesh((vertices - 1) / cells * 2 * bound - bound, faces.astype(np.int64))
-
-
-def simplify(mesh: Mesh, max_faces: int, smoothing_steps: int) -> Mesh:
-    """Smooth (Taubin, which does not shrink), decimate (quadric errors) and clean.
-
-    Args:
-        mesh: closed or not.
-        max_faces: decimated to at most this many.
-        smoothing_steps: 0 leaves the vertices where they are.
-    """
-    import open3d
-
-    shape = open3d.geometry.TriangleMesh(
-        open3d.utility.Vector3dVector(mesh.vertices), open3d.utility.Vector3iVector(mesh.faces)
-    )
-    if smoothing_steps > 0:
-        shape = shape.filter_smooth_taubin(number_of_iterations=smoothing_steps)
-    if len(mesh.faces) > max_faces:
-        shape = shape.simplify_quadric_decimation(target_number_of_triangles=max_faces)
-    shape.remove_degenerate_triangles()
-    shape.remove_duplicated_triangles()
-    shape.remove_unreferenced_vertices()
-    return Mesh(np.asarray(shape.vertices), np.asarray(shape.triangles).astype(np.int64))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from jaxtyping import Float
 from PIL import Image
 
@@ -23,8 +24,6 @@ TO_FILE, TO_WORLD = [1, 2, 0], [2, 0, 1]
 
 def save_ply(path: Path, mesh: Mesh) -> None:
     """Write triangles, binary, in world coordinates."""
-    import trimesh
-
     shape = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     path.write_bytes(trimesh.exchange.ply.export_ply(shape))
 
@@ -55,8 +54,6 @@ def glb_bytes(
 
     A `transform` [4, 4] goes to the node, and leaves the numbers of the vertices alone.
     """
-    import trimesh
-
     # glTF's roughness 1 and metal 0: the texture holds the colours as seen, so no highlight is wanted.
     material = trimesh.visual.material.PBRMaterial(
         name="object",
@@ -131,8 +128,6 @@ def save_obj(folder: Path, mesh: TexturedMesh, name: str = "mesh") -> None:
 
 def _load(path: Path, kind: str) -> Any:
     """A trimesh.Trimesh from a file with one object in it."""
-    import trimesh
-
     if not path.is_file():
         raise Prior3dError(f"{path}: there is no such mesh. Run the stage that makes it.")
     try:

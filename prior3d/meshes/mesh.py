@@ -6,6 +6,7 @@ A person's mesh keeps the coordinates of its file; its `Placement` says where it
 from dataclasses import dataclass
 
 import numpy as np
+import trimesh
 from jaxtyping import Float, Int
 
 from prior3d.errors import Prior3dError
@@ -127,8 +128,6 @@ class MeshQuality:
 
 def measure(mesh: Mesh | TexturedMesh) -> MeshQuality:
     """Count faces, parts and open edges; vertices doubled by seams are merged first, so a seam is no hole."""
-    import trimesh
-
     welded = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     welded.merge_vertices(merge_tex=True, merge_norm=True)
     parts = trimesh.graph.connected_component_labels(welded.face_adjacency, node_count=len(welded.faces))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Bool, Float, Int, Num
+from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
@@ -225,8 +226,6 @@ def fill_unseen_texels(
     Returns:
         the texture in [0, 1], and the share of the surface's texels that were seen.
     """
-    from scipy.spatial import cKDTree
-
     resolution = texture.shape[0]
     atlas = mesh.split(mesh.world_vertices(), np.zeros((1, 1, 3)))
     flat = Atlas(atlas.vertices, atlas.faces, atlas.uv, vertex_normals(atlas.vertices, atlas.faces), 0)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -291,8 +292,6 @@ def nearest_known(
     Returns:
         [n, 3] on the device of `colours`.
     """
-    from scipy.spatial import cKDTree
-
     places = positions.cpu().numpy()
     nearest = cKDTree(places[known.cpu().numpy()]).query(places)[1]
     return colours[known][torch.from_numpy(nearest).to(colours.device)]

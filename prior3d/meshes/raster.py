@@ -1,9 +1,10 @@
-"""Images of meshes by ray casting (Open3D, on the CPU): colour, mask, depth and normals, with supersampling."""
+"""Ray casting against meshes (Open3D, on the CPU), and images by it: colour, mask, depth, normals, supersampled."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Integer
+import open3d
+from jaxtyping import Bool, Float, Int, Integer, Num
 
 from prior3d.cameras import Cameras
 from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
@@ -52,21 +53,34 @@ class Raycaster:
     """A mesh, prepared for ray casting."""
 
     def __init__(self, mesh: Mesh | TexturedMesh):
-        import open3d
-
-        self._as_tensor = open3d.core.Tensor.from_numpy
         self._scene = open3d.t.geometry.RaycastingScene()
-        vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float32)
-        faces = np.ascontiguousarray(mesh.faces, dtype=np.uint32)
-        self._scene.add_triangles(self._as_tensor(vertices), self._as_tensor(faces))
+        self._scene.add_triangles(_tensor(mesh.vertices, np.float32), _tensor(mesh.faces, np.uint32))
 
     def cast(self, origins: Float[np.ndarray, "*rays 3"], directions: Float[np.ndarray, "*rays 3"]) -> Hits:
         """First hits of rays [..., 3] with unit directions [..., 3]."""
-        packed = np.concatenate([origins, directions], -1).astype(np.float32)
-        found = self._scene.cast_rays(self._as_tensor(np.ascontiguousarray(packed)))
+        found = self._scene.cast_rays(_packed(origins, directions))
         second, third = np.moveaxis(found["primitive_uvs"].numpy(), -1, 0)
         barycentric = np.stack([1 - second - third, second, third], -1)
         return Hits(found["t_hit"].numpy(), found["primitive_ids"].numpy(), barycentric)
+
+    def count_hits(
+        self, origins: Float[np.ndarray, "*rays 3"], directions: Float[np.ndarray, "*rays 3"]
+    ) -> Integer[np.ndarray, "*rays"]:
+        """How many faces each ray [..., 3] meets; hits at one distance count once."""
+        counts: np.ndarray = self._scene.count_intersections(_packed(origins, directions)).numpy()
+        return counts
+
+    def all_hits(
+        self, origins: Float[np.ndarray, "rays 3"], directions: Float[np.ndarray, "rays 3"]
+    ) -> tuple[Integer[np.ndarray, "hits"], Integer[np.ndarray, "hits"]]:
+        """Every pair of a ray [n, 3] and a face that it meets: rows of the rays, rows of the mesh's faces."""
+        found = self._scene.list_intersections(_packed(origins, directions))
+        return found["ray_ids"].numpy(), found["primitive_ids"].numpy()
+
+    def distances(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points"]:
+        """Distances [n] of points [n, 3] to the nearest face."""
+        found: np.ndarray = self._scene.compute_distance(_tensor(points, np.float32)).numpy()
+        return found
 
 
 class MeshRenderer:
@@ -145,6 +159,16 @@ def sample_texture(
     below = texture[bottom, left] * (1 - fx) + texture[bottom, right] * fx
     found: np.ndarray = above * (1 - fy) + below * fy
     return found
+
+
+def _tensor(values: Num[np.ndarray, "..."], dtype: type[np.generic]) -> open3d.core.Tensor:
+    """An array as Open3D's tensor."""
+    return open3d.core.Tensor.from_numpy(np.ascontiguousarray(values, dtype=dtype))
+
+
+def _packed(origins: Float[np.ndarray, "*rays 3"], directions: Float[np.ndarray, "*rays 3"]) -> open3d.core.Tensor:
+    """Rays as Open3D takes them: [..., 6]."""
+    return _tensor(np.concatenate([origins, directions], -1), np.float32)
 
 
 def _pool(

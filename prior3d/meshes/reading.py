@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from jaxtyping import Float, Int
 
 from prior3d.errors import Prior3dError
@@ -105,8 +106,6 @@ def _corner(word: str, n_vertices: int, n_places: int) -> tuple[int, int]:
 
 def _read_other(path: Path, kind: str) -> GivenMesh:
     """PLY, STL and GLB by trimesh; all parts of a scene become one mesh, where the scene puts them."""
-    import trimesh
-
     try:
         scene: Any = trimesh.load_scene(path, file_type=kind, process=False)
         parts = [_part(scene, node) for node in scene.graph.nodes_geometry]

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import trimesh
 from jaxtyping import Bool, Float, Int
 
 from prior3d.errors import Prior3dError
+from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.reading import GivenMesh
+from prior3d.meshes.simplification import simplify
 
 LARGEST_SIZE, SMALLEST_SIZE = 1e3, 1e-3  # file units; beyond them the units are worth a word
 
@@ -44,7 +47,8 @@ def usable(mesh: GivenMesh, max_faces: int = 1_000_000, decimated_faces: int = 1
         mesh = _without(mesh, solid, np.ones(len(mesh.vertices), bool))
     if len(mesh.faces) > max_faces:
         notes.append(f"{len(mesh.faces):,} faces are more than {max_faces:,}: decimated to {decimated_faces:,}")
-        mesh = _decimated(mesh, decimated_faces)
+        simple = simplify(Mesh(mesh.vertices, mesh.faces), decimated_faces)
+        mesh = GivenMesh(simple.vertices, simple.faces)  # UVs are lost
     if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
         notes.append(f"it is {size:.3g} units across: scaled to fit, whatever the units")
     non_manifold = int((edge_counts(mesh.faces) > 2).sum())
@@ -78,8 +82,6 @@ def oriented(
     Returns:
         vertices, faces, and how many faces were turned.
     """
-    import trimesh
-
     places, same = np.unique(vertices, axis=0, return_inverse=True)
     before = same.reshape(-1)[faces]
     shape = trimesh.Trimesh(places, before.copy(), process=False)
@@ -123,16 +125,3 @@ def _without(
     row = np.cumsum(vertices_kept) - 1
     uv_faces = None if mesh.uv_faces is None else mesh.uv_faces[faces_kept]
     return replace(mesh, vertices=mesh.vertices[vertices_kept], faces=row[mesh.faces[faces_kept]], uv_faces=uv_faces)
-
-
-def _decimated(mesh: GivenMesh, n_faces: int) -> GivenMesh:
-    """Fewer faces by quadric errors; UVs are lost."""
-    import open3d
-
-    shape = open3d.geometry.TriangleMesh(
-        open3d.utility.Vector3dVector(mesh.vertices), open3d.utility.Vector3iVector(mesh.faces.astype(np.int32))
-    )
-    shape = shape.simplify_quadric_decimation(target_number_of_triangles=n_faces)
-    shape.remove_degenerate_triangles()
-    shape.remove_unreferenced_vertices()
-    return GivenMesh(np.asarray(shape.vertices), np.asarray(shape.triangles).astype(np.int64))

@@ -6,6 +6,7 @@ from jaxtyping import Float, Integer
 from prior3d.errors import Prior3dError
 from prior3d.meshes.atlas import unwrap
 from prior3d.meshes.mesh import Mesh, Placement, UvMesh
+from prior3d.meshes.raster import Raycaster
 from prior3d.meshes.reading import GivenMesh
 
 OVERLAP, WITHOUT_AREA, LEAST_USE = 0.02, 0.01, 0.05  # shares at which UVs are no longer good
@@ -70,18 +71,11 @@ def _coverings(
     corners: Float[np.ndarray, "faces 3 2"], resolution: int
 ) -> Integer[np.ndarray, "resolution resolution"]:
     """How many triangles [faces, 3, 2] in the unit square cover each texel's centre: [resolution, resolution]."""
-    from open3d.core import Tensor
-    from open3d.t.geometry import RaycastingScene
-
     # Each at a height of its own: hits at one distance would be counted as one.
     height = np.broadcast_to((np.arange(len(corners)) / len(corners))[:, None, None], (len(corners), 3, 1))
-    flat = np.concatenate([corners, height], -1).reshape(-1, 3).astype(np.float32)
-    scene = RaycastingScene()
-    faces = np.arange(len(flat), dtype=np.uint32).reshape(-1, 3)
-    scene.add_triangles(Tensor.from_numpy(flat), Tensor.from_numpy(faces))
+    flat = np.concatenate([corners, height], -1).reshape(-1, 3)
+    caster = Raycaster(Mesh(flat, np.arange(len(flat)).reshape(-1, 3)))
     centres = (np.arange(resolution, dtype=np.float32) + 0.5) / resolution
     u, v = np.meshgrid(centres, centres)
-    down = np.stack([u, v, 2 * np.ones_like(u), 0 * u, 0 * u, -np.ones_like(u)], -1)
-    rays = Tensor.from_numpy(np.ascontiguousarray(down.astype(np.float32)))
-    counts: np.ndarray = scene.count_intersections(rays).numpy()
-    return counts
+    origins = np.stack([u, v, 2 * np.ones_like(u)], -1)
+    return caster.count_hits(origins, np.broadcast_to(np.array([0, 0, -1], np.float32), origins.shape))

@@ -6,6 +6,7 @@ from jaxtyping import Float
 
 from prior3d.losses.shape_guide import ShapeGuide
 from prior3d.meshes.mesh import Mesh, TexturedMesh
+from prior3d.meshes.raster import Raycaster
 
 
 def build_guide(mesh: Mesh, resolution: int, bound: float = 1.0, n_directions: int = 4) -> ShapeGuide:
@@ -20,7 +21,7 @@ def build_guide(mesh: Mesh, resolution: int, bound: float = 1.0, n_directions: i
     axis = np.linspace(-bound, bound, resolution, dtype=np.float32)
     z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
     points = np.stack([x, y, z], -1).reshape(-1, 3)
-    winding, distance = winding_numbers(mesh, points, n_directions), surface_distances(mesh, points)
+    winding, distance = winding_numbers(mesh, points, n_directions), Raycaster(mesh).distances(points)
     grid = np.stack([winding, distance], -1).astype(np.float32).reshape(resolution, resolution, resolution, 2)
     return ShapeGuide(torch.from_numpy(grid), bound)
 
@@ -34,37 +35,17 @@ def winding_numbers(
     of how many faces a ray leaves through, less those it comes in through. Here it is the mean over `n_directions`
     evenly spread ones: a few do for a closed mesh, where each of them gives the same, and open ones want some dozens.
     """
-    from open3d.core import Tensor as OpenTensor  # a second to load
-    from open3d.t.geometry import RaycastingScene
-
-    scene = RaycastingScene()
-    vertices, faces = mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32)
-    scene.add_triangles(OpenTensor.from_numpy(vertices), OpenTensor.from_numpy(faces))
+    caster = Raycaster(mesh)
     a, b, c = (mesh.vertices[mesh.faces[:, i]] for i in range(3))
     normals = np.cross(b - a, c - a)
     winding = np.zeros(len(points))
     for direction in _spread(n_directions):
         leaves = np.sign(normals @ direction)
         for first in range(0, len(points), rays_at_once):
-            origins = points[first : first + rays_at_once].astype(np.float32)
-            rays = np.concatenate([origins, np.broadcast_to(direction, origins.shape)], -1).astype(np.float32)
-            found = scene.list_intersections(OpenTensor.from_numpy(np.ascontiguousarray(rays)))
-            crossed, ray = found["primitive_ids"].numpy(), found["ray_ids"].numpy()
+            origins = points[first : first + rays_at_once]
+            ray, crossed = caster.all_hits(origins, np.broadcast_to(direction, origins.shape))
             winding[first : first + len(origins)] += np.bincount(ray, leaves[crossed], minlength=len(origins))
     return winding / n_directions
-
-
-def surface_distances(mesh: Mesh | TexturedMesh, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points"]:
-    """Distances [n] of points [n, 3] to the nearest face."""
-    from open3d.core import Tensor as OpenTensor  # a second to load
-    from open3d.t.geometry import RaycastingScene
-
-    scene = RaycastingScene()
-    vertices, faces = mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32)
-    scene.add_triangles(OpenTensor.from_numpy(vertices), OpenTensor.from_numpy(faces))
-    queries = OpenTensor.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
-    found: np.ndarray = scene.compute_distance(queries).numpy()
-    return found
 
 
 def volume_iou(mesh: Mesh | TexturedMesh, guide: ShapeGuide, n_directions: int = 4) -> float:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
+from nerfacc import accumulate_along_rays, render_weight_from_density
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -103,8 +104,6 @@ def composite(
         features: [n, samples, channels].
         background: [n, channels] or None.
     """
-    from nerfacc import accumulate_along_rays, render_weight_from_density
-
     weights, _, _ = render_weight_from_density(starts, ends, density)
     values = torch.cat([features, ((starts + ends) / 2)[..., None], torch.ones_like(weights)[..., None]], -1)
     return _finish(weights, accumulate_along_rays(weights, values), starts, ends, density, background)

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import open3d
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Float, Float32, Int, Shaped, UInt32
@@ -132,8 +133,6 @@ def _cast(
     toy: ToyObject, rays: Float32[np.ndarray, "rays 6"], threads: int
 ) -> dict[str, Shaped[np.ndarray, "rays ..."]]:
     """What each ray [n, 6] hits first."""
-    import open3d
-
     scene = open3d.t.geometry.RaycastingScene(nthreads=threads)
     for part in toy.parts:
         vertices, faces = part.solid.vertices.astype(np.float32), part.solid.faces.astype(np.uint32)

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from prior3d.fields import RadianceField
-from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts, simplify
+from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts
 from prior3d.meshes.mesh import Mesh, measure
 from prior3d.meshes.missing_parts import fill_missing_parts
 from prior3d.meshes.raster import Raycaster
 from prior3d.meshes.silhouette_fit import SilhouetteTarget, fit_silhouettes
+from prior3d.meshes.simplification import simplify
 from prior3d.meshes.threshold import choose_threshold, march_silhouettes, measure_threshold, viewing_ring
 from prior3d.rendering.rays import rays
 from stages.artifacts.fields import load_field

@@ -13,11 +13,12 @@ from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.meshes.atlas import dilate, texels, unwrap
 from prior3d.meshes.baking import bake, shell_colours
 from prior3d.meshes.consistency import photo_inconsistency
-from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts, simplify
+from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts
 from prior3d.meshes.files import check_glb, load_glb, load_ply, save_glb, save_obj, save_ply
 from prior3d.meshes.mesh import Mesh, TexturedMesh, measure, vertex_normals
 from prior3d.meshes.raster import render_mesh, sample_texture
 from prior3d.meshes.reading import read_mesh
+from prior3d.meshes.simplification import simplify
 from prior3d.meshes.threshold import choose_threshold, march_silhouettes, viewing_ring
 
 
