@@ -64,7 +64,7 @@ def optimise(
         Prior3dError: a loss is not finite; names the loss, and the step.
     """
     base_rates = [group["lr"] for group in optimiser.param_groups]
-    first = restore(checkpoint, modules, optimiser, seeds)
+    first = restore_checkpoint(checkpoint, modules, optimiser, seeds)
     for step in range(first, n_steps):
         factor = learning_rate_factor(step / n_steps)
         for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
@@ -79,7 +79,7 @@ def optimise(
         optimiser.step()
         monitor.progress(step + 1, n_steps, loss=value)
         if monitor.stopping or monitor.checkpoint_due():
-            save(checkpoint, modules, optimiser, seeds, step + 1)
+            save_checkpoint(checkpoint, modules, optimiser, seeds, step + 1)
         if monitor.stopping:
             return False
     return True
@@ -100,7 +100,7 @@ def late_decay(progress: float, begin: float, final: float) -> float:
     return 1.0 if progress <= begin else final ** ((progress - begin) / (1 - begin))
 
 
-def save(
+def save_checkpoint(
     path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, seeds: Seeds, n_steps_done: int
 ) -> None:
     """Write a checkpoint, atomically; a module's `config` goes with it, so that others can build the module anew."""
@@ -112,7 +112,9 @@ def save(
     checkpoints.save(path, tensors, {"n_steps_done": n_steps_done, "configs": described})
 
 
-def restore(path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, seeds: Seeds) -> int:
+def restore_checkpoint(
+    path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer, seeds: Seeds
+) -> int:
     """Put everything back as it was saved, and return how many steps were done; 0 if there is no checkpoint."""
     loaded = checkpoints.load(path)
     if loaded is None:

@@ -1,7 +1,7 @@
 """Captured scenes: posed photographs in the usual layouts, made into centred pinhole pictures in our world."""
 
 from prior3d.captures.capture import Capture, Frame, Lens
-from prior3d.captures.placement import Placement, place
+from prior3d.captures.placement import CapturePlacement, place_cameras
 from prior3d.captures.posed import PosedViews
 from prior3d.captures.reading import read_capture
 from prior3d.captures.undistortion import pinhole_focal, target_size, undistort
@@ -10,10 +10,10 @@ __all__ = [
     "Capture",
     "Frame",
     "Lens",
-    "Placement",
+    "CapturePlacement",
     "PosedViews",
     "pinhole_focal",
-    "place",
+    "place_cameras",
     "read_capture",
     "target_size",
     "undistort",

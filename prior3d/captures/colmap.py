@@ -9,7 +9,7 @@ from prior3d.cameras import opencv_to_opengl
 from prior3d.captures.capture import Capture, Frame, Lens, checked_pose, fitted_to_picture, natural_order, picture_size
 from prior3d.errors import Prior3dError
 
-PLACES = ("sparse/0", "sparse", "colmap/sparse/0", ".")
+MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
 DISTORTION = {  # COLMAP's model: how many focal lengths, and what its further parameters are after the principal point
     "SIMPLE_PINHOLE": (1, ()),
     "PINHOLE": (2, ()),
@@ -21,7 +21,7 @@ DISTORTION = {  # COLMAP's model: how many focal lengths, and what its further p
 
 def colmap_model(folder: Path) -> Path | None:
     """The folder of a sparse model inside a capture, if there is one."""
-    for place in PLACES:
+    for place in MODEL_FOLDERS:
         if any((folder / place / f"cameras.{ending}").is_file() for ending in ("bin", "txt")):
             return folder / place
     return None

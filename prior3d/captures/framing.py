@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.captures.capture import Lens
-from prior3d.captures.placement import SEEN_RADIUS, Placement, look_at_point
+from prior3d.captures.placement import SEEN_RADIUS, CapturePlacement, look_at_point
 from prior3d.captures.undistortion import distort
 from prior3d.errors import Prior3dError
 from prior3d.rendering.rays import local_rays
@@ -137,7 +137,7 @@ def object_place(
     return middle, float(radii.median())
 
 
-def fitted_to_masks(placement: Placement, middle: Float[Tensor, "3"], radius: float) -> Placement:
+def fitted_to_masks(placement: CapturePlacement, middle: Float[Tensor, "3"], radius: float) -> CapturePlacement:
     """The placement that puts the masked object at the origin, `OBJECT_RADIUS` big.
 
     Args:

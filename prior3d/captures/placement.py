@@ -16,7 +16,7 @@ INSIDE_OUT_RADIUS = 0.5  # where the farthest camera comes to stand if the camer
 
 
 @dataclass(frozen=True)
-class Placement:
+class CapturePlacement:
     """A similarity: world = scale * rotation @ (captured - centre).
 
     Attributes:
@@ -45,7 +45,7 @@ class Placement:
         return {"centre": self.centre.tolist(), "rotation": self.rotation.tolist(), "scale": self.scale}
 
 
-def place(c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views"], upright: bool) -> Placement:
+def place_cameras(c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views"], upright: bool) -> CapturePlacement:
     """Choose a placement.
 
     Args:
@@ -72,10 +72,10 @@ def place(c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views"], upri
         centre = positions.mean(0)
         scale = INSIDE_OUT_RADIUS / float(spread)
     rotation = _upright(c2w[:, :3, 1].mean(0)) if upright else torch.eye(3, dtype=torch.float64)
-    return Placement(centre, rotation, scale, int(behind.sum()), common)
+    return CapturePlacement(centre, rotation, scale, int(behind.sum()), common)
 
 
-def place_frames(frames: Sequence[Frame], upright: bool) -> Placement:
+def place_frames(frames: Sequence[Frame], upright: bool) -> CapturePlacement:
     """The placement of photographs through their own lenses, as `place` chooses it.
 
     Raises:
@@ -83,7 +83,7 @@ def place_frames(frames: Sequence[Frame], upright: bool) -> Placement:
     """
     smaller = torch.tensor([min(f.lens.width / f.lens.fx, f.lens.height / f.lens.fy) for f in frames])
     fov_deg = torch.rad2deg(2 * torch.atan(smaller / 2))
-    return place(torch.stack([frame.c2w for frame in frames]), fov_deg, upright)
+    return place_cameras(torch.stack([frame.c2w for frame in frames]), fov_deg, upright)
 
 
 def look_at_point(positions: Float[Tensor, "views 3"], directions: Float[Tensor, "views 3"]) -> Float[Tensor, "3"]:

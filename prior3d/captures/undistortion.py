@@ -9,7 +9,7 @@ from prior3d.captures.capture import Lens
 from prior3d.errors import Prior3dError
 
 WIDEST, NARROWEST = 0.5, 4.0  # focal lengths that are tried, relative to the lens's own
-PLACES = 97  # along each side of a picture, at which it is looked whether a view fits into it
+N_PROBES = 97  # along each side of a picture, at which it is looked whether a view fits into it
 
 
 def distort(
@@ -101,7 +101,7 @@ def _sources(
 
 def _inside(lens: Lens, focal: float) -> bool:
     """Whether all pixels of the target come from inside the picture, each from a place of its own."""
-    x, y = _sources(lens, focal, min(lens.height, PLACES), min(lens.width, PLACES))
+    x, y = _sources(lens, focal, min(lens.height, N_PROBES), min(lens.width, N_PROBES))
     edge = 0.5 - 1e-6
     fits = x.min() >= edge and y.min() >= edge and x.max() <= lens.width - edge and y.max() <= lens.height - edge
     return bool(fits and (x.diff(dim=1) > 0).all() and (y.diff(dim=0) > 0).all())

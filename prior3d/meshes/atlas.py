@@ -30,7 +30,7 @@ class Atlas:
 
 
 @dataclass(frozen=True)
-class Texels:
+class AtlasTexels:
     """The texels that lie on a face.
 
     Attributes:
@@ -61,7 +61,7 @@ def unwrap(mesh: Mesh, resolution: int, padding: int = 2) -> Atlas:
     )
 
 
-def texels(atlas: Atlas, resolution: int) -> Texels:
+def texels(atlas: Atlas, resolution: int) -> AtlasTexels:
     """For every texel whose centre lies on a face: its place on the surface."""
     # The flat atlas itself is ray cast, straight down: exact, and as fast as any rasteriser written in Python.
     flat = Mesh(np.concatenate([atlas.uv, np.zeros((len(atlas.uv), 1))], -1), atlas.faces)
@@ -74,7 +74,7 @@ def texels(atlas: Atlas, resolution: int) -> Texels:
     corners = atlas.faces[hits.face[rows, columns]]
     normals = barycentric_interpolate(atlas.normals, corners, weights)
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
-    return Texels(rows, columns, barycentric_interpolate(atlas.vertices, corners, weights), normals)
+    return AtlasTexels(rows, columns, barycentric_interpolate(atlas.vertices, corners, weights), normals)
 
 
 def dilate(

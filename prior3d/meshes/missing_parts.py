@@ -17,7 +17,7 @@ from prior3d.fields.trilinear import sample_grid
 from prior3d.rendering.rays import near_far, project, rays, sample_distances
 
 LEAST_WIDTH = 3  # pixels across at its widest; thinner missing parts are how two outlines differ anyway
-OVERLAP = 3  # pixels by which what is raised reaches into what is there
+OVERLAP_PIXELS = 3  # by which what is raised reaches into what is there
 SLOPE = 2.0  # of log(1 + density) a cell, across the surface of what is raised
 
 
@@ -48,7 +48,7 @@ def fill_missing_parts(
     width = ndimage.distance_transform_edt(np.pad(wanted, 1))[1:-1, 1:-1]
     half = np.maximum(np.minimum(width, width[missing].max()) * pixel, 1.5 * cell)
     # A few pixels farther on all sides, so that what is raised grows together with what is there.
-    near = ndimage.binary_dilation(missing, np.ones((3, 3)), iterations=OVERLAP)
+    near = ndimage.binary_dilation(missing, np.ones((3, 3)), iterations=OVERLAP_PIXELS)
     layers = np.stack([mask.cpu().numpy(), middle, half, pixel, near]).astype(np.float32)
     return _raised(grid, bound, threshold, camera, torch.from_numpy(layers).to(grid))
 

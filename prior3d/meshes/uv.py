@@ -9,7 +9,7 @@ from prior3d.meshes.mesh import Mesh, Placement, UvMesh
 from prior3d.meshes.raster import Raycaster
 from prior3d.meshes.reading import GivenMesh
 
-OVERLAP, WITHOUT_AREA, LEAST_USE = 0.02, 0.01, 0.05  # shares at which UVs are no longer good
+MAX_OVERLAP, MAX_WITHOUT_AREA, MIN_USE = 0.02, 0.01, 0.05  # shares at which UVs are no longer good
 
 
 def uv_defect(mesh: GivenMesh, resolution: int = 512) -> str | None:
@@ -23,14 +23,14 @@ def uv_defect(mesh: GivenMesh, resolution: int = 512) -> str | None:
         return f"its UVs reach from {corners.min():.2f} to {corners.max():.2f}, outside the picture"
     surface, flat = _areas(mesh.vertices[mesh.faces]), _areas(corners)
     lost = surface[flat < 1e-9].sum() / surface.sum()
-    if lost > WITHOUT_AREA:
+    if lost > MAX_WITHOUT_AREA:
         return f"{lost:.0%} of its surface has UVs without an area"
     hits = _coverings(corners, resolution)
     used = (hits > 0).mean()
-    if used < LEAST_USE:
+    if used < MIN_USE:
         return f"its UVs use {used:.1%} of the picture"
     overlapping = (hits > 1).sum() / (hits > 0).sum()
-    if overlapping > OVERLAP:
+    if overlapping > MAX_OVERLAP:
         return f"{overlapping:.0%} of its UVs overlap"
     return None
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 
-NEAREST = 1e-3  # world units in front of a camera; triangles that reach nearer are left out
+NEAR_PLANE = 1e-3  # world units in front of a camera; triangles that reach nearer are left out
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ def _projected(
     """Corners [m, 3, 2] in pixels and the inverse of their depths [m, 3], 0 where a face reaches behind the camera."""
     local = (vertices - camera.positions) @ camera.c2w[0, :3, :3]
     depth = -local[:, 2]
-    scale = camera.focal_pixels / depth.clamp_min(NEAREST)
+    scale = camera.focal_pixels / depth.clamp_min(NEAR_PLANE)
     x, y = camera.width / 2 + local[:, 0] * scale, camera.height / 2 - local[:, 1] * scale
-    ahead = (depth > NEAREST)[faces].all(-1, keepdim=True)
-    return torch.stack([x, y], -1)[faces], torch.where(ahead, 1 / depth.clamp_min(NEAREST)[faces], 0.0)
+    ahead = (depth > NEAR_PLANE)[faces].all(-1, keepdim=True)
+    return torch.stack([x, y], -1)[faces], torch.where(ahead, 1 / depth.clamp_min(NEAR_PLANE)[faces], 0.0)
 
 
 def _rectangles(

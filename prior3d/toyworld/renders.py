@@ -16,7 +16,7 @@ from prior3d.rendering.rays import local_rays, project
 from prior3d.toyworld.objects import ToyObject
 from prior3d.toyworld.palette import COLOURS
 
-RADIUS = 3.2  # camera distance from the origin, in world units
+CAMERA_RADIUS = 3.2  # camera distance from the origin, in world units
 FOV_DEG = 40.0
 SUN = np.array([0.45, 0.35, 0.82]) / np.linalg.norm([0.45, 0.35, 0.82])
 AMBIENT, SUNLIGHT, HEADLIGHT = 0.42, 0.40, 0.18
@@ -49,10 +49,10 @@ def toy_orbit(
     azimuth_deg: Float[np.ndarray, "views"] | Float[Tensor, "views"],
     elevation_deg: Float[np.ndarray, "views"] | Float[Tensor, "views"],
 ) -> Orbit:
-    """The toy world's cameras for those directions, each [views]: at `RADIUS`, with `FOV_DEG`."""
+    """The toy world's cameras for those directions, each [views]: at `CAMERA_RADIUS`, with `FOV_DEG`."""
     azimuth = torch.as_tensor(azimuth_deg, dtype=torch.float32)
     elevation = torch.as_tensor(elevation_deg, dtype=torch.float32)
-    return Orbit(azimuth, elevation, torch.full_like(azimuth, RADIUS), torch.full_like(azimuth, FOV_DEG))
+    return Orbit(azimuth, elevation, torch.full_like(azimuth, CAMERA_RADIUS), torch.full_like(azimuth, FOV_DEG))
 
 
 def render_toy(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads: int = 1) -> ToyRenders:

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from prior3d.cameras import Cameras
-from prior3d.captures import Capture, Frame, pinhole_focal, place, read_capture, target_size, undistort
+from prior3d.captures import Capture, Frame, pinhole_focal, place_cameras, read_capture, target_size, undistort
 from prior3d.captures.photographs import decoded
 from prior3d.errors import Prior3dError
 from stages.artifacts.capture import save_posed_cameras, save_posed_image
@@ -31,7 +31,7 @@ def run(job: Job, params: Params) -> None:
     fov_deg = torch.rad2deg(2 * torch.atan(0.5 * height / focals))
     smaller_deg = torch.rad2deg(2 * torch.atan(0.5 * min(height, width) / focals))
     upright = params.orientation == "cameras" or (params.orientation == "auto" and capture.layout == "colmap")
-    placement = place(capture.c2w, smaller_deg, upright)
+    placement = place_cameras(capture.c2w, smaller_deg, upright)
     meaning = mask_meaning(capture, params)
     names = [f"{index:05d}" for index in range(len(capture.frames))]
     for index, frame in enumerate(capture.frames):

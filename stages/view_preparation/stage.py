@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prior3d.cameras import Cameras
-from prior3d.captures import Capture, Frame, Placement, read_capture
+from prior3d.captures import Capture, CapturePlacement, Frame, read_capture
 from prior3d.captures.choice import choose_inputs, held_out
 from prior3d.captures.co3d import is_co3d, read_co3d_sequence
 from prior3d.captures.framing import border_colour, cut_out, fitted_to_masks, looking_at_origin, object_place
@@ -43,7 +43,7 @@ def run(job: Job, params: Params) -> None:
 
 
 def record(
-    job: Job, capture: Capture, inputs: list[int], masked: bool, kept: list[int], placement: Placement, how: str
+    job: Job, capture: Capture, inputs: list[int], masked: bool, kept: list[int], placement: CapturePlacement, how: str
 ) -> None:
     """Say what was taken, and where it was put."""
     job.metric("inputs", len(inputs), "images")
@@ -99,7 +99,9 @@ def photograph_of(frame: Frame, border: Tensor | None, params: Params) -> Photog
     return Photograph(frame, torch.cat([rgba[:3] * mask, mask]))
 
 
-def placed(capture: Capture, inputs: list[int], photographs: list[Photograph], params: Params) -> tuple[Placement, str]:
+def placed(
+    capture: Capture, inputs: list[int], photographs: list[Photograph], params: Params
+) -> tuple[CapturePlacement, str]:
     """Where the inputs' cameras, or their masks, say that the object is; no other frame is asked."""
     frames = [capture.frames[i] for i in inputs]
     c2w = torch.stack([frame.c2w for frame in frames])
@@ -116,7 +118,7 @@ def placed(capture: Capture, inputs: list[int], photographs: list[Photograph], p
     return fitted_to_masks(placement, middle, radius), "masks"
 
 
-def fitting_size(photographs: list[Photograph], placement: Placement) -> int:
+def fitting_size(photographs: list[Photograph], placement: CapturePlacement) -> int:
     """Side of cut-outs that lose little of the pictures: 64 or 128."""
     shown = []
     for photograph in photographs:
@@ -126,7 +128,7 @@ def fitting_size(photographs: list[Photograph], placement: Placement) -> int:
 
 
 def save(
-    folder: Path, photographs: Iterable[tuple[int, Photograph]], placement: Placement, size: int, about: Any
+    folder: Path, photographs: Iterable[tuple[int, Photograph]], placement: CapturePlacement, size: int, about: Any
 ) -> list[int]:
     """Cut out and write numbered photographs; returns the numbers of those that were.
 

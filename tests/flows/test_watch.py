@@ -21,7 +21,7 @@ from flows.watching.live_view import LiveView, camera_of
 from flows.watching.state import State, is_running, read_state
 from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
-from prior3d.optimisation import save
+from prior3d.optimisation import save_checkpoint
 from prior3d.seeds import Seeds
 from tests.browser import CHROMIUM, chromium
 from tests.scenes import colmap_poses
@@ -47,7 +47,7 @@ def checkpoint(run, field, stage="rgb_refinement", step=7):
     work = run.folder / ".work" / stage / "0123456789abcdef"
     work.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.Adam(field.parameters())
-    save(work / "checkpoint.safetensors", {"field": field}, optimiser, Seeds(0), step)
+    save_checkpoint(work / "checkpoint.safetensors", {"field": field}, optimiser, Seeds(0), step)
     losses = {"total": 20, "last": step, "sums": [[i, 1 / (i + 1), 1] for i in range(step)]}
     (work / "elapsed.json").write_text(json.dumps({"seconds": 65.0, "losses": losses}))
     return work
@@ -106,7 +106,7 @@ def test_a_checkpoint_is_read_as_the_field_it_is(run):
     assert found.config == field.config
     assert all(torch.equal(a, b) for a, b in zip(found(points), field(points), strict=True))
     assert read_field(place.with_name("none.safetensors")) is None
-    save(place, {"texture": torch.nn.Linear(2, 2)}, torch.optim.Adam(field.parameters()), Seeds(0), 1)
+    save_checkpoint(place, {"texture": torch.nn.Linear(2, 2)}, torch.optim.Adam(field.parameters()), Seeds(0), 1)
     assert read_field(place) is None
 
 

@@ -7,11 +7,11 @@ import torch
 from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.reconstruction.mirrored_image import MirroredImage
 from prior3d.toyworld.objects import sample_object
-from prior3d.toyworld.renders import FOV_DEG, RADIUS, render_toy
+from prior3d.toyworld.renders import CAMERA_RADIUS, FOV_DEG, render_toy
 
 
 def pictured(toy, azimuth_deg, elevation_deg=20.0, size=48):
-    view = Viewpoint(azimuth_deg, elevation_deg, FOV_DEG, RADIUS)
+    view = Viewpoint(azimuth_deg, elevation_deg, FOV_DEG, CAMERA_RADIUS)
     seen = render_toy(toy, view.cameras(size))
     mask = seen.mask[0][..., None]
     return ObjectImage(np.concatenate([seen.rgb[0] / np.maximum(mask, 1e-3), mask], -1).astype(np.float32), view)
@@ -47,9 +47,9 @@ def test_the_agreement_is_the_overlap_of_outlines(radius, agrees):
         def parameters(self):
             return iter(())
 
-    view = Viewpoint(60.0, 20.0, FOV_DEG, RADIUS)
+    view = Viewpoint(60.0, 20.0, FOV_DEG, CAMERA_RADIUS)
     height, width = torch.meshgrid(*(torch.arange(48) + 0.5 - 24,) * 2, indexing="ij")
-    in_pixels = 24 * 0.55 / RADIUS / np.tan(np.radians(FOV_DEG / 2))
+    in_pixels = 24 * 0.55 / CAMERA_RADIUS / np.tan(np.radians(FOV_DEG / 2))
     disc = ((height**2 + width**2).sqrt() < in_pixels).float().numpy()
     picture = ObjectImage(np.stack([disc * 0.5, disc * 0.5, disc * 0.5, disc], -1).astype(np.float32), view)
     mirrored = MirroredImage(picture, 48)

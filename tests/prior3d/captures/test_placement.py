@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
-from prior3d.captures import place
+from prior3d.captures import place_cameras
 from prior3d.captures.placement import look_at_point
 from prior3d.errors import Prior3dError
 from tests.scenes import identity_pose
@@ -17,7 +17,7 @@ def test_cameras_round_an_object_come_to_the_projects_own_distance():
     own = orbit_cameras(ring(8, 25.0), 8, 8).c2w.double()
     given = own.clone()
     given[:, :3, 3] = own[:, :3, 3] * 2 + torch.tensor([1.0, 2, 3], dtype=torch.float64)
-    placement = place(given, FORTY.expand(8), upright=False)
+    placement = place_cameras(given, FORTY.expand(8), upright=False)
     assert placement.centre.tolist() == pytest.approx([1, 2, 3], abs=1e-5)
     assert placement.scale == pytest.approx(0.5, rel=1e-3)
     assert placement.common and placement.n_behind == 0
@@ -29,7 +29,7 @@ def test_upright():
     own = orbit_cameras(ring(8, 0.0), 8, 8).c2w.double()
     given = own.clone()
     given[:, :3, :3], given[:, :3, 3] = turn @ own[:, :3, :3], own[:, :3, 3] @ turn.T
-    placed = place(given, FORTY.expand(8), upright=True).apply(given)
+    placed = place_cameras(given, FORTY.expand(8), upright=True).apply(given)
     assert placed[:, :3, 1].mean(0).tolist() == pytest.approx([0, 0, 1], abs=1e-5)
     assert torch.det(placed[:, :3, :3]).tolist() == pytest.approx([1] * 8)
 
@@ -37,7 +37,7 @@ def test_upright():
 def test_cameras_that_look_away_from_each_other():
     own = orbit_cameras(ring(8, 0.0, radius=1.0), 8, 8).c2w.double()
     own[:, :3, [0, 2]] *= -1  # turned round: they look outwards
-    placement = place(own, FORTY.expand(8), upright=False)
+    placement = place_cameras(own, FORTY.expand(8), upright=False)
     assert not placement.common and placement.n_behind == 8
     assert placement.apply(own)[:, :3, 3].norm(dim=-1).max() == pytest.approx(0.5)
 
@@ -56,4 +56,4 @@ def test_look_at_point_of_two_axes_and_of_one():
 
 def test_cameras_at_one_place():
     with pytest.raises(Prior3dError, match="all 3 cameras stand at one place"):
-        place(identity_pose().expand(3, 4, 4), FORTY.expand(3), upright=False)
+        place_cameras(identity_pose().expand(3, 4, 4), FORTY.expand(3), upright=False)
