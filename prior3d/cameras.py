@@ -105,6 +105,23 @@ def ring(
     return Orbit(azimuth_deg, elevation_deg * fill, radius * fill, fov_deg * fill)
 
 
+def spiral_orbit(
+    n_views: int,
+    azimuth_deg: tuple[float, float],
+    elevation_deg: tuple[float, float],
+    radius: float = 3.2,
+    fov_deg: float = 40.0,
+) -> Orbit:
+    """Views that cover two ranges evenly: azimuths by the golden ratio, elevations rising."""
+    index = torch.arange(n_views)
+    fractions = index * ((5**0.5 - 1) / 2) % 1.0, (index + 0.5) / n_views
+    azimuths, elevations = (
+        low + (high - low) * fraction
+        for (low, high), fraction in zip((azimuth_deg, elevation_deg), fractions, strict=True)
+    )
+    return Orbit(azimuths, elevations, torch.full((n_views,), radius), torch.full((n_views,), fov_deg))
+
+
 def orbit_cameras(orbit: Orbit, height: int, width: int) -> Cameras:
     """The cameras of an orbit, upright and looking at the origin (well defined at the poles too)."""
     azimuth, elevation = torch.deg2rad(orbit.azimuth_deg.float()), torch.deg2rad(orbit.elevation_deg.float())

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from prior3d.cameras import Cameras, Orbit, orbit_cameras
+from prior3d.cameras import Cameras, orbit_cameras, spiral_orbit
 from prior3d.diffusion.timesteps import descending_timesteps
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
@@ -122,13 +122,8 @@ def camera_ring(inputs: Cameras, n_views: int, elevation_deg: tuple[float, float
         elevation_deg: their elevations rise from the first to the second; azimuths go by the golden ratio.
         size: side of their images in pixels.
     """
-    low, high = elevation_deg
-    evenly = (torch.arange(n_views) + 0.5) / n_views
-    azimuth_deg = 360 * (torch.arange(n_views) * ((5**0.5 - 1) / 2) % 1.0)
-    radius, fov_deg = (
-        values.median().cpu().expand(n_views) for values in (inputs.positions.norm(dim=-1), inputs.fov_deg)
-    )
-    return orbit_cameras(Orbit(azimuth_deg, low + (high - low) * evenly, radius, fov_deg), size, size)
+    radius, fov_deg = (values.median().item() for values in (inputs.positions.norm(dim=-1), inputs.fov_deg))
+    return orbit_cameras(spiral_orbit(n_views, (0.0, 360.0), elevation_deg, radius, fov_deg), size, size)
 
 
 def not_copies(inputs: Cameras, cameras: Cameras) -> Cameras:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from prior3d.cameras import Cameras, Orbit, OrbitRange, orbit_cameras, ring, sample_orbit, view_words
+from prior3d.cameras import Cameras, Orbit, OrbitRange, orbit_cameras, ring, sample_orbit, spiral_orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.diffusion.timesteps import descending_timesteps
@@ -151,14 +151,8 @@ def orbit_range(views: ViewSettings) -> OrbitRange:
 
 def spiral(views: ViewSettings, n_views: int) -> Orbit:
     """Cameras that cover the ranges evenly: azimuths by the golden ratio, elevations rising, the rest in the middle."""
-    evenly = (torch.arange(n_views) + 0.5) / n_views
-    golden = torch.arange(n_views) * ((5**0.5 - 1) / 2) % 1.0
-    azimuth_deg, elevation_deg = (
-        low + (high - low) * fraction
-        for (low, high), fraction in ((views.azimuth_deg, golden), (views.elevation_deg, evenly))
-    )
-    radius, fov_deg = (torch.full((n_views,), sum(pair) / 2) for pair in (views.radius, views.fov_deg))
-    return Orbit(azimuth_deg, elevation_deg, radius, fov_deg)
+    radius, fov_deg = (sum(pair) / 2 for pair in (views.radius, views.fov_deg))
+    return spiral_orbit(n_views, views.azimuth_deg, views.elevation_deg, radius, fov_deg)
 
 
 def ring_cameras(views: ViewSettings, n_views: int, size: int) -> Cameras:

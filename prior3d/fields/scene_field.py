@@ -13,6 +13,7 @@ import torch.nn.functional as functional
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from prior3d.fields.spherical_harmonics import spherical_harmonics
 from prior3d.fields.trilinear import corners, weighted_rows
 
 DENSITY_SCALE = 40.0  # density, in 1 / world unit, of a softplus of 1
@@ -51,19 +52,6 @@ def contract(points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
     """Points [..., 3] of all space into [-2, 2]^3; [-1, 1]^3 stays as it is."""
     norm = points.abs().amax(-1, keepdim=True).clamp_min(1.0)
     return points * (2 - 1 / norm) / norm
-
-
-def spherical_harmonics(
-    directions: Float[Tensor, "*directions 3"], degree: int
-) -> Float[Tensor, "*directions coefficients"]:
-    """Real spherical harmonics of unit directions [n, 3]: [n, (degree + 1)^2], without their constant factors."""
-    x, y, z = directions.unbind(-1)
-    values = [torch.ones_like(x)]
-    if degree >= 1:
-        values += [x, y, z]
-    if degree >= 2:
-        values += [x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1]
-    return torch.stack(values, -1)
 
 
 class SceneField(nn.Module):

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from prior3d.directions import spread_directions
 from prior3d.losses.shape_guide import ShapeGuide
 from prior3d.meshes.mesh import Mesh, TexturedMesh
 from prior3d.meshes.raster import Raycaster
@@ -60,11 +61,7 @@ def volume_iou(mesh: Mesh | TexturedMesh, guide: ShapeGuide, n_directions: int =
 
 
 def _spread(n: int) -> Float[np.ndarray, "directions 3"]:
-    """Evenly spread unit vectors [n, 3] (a golden-angle spiral, turned off the axes, where edges like to lie)."""
-    index = np.arange(n) + 0.5
-    height, angle = 1 - 2 * index / n, np.pi * (1 + 5**0.5) * index + 0.7
-    width = np.sqrt(1 - height**2)
-    vectors = np.stack([width * np.cos(angle), width * np.sin(angle), height], 1)
+    """Evenly spread unit vectors [n, 3], turned off the axes, where edges like to lie."""
     turn = np.linalg.qr(np.array([[0.83, -0.31, 0.46], [0.42, 0.87, -0.26], [-0.36, 0.39, 0.85]]))[0]
-    turned: np.ndarray = vectors @ turn
+    turned: np.ndarray = spread_directions(n, start=0.7) @ turn
     return turned

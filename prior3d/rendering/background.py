@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
 from prior3d.fields.protocol import RadianceField
+from prior3d.fields.spherical_harmonics import spherical_harmonics
 from prior3d.files import write_or_explain
 from prior3d.rendering.rays import rays
 from prior3d.rendering.volume import render_without_gradient
@@ -26,9 +27,7 @@ class Background(nn.Module):
 
     def forward(self, directions: Float[Tensor, "*rays 3"]) -> Float[Tensor, "*rays 3"]:
         """Colours in (0, 1) for unit directions."""
-        x, y, z = directions.unbind(-1)
-        basis = [torch.ones_like(x), x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1]
-        return (torch.stack(basis, -1) @ self.coefficients).sigmoid()
+        return (spherical_harmonics(directions, degree=2) @ self.coefficients).sigmoid()
 
 
 def save_background(folder: Path, background: Background) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from prior3d.directions import spread_directions
+
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.85, 0.07, 0.09),
     "orange": (0.96, 0.50, 0.07),
@@ -52,11 +54,3 @@ class Pattern:
         cosines = (directions @ spread_directions(self.n_dots).T).max(axis=1)
         dotted: np.ndarray = cosines > np.cos(np.deg2rad(self.dot_angle_deg))
         return dotted
-
-
-def spread_directions(n: int) -> Float[np.ndarray, "directions 3"]:
-    """Evenly spread unit vectors [n, 3] (the golden-angle spiral)."""
-    index = np.arange(n) + 0.5
-    height, angle = 1 - 2 * index / n, np.pi * (1 + 5**0.5) * index
-    width = np.sqrt(1 - height**2)
-    return np.stack([width * np.cos(angle), width * np.sin(angle), height], axis=1)

@@ -15,6 +15,7 @@ from prior3d.cameras import (
     orbit_cameras,
     ring,
     sample_orbit,
+    spiral_orbit,
     to_nerfstudio,
     view_words,
 )
@@ -134,3 +135,11 @@ def test_independent_views_differ_from_spread_ones():
 
 def test_a_ring_starts_where_it_is_told():
     assert ring(4, start_deg=10).azimuth_deg.tolist() == [10, 100, 190, 280]
+
+
+def test_a_spiral_rises_evenly_and_turns_by_the_golden_ratio():
+    views = spiral_orbit(4, (0.0, 180.0), (-10.0, 30.0), radius=2.0, fov_deg=50.0)
+    golden = [0.0, 0.618034, 0.236068, 0.854102]  # fractions of the range: multiples of 0.618034 modulo 1
+    assert views.azimuth_deg.tolist() == pytest.approx([180 * fraction for fraction in golden], abs=1e-3)
+    assert views.elevation_deg.tolist() == pytest.approx([-5, 5, 15, 25])
+    assert views.radius.tolist() == [2.0] * 4 and views.fov_deg.tolist() == [50.0] * 4

@@ -9,8 +9,8 @@ from prior3d.fields.scene_field import (
     SceneFieldConfig,
     contract,
     grid_total_variation,
-    spherical_harmonics,
 )
+from prior3d.fields.spherical_harmonics import spherical_harmonics
 
 
 def test_contraction_by_hand():

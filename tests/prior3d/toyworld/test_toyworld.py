@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras
+from prior3d.directions import spread_directions
 from prior3d.toyworld import renders
 from prior3d.toyworld.captions import full_caption, sample_views
 from prior3d.toyworld.objects import RADIUS, build_object, find_category, sample_object
-from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, Pattern, spread_directions
+from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, Pattern
 from prior3d.toyworld.renders import CAMERA_RADIUS, render_toy, toy_orbit
 from prior3d.toyworld.shapes import CATEGORIES
 from prior3d.toyworld.solids import box, dome, frustum, lathe, pipe, sphere, torus
