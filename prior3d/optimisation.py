@@ -69,20 +69,28 @@ def optimise(
         factor = learning_rate_factor(step / n_steps)
         for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
             group["lr"] = rate * factor
-        optimiser.zero_grad(set_to_none=True)
-        terms = losses(step)
-        total = torch.stack(list(terms.values())).sum()
-        value = total.item()
-        if not _finite(value):
-            _fail(terms, step)
-        total.backward()
-        optimiser.step()
-        monitor.progress(step + 1, n_steps, loss=value)
+        loss = _take_step(losses, optimiser, step)
+        monitor.progress(step + 1, n_steps, loss=loss)
         if monitor.stopping or monitor.checkpoint_due():
             save_checkpoint(checkpoint, modules, optimiser, seeds, step + 1)
         if monitor.stopping:
             return False
     return True
+
+
+def _take_step(
+    losses: Callable[[int], dict[str, Float[Tensor, ""]]], optimiser: torch.optim.Optimizer, step: int
+) -> float:
+    """One step down the sum of the losses; returns the sum before it."""
+    optimiser.zero_grad(set_to_none=True)
+    terms = losses(step)
+    total = torch.stack(list(terms.values())).sum()
+    value = total.item()
+    if not _finite(value):
+        _fail(terms, step)
+    total.backward()
+    optimiser.step()
+    return value
 
 
 def adam(groups: list[dict[str, Any]], settings: OptimiserSettings) -> torch.optim.Adam:

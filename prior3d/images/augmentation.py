@@ -59,30 +59,45 @@ def augment(
     Returns:
         colours [n, 3, size, size] premultiplied, masks [n, size, size], and [n] whether each is a mirror image.
     """
-
-    def uniform(low: float, high: float) -> Float[Tensor, "versions"]:
-        return low + (high - low) * torch.rand(n_versions, generator=generator)
-
-    def happens(probability: float) -> Bool[Tensor, "versions"]:
-        return torch.rand(n_versions, generator=generator) < probability
-
-    angle = torch.deg2rad(uniform(-how.rotation_deg, how.rotation_deg)) * happens(how.rotated)
-    scale, mirror = uniform(*how.scale), happens(how.mirrored)
-    spare = (1 - scale).abs() / 2
-    shift = torch.stack([uniform(-1, 1) * spare, uniform(-1, 1) * spare], -1)
-    side = torch.where(mirror, -1.0, 1.0)
-    cosine, sine = angle.cos() / scale, angle.sin() / scale
-    rows = torch.stack([cosine * side, -sine, shift[:, 0], sine * side, cosine, shift[:, 1]], -1).view(-1, 2, 3)
+    draw = _Draw(n_versions, generator)
+    warps, mirror = _random_warps(how, draw)
     pixels = torch.cat([colours, mask[..., None]], -1).movedim(-1, 0).expand(n_versions, -1, -1, -1)
-    grid = functional.affine_grid(rows, list(pixels.shape), align_corners=False)
+    grid = functional.affine_grid(warps, list(pixels.shape), align_corners=False)
     pixels = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     images, masks = pixels[:, :3], pixels[:, 3]
     factors = 1 + (torch.rand(n_versions, 3, generator=generator) * 2 - 1) * how.jitter
-    images = torch.where(happens(how.jittered).view(-1, 1, 1, 1), images * factors[..., None, None], images)
-    images = torch.where(happens(how.grey).view(-1, 1, 1, 1), images.mean(1, keepdim=True).expand_as(images), images)
-    blurs = torch.where(happens(how.blurred), uniform(0.1, max(0.1, how.blur_pixels)), 0.0)
+    images = torch.where(draw.happens(how.jittered).view(-1, 1, 1, 1), images * factors[..., None, None], images)
+    grey = images.mean(1, keepdim=True).expand_as(images)
+    images = torch.where(draw.happens(how.grey).view(-1, 1, 1, 1), grey, images)
+    blurs = torch.where(draw.happens(how.blurred), draw.uniform(0.1, max(0.1, how.blur_pixels)), 0.0)
     images, masks = _blurred(torch.cat([images, masks[:, None]], 1), blurs).split([3, 1], dim=1)
     return torch.minimum(images, masks).clamp(0, 1), masks[:, 0].clamp(0, 1), mirror
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Random numbers, one a version."""
+
+    n: int
+    generator: torch.Generator
+
+    def uniform(self, low: float, high: float) -> Float[Tensor, "versions"]:
+        return low + (high - low) * torch.rand(self.n, generator=self.generator)
+
+    def happens(self, probability: float) -> Bool[Tensor, "versions"]:
+        return torch.rand(self.n, generator=self.generator) < probability
+
+
+def _random_warps(how: Augmentation, draw: _Draw) -> tuple[Float[Tensor, "versions 2 3"], Bool[Tensor, "versions"]]:
+    """Rotations, enlargements, shifts and mirrorings, for `affine_grid`; and whether each is a mirroring."""
+    angle = torch.deg2rad(draw.uniform(-how.rotation_deg, how.rotation_deg)) * draw.happens(how.rotated)
+    scale, mirror = draw.uniform(*how.scale), draw.happens(how.mirrored)
+    spare = (1 - scale).abs() / 2
+    shift = torch.stack([draw.uniform(-1, 1) * spare, draw.uniform(-1, 1) * spare], -1)
+    side = torch.where(mirror, -1.0, 1.0)
+    cosine, sine = angle.cos() / scale, angle.sin() / scale
+    rows = torch.stack([cosine * side, -sine, shift[:, 0], sine * side, cosine, shift[:, 1]], -1)
+    return rows.view(-1, 2, 3), mirror
 
 
 def _blurred(

@@ -41,22 +41,31 @@ def shell_colours(
         [n, channels], no gradient.
     """
     offsets = torch.linspace(-depth, 2 * depth, n_samples + 1, device=positions.device)
-    starts, ends = offsets[:-1], offsets[1:]
     found: list[Tensor] = []
     done = 0
     for position, normal in zip(positions.split(points_at_once), normals.split(points_at_once), strict=True):
-        points = position[:, None] - normal[:, None] * ((starts + ends) / 2)[:, None]
-        with torch.no_grad():
-            density, features = field(points.view(-1, 3))
-            shape = (len(position), n_samples)
-            seen = composite(starts.expand(shape), ends.expand(shape), density.view(shape), features.view(*shape, -1))
-            itself = field(position)[1]
-        solid = (seen.opacity > 1e-3)[:, None]
-        found.append(torch.where(solid, seen.features / seen.opacity.clamp_min(1e-3)[:, None], itself))
+        found.append(_shell_colours(field, position, normal, offsets))
         done += len(position)
         if progress is not None:
             progress(done, len(positions))
     return torch.cat(found)
+
+
+@torch.no_grad()
+def _shell_colours(
+    field: RadianceField,
+    positions: Float[Tensor, "points 3"],
+    normals: Float[Tensor, "points 3"],
+    offsets: Float[Tensor, "borders"],
+) -> Float[Tensor, "points channels"]:
+    """`shell_colours` of a few points, by rays with samples between offsets, along which a ray goes inwards."""
+    starts, ends = offsets[:-1], offsets[1:]
+    points = positions[:, None] - normals[:, None] * ((starts + ends) / 2)[:, None]
+    density, features = field(points.view(-1, 3))
+    shape = (len(positions), len(starts))
+    seen = composite(starts.expand(shape), ends.expand(shape), density.view(shape), features.view(*shape, -1))
+    solid = (seen.opacity > 1e-3)[:, None]
+    return torch.where(solid, seen.features / seen.opacity.clamp_min(1e-3)[:, None], field(positions)[1])
 
 
 def bake(

@@ -74,14 +74,32 @@ def fit_silhouettes(
     optimiser = torch.optim.Adam(tables, lr=learning_rate)
     for _ in range(n_steps):
         change = torch.stack([weighted_rows(t, *n) for t, n in zip(tables, nodes, strict=True)]).sum(0)
-        greatest = (above + change.view_as(above)).amax(-1)
-        loss = functional.binary_cross_entropy_with_logits(greatest / SOFTNESS, wanted, weights, reduction="sum")
-        pull = torch.stack([table.square().sum() for table in tables]).sum()
+        loss = _outline_loss(above + change.view_as(above), wanted, weights, tables)
         optimiser.zero_grad()
-        ((loss + PULL * pull) / weights.sum()).backward()
+        loss.backward()
         optimiser.step()
     grids = [t.detach().view(n, n, n) for t, n in zip(tables, RESOLUTIONS, strict=True)]
     return (logarithm + _resampled(grids, grid.shape[0])).clamp_min(0).expm1()
+
+
+def _outline_loss(
+    above: Float[Tensor, "rays densest"],
+    wanted: Float[Tensor, "rays"],
+    weights: Float[Tensor, "rays"],
+    tables: list[Float[Tensor, "nodes 1"]],
+) -> Float[Tensor, ""]:
+    """Cross-entropy between the rays' opacities and those wanted, and the pull towards no change.
+
+    Args:
+        above: [rays, densest] by how much log(1 + density) of a ray's points is above the threshold's.
+        wanted: [rays] opacity.
+        weights: [rays].
+        tables: the change, a column of values for each grid.
+    """
+    greatest = above.amax(-1)
+    loss = functional.binary_cross_entropy_with_logits(greatest / SOFTNESS, wanted, weights, reduction="sum")
+    pull = torch.stack([table.square().sum() for table in tables]).sum()
+    return (loss + PULL * pull) / weights.sum()
 
 
 def _near_outlines(

@@ -1,7 +1,7 @@
 """A texture, changed so that the mesh shows a picture from the picture's camera; what it does not show stays."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -40,21 +40,32 @@ def fit_texture_to_pixels(
     Returns:
         [resolution, resolution, 3] in [0, 1].
     """
-    resolution = texture.shape[0]
-    seen = surface.texel_weights(cameras, resolution, supersampling)
+    seen = surface.texel_weights(cameras, texture.shape[0], supersampling)
     covered = seen.weights.sum(1)
     alpha = mask.flatten()[seen.pixels]
     wanted = colours.reshape(-1, 3)[seen.pixels] / alpha.clamp_min(1e-3)[:, None]
     trust = seen.cos_theta.square() * ((alpha > INSIDE) & (covered > INSIDE))
     shares = seen.weights / covered[:, None]
-    rows = seen.rows.flatten()
-    total = texture.new_zeros(resolution**2).index_add(0, rows, (shares * trust[:, None]).flatten())
-    values = texture.reshape(-1, 3)
+    return _sirt(texture.reshape(-1, 3), seen.rows, shares, wanted, trust, n_steps, damping).view_as(texture)
+
+
+def _sirt(
+    values: Float[Tensor, "texels 3"],
+    rows: Int[Tensor, "pixels per_pixel"],
+    shares: Float[Tensor, "pixels per_pixel"],
+    wanted: Float[Tensor, "pixels 3"],
+    trust: Float[Tensor, "pixels"],
+    n_steps: int,
+    damping: float,
+) -> Float[Tensor, "texels 3"]:
+    """Texels' values in [0, 1] of which pixels are the weighted sums that are wanted, as nearly as they are trusted."""
+    flat_rows = rows.flatten()
+    total = values.new_zeros(len(values)).index_add(0, flat_rows, (shares * trust[:, None]).flatten())
     for _ in range(n_steps):
-        missing = (wanted - weighted_rows(values, seen.rows, shares)) * trust[:, None]
+        missing = (wanted - weighted_rows(values, rows, shares)) * trust[:, None]
         spread = (missing[:, None] * shares[..., None]).reshape(-1, 3)
-        values = values + torch.zeros_like(values).index_add(0, rows, spread) / (total + damping)[:, None]
-    return values.clamp(0, 1).view_as(texture)
+        values = values + torch.zeros_like(values).index_add(0, flat_rows, spread) / (total + damping)[:, None]
+    return values.clamp(0, 1)
 
 
 def silhouette_texels(

@@ -82,14 +82,17 @@ def render_toy(toy: ToyObject, cameras: Cameras, supersampling: int = 2, threads
     along = (normals * directions).sum(-1)
     normals[along > 0] *= -1
     sun = 0.5 + 0.5 * normals @ SUN.astype(np.float32)
-    cos_theta = np.abs(along)
-    light = AMBIENT + SUNLIGHT * sun + HEADLIGHT * cos_theta
+    light = AMBIENT + SUNLIGHT * sun + HEADLIGHT * np.abs(along)
     packed = np.zeros((supersampling**2, len(here), 8), np.float32)
     flat = packed.reshape(-1, 8)
     flat[seen, :3], flat[seen, 3], flat[seen, 4], flat[seen, 5:] = colours * light[:, None], 1, distance, normals
     image = np.zeros((cameras.views * size * size, 8), np.float32)
     image[here] = packed.sum(axis=0) / np.float32(supersampling**2)
-    pixels: NDArray[np.float32] = image.reshape(cameras.views, size, size, 8)
+    return _unpacked(image.reshape(cameras.views, size, size, 8))
+
+
+def _unpacked(pixels: Float32[np.ndarray, "views size size 8"]) -> ToyRenders:
+    """Renders from pixels' means of colour, coverage, distance and normal over their rays, 0 for rays that miss."""
     mask = pixels[..., 3]
     lengths = np.maximum(_length(pixels[..., 5:]), np.float32(1e-6))
     normal = (pixels[..., 5:] / lengths).astype(np.float32, copy=False)
