@@ -66,11 +66,9 @@ def optimise(
     base_rates = [group["lr"] for group in optimiser.param_groups]
     first = restore_checkpoint(checkpoint, modules, optimiser, seeds)
     for step in range(first, n_steps):
-        factor = learning_rate_factor(step / n_steps)
         for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
-            group["lr"] = rate * factor
-        loss = _take_step(losses, optimiser, step)
-        monitor.progress(step + 1, n_steps, loss=loss)
+            group["lr"] = rate * learning_rate_factor(step / n_steps)
+        monitor.progress(step + 1, n_steps, loss=_take_step(losses, optimiser, step))
         if monitor.stopping or monitor.checkpoint_due():
             save_checkpoint(checkpoint, modules, optimiser, seeds, step + 1)
         if monitor.stopping:

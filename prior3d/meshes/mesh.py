@@ -138,7 +138,10 @@ def measure(mesh: Mesh | TexturedMesh) -> MeshQuality:
 def vertex_normals(
     vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
 ) -> Float[np.ndarray, "vertices 3"]:
-    """[vertices, 3] unit normals: the mean of the faces round each vertex, by area; doubled vertices are one."""
+    """[vertices, 3] unit normals: the mean of the faces round each vertex, by area; doubled vertices are one.
+
+    trimesh weighs by angle, and takes doubled vertices apart.
+    """
     _, first, same = np.unique(vertices.round(6), axis=0, return_index=True, return_inverse=True)
     same = same.reshape(-1)
     corners = vertices[faces]

@@ -38,8 +38,7 @@ def usable(mesh: GivenMesh, max_faces: int = 1_000_000, decimated_faces: int = 1
         )
         mesh = _without(mesh, faces_there, finite)
     size = extent(mesh.vertices) if len(mesh.faces) else 0.0
-    areas = _areas(mesh.vertices, mesh.faces)
-    solid = areas > 1e-14 * size**2
+    solid = trimesh.triangles.area(mesh.vertices[mesh.faces]) > 1e-14 * size**2
     if not solid.any():
         raise Prior3dError(f"mesh: none of its {given} faces has an area; export it again")
     if not solid.all():
@@ -64,8 +63,8 @@ def extent(vertices: Float[np.ndarray, "vertices 3"]) -> float:
 
 def edge_counts(faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray, "edges"]:
     """How many faces have each edge: [edges]; 1 is an open edge, 2 is as it should be."""
-    edges = np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    return np.unique(edges[:, 0] * (edges.max() + 1) + edges[:, 1], return_counts=True)[1]
+    edges = np.sort(trimesh.geometry.faces_to_edges(faces), axis=1)
+    return np.bincount(trimesh.grouping.unique_rows(edges)[1])
 
 
 def open_edge_fraction(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> float:
@@ -88,34 +87,16 @@ def oriented(
     trimesh.repair.fix_winding(shape)
     after = np.array(shape.faces, dtype=np.int64)
     part = trimesh.graph.connected_component_labels(shape.face_adjacency, node_count=len(after))
-    normals, middles = _normals(places, after), places[after].mean(1)
+    normals, middles = trimesh.triangles.cross(places[after]), places[after].mean(1)
     counts = np.bincount(part)
     centres = np.stack([np.bincount(part, middles[:, i]) / counts for i in range(3)], -1)
-    # Six times the volume about the part's own centre: it says inside out also of a part that is not closed.
+    # Six times the volume about the part's own centre: it says inside out also of a part that is not closed, which
+    # trimesh's fix_inversion takes about the origin.
     volumes = np.bincount(part, ((middles - centres[part]) * normals).sum(-1))
     inverted = (volumes < 0)[part]
     after[inverted] = after[inverted, ::-1]
-    return places, after, int((_areas_along(places, before, after) < 0).sum())
-
-
-def _areas_along(
-    vertices: Float[np.ndarray, "vertices 3"], first: Int[np.ndarray, "faces 3"], second: Int[np.ndarray, "faces 3"]
-) -> Float[np.ndarray, "faces"]:
-    along: np.ndarray = (_normals(vertices, first) * _normals(vertices, second)).sum(-1)
-    return along
-
-
-def _normals(
-    vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
-) -> Float[np.ndarray, "faces 3"]:
-    """Face normals [faces, 3] of twice the faces' areas."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    return np.cross(b - a, c - a)
-
-
-def _areas(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> Float[np.ndarray, "faces"]:
-    areas: np.ndarray = np.linalg.norm(_normals(vertices, faces), axis=-1) / 2
-    return areas
+    along = (trimesh.triangles.cross(places[before]) * trimesh.triangles.cross(places[after])).sum(-1)
+    return places, after, int((along < 0).sum())
 
 
 def _without(
