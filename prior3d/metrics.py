@@ -1,4 +1,4 @@
-"""Numbers that compare pictures."""
+"""Numbers that compare images."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -6,7 +6,7 @@ from skimage.metrics import structural_similarity
 
 
 def psnr_db(first: Float[np.ndarray, "*image"], second: Float[np.ndarray, "*image"]) -> float:
-    """Peak signal-to-noise ratio of pictures with values in [0, 1], in decibels; 100 where they are equal to 1e-5."""
+    """Peak signal-to-noise ratio of images with values in [0, 1], in decibels; 100 where they are equal to 1e-5."""
     error = float(np.mean((np.asarray(first, np.float64) - np.asarray(second, np.float64)) ** 2))
     return float(-10 * np.log10(max(error, 1e-10)))
 
@@ -22,7 +22,7 @@ def mask_iou(
 
 
 def ssim(first: Float[np.ndarray, "height width 3"], second: Float[np.ndarray, "height width 3"]) -> float:
-    """Structural similarity of pictures [height, width, 3] in [0, 1] (Wang et al. 2004: a Gaussian of 1.5 pixels)."""
+    """Structural similarity of images [height, width, 3] in [0, 1] (Wang et al. 2004: a Gaussian of 1.5 pixels)."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     return float(
         structural_similarity(

@@ -1,6 +1,6 @@
-"""Captured scenes: posed photographs in the usual layouts, made into centred pinhole pictures in our world."""
+"""Captured scenes: posed photographs in the usual layouts, made into centred pinhole images in our world."""
 
-from prior3d.captures.capture import Capture, Frame, Lens
+from prior3d.captures.capture import Capture, Frame, Intrinsics
 from prior3d.captures.placement import CapturePlacement, place_cameras
 from prior3d.captures.posed import PosedViews
 from prior3d.captures.reading import read_capture
@@ -9,7 +9,7 @@ from prior3d.captures.undistortion import pinhole_focal, target_size, undistort
 __all__ = [
     "Capture",
     "Frame",
-    "Lens",
+    "Intrinsics",
     "CapturePlacement",
     "PosedViews",
     "pinhole_focal",

@@ -1,4 +1,4 @@
-"""What a capture consists of: frames with a picture, a camera and a lens; and the checks that all layouts share."""
+"""What a capture consists of: frames with an image and its camera; and the checks that all layouts share."""
 
 import re
 from dataclasses import dataclass, replace
@@ -17,11 +17,11 @@ ORTHONORMAL_WITHIN = 1e-2  # of each entry of R^T R; what text files and solvers
 
 
 @dataclass(frozen=True)
-class Lens:
-    """A camera's intrinsics in pixels of a picture of width x height, with OpenCV's distortion.
+class Intrinsics:
+    """A camera's intrinsics in pixels of an image of width x height, with OpenCV's distortion.
 
     Attributes:
-        width: of the picture that the other numbers speak of.
+        width: of the image that the other numbers speak of.
         height: of the same.
         fx: horizontal focal length.
         fy: vertical focal length.
@@ -46,8 +46,8 @@ class Lens:
         middle = abs(self.cx - self.width / 2) < 1e-3 and abs(self.cy - self.height / 2) < 1e-3
         return middle and abs(self.fx / self.fy - 1) < 1e-6 and not any(self.radial + self.tangential)
 
-    def resized(self, width: int, height: int) -> "Lens":
-        """The same lens before a picture with another number of pixels."""
+    def resized(self, width: int, height: int) -> "Intrinsics":
+        """The intrinsics of the same image with another number of pixels."""
         x, y = width / self.width, height / self.height
         return replace(self, width=width, height=height, fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y)
 
@@ -57,15 +57,15 @@ class Frame:
     """One photograph.
 
     Attributes:
-        image: the picture's file; it is there and its header can be read.
+        image: the image's file; it is there and its header can be read.
         c2w: [4, 4] float64 camera-to-world, OpenGL axes.
-        lens: for the picture's own number of pixels.
-        mask: a picture, white where the first is to be used; or None.
+        intrinsics: for the image's own number of pixels.
+        mask: an image, white where the first is to be used; or None.
     """
 
     image: Path
     c2w: Float[Tensor, "4 4"]
-    lens: Lens
+    intrinsics: Intrinsics
     mask: Path | None = None
 
 
@@ -94,39 +94,43 @@ def natural_order(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
 
 
-def picture_size(path: Path, said_in: str) -> tuple[int, int]:
-    """Width and height from a picture's header.
+def image_size(path: Path, said_in: str) -> tuple[int, int]:
+    """Width and height from an image's header.
 
     Raises:
-        Prior3dError: the file is missing, or is no picture.
+        Prior3dError: the file is missing, or is no image.
     """
     if not path.is_file():
         raise Prior3dError(f"{said_in}: {path} is named there but missing; restore it, or take its frame out")
     try:
-        with Image.open(path) as picture:
-            return picture.size
+        with Image.open(path) as image:
+            return image.size
     except (UnidentifiedImageError, OSError) as error:
         reason = " ".join(str(error).split())
         raise Prior3dError(
-            f"{path}: cannot be read as a picture ({reason}); replace it, or take its frame out"
+            f"{path}: cannot be read as an image ({reason}); replace it, or take its frame out"
         ) from None
 
 
-def fitted_to_picture(lens: Lens, size: tuple[int, int], where: str) -> Lens:
-    """The lens for a picture of another size (width, height) than it was measured for, if the shape is the same.
+def fitted_to_image(intrinsics: Intrinsics, size: tuple[int, int], where: str) -> Intrinsics:
+    """The intrinsics for an image of another size (width, height) than they are for, if the shape is the same.
 
     Raises:
         Prior3dError: the shapes differ by more than a pixel or so.
     """
     width, height = size
-    if size == (lens.width, lens.height):
-        return lens
-    if abs(width * lens.height / lens.width - height) > 1.5 or abs(height * lens.width / lens.height - width) > 1.5:
+    if size == (intrinsics.width, intrinsics.height):
+        return intrinsics
+    if (
+        abs(width * intrinsics.height / intrinsics.width - height) > 1.5
+        or abs(height * intrinsics.width / intrinsics.height - width) > 1.5
+    ):
         raise Prior3dError(
-            f"{where}: the picture has {width}x{height} pixels, its intrinsics are for {lens.width}x{lens.height}, "
-            "which is another shape; give the picture that was calibrated, or right w and h"
+            f"{where}: the image has {width}x{height} pixels, its intrinsics are for "
+            f"{intrinsics.width}x{intrinsics.height}, which is another shape; give the image that was calibrated, "
+            "or right w and h"
         )
-    return lens.resized(width, height)
+    return intrinsics.resized(width, height)
 
 
 def checked_pose(matrix: object, where: str) -> Float[Tensor, "4 4"]:

@@ -1,4 +1,4 @@
-"""Which pictures of a capture become inputs, and which are held out to measure on."""
+"""Which images of a capture become inputs, and which are held out to measure on."""
 
 import torch
 from jaxtyping import Float

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from prior3d.captures.capture import Capture, Frame, Lens, checked_pose, picture_size
+from prior3d.captures.capture import Capture, Frame, Intrinsics, checked_pose, image_size
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
@@ -78,18 +78,20 @@ def _frame(folder: Path, frame: dict[str, Any]) -> Frame:
     where = f"{folder / FRAMES}, sequence {frame['sequence_name']}"
     try:
         image, mask = (file_of(folder, frame[kind]["path"]) for kind in ("image", "mask"))
-        width, height = picture_size(image, where)
+        width, height = image_size(image, where)
         rotation, position, focal, centre = frame_pose(frame["viewpoint"], height, width)
     except (KeyError, TypeError, ValueError) as error:
         raise Prior3dError(
             f"{where}: a frame lacks or garbles {error}; it needs image.path, mask.path and viewpoint R, T, "
             "focal_length, principal_point, intrinsics_format: fetch the annotations again"
         ) from error
-    if picture_size(mask, where) != (width, height):
+    if image_size(mask, where) != (width, height):
         raise Prior3dError(f"{mask}: it has another size than its image {image.name}; fetch both again")
     c2w = torch.cat([rotation, position[:, None]], dim=1)
     (fx, fy), (cx, cy) = focal.tolist(), centre.tolist()
-    return Frame(image, checked_pose(c2w, f"{where}, frame {image.name}"), Lens(width, height, fx, fy, cx, cy), mask)
+    return Frame(
+        image, checked_pose(c2w, f"{where}, frame {image.name}"), Intrinsics(width, height, fx, fy, cx, cy), mask
+    )
 
 
 def frame_pose(

@@ -55,14 +55,14 @@ def read_co3d(folder: Path, size: int) -> list[ObjectSequence]:
 def _object_sequence(name: str, capture: Capture, size: int) -> ObjectSequence | None:
     """The cut-outs of one sequence, or None where fewer than two frames are usable."""
     read = [masked_photograph(frame) for frame in capture.frames]
-    photographs = [photograph for photograph in read if (photograph.picture[3] > MASK_LEVEL).any()]
+    photographs = [photograph for photograph in read if (photograph.pixels[3] > MASK_LEVEL).any()]
     if len(photographs) < 2:
         return None
     frames = [photograph.frame for photograph in photographs]
     placement = place_frames(frames, upright=True)
     poses = placement.apply(torch.stack([frame.c2w for frame in frames]))
-    masks = [photograph.picture[3] for photograph in photographs]
-    placement = fitted_to_masks(placement, *object_place(masks, [frame.lens for frame in frames], poses))
+    masks = [photograph.pixels[3] for photograph in photographs]
+    placement = fitted_to_masks(placement, *object_place(masks, [frame.intrinsics for frame in frames], poses))
     poses = placement.apply(torch.stack([frame.c2w for frame in frames]))
     cut = [_cut_out(photograph, pose, size) for photograph, pose in zip(photographs, poses, strict=True)]
     kept = [view for view in cut if view is not None]
@@ -78,6 +78,6 @@ def _cut_out(photograph: Photograph, pose: torch.Tensor, size: int) -> tuple[np.
         camera = looking_at_origin(pose[None], size, [str(photograph.frame.image)])
     except Prior3dError:
         return None
-    picture, shown = cut_out(photograph.picture, photograph.frame.lens, pose, camera)
-    rgba = (picture * shown).mul(255).round().clamp(0, 255).byte().movedim(0, -1)  # beyond the photograph: nothing
+    image, shown = cut_out(photograph.pixels, photograph.frame.intrinsics, pose, camera)
+    rgba = (image * shown).mul(255).round().clamp(0, 255).byte().movedim(0, -1)  # beyond the photograph: nothing
     return rgba.numpy(), camera

@@ -6,7 +6,15 @@ from typing import Any
 import torch
 
 from prior3d.cameras import opencv_to_opengl
-from prior3d.captures.capture import Capture, Frame, Lens, checked_pose, fitted_to_picture, natural_order, picture_size
+from prior3d.captures.capture import (
+    Capture,
+    Frame,
+    Intrinsics,
+    checked_pose,
+    fitted_to_image,
+    image_size,
+    natural_order,
+)
 from prior3d.errors import Prior3dError
 
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", ".")
@@ -28,10 +36,10 @@ def colmap_model(folder: Path) -> Path | None:
 
 
 def read_colmap(folder: Path, model: Path) -> Capture:
-    """Read a capture whose pictures lie in `folder/images`.
+    """Read a capture whose images lie in `folder/images`.
 
     Raises:
-        Prior3dError: pycolmap is not installed, the model cannot be read, or a picture is missing.
+        Prior3dError: pycolmap is not installed, the model cannot be read, or an image is missing.
     """
     try:
         import pycolmap  # an extra: other layouts are read without it
@@ -46,25 +54,27 @@ def read_colmap(folder: Path, model: Path) -> Capture:
         raise Prior3dError(f"{model}: not a whole COLMAP model ({error}); run COLMAP again") from None
     images = list(reconstruction.images.values())
     if not images:
-        raise Prior3dError(f"{model}: no picture of it has a camera; run COLMAP again with more overlap")
+        raise Prior3dError(f"{model}: no image of it has a camera; run COLMAP again with more overlap")
     frames = [_frame(folder, model, image, reconstruction.cameras[image.camera_id]) for image in images]
     return Capture(folder, "colmap", tuple(sorted(frames, key=lambda f: natural_order(f.image.as_posix()))))
 
 
 def _frame(folder: Path, model: Path, image: Any, camera: Any) -> Frame:
-    where = f"{model}, picture {image.name}"
+    where = f"{model}, image {image.name}"
     path = folder / "images" / image.name
-    size = picture_size(path, str(model))
+    size = image_size(path, str(model))
     pose = image.cam_from_world() if callable(image.cam_from_world) else image.cam_from_world  # 3.12 made it a method
     w2c = torch.eye(4, dtype=torch.float64)
     w2c[:3] = torch.as_tensor(pose.matrix(), dtype=torch.float64)
     c2w = opencv_to_opengl(torch.linalg.inv(w2c)[None])[0]
-    lens = lens_of(camera.model.name, [float(p) for p in camera.params], (camera.width, camera.height), where)
-    return Frame(path, checked_pose(c2w, where), fitted_to_picture(lens, size, where))
+    intrinsics = intrinsics_of(
+        camera.model.name, [float(p) for p in camera.params], (camera.width, camera.height), where
+    )
+    return Frame(path, checked_pose(c2w, where), fitted_to_image(intrinsics, size, where))
 
 
-def lens_of(model: str, params: list[float], size: tuple[int, int], where: str) -> Lens:
-    """A lens from COLMAP's parameters.
+def intrinsics_of(model: str, params: list[float], size: tuple[int, int], where: str) -> Intrinsics:
+    """Intrinsics from COLMAP's parameters.
 
     Raises:
         Prior3dError: the model is not one of `DISTORTION`.
@@ -79,4 +89,4 @@ def lens_of(model: str, params: list[float], size: tuple[int, int], where: str) 
     further = dict(zip(names, params[n_focal + 2 :], strict=True))
     radial = (further.get("k1", 0.0), further.get("k2", 0.0), 0.0)
     tangential = (further.get("p1", 0.0), further.get("p2", 0.0))
-    return Lens(size[0], size[1], focal[0], focal[-1], point[0], point[1], radial, tangential)
+    return Intrinsics(size[0], size[1], focal[0], focal[-1], point[0], point[1], radial, tangential)

@@ -15,15 +15,15 @@ from prior3d.errors import Prior3dError
 
 @dataclass(frozen=True)
 class Photograph:
-    """A frame and its pixels: `picture` [3 or 4, h, w] in [0, 1], premultiplied by the fourth, the mask, if there."""
+    """A frame and its pixels: `pixels` [3 or 4, h, w] in [0, 1], premultiplied by the fourth, the mask, if there."""
 
     frame: Frame
-    picture: Float[Tensor, "channels height width"]
+    pixels: Float[Tensor, "channels height width"]
 
     @property
     def masked(self) -> bool:
         """Whether it has a mask."""
-        return len(self.picture) == 4
+        return len(self.pixels) == 4
 
 
 def masked_photograph(frame: Frame) -> Photograph:

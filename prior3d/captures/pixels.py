@@ -1,4 +1,4 @@
-"""All pixels of posed pictures with their rays, on the disk as bytes, so that a thousand pictures need no memory."""
+"""All pixels of posed images with their rays, on the disk as bytes, so that a thousand images need no memory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ class PixelSampler:
     """Random pixels of chosen views.
 
     Attributes:
-        views: the pictures and cameras.
+        views: the images and cameras.
         chosen: indices of the views that rays are drawn from.
     """
 
     def __init__(self, views: PosedViews, chosen: Sequence[int], file: Path):
-        """Decode the chosen pictures one by one into `file` [chosen, height * width, 4] uint8 (colour, mask)."""
+        """Decode the chosen images one by one into `file` [chosen, height * width, 4] uint8 (colour, mask)."""
         self.views, self.chosen = views, torch.tensor(list(chosen))
         self._file = file
         self._n_pixels = views.cameras.height * views.cameras.width

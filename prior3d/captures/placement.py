@@ -50,7 +50,7 @@ def place_cameras(c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views
 
     Args:
         c2w: [views, 4, 4] float64, OpenGL axes.
-        fov_deg: [views] the smaller field of view of each picture.
+        fov_deg: [views] the smaller field of view of each image.
         upright: turn the mean of the cameras' up axes to z; else the capture's axes are kept.
 
     Raises:
@@ -76,12 +76,13 @@ def place_cameras(c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views
 
 
 def place_frames(frames: Sequence[Frame], upright: bool) -> CapturePlacement:
-    """The placement of photographs through their own lenses, as `place` chooses it.
+    """The placement of photographs through their own intrinsics, as `place_cameras` chooses it.
 
     Raises:
         Prior3dError: all cameras stand at one place.
     """
-    smaller = torch.tensor([min(f.lens.width / f.lens.fx, f.lens.height / f.lens.fy) for f in frames])
+    cameras = [frame.intrinsics for frame in frames]
+    smaller = torch.tensor([min(camera.width / camera.fx, camera.height / camera.fy) for camera in cameras])
     fov_deg = torch.rad2deg(2 * torch.atan(smaller / 2))
     return place_cameras(torch.stack([frame.c2w for frame in frames]), fov_deg, upright)
 

@@ -1,4 +1,4 @@
-"""Posed pictures on disk, read one at a time."""
+"""Posed images on disk, read one at a time."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ MaskMeaning = Literal["object", "ignore", "none"]
 
 @dataclass(frozen=True)
 class PosedViews:
-    """Pictures of one size with centred pinhole cameras in the project's world.
+    """Images of one size with centred pinhole cameras in the project's world.
 
     Attributes:
         cameras: [views].
@@ -34,7 +34,7 @@ class PosedViews:
 
     @property
     def views(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self.images)
 
     def image(self, view: int) -> Float[Tensor, "3 height width"]:
@@ -48,7 +48,7 @@ class PosedViews:
         return self._pixels(self.masks[view], "L") / 255
 
     def over(self, view: int, level: float) -> Float[Tensor, "3 height width"]:
-        """[3, height, width] the picture; an object over a grey of that level."""
+        """[3, height, width] the image; an object over a grey of that level."""
         if self.mask_meaning != "object":
             return self.image(view)
         mask = self.mask(view)
@@ -57,8 +57,8 @@ class PosedViews:
     def _pixels(self, path: Path, mode: str) -> Float[Tensor, "height width *channels"]:
 
         try:
-            with Image.open(path) as picture:
-                pixels = torch.from_numpy(np.array(picture.convert(mode)))
+            with Image.open(path) as image:
+                pixels = torch.from_numpy(np.array(image.convert(mode)))
         except (UnidentifiedImageError, OSError) as error:
             raise Prior3dError(f"{path}: cannot be read ({error}); run the stage that makes it again") from error
         if pixels.shape[:2] != (self.cameras.height, self.cameras.width):

@@ -5,7 +5,15 @@ import math
 from pathlib import Path
 from typing import Any
 
-from prior3d.captures.capture import Capture, Frame, Lens, checked_pose, fitted_to_picture, natural_order, picture_size
+from prior3d.captures.capture import (
+    Capture,
+    Frame,
+    Intrinsics,
+    checked_pose,
+    fitted_to_image,
+    image_size,
+    natural_order,
+)
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
 
@@ -16,7 +24,7 @@ UNKNOWN_DISTORTION = ("k4", "k5", "k6")
 
 
 def read_capture(folder: Path, transforms: str = "") -> Capture:
-    """Read the cameras of a capture, and look at the header of every picture; no picture is decoded.
+    """Read the cameras of a capture, and look at the header of every image; no image is decoded.
 
     Args:
         folder: holds transforms.json, or transforms_train.json, or COLMAP's sparse/0 and images.
@@ -45,7 +53,7 @@ def read_transforms(file: Path) -> Capture:
     content = _json(file)
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
-        raise Prior3dError(f"{file}: 'frames' is missing or empty; it must list the pictures and their cameras")
+        raise Prior3dError(f"{file}: 'frames' is missing or empty; it must list the images and their cameras")
     read = sorted((_frame(file, content, frame) for frame in frames), key=lambda f: natural_order(f.image.as_posix()))
     bare = "camera_angle_x" in content and not any(key in content for key in ("fl_x", "w", "camera_angle_y"))
     return Capture(file.parent, "blender" if bare else "transforms", tuple(read))
@@ -58,17 +66,17 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     where = f"{file}, frame {path}"
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
-    image = _picture(file.parent, path)
-    size = picture_size(image, str(file))
-    lens = fitted_to_picture(_lens(content | frame, size, where), size, where)
+    image = _image_file(file.parent, path)
+    size = image_size(image, str(file))
+    intrinsics = fitted_to_image(_intrinsics(content | frame, size, where), size, where)
     mask = frame.get("mask_path")
     mask_file = None if mask is None else file.parent / mask
-    if mask_file is not None and picture_size(mask_file, str(file)) != size:
-        raise Prior3dError(f"{where}: its mask {mask} has another size than the picture; make them alike")
-    return Frame(image, checked_pose(frame["transform_matrix"], where), lens, mask_file)
+    if mask_file is not None and image_size(mask_file, str(file)) != size:
+        raise Prior3dError(f"{where}: its mask {mask} has another size than the image; make them alike")
+    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file)
 
 
-def _picture(folder: Path, path: str) -> Path:
+def _image_file(folder: Path, path: str) -> Path:
     """The file of a file_path, which Blender's exporter writes without an ending."""
     exact = folder / path
     if not exact.is_file():
@@ -78,14 +86,14 @@ def _picture(folder: Path, path: str) -> Path:
     return exact
 
 
-def _lens(given: dict[str, Any], size: tuple[int, int], where: str) -> Lens:
+def _intrinsics(given: dict[str, Any], size: tuple[int, int], where: str) -> Intrinsics:
     """Intrinsics out of a frame and what stands at the top."""
     model = str(given.get("camera_model", "OPENCV")).upper()
     odd = [key for key in UNKNOWN_DISTORTION if given.get(key)]
     if model not in PERSPECTIVE or given.get("is_fisheye") or odd:
         found = f"camera_model {model}" if model not in PERSPECTIVE else "is_fisheye" if not odd else odd[0]
         raise Prior3dError(
-            f"{where}: {found} is not a perspective lens with OpenCV's k1 k2 k3 p1 p2; undistort the pictures first"
+            f"{where}: {found} is not a perspective lens with OpenCV's k1 k2 k3 p1 p2; undistort the images first"
         )
     try:
         width, height = int(given.get("w", size[0])), int(given.get("h", size[1]))
@@ -102,7 +110,7 @@ def _lens(given: dict[str, Any], size: tuple[int, int], where: str) -> Lens:
     focal = [value for value in (fx, fy) if value is not None]
     if not all(math.isfinite(v) for v in [*focal, *point, *numbers]) or min(*focal, width, height) <= 0:
         raise Prior3dError(f"{where}: focal length {focal} or size {width}x{height} is not possible; right it")
-    return Lens(width, height, focal[0], focal[-1], *point, (numbers[0], numbers[1], numbers[2]),
+    return Intrinsics(width, height, focal[0], focal[-1], *point, (numbers[0], numbers[1], numbers[2]),
                 (numbers[3], numbers[4]))  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Random versions of one picture, so that a word learned from it means the object and not the photograph.
+"""Random versions of one image, so that a word learned from it means the object and not the photograph.
 
 RealFusion's augmentations (Melas-Kyriazi et al. 2023, its code): rotation, crop, colour jitter, grey, blur, mirror. The
 outline is known here, so rotations and crops uncover the background and no invented border.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far versions may differ from the picture; each change happens with its own probability.
+    """How far versions may differ from the image; each change happens with its own probability.
 
     Attributes:
         rotation_deg: largest turn to either side.
@@ -24,7 +24,7 @@ class Augmentation:
         mirrored: probability of a mirror image; the camera's azimuth changes its sign with it.
         jitter: largest factor, minus one, of each colour channel's brightness.
         jittered: its probability.
-        grey: probability of a picture without colours.
+        grey: probability of an image without colours.
         blurred: probability of a blur of 0.1 to `blur_pixels` pixels.
         blur_pixels: largest standard deviation of that blur.
     """
@@ -47,7 +47,7 @@ def augment(
     how: Augmentation,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "versions 3 size size"], Float[Tensor, "versions size size"], Bool[Tensor, "versions"]]:
-    """Draw versions of a picture.
+    """Draw versions of an image.
 
     Args:
         colours: [size, size, 3] premultiplied by the mask.
@@ -103,7 +103,7 @@ def _random_warps(how: Augmentation, draw: _Draw) -> tuple[Float[Tensor, "versio
 def _blurred(
     pixels: Float[Tensor, "images channels height width"], deviations: Float[Tensor, "images"]
 ) -> Float[Tensor, "images channels height width"]:
-    """Blur each picture [n, channels, h, w] by its own Gaussian; 0 leaves it as it is."""
+    """Blur each image [n, channels, h, w] by its own Gaussian; 0 leaves it as it is."""
     reach = max(1, math.ceil(2 * float(deviations.max())))
     offsets = torch.arange(-reach, reach + 1, dtype=pixels.dtype)
     kernels = torch.exp(-(offsets**2) / (2 * deviations.clamp_min(1e-3)[:, None] ** 2))

@@ -15,51 +15,49 @@ from PIL import Image, UnidentifiedImageError
 from prior3d.errors import Prior3dError
 
 
-def to_uint8(picture: Float[np.ndarray, "*image"]) -> UInt8[np.ndarray, "*image"]:
+def to_uint8(image: Float[np.ndarray, "*image"]) -> UInt8[np.ndarray, "*image"]:
     """[..., 3] or [...] float in [0, 1] to 0..255, rounded; values outside are clipped.
 
     Raises:
         Prior3dError: a value is not finite.
     """
-    if not np.isfinite(picture).all():
-        raise Prior3dError("picture: a value is not finite. The field that made it diverged; lower its learning rate.")
-    pixels: np.ndarray = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    if not np.isfinite(image).all():
+        raise Prior3dError("image: a value is not finite. The field that made it diverged; lower its learning rate.")
+    pixels: np.ndarray = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     return pixels
 
 
-def png_bytes(picture: Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]) -> bytes:
-    """A PNG file of a picture [height, width, 3 or 4] or [height, width]."""
+def png_bytes(image: Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]) -> bytes:
+    """A PNG file of an image [height, width, 3 or 4] or [height, width]."""
     buffer = io.BytesIO()
-    Image.fromarray(to_uint8(picture)).save(buffer, format="PNG")
+    Image.fromarray(to_uint8(image)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def write_png(
-    path: Path, picture: Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]
+    path: Path, image: Float[np.ndarray, "height width"] | Float[np.ndarray, "height width channels"]
 ) -> None:
-    """Write a picture [height, width, 3 or 4] or [height, width], float in [0, 1]."""
-    path.write_bytes(png_bytes(picture))
+    """Write an image [height, width, 3 or 4] or [height, width], float in [0, 1]."""
+    path.write_bytes(png_bytes(image))
 
 
 def from_bytes(content: bytes) -> Float[np.ndarray, "height width 3"]:
-    """A picture file's content as [height, width, 3] float in [0, 1].
+    """An image file's content as [height, width, 3] float in [0, 1].
 
     Raises:
-        Prior3dError: it is not a picture.
+        Prior3dError: it is not an image.
     """
     try:
         return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=np.float32) / 255
     except (UnidentifiedImageError, OSError) as error:
-        raise Prior3dError(
-            f"picture: {len(content)} bytes that are no picture ({error}). Give a PNG or JPEG."
-        ) from error
+        raise Prior3dError(f"image: {len(content)} bytes that are no image ({error}). Give a PNG or JPEG.") from error
 
 
 def resize(
-    picture: Float[np.ndarray, "old_height old_width 3"], height: int, width: int
+    image: Float[np.ndarray, "old_height old_width 3"], height: int, width: int
 ) -> Float[np.ndarray, "height width 3"]:
     """[h, w, 3] float to [height, width, 3], by Lanczos' filter."""
-    smooth = Image.fromarray(to_uint8(picture)).resize((width, height), Image.Resampling.LANCZOS)
+    smooth = Image.fromarray(to_uint8(image)).resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(smooth, dtype=np.float32) / 255
 
 
@@ -76,15 +74,15 @@ def resample(
 def contact_sheet(
     rows: Sequence[Sequence[Float[np.ndarray, "height width 3"]]], gap: int = 4, colour: float = 1.0
 ) -> Float[np.ndarray, "sheet_height sheet_width 3"]:
-    """Rows of pictures [height, width, 3] of one size, set side by side with `gap` pixels between."""
+    """Rows of images [height, width, 3] of one size, set side by side with `gap` pixels between."""
     height, width = rows[0][0].shape[:2]
     columns = max(len(row) for row in rows)
     size = (len(rows) * (height + gap) + gap, columns * (width + gap) + gap, 3)
     sheet = np.full(size, colour, dtype=np.float32)
     for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
+        for j, image in enumerate(row):
             top, left = gap + i * (height + gap), gap + j * (width + gap)
-            sheet[top : top + height, left : left + width] = picture
+            sheet[top : top + height, left : left + width] = image
     return sheet
 
 

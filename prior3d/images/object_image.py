@@ -1,4 +1,4 @@
-"""One picture of one object: square, cut out, with the camera that sees it so."""
+"""One image of one object: square, cut out, with the camera that sees it so."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SMALLEST_OBJECT = 12  # pixels of its longer side
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Where a picture is seen from: azimuth and elevation, vertical field of view, distance in world units."""
+    """Where an image is seen from: azimuth and elevation, vertical field of view, distance in world units."""
 
     azimuth_deg: float
     elevation_deg: float
@@ -37,7 +37,7 @@ class Viewpoint:
 
 @dataclass(frozen=True)
 class ObjectImage:
-    """A square picture of an object.
+    """A square image of an object.
 
     Attributes:
         rgba: [size, size, 4] in [0, 1], colours not multiplied by alpha.
@@ -53,7 +53,7 @@ class ObjectImage:
 
     @property
     def size(self) -> int:
-        """Side of the picture in pixels."""
+        """Side of the image in pixels."""
         side: int = self.rgba.shape[0]
         return side
 
@@ -82,7 +82,7 @@ class ObjectImage:
 def padded_square(
     layers: list[Float32[np.ndarray, "height width _"]], viewpoint: Viewpoint
 ) -> tuple[list[Float32[np.ndarray, "side side _"]], Viewpoint]:
-    """Pad pictures [height, width, channels] to squares about their middle; nothing is scaled.
+    """Pad images [height, width, channels] to squares about their middle; nothing is scaled.
 
     Returns:
         the squares, and the same camera with the field of view that the square has.
@@ -99,10 +99,10 @@ def padded_square(
 def centred_square(
     layers: list[Float32[np.ndarray, "height width _"]], mask: Float32[np.ndarray, "height width"], fill: float
 ) -> list[Float32[np.ndarray, "side side _"]]:
-    """Cut squares out of pictures [height, width, channels] so that the object is in the middle; nothing is scaled.
+    """Cut squares out of images [height, width, channels] so that the object is in the middle; nothing is scaled.
 
     Args:
-        layers: pictures of one size; what lies outside them becomes 0.
+        layers: images of one size; what lies outside them becomes 0.
         mask: [height, width] in [0, 1], where the object is.
         fill: how much of the square's side the longer side of the object takes.
     """
@@ -118,7 +118,7 @@ def check_large_enough(mask: Float32[np.ndarray, "height width"], where: str) ->
     longer = max(int((mask > 0.5).any(axis=axis).sum()) for axis in (0, 1))
     if longer < SMALLEST_OBJECT:
         raise Prior3dError(
-            f"{where}: the object is only {longer} pixel{'s' * (longer != 1)} large. Give a picture in which its "
+            f"{where}: the object is only {longer} pixel{'s' * (longer != 1)} large. Give an image in which its "
             f"longer side has at least {SMALLEST_OBJECT}; 64 and more are better."
         )
 

@@ -1,4 +1,4 @@
-"""Read a person's picture, whatever kind of file it is: colours, and what it says of the object's outline."""
+"""Read a person's image, whatever kind of file it is: colours, and what it says of the object's outline."""
 
 import warnings
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from prior3d.errors import Prior3dError
 from prior3d.images.files import resample
 
 MAX_PIXELS = 64_000_000
-OPAQUE = 250 / 255  # a picture whose alpha never falls below it has no alpha worth the name
+OPAQUE = 250 / 255  # an image whose alpha never falls below it has no alpha worth the name
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 @dataclass(frozen=True)
 class InputImage:
-    """A picture as it was given.
+    """An image as it was given.
 
     Attributes:
         rgb: [height, width, 3] in [0, 1], upright.
@@ -32,10 +32,10 @@ class InputImage:
 
 
 def read_image(path: Path) -> InputImage:
-    """Read a picture file: 8 or 16 bits, grey, RGB, CMYK or palette, with or without alpha, turned as EXIF says.
+    """Read an image file: 8 or 16 bits, grey, RGB, CMYK or palette, with or without alpha, turned as EXIF says.
 
     Raises:
-        Prior3dError: no picture, cut off, or too large; says which, and what to do.
+        Prior3dError: no image, cut off, or too large; says which, and what to do.
     """
     try:
         with warnings.catch_warnings():
@@ -44,41 +44,41 @@ def read_image(path: Path) -> InputImage:
                 _check_size(path, opened.width, opened.height)
                 notes = _notes(opened)
                 opened.seek(0)
-                picture = ImageOps.exif_transpose(opened)
-                picture.load()
+                image = ImageOps.exif_transpose(opened)
+                image.load()
     except Image.DecompressionBombError as error:
-        raise Prior3dError(f"{path}: {error}. Give a picture of at most {MAX_PIXELS:,} pixels.") from None
+        raise Prior3dError(f"{path}: {error}. Give an image of at most {MAX_PIXELS:,} pixels.") from None
     except Image.UnidentifiedImageError:
-        raise Prior3dError(f"{path}: not a picture that can be read. Give a PNG, JPEG, WebP or TIFF.") from None
+        raise Prior3dError(f"{path}: not an image that can be read. Give a PNG, JPEG, WebP or TIFF.") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise Prior3dError(f"{path}: the picture is damaged or cut off ({reason}). Fetch it again.") from None
-    rgb, alpha = _values(path, picture)
+        raise Prior3dError(f"{path}: the image is damaged or cut off ({reason}). Fetch it again.") from None
+    rgb, alpha = _values(path, image)
     return InputImage(rgb, alpha, notes)
 
 
 def read_mask(path: Path, height: int, width: int) -> Float32[np.ndarray, "height width"]:
-    """Read a mask, white where the object is, for a picture of that size; transparent counts as black.
+    """Read a mask, white where the object is, for an image of that size; transparent counts as black.
 
     Returns:
         [height, width] in [0, 1]; a mask of another size but the same shape is resized.
 
     Raises:
-        Prior3dError: no picture, another shape, or nothing or everything is white.
+        Prior3dError: no image, another shape, or nothing or everything is white.
     """
     given = read_image(path)
     mask = given.rgb.mean(-1) * (1 if given.alpha is None else given.alpha)
     if abs(mask.shape[0] * width - mask.shape[1] * height) > 0.01 * mask.shape[0] * width:
         raise Prior3dError(
-            f"{path}: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the picture {width}x{height}. "
-            "Give a mask of the picture's shape."
+            f"{path}: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the image {width}x{height}. "
+            "Give a mask of the image's shape."
         )
     check_mask(mask, str(path))
     return mask if mask.shape == (height, width) else resample(mask[..., None], height, width)[..., 0]
 
 
 def check_mask(mask: Float32[np.ndarray, "height width"], where: str) -> None:
-    """Hold that a mask [height, width] shows an object: not nothing, and not the whole picture.
+    """Hold that a mask [height, width] shows an object: not nothing, and not the whole image.
 
     Raises:
         Prior3dError: it does not; `where` begins the message.
@@ -88,7 +88,7 @@ def check_mask(mask: Float32[np.ndarray, "height width"], where: str) -> None:
         raise Prior3dError(f"{where}: the mask is empty. Make it white where the object is, black elsewhere.")
     if covered > 0.98:
         raise Prior3dError(
-            f"{where}: the mask covers {covered:.0%} of the picture, so there is no object to tell from a background. "
+            f"{where}: the mask covers {covered:.0%} of the image, so there is no object to tell from a background. "
             "Make it black where the object is not."
         )
 
@@ -107,17 +107,17 @@ def _notes(opened: Image.Image) -> tuple[str, ...]:
 
 
 def _values(
-    path: Path, picture: Image.Image
+    path: Path, image: Image.Image
 ) -> tuple[Float32[np.ndarray, "height width 3"], Float32[np.ndarray, "height width"] | None]:
-    """Colours and alpha of a decoded picture of any mode."""
-    if picture.mode in SIXTEEN_BIT:  # which PIL's own conversion would cut off at 255
-        grey = np.asarray(picture, np.float32) / np.float32(65535)
+    """Colours and alpha of a decoded image of any mode."""
+    if image.mode in SIXTEEN_BIT:  # which PIL's own conversion would cut off at 255
+        grey = np.asarray(image, np.float32) / np.float32(65535)
         return np.repeat(grey[..., None].clip(0, 1), 3, axis=-1), None
-    if picture.mode == "F":
-        raise Prior3dError(f"{path}: a picture of floating-point numbers, whose white is unknown. Save it as PNG.")
-    has_alpha = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info
+    if image.mode == "F":
+        raise Prior3dError(f"{path}: an image of floating-point numbers, whose white is unknown. Save it as PNG.")
+    has_alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if not has_alpha:
-        return np.asarray(picture.convert("RGB"), np.float32) / np.float32(255), None
-    pixels = np.asarray(picture.convert("RGBA"), np.float32) / np.float32(255)
+        return np.asarray(image.convert("RGB"), np.float32) / np.float32(255), None
+    pixels = np.asarray(image.convert("RGBA"), np.float32) / np.float32(255)
     alpha = pixels[..., 3]
     return pixels[..., :3], None if alpha.min() >= OPAQUE else alpha

@@ -1,7 +1,7 @@
-"""Tell an object from its background without a network: by the colours along the picture's border.
+"""Tell an object from its background without a network: by the colours along the image's border.
 
 A flat border is one colour, and what differs from it is the object. Otherwise the border's colours are a few clusters;
-what is far from all of them is surely object, the border surely is not, and a random walk over the picture (Grady 2006)
+what is far from all of them is surely object, the border surely is not, and a random walk over the image (Grady 2006)
 decides the rest. A photograph of a busy scene is beyond this: then a mask or alpha is needed.
 """
 
@@ -24,12 +24,12 @@ from prior3d.images.files import resample
 WORKING_SIZE = 192  # pixels of the longer side at which the outline is found
 FLAT = 6.0  # differences of colour (CIELAB) along the border below which it is one colour
 N_CLUSTERS = 5
-SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.95  # of the picture, that an object covers
+SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.95  # of the image, that an object covers
 LARGEST_AT_BORDER = 0.5  # of the border
 
 
 def foreground_mask(rgb: Float32[np.ndarray, "height width 3"]) -> tuple[Float32[np.ndarray, "height width"], str]:
-    """The object of a picture whose background is plain.
+    """The object of an image whose background is plain.
 
     Args:
         rgb: [height, width, 3] in [0, 1].
@@ -57,7 +57,7 @@ def foreground_mask(rgb: Float32[np.ndarray, "height width 3"]) -> tuple[Float32
 
 
 def border_of(pixels: Float32[np.ndarray, "height width channels"]) -> Float32[np.ndarray, "pixels channels"]:
-    """The pixels [n, channels] of a frame of a thirty-second of the picture's width, at least one pixel."""
+    """The pixels [n, channels] of a frame of a thirty-second of the image's width, at least one pixel."""
     inside = np.zeros(pixels.shape[:2], bool)
     thick = max(1, min(pixels.shape[:2]) // 32)
     inside[thick:-thick, thick:-thick] = True
@@ -123,6 +123,6 @@ def _check(mask: Float32[np.ndarray, "height width"]) -> None:
     if SMALLEST_SHARE <= covered <= LARGEST_SHARE and at_border <= LARGEST_AT_BORDER:
         return
     raise Prior3dError(
-        f"no object can be told from the background by the border's colours (it would be {covered:.0%} of the picture, "
-        f"and {at_border:.0%} of its border). Give a picture with alpha, or a mask"
+        f"no object can be told from the background by the border's colours (it would be {covered:.0%} of the image, "
+        f"and {at_border:.0%} of its border). Give an image with alpha, or a mask"
     )

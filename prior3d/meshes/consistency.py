@@ -1,4 +1,4 @@
-"""Do pictures of a field agree on the colour of each surface point?"""
+"""Do images of a field agree on the colour of each surface point?"""
 
 import numpy as np
 import torch
@@ -13,17 +13,17 @@ from prior3d.rendering.rays import project
 def photo_inconsistency(
     mesh: Mesh | TexturedMesh,
     cameras: Cameras,
-    pictures: Float[np.ndarray, "views height width 3"],
+    images: Float[np.ndarray, "views height width 3"],
     max_points: int = 4000,
 ) -> tuple[float, int]:
-    """How much the colour of a surface point varies between the pictures that show it.
+    """How much the colour of a surface point varies between the images that show it.
 
     A point counts where at least two cameras see it unoccluded and not at a slant of more than 60 degrees.
 
     Args:
         mesh: the surface.
         cameras: [views].
-        pictures: [views, height, width, 3] in [0, 1].
+        images: [views, height, width, 3] in [0, 1].
         max_points: vertices are thinned evenly to this many.
 
     Returns:
@@ -40,9 +40,9 @@ def photo_inconsistency(
     hits = Raycaster(mesh).cast(np.broadcast_to(positions[:, None], toward.shape), toward)
     cos_theta = -(toward * normals[None]).sum(-1)
     seen = (np.abs(hits.distance - distances) < 0.01) & (cos_theta > 0.5)
-    height, width = pictures.shape[1:3]
+    height, width = images.shape[1:3]
     uv = np.stack([pixels[..., 0] / width, 1 - pixels[..., 1] / height], -1)
-    colours = np.stack([sample_texture(picture, places) for picture, places in zip(pictures, uv, strict=True)])
+    colours = np.stack([sample_texture(image, places) for image, places in zip(images, uv, strict=True)])
     counted = seen.sum(0) >= 2
     if not counted.any():
         return 0.0, 0

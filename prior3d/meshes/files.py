@@ -82,11 +82,11 @@ def load_glb(path: Path) -> TexturedMesh:
     """
     check_glb(path)
     loaded = _load(path, "glb")
-    picture = getattr(getattr(loaded.visual, "material", None), "baseColorTexture", None)
+    image = getattr(getattr(loaded.visual, "material", None), "baseColorTexture", None)
     uv = getattr(loaded.visual, "uv", None)
-    if picture is None or uv is None:
+    if image is None or uv is None:
         raise Prior3dError(f"{path}: the mesh has no texture. Run texture_baking again.")
-    texture = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    texture = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
     return TexturedMesh(np.asarray(loaded.vertices)[:, TO_WORLD], np.asarray(loaded.faces), np.asarray(uv), texture)
 
 

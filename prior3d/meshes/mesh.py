@@ -30,12 +30,12 @@ class Mesh:
 
 @dataclass(frozen=True)
 class TexturedMesh:
-    """Triangles with a picture on them.
+    """Triangles with an image on them.
 
     Attributes:
         vertices: [vertices, 3] float, world units; vertices on a seam of the atlas appear more than once.
         faces: [faces, 3] int.
-        uv: [vertices, 2] in [0, 1]; u to the right, v upwards from the picture's bottom edge.
+        uv: [vertices, 2] in [0, 1]; u to the right, v upwards from the image's bottom edge.
         texture: [height, width, 3] float in [0, 1], row 0 at the top.
     """
 

@@ -1,6 +1,6 @@
-"""Parts of a picture's object that a surface has not: raised at the depth of the outline that they stick out of.
+"""Parts of an image's object that a surface has not: raised at the depth of the outline that they stick out of.
 
-A field may hold what only its picture shows (a leaf, an ear) anywhere between the camera and the object, as a floater.
+A field may hold what only its image shows (a leaf, an ear) anywhere between the camera and the object, as a floater.
 Once floaters are gone, such a part is missing from the outline. It is put back as deep as the object's middle at the
 nearest pixel that does show it, and as thick as it is wide.
 """

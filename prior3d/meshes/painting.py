@@ -1,7 +1,7 @@
-"""Pictures of a textured mesh that are differentiable in the texture.
+"""Images of a textured mesh that are differentiable in the texture.
 
 What a pixel shows does not depend on the texture: it is found once, without a gradient, as rows and weights of texels.
-The picture is then a weighted sum of texels.
+The image is then a weighted sum of texels.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class TexelWeights:
     cos_theta: Float[Tensor, "pixels"]
 
     def to_images(self, values: Float[Tensor, "pixels channels"]) -> Float[Tensor, "views height width channels"]:
-        """Values [n, channels] of the pixels that show the mesh in whole pictures, 0 elsewhere: [views, h, w, c]."""
+        """Values [n, channels] of the pixels that show the mesh in whole images, 0 elsewhere: [views, h, w, c]."""
         n_pixels = self.shape[0] * self.shape[1] * self.shape[2]
         whole = values.new_zeros(n_pixels, values.shape[1]).index_copy(0, self.pixels, values)
         return whole.view(*self.shape, -1)
@@ -60,7 +60,7 @@ class TexelWeights:
         return self.to_images(self.weights.sum(1, keepdim=True))[..., 0]
 
     def render(self, texture: Float[Tensor, "rows columns channels"]) -> Float[Tensor, "views height width channels"]:
-        """Pictures [views, h, w, channels], premultiplied by the coverage, of a texture [height, width, channels].
+        """Images [views, h, w, channels], premultiplied by the coverage, of a texture [height, width, channels].
 
         Differentiable in the texture.
         """

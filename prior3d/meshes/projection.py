@@ -22,7 +22,7 @@ from prior3d.rendering.rays import project
 
 MIN_COS_THETA = 0.15  # cosine below which a texel is not coloured: its pixels are stretched more than sixfold
 LARGEST_SHIFT = 0.1  # of a colour at a seam; greater differences are other things, not another shade
-Z_BUFFER = 512  # least side of the z-buffer, in pixels: outlines are then sharper than those of any small picture
+Z_BUFFER = 512  # least side of the z-buffer, in pixels: outlines are then sharper than those of any small image
 
 
 UNKNOWN, PROJECTED, INPAINTED, MIRRORED = 0, 1, 2, 3  # where a texel's colour comes from
@@ -34,7 +34,7 @@ class PartialTexture:
 
     Attributes:
         colours: [resolution, resolution, 3].
-        confidence: [resolution, resolution] at least 0; 0 where nothing is known, 1 where a picture shows it squarely.
+        confidence: [resolution, resolution] at least 0; 0 where nothing is known, 1 where an image shows it squarely.
         source: [resolution, resolution] uint8: UNKNOWN, PROJECTED, INPAINTED or MIRRORED.
     """
 
@@ -101,7 +101,7 @@ class VisibilityMap:
     Attributes:
         grid: [n, 2] where they are in the image, x and y from -1 to 1, y downwards.
         cos_theta: [n] cosine between the line of sight and the normal, 0 where another face is in front of the texel or
-            it is outside the picture.
+            it is outside the image.
     """
 
     grid: Float[Tensor, "texels 2"]

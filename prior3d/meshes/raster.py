@@ -172,13 +172,13 @@ def _packed(origins: Float[np.ndarray, "*rays 3"], directions: Float[np.ndarray,
 
 
 def _pool(
-    pictures: Float[np.ndarray, "views fine_height fine_width channels"], factor: int
+    images: Float[np.ndarray, "views fine_height fine_width channels"], factor: int
 ) -> Float[np.ndarray, "views height width channels"]:
     """[views, height factor, width factor, channels] to [views, height, width, channels] by the mean."""
-    total = np.zeros_like(pictures[:, ::factor, ::factor], dtype=np.float32)
+    total = np.zeros_like(images[:, ::factor, ::factor], dtype=np.float32)
     for i in range(factor):
         for j in range(factor):
-            total += pictures[:, i::factor, j::factor]
+            total += images[:, i::factor, j::factor]
     return total / factor**2
 
 

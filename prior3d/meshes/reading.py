@@ -24,7 +24,7 @@ class GivenMesh:
     Attributes:
         vertices: [vertices, 3] float64, the file's coordinates.
         faces: [faces, 3] int64, rows of `vertices`.
-        uv: [places, 2] in the picture, v upwards; None where the file has none.
+        uv: [places, 2] in the image, v upwards; None where the file has none.
         uv_faces: [faces, 3] rows of `uv`, for the corners of `faces`; None where the file has none.
     """
 

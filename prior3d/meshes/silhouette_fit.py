@@ -1,4 +1,4 @@
-"""A threshold that varies in space, so that the surface has the outlines of the pictures it is seen in.
+"""A threshold that varies in space, so that the surface has the outlines of the images it is seen in.
 
 A foggy field is not equally dense everywhere: at the one threshold that suits most of it, thin or little-seen parts (an
 ear, a leaf) are lost and others swell. So the threshold's logarithm gets a smooth change, a sum of coarse grids, found
@@ -27,7 +27,7 @@ PULL = 0.2  # towards one threshold everywhere: weight of the change's squares, 
 
 @dataclass(frozen=True)
 class SilhouetteTarget:
-    """Pictures whose outlines the surface should have.
+    """Images whose outlines the surface should have.
 
     Attributes:
         cameras: [views].
@@ -48,7 +48,7 @@ def fit_silhouettes(
     n_steps: int = 80,
     learning_rate: float = 0.15,
 ) -> Float[Tensor, "z y x"]:
-    """Change a density grid so that its surface at a threshold has the outlines of pictures.
+    """Change a density grid so that its surface at a threshold has the outlines of images.
 
     Args:
         grid: [z, y, x] density over [-bound, bound]^3.

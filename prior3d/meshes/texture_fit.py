@@ -1,4 +1,4 @@
-"""A texture, changed so that the mesh shows a picture from the picture's camera; what it does not show stays."""
+"""A texture, changed so that the mesh shows an image from the image's camera; what it does not show stays."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,7 +9,7 @@ from prior3d.fields.trilinear import weighted_rows
 from prior3d.images.object_image import ObjectImage
 from prior3d.meshes.painting import Surface
 
-INSIDE = 0.9  # of a pixel must be the object's, in the picture and on the mesh, for its colour to count
+INSIDE = 0.9  # of a pixel must be the object's, in the image and on the mesh, for its colour to count
 
 
 def fit_texture_to_pixels(
@@ -22,7 +22,7 @@ def fit_texture_to_pixels(
     damping: float = 0.05,
     supersampling: int = 2,
 ) -> Float[Tensor, "resolution resolution 3"]:
-    """Spread what a picture's pixels differ by over the texels that they show, again and again.
+    """Spread what an image's pixels differ by over the texels that they show, again and again.
 
     It is the simultaneous iterative reconstruction technique (SIRT, Gilbert 1972) for weights of texels in pixels. A
     texel counts by the square of the cosine at which it is seen, so a texture that is hardly seen hardly changes.
@@ -30,8 +30,8 @@ def fit_texture_to_pixels(
     Args:
         surface: the mesh, on the texture's device.
         texture: [resolution, resolution, 3], also filled beyond the charts, where lookups near seams reach.
-        cameras: one, the picture's.
-        colours: [height, width, 3] of the picture, premultiplied by the mask.
+        cameras: one, the image's.
+        colours: [height, width, 3] of the image, premultiplied by the mask.
         mask: [height, width] in [0, 1].
         n_steps: steps; 0 leaves the texture as it is.
         damping: weight of a texel's present colour in each step, beside the pixels that show it.
@@ -71,13 +71,13 @@ def _sirt(
 def silhouette_texels(
     surface: Surface, resolution: int, cameras: Cameras, mask: Float[Tensor, "height width"], supersampling: int = 2
 ) -> Bool[Tensor, "resolution resolution"]:
-    """Texels about which a picture says little: only pixels that the object covers in part show them.
+    """Texels about which an image says little: only pixels that the object covers in part show them.
 
     Args:
         surface: the mesh.
         resolution: side of its texture.
-        cameras: one, the picture's.
-        mask: [height, width] of the picture, in [0, 1].
+        cameras: one, the image's.
+        mask: [height, width] of the image, in [0, 1].
         supersampling: as in `fit_texture_to_pixels`, to which all other texels that the camera sees are left.
 
     Returns:

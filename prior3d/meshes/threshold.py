@@ -1,4 +1,4 @@
-"""Which density is the surface? The one whose outlines are those of the field's own pictures.
+"""Which density is the surface? The one whose outlines are those of the field's own images.
 
 A mesh from a guessed isovalue is the usual reason that it looks much worse than the render: too low and the fog becomes
 a crust, too high and thin parts vanish. Here every candidate's outlines are compared with the rendered opacity, all

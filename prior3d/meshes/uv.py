@@ -20,7 +20,7 @@ def uv_defect(mesh: GivenMesh, resolution: int = 512) -> str | None:
     if not np.isfinite(corners).all():
         return "some UVs are not finite"
     if corners.min() < -1e-3 or corners.max() > 1 + 1e-3:
-        return f"its UVs reach from {corners.min():.2f} to {corners.max():.2f}, outside the picture"
+        return f"its UVs reach from {corners.min():.2f} to {corners.max():.2f}, outside the image"
     surface, flat = _areas(mesh.vertices[mesh.faces]), _areas(corners)
     lost = surface[flat < 1e-9].sum() / surface.sum()
     if lost > MAX_WITHOUT_AREA:
@@ -28,7 +28,7 @@ def uv_defect(mesh: GivenMesh, resolution: int = 512) -> str | None:
     hits = _coverings(corners, resolution)
     used = (hits > 0).mean()
     if used < MIN_USE:
-        return f"its UVs use {used:.1%} of the picture"
+        return f"its UVs use {used:.1%} of the image"
     overlapping = (hits > 1).sum() / (hits > 0).sum()
     if overlapping > MAX_OVERLAP:
         return f"{overlapping:.0%} of its UVs overlap"

@@ -105,7 +105,7 @@ def _finish(
     height: int,
     width: int,
 ) -> tuple[Int[Tensor, "1 height width"], Float[Tensor, "1 height width 3"]]:
-    """Weights of the faces that won, in the world: those in the picture, times inverse depth, to a sum of 1."""
+    """Weights of the faces that won, in the world: those in the image, times inverse depth, to a sum of 1."""
     pixel = (shown >= 0).nonzero()[:, 0]
     face = shown[pixel]
     weights = _inside(corners[face], torch.stack([pixel % width, pixel // width], -1) + 0.5) * inverse_depth[face]

@@ -74,7 +74,7 @@ def sample_distances(
 def project(
     cameras: Cameras, points: Float[Tensor, "points 3"]
 ) -> tuple[Float[Tensor, "views points 2"], Float[Tensor, "views points"]]:
-    """Where points appear in the pictures; the inverse of `rays`.
+    """Where points appear in the images; the inverse of `rays`.
 
     Args:
         cameras: [views].

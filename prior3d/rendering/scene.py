@@ -134,11 +134,11 @@ def gather_on_nodes(
     samples_per_bin: int = 4,
     rays_at_once: int = 8192,
 ) -> tuple[Float[Tensor, "rows channels"], Float[Tensor, "rows"]]:
-    """What pictures show at each node: their values, weighted by how much of the node each pixel sees.
+    """What images show at each node: their values, weighted by how much of the node each pixel sees.
 
     Args:
         field: the scene.
-        cameras: of the pictures.
+        cameras: of the images.
         maps: [views, height, width, channels].
         n_bins: as in `render_scene_rays`.
         occupied: as there.
@@ -197,7 +197,7 @@ def render_scene_view(
 ) -> tuple[
     Float[Tensor, "views height width 3"], Float[Tensor, "views height width"], Float[Tensor, "views height width"]
 ]:
-    """Whole pictures without a gradient: [views, height, width, 3], opacity and depth [views, height, width]."""
+    """Whole images without a gradient: [views, height, width, 3], opacity and depth [views, height, width]."""
     origins, directions = rays(cameras)
     leading = origins.shape[:-1]
     pieces = zip(origins.reshape(-1, 3).split(rays_at_once), directions.reshape(-1, 3).split(rays_at_once), strict=True)

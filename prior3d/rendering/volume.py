@@ -135,7 +135,7 @@ def render_without_gradient(
     Float[Tensor, "views height width"],
     Float[Tensor, "views height width"],
 ]:
-    """Render pictures in pieces that fit the memory.
+    """Render images in pieces that fit the memory.
 
     Args:
         field: the field.

@@ -19,14 +19,14 @@ from stages.scene_preparation import Params
 def run(job: Job, params: Params) -> None:
     """Read the cameras, place them, and make the pictures one by one."""
     capture = chosen(read_capture(job.inputs["scene"], params.transforms), params)
-    height, width = target_size(capture.frames[0].lens, params.longest_side)
+    height, width = target_size(capture.frames[0].intrinsics, params.longest_side)
     check_shapes(capture, height, width)
     found: dict[object, float] = {}
     focal = []
     for frame in capture.frames:  # most captures have one lens
-        if frame.lens not in found:
-            found[frame.lens] = pinhole_focal(frame.lens, height, width, str(frame.image))
-        focal.append(found[frame.lens])
+        if frame.intrinsics not in found:
+            found[frame.intrinsics] = pinhole_focal(frame.intrinsics, height, width, str(frame.image))
+        focal.append(found[frame.intrinsics])
     focals = torch.tensor(focal, dtype=torch.float64)
     fov_deg = torch.rad2deg(2 * torch.atan(0.5 * height / focals))
     smaller_deg = torch.rad2deg(2 * torch.atan(0.5 * min(height, width) / focals))
@@ -43,7 +43,7 @@ def run(job: Job, params: Params) -> None:
     cameras = Cameras(placement.apply(capture.c2w).float(), fov_deg.float(), height, width)
     about = {"layout": capture.layout, "placement": placement.describe(), "common_look_at": placement.common}
     save_posed_cameras(job.out, names, cameras, meaning, about)
-    first = capture.frames[0].lens
+    first = capture.frames[0].intrinsics
     record(job, capture, placement.scale, placement.n_behind, focal[0] / (first.fx * width / first.width))
 
 
@@ -62,13 +62,13 @@ def chosen(capture: Capture, params: Params) -> Capture:
 def check_shapes(capture: Capture, height: int, width: int) -> None:
     """All pictures have one shape; they may differ in size."""
     for frame in capture.frames:
-        lens = frame.lens
-        if abs(lens.width * height / width - lens.height) > 1.5 * max(1.0, lens.height / height):
+        intrinsics = frame.intrinsics
+        if abs(intrinsics.width * height / width - intrinsics.height) > 1.5 * max(1.0, intrinsics.height / height):
             first = capture.frames[0]
             raise Prior3dError(
-                f"{frame.image}: {lens.width}x{lens.height} pixels, but {first.image.name} has "
-                f"{first.lens.width}x{first.lens.height}: pictures of different shapes; crop them to one shape, "
-                "with their cx and cy"
+                f"{frame.image}: {intrinsics.width}x{intrinsics.height} pixels, but {first.image.name} has "
+                f"{first.intrinsics.width}x{first.intrinsics.height}: images of different shapes; crop them to one "
+                "shape, with their cx and cy"
             )
 
 
@@ -92,9 +92,9 @@ def picture(
     """One picture [3, height, width], not premultiplied, and its mask [height, width] if masks mean something."""
     rgb, alpha = read_rgba(frame)
     if meaning == "none":
-        return undistort(rgb, frame.lens, focal, *size), None
+        return undistort(rgb, frame.intrinsics, focal, *size), None
     weight = alpha if meaning == "object" else torch.ones_like(alpha)  # what is ignored is there all the same
-    made = undistort(torch.cat([rgb * weight, alpha]), frame.lens, focal, *size)
+    made = undistort(torch.cat([rgb * weight, alpha]), frame.intrinsics, focal, *size)
     if meaning == "ignore":
         return made[:3], (made[3] > 0.99).float()
     return torch.where(made[3] > 1 / 512, made[:3] / made[3].clamp_min(1 / 512), 0.0).clamp(0, 1), made[3]

@@ -76,8 +76,8 @@ def photographs_of(frames: list[Frame], params: Params) -> tuple[Tensor | None, 
     if any(photograph.masked for photograph in read):
         bare = next(p.frame.image for p in read if not p.masked)
         raise Prior3dError(f"{bare}: it has no mask, but other inputs have; give all of them one, or none")
-    shapes = {photograph.picture.shape for photograph in read}
-    colours = [border_colour(photograph.picture[None]) for photograph in read]
+    shapes = {photograph.pixels.shape for photograph in read}
+    colours = [border_colour(photograph.pixels[None]) for photograph in read]
     known = [colour for colour in colours if colour is not None]
     if len(known) < len(read) or (torch.stack(known) - known[0]).abs().max() > 0.1 or not shapes:
         return None, read
@@ -110,8 +110,8 @@ def placed(
         if params.scale_by == "masks":
             raise Prior3dError(f"{capture.folder}: view_preparation.scale_by is masks, but the inputs have none")
         return placement, "cameras"
-    masks = [photograph.picture[3] for photograph in photographs]
-    middle, radius = object_place(masks, [frame.lens for frame in frames], placement.apply(c2w))
+    masks = [photograph.pixels[3] for photograph in photographs]
+    middle, radius = object_place(masks, [frame.intrinsics for frame in frames], placement.apply(c2w))
     fits = FITTING_RADII[0] <= radius <= FITTING_RADII[1] and float(middle.norm()) <= FITTING_OFFSET
     if fits and params.scale_by == "auto":
         return placement, "cameras"
@@ -123,7 +123,7 @@ def fitting_size(photographs: list[Photograph], placement: CapturePlacement) -> 
     shown = []
     for photograph in photographs:
         distance = float((photograph.frame.c2w[:3, 3] - placement.centre).norm()) * placement.scale
-        shown.append(2 * photograph.frame.lens.fx * SEEN_RADIUS / max(distance, SEEN_RADIUS))
+        shown.append(2 * photograph.frame.intrinsics.fx * SEEN_RADIUS / max(distance, SEEN_RADIUS))
     return PRIOR_PIXELS * (2 if sorted(shown)[len(shown) // 2] > 1.4 * PRIOR_PIXELS else 1)
 
 
@@ -157,7 +157,7 @@ def save(
 
 def save_cut_out(folder: Path, name: str, photograph: Photograph, c2w: Tensor, camera: Cameras) -> None:
     """Write one cut-out; its mask is the object's, or says which pixels the photograph shows."""
-    picture, shown = cut_out(photograph.picture, photograph.frame.lens, c2w, camera)
+    picture, shown = cut_out(photograph.pixels, photograph.frame.intrinsics, c2w, camera)
     if not photograph.masked:
         save_posed_image(folder, name, picture, (shown > 0.99).float())
         return

@@ -139,7 +139,7 @@ def test_rembg_is_asked_for_and_never_silent(prepare, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0, "the mask is empty"), (255, "covers 100% of the picture"), (None, "give a mask of the")]
+    ("value", "said"), [(0, "the mask is empty"), (255, "covers 100% of the image"), (None, "give a mask of the")]
 )
 def test_wrong_masks(prepare, value, said):
     size = (48, 64) if value is not None else (64, 48)
@@ -216,7 +216,7 @@ def test_too_small_too_large_damaged_and_no_picture(prepare, tmp_path):
     rgba_of(disc()).save(cut)
     cut.write_bytes(cut.read_bytes()[:150])
     assert "damaged or cut off" in prepare(cut)
-    for name, content, said in (("text.png", b"hello", "not a picture"), ("empty.png", b"", "the file is empty")):
+    for name, content, said in (("text.png", b"hello", "not an image"), ("empty.png", b"", "the file is empty")):
         (tmp_path / name).write_bytes(content)
         assert said in prepare(tmp_path / name)
     (tmp_path / "folder.png").mkdir()

@@ -96,7 +96,7 @@ def test_different_sizes_of_one_shape_are_taken_and_different_shapes_are_not(tmp
     content["frames"][2] |= {"w": 12, "h": 20, "cx": 6, "cy": 10}
     rewrite(folder, content)
     code, said = prepare(tmp_path, capsys)
-    assert code == 2 and "view_2.png: 12x20 pixels, but view_0.png has 16x12: pictures of different shapes" in said
+    assert code == 2 and "view_2.png: 12x20 pixels, but view_0.png has 16x12: images of different shapes" in said
 
 
 def test_a_picture_that_is_cut_off(tmp_path, capsys):

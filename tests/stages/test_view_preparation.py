@@ -186,7 +186,7 @@ def broken(folder, how):
         ("another shape", "another shape"),
         ("no mask", "it has no mask, but other inputs have"),
         ("empty mask", "its mask is empty"),
-        ("fisheye", "undistort the pictures first"),
+        ("fisheye", "undistort the images first"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, how, said):

@@ -14,7 +14,7 @@ from PIL import Image
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.captures import read_capture
 from prior3d.captures.capture import checked_pose, natural_order
-from prior3d.captures.colmap import lens_of
+from prior3d.captures.colmap import intrinsics_of
 from prior3d.errors import Prior3dError
 from tests.scenes import colmap_poses, rewrite, write_capture
 
@@ -25,9 +25,16 @@ def test_shared_intrinsics_and_poses(tmp_path):
     content = write_capture(tmp_path, k1=0.1, p2=-0.01)
     capture = read_capture(tmp_path)
     assert capture.layout == "transforms" and len(capture.frames) == 6
-    lens = capture.frames[0].lens
-    assert (lens.width, lens.height, lens.fx, lens.fy, lens.cx, lens.cy) == (16, 12, 20, 20, 8, 6)
-    assert lens.radial == (0.1, 0, 0) and lens.tangential == (0, -0.01)
+    intrinsics = capture.frames[0].intrinsics
+    assert (intrinsics.width, intrinsics.height, intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy) == (
+        16,
+        12,
+        20,
+        20,
+        8,
+        6,
+    )
+    assert intrinsics.radial == (0.1, 0, 0) and intrinsics.tangential == (0, -0.01)
     assert torch.allclose(
         capture.c2w[2], torch.tensor(content["frames"][2]["transform_matrix"], dtype=torch.float64), atol=1e-6
     )
@@ -37,7 +44,7 @@ def test_intrinsics_of_a_frame_win_and_a_smaller_copy_is_understood(tmp_path):
     content = write_capture(tmp_path, w=32, h=24, cx=16, cy=12, fl_x=40.0, fl_y=None, camera_angle_x=0.5)
     content["frames"][1]["fl_x"] = 80.0
     rewrite(tmp_path, content)
-    first, second = (frame.lens for frame in read_capture(tmp_path).frames[:2])
+    first, second = (frame.intrinsics for frame in read_capture(tmp_path).frames[:2])
     assert (first.fx, first.fy, first.cx, first.width) == (20, 20, 8, 16)  # half of what is said for 32 x 24
     assert second.fx == 40
 
@@ -54,8 +61,8 @@ def test_blender_layout(tmp_path):
     capture = read_capture(tmp_path)
     assert capture.layout == "blender"
     assert [frame.image.name for frame in capture.frames] == ["r_2.png", "r_10.png"]
-    assert capture.frames[0].lens.fx == pytest.approx(8)  # 0.5 * 8 / tan(angle / 2) = 4 / 0.5
-    assert capture.frames[0].lens.is_centred_pinhole
+    assert capture.frames[0].intrinsics.fx == pytest.approx(8)  # 0.5 * 8 / tan(angle / 2) = 4 / 0.5
+    assert capture.frames[0].intrinsics.is_centred_pinhole
 
 
 def test_natural_order():
@@ -71,7 +78,7 @@ def test_natural_order():
         ({"fl_x": float("nan")}, "is not possible"),
         ({"camera_model": "OPENCV_FISHEYE"}, "camera_model OPENCV_FISHEYE is not a perspective lens"),
         ({"k4": 0.2}, "k4 is not a perspective lens"),
-        ({"w": 20, "h": 20}, "the picture has 16x12 pixels, its intrinsics are for 20x20"),
+        ({"w": 20, "h": 20}, "the image has 16x12 pixels, its intrinsics are for 20x20"),
     ],
 )
 def test_bad_intrinsics(tmp_path, changed, said):
@@ -84,7 +91,7 @@ def test_bad_intrinsics(tmp_path, changed, said):
 def test_bad_frames(tmp_path):
     content = write_capture(tmp_path)
     (tmp_path / "images" / "view_3.png").write_bytes(b"not a picture")
-    with pytest.raises(Prior3dError, match=r"view_3.png: cannot be read as a picture"):
+    with pytest.raises(Prior3dError, match=r"view_3.png: cannot be read as an image"):
         read_capture(tmp_path)
     (tmp_path / "images" / "view_3.png").unlink()
     with pytest.raises(Prior3dError, match=r"view_3.png is named there but missing; restore it"):
@@ -170,8 +177,14 @@ def test_colmap_by_a_stand_in_of_its_classes(tmp_path, monkeypatch):
     capture = read_capture(tmp_path)
     assert capture.layout == "colmap"
     assert torch.allclose(capture.c2w, cameras.c2w.double(), atol=1e-6)
-    lens = capture.frames[0].lens
-    assert (lens.fx, lens.fy, lens.cx, lens.cy, lens.radial) == (20, 20, 8.5, 6, (0.1, 0, 0))
+    intrinsics = capture.frames[0].intrinsics
+    assert (intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy, intrinsics.radial) == (
+        20,
+        20,
+        8.5,
+        6,
+        (0.1, 0, 0),
+    )
 
 
 def test_colmap_by_the_package_itself(tmp_path):
@@ -192,9 +205,9 @@ def test_colmap_by_the_package_itself(tmp_path):
     for ending in ("txt", "bin"):
         capture = read_capture(tmp_path)
         assert torch.allclose(capture.c2w, cameras.c2w.double(), atol=1e-6), ending
-        lens = capture.frames[2].lens
-        assert (lens.fx, lens.fy, lens.cx, lens.cy) == (20, 21, 8.5, 6)
-        assert lens.radial == (0.1, -0.02, 0) and lens.tangential == (0.003, 0.004)
+        intrinsics = capture.frames[2].intrinsics
+        assert (intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy) == (20, 21, 8.5, 6)
+        assert intrinsics.radial == (0.1, -0.02, 0) and intrinsics.tangential == (0.003, 0.004)
         pycolmap.Reconstruction(str(model)).write_binary(str(model))
         for file in model.glob("*.txt"):
             file.unlink()
@@ -204,22 +217,22 @@ def test_colmap_by_the_package_itself(tmp_path):
 
 
 def test_lenses_of_colmap():
-    lens = lens_of("OPENCV", [1, 2, 3, 4, 0.1, 0.2, 0.3, 0.4], (10, 10), "x")
-    assert (lens.fx, lens.fy, lens.cx, lens.cy) == (1, 2, 3, 4)
-    assert lens.radial == (0.1, 0.2, 0) and lens.tangential == (0.3, 0.4)
+    intrinsics = intrinsics_of("OPENCV", [1, 2, 3, 4, 0.1, 0.2, 0.3, 0.4], (10, 10), "x")
+    assert (intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy) == (1, 2, 3, 4)
+    assert intrinsics.radial == (0.1, 0.2, 0) and intrinsics.tangential == (0.3, 0.4)
     with pytest.raises(Prior3dError, match="camera model FOV is not known; use SIMPLE_PINHOLE"):
-        lens_of("FOV", [1.0] * 5, (10, 10), "x")
+        intrinsics_of("FOV", [1.0] * 5, (10, 10), "x")
 
 
 @pytest.mark.skipif(not (DATA / "fox").is_dir(), reason=f"the fox capture is not at {DATA / 'fox'}")
 def test_fox():
     capture = read_capture(DATA / "fox")
-    assert len(capture.frames) == 50 and capture.frames[0].lens.radial[0] == pytest.approx(0.0578421)
-    assert not capture.frames[0].lens.is_centred_pinhole
+    assert len(capture.frames) == 50 and capture.frames[0].intrinsics.radial[0] == pytest.approx(0.0578421)
+    assert not capture.frames[0].intrinsics.is_centred_pinhole
 
 
 @pytest.mark.skipif(not (DATA / "lego").is_dir(), reason=f"the lego capture is not at {DATA / 'lego'}")
 def test_lego():
     capture = read_capture(DATA / "lego")
     assert capture.layout == "blender" and len(capture.frames) == 80
-    assert capture.frames[0].lens.fx == pytest.approx(277.78, abs=0.01)
+    assert capture.frames[0].intrinsics.fx == pytest.approx(277.78, abs=0.01)

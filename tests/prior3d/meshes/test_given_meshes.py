@@ -201,8 +201,8 @@ def with_square_uv(corner_uv) -> GivenMesh:
     [
         ([[0, 0], [1, 0], [1, 1], [0, 1]], None),
         ([[0.5, 0.5]] * 4, "100% of its surface has UVs without an area"),
-        ([[0, 0], [3, 0], [3, 3], [0, 3]], "outside the picture"),
-        ([[0, 0], [0.1, 0], [0.1, 0.1], [0, 0.1]], "use 1.0% of the picture"),
+        ([[0, 0], [3, 0], [3, 3], [0, 3]], "outside the image"),
+        ([[0, 0], [0.1, 0], [0.1, 0.1], [0, 0.1]], "use 1.0% of the image"),
         ([[0, 0], [1, 0], [1, 1], [0.9, 0]], "of its UVs overlap"),
         ([[0, 0], [np.nan, 0], [1, 1], [0, 1]], "some UVs are not finite"),
     ],
@@ -261,7 +261,7 @@ SHAPES = Path(__file__).resolve().parents[4] / "shared" / "data" / "shapes"
 
 @pytest.mark.skipif(not (SHAPES / "teddy.obj").is_file(), reason="the paper's shapes are not here")
 @pytest.mark.parametrize(
-    ("name", "n_vertices", "fault"), [("teddy", 2892, "it has no UVs"), ("animal", 1536, "outside the picture")]
+    ("name", "n_vertices", "fault"), [("teddy", 2892, "it has no UVs"), ("animal", 1536, "outside the image")]
 )
 def test_the_papers_own_shapes(name, n_vertices, fault):
     mesh, notes = usable(read_mesh(SHAPES / f"{name}.obj"))
