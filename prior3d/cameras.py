@@ -1,4 +1,4 @@
-"""Cameras: the project's convention, orbits round the object, view words, and converters to other conventions.
+"""Cameras: the convention, orbits round the object, view words, viewing directions, converters to other conventions.
 
 World: right-handed, z up; the object's front looks along +x. Camera: OpenGL axes (x right, y up, looking along -z).
 Azimuth 0 is a camera on +x (it sees the front), counter-clockwise from above; elevation 0 is the horizon, 90 the top.
@@ -7,6 +7,7 @@ Azimuth 0 is a camera on +x (it sees the front), counter-clockwise from above; e
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -181,6 +182,32 @@ def view_words(orbit: Orbit, front_deg: float = 90.0, overhead_deg: float = 60.0
         else:
             words.append("side view")
     return words
+
+
+def spread_directions(n: int, start: float = 0.0) -> Float[np.ndarray, "directions 3"]:
+    """Evenly spread unit vectors (the golden-angle spiral from one pole to the other).
+
+    Args:
+        n: how many.
+        start: angle that the spiral is turned by about its axis, in radians.
+    """
+    index = np.arange(n) + 0.5
+    height, angle = 1 - 2 * index / n, np.pi * (1 + 5**0.5) * index + start
+    width = np.sqrt(1 - height**2)
+    return np.stack([width * np.cos(angle), width * np.sin(angle), height], axis=1)
+
+
+def spherical_harmonics(
+    directions: Float[Tensor, "*directions 3"], degree: int
+) -> Float[Tensor, "*directions coefficients"]:
+    """Real spherical harmonics of unit directions [n, 3]: [n, (degree + 1)^2], without their constant factors."""
+    x, y, z = directions.unbind(-1)
+    values = [torch.ones_like(x)]
+    if degree >= 1:
+        values += [x, y, z]
+    if degree >= 2:
+        values += [x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1]
+    return torch.stack(values, -1)
 
 
 def opengl_to_opencv(c2w: Float[Tensor, "views 4 4"]) -> Float[Tensor, "views 4 4"]:

@@ -13,7 +13,7 @@ import torch.nn.functional as functional
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from prior3d.fields.spherical_harmonics import spherical_harmonics
+from prior3d.cameras import spherical_harmonics
 from prior3d.fields.trilinear import corners, weighted_rows
 
 DENSITY_SCALE = 40.0  # density, in 1 / world unit, of a softplus of 1

@@ -135,6 +135,18 @@ def measure(mesh: Mesh | TexturedMesh) -> MeshQuality:
     return MeshQuality(len(mesh.faces), n_parts, bool(welded.is_watertight), float(welded.volume))
 
 
+def edge_counts(faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray, "edges"]:
+    """How many faces have each edge: [edges]; 1 is an open edge, 2 is as it should be."""
+    edges = np.sort(trimesh.geometry.faces_to_edges(faces), axis=1)
+    return np.bincount(trimesh.grouping.unique_rows(edges)[1])
+
+
+def open_edge_fraction(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> float:
+    """Share of the edges that only one face has: 0 for a closed mesh; vertices in one place are one."""
+    _, same = np.unique(vertices, axis=0, return_inverse=True)
+    return float((edge_counts(same.reshape(-1)[faces]) == 1).mean())
+
+
 def vertex_normals(
     vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]
 ) -> Float[np.ndarray, "vertices 3"]:

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.meshes.atlas import Atlas, texels
-from prior3d.meshes.mesh import UvMesh
+from prior3d.meshes.mesh import UvMesh, open_edge_fraction
 from prior3d.meshes.painting import Surface, TexelWeights
-from prior3d.meshes.repair import open_edge_fraction
 from prior3d.rendering.rays import project
 
 MIN_COS_THETA = 0.15  # cosine below which a texel is not coloured: its pixels are stretched more than sixfold

@@ -7,7 +7,7 @@ import trimesh
 from jaxtyping import Bool, Float, Int
 
 from prior3d.errors import Prior3dError
-from prior3d.meshes.mesh import Mesh
+from prior3d.meshes.mesh import Mesh, edge_counts
 from prior3d.meshes.reading import GivenMesh
 from prior3d.meshes.simplification import simplify
 
@@ -59,18 +59,6 @@ def usable(mesh: GivenMesh, max_faces: int = 1_000_000, decimated_faces: int = 1
 def extent(vertices: Float[np.ndarray, "vertices 3"]) -> float:
     """The longest side of the box about vertices [n, 3]."""
     return float((vertices.max(0) - vertices.min(0)).max())
-
-
-def edge_counts(faces: Int[np.ndarray, "faces 3"]) -> Int[np.ndarray, "edges"]:
-    """How many faces have each edge: [edges]; 1 is an open edge, 2 is as it should be."""
-    edges = np.sort(trimesh.geometry.faces_to_edges(faces), axis=1)
-    return np.bincount(trimesh.grouping.unique_rows(edges)[1])
-
-
-def open_edge_fraction(vertices: Float[np.ndarray, "vertices 3"], faces: Int[np.ndarray, "faces 3"]) -> float:
-    """Share of the edges that only one face has: 0 for a closed mesh; vertices in one place are one."""
-    _, same = np.unique(vertices, axis=0, return_inverse=True)
-    return float((edge_counts(same.reshape(-1)[faces]) == 1).mean())
 
 
 def oriented(

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from prior3d.directions import spread_directions
+from prior3d.cameras import spread_directions
 from prior3d.losses.shape_guide import ShapeGuide
 from prior3d.meshes.mesh import Mesh, TexturedMesh
 from prior3d.meshes.raster import Raycaster

@@ -7,10 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from prior3d.cameras import Cameras
+from prior3d.cameras import Cameras, spherical_harmonics
 from prior3d.errors import Prior3dError
 from prior3d.fields.protocol import RadianceField
-from prior3d.fields.spherical_harmonics import spherical_harmonics
 from prior3d.files import write_or_explain
 from prior3d.rendering.rays import rays
 from prior3d.rendering.volume import render_without_gradient

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from prior3d.directions import spread_directions
+from prior3d.cameras import spread_directions
 
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.85, 0.07, 0.09),

@@ -4,10 +4,9 @@ import numpy as np
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.images.files import write_png
-from prior3d.meshes.mesh import UvMesh
+from prior3d.meshes.mesh import UvMesh, open_edge_fraction
 from prior3d.meshes.painted_files import save_uv_mesh
 from prior3d.meshes.raster import render_mesh
-from prior3d.meshes.repair import open_edge_fraction
 from prior3d.meshes.uv import ensure_uv
 from stages.contract.job import Job
 from stages.mesh_input import read_and_place, say

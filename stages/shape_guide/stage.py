@@ -5,9 +5,9 @@ import numpy as np
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
-from prior3d.meshes.mesh import Mesh
+from prior3d.meshes.mesh import Mesh, open_edge_fraction
 from prior3d.meshes.raster import render_mesh
-from prior3d.meshes.repair import open_edge_fraction, oriented
+from prior3d.meshes.repair import oriented
 from prior3d.meshes.winding import build_guide
 from stages.artifacts.meshes import save_mesh
 from stages.artifacts.shape_guide import save_shape_guide

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from prior3d.cameras import (
     ring,
     sample_orbit,
     spiral_orbit,
+    spread_directions,
     to_nerfstudio,
     view_words,
 )
@@ -143,3 +145,16 @@ def test_a_spiral_rises_evenly_and_turns_by_the_golden_ratio():
     assert views.azimuth_deg.tolist() == pytest.approx([180 * fraction for fraction in golden], abs=1e-3)
     assert views.elevation_deg.tolist() == pytest.approx([-5, 5, 15, 25])
     assert views.radius.tolist() == [2.0] * 4 and views.fov_deg.tolist() == [50.0] * 4
+
+
+def test_directions_are_unit_vectors_that_balance():
+    directions = spread_directions(400)
+    assert np.linalg.norm(directions, axis=1) == pytest.approx(1)
+    assert np.abs(directions.mean(axis=0)).max() < 0.01
+    assert directions.T @ directions / 400 == pytest.approx(np.eye(3) / 3, abs=0.01)
+
+
+def test_a_start_turns_them_about_z():
+    cosine, sine = np.cos(0.7), np.sin(0.7)
+    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    assert spread_directions(9, start=0.7) == pytest.approx(spread_directions(9) @ turn.T)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from prior3d.cameras import spherical_harmonics
 from prior3d.fields.scene_field import (
     DENSITY_SCALE,
     SceneField,
@@ -10,7 +11,6 @@ from prior3d.fields.scene_field import (
     contract,
     grid_total_variation,
 )
-from prior3d.fields.spherical_harmonics import spherical_harmonics
 
 
 def test_contraction_by_hand():

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from prior3d.cameras import orbit_cameras
-from prior3d.directions import spread_directions
+from prior3d.cameras import orbit_cameras, spread_directions
 from prior3d.toyworld import renders
 from prior3d.toyworld.captions import full_caption, sample_views
 from prior3d.toyworld.objects import RADIUS, build_object, find_category, sample_object
