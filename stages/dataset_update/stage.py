@@ -4,6 +4,7 @@ from functools import partial
 
 import torch
 
+from prior3d.captures.held_out import split_views
 from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.dataset_update.relevance import EditRegion, Guesses
 from prior3d.diffusion.loading import load_instruct
@@ -19,7 +20,6 @@ from stages.contract.job import Job
 from stages.dataset_update import Params
 from stages.picture_editor import Editor, edit_preview
 from stages.scene_edit import fitting_losses, sds_losses
-from stages.scene_fit.stage import split
 
 DECAY_FROM = 0.3  # of the steps
 
@@ -31,7 +31,7 @@ def run(job: Job, params: Params) -> None:
     seeds = Seeds(params.seed)
     field = load_scene_field(job.inputs["field"], job.device)
     views = load_posed_images(job.inputs["images"])
-    edited = EditedViews(views, split(views.views, params.held_out_every)[1], params.background).to(job.device)
+    edited = EditedViews(views, split_views(views.views, params.held_out_every)[1], params.background).to(job.device)
     height, width = edited.cameras.height, edited.cameras.width
     region = EditRegion(len(field.density_logits), edited.views, height, width).to(job.device)
     region.freeze_inactive(field)

@@ -19,13 +19,11 @@ MODULES = sorted({stage.module for method in METHODS.values() for stage in metho
 BESIDE = {
     "first_words",
     "inpainted_views",
-    "mesh_input",
     "picture_editor",
     "scene_edit",
 }
 # What stages still take from one another, until it has moved too. Nothing may be added.
 BORROWED = {
-    "stages.dataset_update": {"stages.scene_fit", "stages.scene_fit.stage"},
 }
 
 

@@ -16,7 +16,6 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import check_posed_images, save_posed_cameras, save_posed_image
 from stages.artifacts.fields import load_field, save_field
 from stages.contract.entry import execute
-from stages.scene_fit.stage import split
 from tests.tiny_prior import write_tiny_prior
 
 FIT = ["--images", "scene_preparation"]
@@ -185,7 +184,7 @@ def test_an_instruction_the_prior_has_no_words_for(fitted, tmp_path, prior, caps
         ({"perceptual_weight": 1.0}, "LPIPS needs weights, and none are shipped"),
         ({"perceptual_weight": 1.0, "perceptual_weights": "no.safetensors"}, "no weights of a perceptual distance"),
         ({"noise_range": [0.9, 0.1]}, "0.9 .. 0.1 is no range"),
-        ({"held_out_every": 1}, "leaves none of 6 pictures"),
+        ({"held_out_every": 1}, "leaves none of 6 views"),
         ({"variant": "magic"}, "variant"),
     ],
 )
@@ -199,13 +198,6 @@ def test_phases_must_fit(run_folder, capsys):
     (run_folder / "params.yaml").write_text(yaml.safe_dump({"scene_fit": {"steps": [5]}}))
     assert execute("stages.scene_fit", FIT, run_folder) == 2
     assert "3 resolutions but 1 numbers of steps" in capsys.readouterr().err
-
-
-def test_split():
-    assert split(7, 3) == ([0, 3, 6], [1, 2, 4, 5])
-    assert split(3, 0) == ([], [0, 1, 2])
-    with pytest.raises(Prior3dError, match="leaves none of 3 pictures"):
-        split(3, 1)
 
 
 def test_posed_images_say_what_is_wrong(run_folder):
