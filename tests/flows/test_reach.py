@@ -19,8 +19,6 @@ MODULES = sorted({stage.module for method in METHODS.values() for stage in metho
 BESIDE = {
     "first_words",
     "inpainted_views",
-    "picture_editor",
-    "scene_edit",
 }
 # What stages still take from one another, until it has moved too. Nothing may be added.
 BORROWED = {
