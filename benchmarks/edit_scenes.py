@@ -23,7 +23,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, orbit_cameras
 from prior3d.diffusion.scorer import Scorer, load_scorer
-from prior3d.images.files import contact_sheet, write_png
+from prior3d.images.files import contact_sheet, from_bytes, write_png
 from prior3d.metrics import psnr_db
 from prior3d.rendering.scene import occupied_cells, render_scene_view
 from prior3d.toyworld.edits import Edit, sample_edit
@@ -31,6 +31,7 @@ from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.artifacts.capture import load_posed_images
 from stages.artifacts.fields import load_field
 from stages.contract.entry import execute
+from stages.contract.parameters import merged
 from stages.dataset_update import Params
 
 VARIANTS = ("iterative", "one_time", "per_frame", "sds")
@@ -40,9 +41,13 @@ SETTINGS = {
     "scene_preparation": {},
     "scene_fit": {"resolutions": [33, 65], "steps": [200, 500], "rays_per_step": 1024, "segments": 32,
                   "held_out_every": 0},
-    "dataset_update": {"rays_per_step": 1024, "segments": 32, "held_out_every": 0, "preview_scales": [[], []]},
+    "dataset_update": {"rendering": {"rays_per_step": 1024, "n_bins": 32}, "held_out_every": 0,
+                       "preview_scales": [[], []]},
 }  # fmt: skip
-OWN_FORM = {"consensus": False, "noise_range": [0.02, 0.98]}  # of what the method is compared with, as Haque et al. did
+OWN_FORM = {
+    "consensus": {"enabled": False},
+    "edit": {"noise_range": [0.02, 0.98]},
+}  # of what the method is compared with, as Haque et al. did
 
 
 def cameras(n: int, offset_deg: float) -> Cameras:
@@ -85,10 +90,11 @@ def prepare(run: Path, edit: Edit, prior: str, sets: dict) -> float:
     (run / "inputs" / "instruction.txt").write_text(edit.instruction + "\n")
     (run / "inputs" / "prior.json").write_text(json.dumps({"name": prior, "digest": "benchmark"}))
     (run / "local.yaml").write_text(yaml.safe_dump({"device": "cpu"}))
-    settings = {name: values | sets.get(name, {}) for name, values in SETTINGS.items()}
+    settings = {name: merged(values, sets.get(name, {})) for name, values in SETTINGS.items()}
     for variant in VARIANTS:
         form = {} if variant == "iterative" else OWN_FORM
-        settings[variant] = SETTINGS["dataset_update"] | form | {"variant": variant} | sets.get("dataset_update", {})
+        own = merged(merged(SETTINGS["dataset_update"], form), {"variant": variant})
+        settings[variant] = merged(own, sets.get("dataset_update", {}))
     (run / "params.yaml").write_text(yaml.safe_dump(settings))
     if (run / "scene_fit" / "field.json").is_file():
         return json.loads((run / "scene_fit.cost.json").read_text())["seconds"]
@@ -167,8 +173,6 @@ def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | 
 
 def edited_pictures(folder: Path) -> np.ndarray:
     """[views, size, size, 3] of a finished stage's `edited`."""
-    from prior3d.images.files import from_bytes
-
     return np.stack([from_bytes(file.read_bytes()) for file in sorted((folder / "edited").glob("*.png"))])
 
 
@@ -194,8 +198,10 @@ def main() -> None:
     sets: dict[str, dict] = {}
     for text in args.set:
         key, _, value = text.partition("=")
-        name, _, parameter = key.partition(".")
-        sets.setdefault(name, {})[parameter] = yaml.safe_load(value)
+        part = yaml.safe_load(value)
+        for name in reversed(key.split(".")):
+            part = {name: part}
+        sets = merged(sets, part)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     scorer = load_scorer(args.scorer, torch.device("cpu")) if args.scorer.is_dir() else None
     args.out.mkdir(parents=True, exist_ok=True)

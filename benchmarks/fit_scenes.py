@@ -15,6 +15,7 @@ import torch
 import yaml
 
 import stages.scene_fit.stage as scene_fit
+from prior3d.captures.held_out import evenly_chosen, render_and_photo, split_views
 from prior3d.metrics import psnr_db
 from stages.artifacts.capture import load_posed_images
 from stages.contract.entry import execute
@@ -36,8 +37,8 @@ class Watch:
     def __call__(self, params, phase, field, store, seeds):
         """The losses of a phase, watched."""
         terms = self.losses(params, phase, field, store, seeds)
-        held_out, _ = scene_fit.split(store.views.views, params.held_out_every)
-        some = scene_fit.evenly(held_out, min(self.n_views, len(held_out)))
+        held_out, _ = split_views(store.views.views, params.held_out_every)
+        some = evenly_chosen(held_out, min(self.n_views, len(held_out)))
         began = (time.perf_counter(), time.process_time())
 
         def watched(step: int):
@@ -45,7 +46,7 @@ class Watch:
             now = (time.perf_counter(), time.process_time())
             self.clock, self.processor = self.clock + now[0] - began[0], self.processor + now[1] - began[1]
             if self.processor >= self.every * (len(self.rows) + 1) or self.is_last(params):
-                pairs = [scene_fit.compared(store.views, field, view, params.segments) for view in some]
+                pairs = [render_and_photo(store.views, field, view, params.segments) for view in some]
                 psnr = sum(psnr_db(*pair) for pair in pairs) / len(pairs)
                 self.rows.append({"step": self.steps, "clock": self.clock, "processor": self.processor, "psnr": psnr})
                 print(f"{self.steps:6d} steps {self.clock:7.0f} s {self.processor:7.0f} s of the processor"

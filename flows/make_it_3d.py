@@ -89,7 +89,7 @@ METHOD = Method(
         "toy": {
             "image_nerf": {"mirror": {"weight": 0.5}, "reference": {"depth_weight": 0.2}},
             "texture_projection": {"mirror_confidence": 0.5},
-            "inpainting": {"noise_level": 0.3, "drawn_share": 0.3},
+            "inpainting": {"inpaint": {"strength": 0.3, "blend_weight": 0.3}},
             "texture_refinement": {"refresh": {"strengths": (0.2,)}, "steps": 60, "resolution": 512},
         },
         # SDS between 0.2 and 0.6 T at a guidance scale of 11; 2,000 of 5,000 steps from the front
@@ -103,7 +103,7 @@ METHOD = Method(
                 "clip": {"weight": 1.0, "denoised_weight": 10.0},
                 "reference": {"depth_weight": 1.0},
             },
-            "inpainting": {"noise_level": 0.6},
+            "inpainting": {"inpaint": {"strength": 0.6}},
             "texture_refinement": {"mode": "sds", "sds": {"guidance_scale": 6.0}, "steps": 3000},
         },
     },

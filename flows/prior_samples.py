@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prior3d.cameras import view_words
-from prior3d.dataset_update.consensus import laid_on
+from prior3d.dataset_update.consensus import apply_residual
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.concepts import add_concept
 from prior3d.diffusion.inpainting import GREY, InpaintingPrior, InpaintSettings
@@ -140,7 +140,7 @@ def instruct_grid(
     for instruction in instructions:
         generator = torch.Generator().manual_seed(seed)
         edited = prior.edit(images, images, [instruction] * N_DRAWN, settings, generator=generator)
-        agreed = laid_on(prior, image[None], edited.mean(dim=0, keepdim=True))
+        agreed = apply_residual(prior, image[None], edited.mean(dim=0, keepdim=True))
         rows.append(_row(torch.cat([image[None], edited.cpu(), agreed.cpu()])))
     return torch.cat(rows, dim=-2)
 

@@ -63,11 +63,11 @@ METHOD = Method(
     ),
     presets={
         "toy": {
-            "inpainting": {"noise_level": 0.6},
+            "inpainting": {"inpaint": {"strength": 0.6}},
             "texture_refinement": {"refresh": {"strengths": (0.3,)}, "steps": 60},
         },
         "paper": {
-            "inpainting": {"noise_level": 0.6},
+            "inpainting": {"inpaint": {"strength": 0.6}},
             "texture_refinement": {"mode": "sds", "sds": {"guidance_scale": 6.0}, "steps": 3000},
         },
     },

@@ -281,7 +281,7 @@ class TestTheChecksThemselves:
     def test_a_wrong_parameter_is_seen(self):
         assert problems_of_setting("coarse_nerf.guidance_scale").endswith("is now coarse_nerf.sds.guidance_scale")
         assert "no such parameter" in problems_of_setting("coarse_nerf.sds.guidance")
-        assert "below timestep_max" in problems_of_setting("coarse_nerf.sds.timestep_min=0.99")
+        assert "above timestep_max" in problems_of_setting("coarse_nerf.sds.timestep_min=0.99")
         assert problems_of_setting("coarse_nerf.sds.guidance_scale=7.5 coarse_nerf.steps=10") == ""
 
     def test_a_broken_link_is_seen(self):

@@ -1,81 +1,89 @@
-"""One edit of a picture out of several: what they agree on, laid onto the picture's own pixels.
+"""One edit of an image out of several: what they agree on, added to the image's own pixels.
 
-A single answer of an instruct prior redraws all of a picture, through its autoencoder, with a chance of its own in
-every pixel. The mean of several short ones keeps what they have in common; as a difference to the picture's own
-reconstruction it leaves out what the autoencoder loses; and where it is small beside the picture's greatest change it
-is left out, as Mirzaei et al. 2023 (Watch Your Steps) leave out places of little relevance. The mean blurs where
-answers differ in shape ("turn it into a rocket"): it is for edits of colour and pattern.
+A single edit by an instruct prior passes all of the image through the autoencoder, with noise of its own in every
+pixel. The mean of several short edits keeps what they have in common. Taken as a difference to the image's own
+reconstruction, it leaves out what the autoencoder loses. Changes that are small beside the image's greatest change are
+left out, as Mirzaei et al. 2023 (Watch Your Steps) leave out places of little relevance. The mean blurs where edits
+differ in shape ("turn it into a rocket"): it is for edits of colour and pattern.
 """
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
 
-TOP_SHARE = 0.05  # of the pixels: the least change among the greatest counts as the greatest
-LEAST_CHANGE = 0.05  # of colour range; the greatest change counts as no less, so noise alone is no edit
-AGREED = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
-SMOOTH_OVER = 3  # pixels a side, over which the size of a change is a mean
+TOP_FRACTION = 0.05  # of the pixels: the least change among the greatest counts as the greatest
+MIN_TOP_CHANGE = 0.05  # of colour range; the greatest change counts as no less, so noise alone is no edit
+SHORT_EDIT = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
+SMOOTHED_OVER = 3  # pixels a side, over which the size of a change is a mean
 
 
 @torch.no_grad()
-def agreed_edit(
+def consensus_edit(
     prior: InstructPrior,
-    images: Tensor,
+    images: Float[Tensor, "views 3 height width"],
     instructions: list[str],
-    camera: Tensor | None = None,
-    settings: EditSettings = AGREED,
+    camera: Float[Tensor, "views embedding"] | None = None,
+    settings: EditSettings = SHORT_EDIT,
     *,
-    answers: int = 8,
-    least_share: float = 0.5,
+    n_samples: int = 8,
+    relative_threshold: float = 0.5,
     generator: torch.Generator,
-) -> Tensor:
-    """Edit images as the mean of several answers does, where it changes enough.
+) -> Float[Tensor, "views 3 height width"]:
+    """Edit images as the mean of several edits does, where it changes enough.
 
     Args:
         prior: the instruct prior.
-        images: [views, 3, height, width] in [0, 1], best at the prior's image_size.
-        instructions: one a view, or one for all.
+        images: in [0, 1], best at the prior's image_size.
+        instructions: one per view, or one for all.
         camera: as in `InstructPrior.edit`.
-        settings: of each answer; guidance on the text near 1, since it makes single answers bolder and the mean worse.
-        answers: how many edits the mean is of, each from noise of its own.
-        least_share: of the greatest change: half of a change is taken there (`share_taken`); 0: all of every change.
+        settings: of each edit. Guidance on the text stays near 1: more makes single edits bolder and the mean worse.
+        n_samples: how many edits the mean is of, each from noise of its own.
+        relative_threshold: fraction of the greatest change at which half of a change is taken; 0: all of every change.
         generator: draws the noise.
 
     Returns:
-        [views, 3, height, width] in [0, 1]; the images themselves where nothing changes.
+        Images in [0, 1]; where nothing changes, the given pixels.
 
     Raises:
-        ValueError: no answer is asked for.
+        ValueError: no edit is asked for.
     """
-    if answers < 1:
-        raise ValueError(f"answers {answers}: use at least 1")
+    if n_samples < 1:
+        raise ValueError(f"n_samples {n_samples}: use at least 1")
     images = images.to(prior.device)
     mean = torch.zeros_like(images)
-    for _ in range(answers):
-        mean += prior.edit(images, images, instructions, settings, camera, generator=generator) / answers
-    return laid_on(prior, images, mean, least_share)
+    for _ in range(n_samples):
+        mean += prior.edit(images, images, instructions, settings, camera, generator=generator) / n_samples
+    return apply_residual(prior, images, mean, relative_threshold)
 
 
 @torch.no_grad()
-def laid_on(prior: InstructPrior, images: Tensor, mean: Tensor, least_share: float = 0.5) -> Tensor:
-    """Images as a mean of their edits changes them, where it changes enough; all [views, 3, height, width]."""
+def apply_residual(
+    prior: InstructPrior,
+    images: Float[Tensor, "views 3 height width"],
+    mean: Float[Tensor, "views 3 height width"],
+    relative_threshold: float = 0.5,
+) -> Float[Tensor, "views 3 height width"]:
+    """Add to images what the mean of their edits changes, where it changes enough."""
     images = images.to(mean)
     change = mean - prior.decode(prior.encode(images))
-    if least_share > 0:
-        change = change * share_taken(relative_size(change), least_share)
+    if relative_threshold > 0:
+        change = change * soft_threshold(relative_size(change), relative_threshold)
     return (images + change).clamp(0, 1)
 
 
-def relative_size(change: Tensor) -> Tensor:
-    """How great each pixel's change is beside the image's greatest: [views, 3, h, w] to [views, 1, h, w]."""
-    size = functional.avg_pool2d(change.abs().amax(dim=1, keepdim=True), SMOOTH_OVER, 1, SMOOTH_OVER // 2)
+def relative_size(change: Float[Tensor, "views 3 height width"]) -> Float[Tensor, "views 1 height width"]:
+    """The size of each pixel's change as a fraction of the image's greatest."""
+    size = functional.avg_pool2d(change.abs().amax(dim=1, keepdim=True), SMOOTHED_OVER, 1, SMOOTHED_OVER // 2)
     n_pixels = size.shape[2] * size.shape[3]
-    greatest = size.flatten(1).kthvalue(max(1, round((1 - TOP_SHARE) * n_pixels)), dim=1).values
-    return size / greatest.clamp_min(LEAST_CHANGE)[:, None, None, None]
+    greatest = size.flatten(1).kthvalue(max(1, round((1 - TOP_FRACTION) * n_pixels)), dim=1).values
+    return size / greatest.clamp_min(MIN_TOP_CHANGE)[:, None, None, None]
 
 
-def share_taken(relevance: Tensor, threshold: float, steepness: float = 1.0) -> Tensor:
-    """How much of an edit is taken: half at the threshold; of steepness 1 none at half of it, all at one and a half."""
+def soft_threshold(
+    relevance: Float[Tensor, "*shape"], threshold: float, steepness: float = 1.0
+) -> Float[Tensor, "*shape"]:
+    """Fraction of an edit that is taken: half at the threshold; at steepness 1 none at half of it, all at 1.5 times."""
     return ((relevance / threshold - 1) * steepness + 0.5).clamp(0, 1)

@@ -49,12 +49,12 @@ class RefreshedTextureViews:
     def __init__(
         self,
         surface: Surface,
-        texture: Tensor,
+        texture: Float[Tensor, "resolution resolution 3"],
         sampler: ViewSampler,
         seeds: Seeds,
         settings: TextureRefreshSettings,
         n_steps: int,
-        latents: Tensor | None = None,
+        latents: Float[Tensor, "size size channels"] | None = None,
     ) -> None:
         self.surface, self.texture, self.latents = surface, texture, latents
         self.sampler, self.seeds, self.settings, self.n_steps = sampler, seeds, settings, n_steps

@@ -1,4 +1,4 @@
-"""When views are refreshed: a few times, evenly spread over the steps."""
+"""When views are refreshed: a few times, evenly spread over the steps; or one view after the other, all the time."""
 
 from collections.abc import Iterator
 
@@ -14,3 +14,21 @@ def refreshes_at(step: int, n_steps: int, strengths: tuple[float, ...]) -> Itera
     for number, strength in enumerate(strengths):
         if step == number * n_steps // len(strengths):
             yield number, strength
+
+
+def views_due(step: int, n_views: int, edit_every: int, *, repeatedly: bool, together: bool) -> list[int]:
+    """The views of a capture that are edited before a step.
+
+    Args:
+        step: from 0.
+        n_views: of the capture.
+        edit_every: steps between the edits of two views.
+        repeatedly: over and over (Haque et al. 2023); else all before the first step, and never again.
+        together: all at once, as often as each would have its turn; else one after the other.
+    """
+    n_edits, rest = divmod(step, edit_every)
+    if repeatedly and not together:
+        return [n_edits % n_views] if rest == 0 else []
+    if step == 0 or (repeatedly and rest == 0 and n_edits % n_views == 0):
+        return list(range(n_views))
+    return []

@@ -55,10 +55,10 @@ class SdsSettings:
 
     @model_validator(mode="after")
     def _noise_levels_rise(self) -> "SdsSettings":
-        """The lowest noise level lies below the highest, at the start and at the end."""
-        if self.timestep_min >= min(self.timestep_max, self.timestep_max_end):
+        """The lowest noise level is not above the highest, at the start and at the end."""
+        if self.timestep_min > min(self.timestep_max, self.timestep_max_end):
             raise ValueError(
-                f"timestep_min {self.timestep_min} is not below timestep_max {self.timestep_max} and "
+                f"timestep_min {self.timestep_min} is above timestep_max {self.timestep_max} or "
                 f"timestep_max_end {self.timestep_max_end}; lower timestep_min"
             )
         return self

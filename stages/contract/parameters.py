@@ -61,6 +61,9 @@ def _explain(model: type[BaseModel], where: str, problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return _no_such_parameter(model, where, name)
+    if problem["type"] == "dataclass_type":
+        inner = ", ".join(settings_fields(_kind_of(model, name.split("."))))
+        return f"{where}.{name}: is a group of parameters; name one of them, as {where}.{name}.NAME: {inner}"
     message = problem["msg"].removeprefix("Value error, ")
     if not name:  # several parameters that do not fit together; the message names them
         return f"{where}: {message}"
@@ -75,15 +78,20 @@ def _no_such_parameter(model: type[BaseModel], where: str, name: str) -> str:
     if name in renamed:
         return f"{where}.{name} is now called {where}.{renamed[name]}"
     *groups, last = name.split(".")
-    kind: Any = model
-    for group in groups:
-        kind = settings_fields(kind)[group].annotation
-    known = list(settings_fields(kind))
+    known = list(settings_fields(_kind_of(model, groups)))
     inner = [f"{n}.{f}" for n, info in model.model_fields.items() for f in settings_fields(info.annotation)]
     all_known = f"known: {', '.join(known)}"
     further = did_you_mean(name, inner, all_known, shown=lambda near: f"{where}.{near}")
     hint = did_you_mean(last, known, further, shown=lambda near: ".".join([where, *groups, near]))
     return f"{where}.{name}: there is no such parameter; {hint}"
+
+
+def _kind_of(model: type[BaseModel], groups: list[str]) -> Any:
+    """The settings class of a group within groups; the model itself for no group."""
+    kind: Any = model
+    for group in groups:
+        kind = settings_fields(kind)[group].annotation
+    return kind
 
 
 AxisName = Literal["auto", "x", "-x", "y", "-y", "z", "-z"]

@@ -8,8 +8,8 @@ from prior3d.meshes.mesh import UvMesh, open_edge_fraction
 from prior3d.meshes.painted_files import save_uv_mesh
 from prior3d.meshes.raster import render_mesh
 from prior3d.meshes.uv import ensure_uv
+from stages.artifacts.mesh_input import read_and_place, report_repairs
 from stages.contract.job import Job
-from stages.mesh_input import read_and_place, say
 from stages.mesh_preparation import Params
 
 STEPS = 3
@@ -22,7 +22,7 @@ def run(job: Job, params: Params) -> None:
     mesh, fault, charts = ensure_uv(given, placement, params.chart_resolution, params.keep_uv)
     if fault is not None:
         notes.append(f"{fault}: a new atlas of {charts} charts")
-    say(job, notes, 2, STEPS)
+    report_repairs(job, notes, 2, STEPS)
     save_uv_mesh(job.out, mesh)
     job.metric("vertices", len(mesh.vertices), "vertices")
     job.metric("faces", len(mesh.faces), "faces")

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from prior3d import checkpoints
+from prior3d.captures.held_out import evenly_chosen, render_and_photo, split_views
 from prior3d.captures.pixels import PixelSampler
 from prior3d.captures.posed import PosedViews
-from prior3d.errors import Prior3dError
 from prior3d.fields.scene_field import SceneField, SceneFieldConfig, grid_total_variation
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.metrics import psnr_db, ssim
 from prior3d.optimisation import late_decay, optimise
-from prior3d.rendering.scene import occupied_cells, render_scene_rays, render_scene_view
+from prior3d.rendering.scene import occupied_cells, render_scene_rays
 from prior3d.seeds import Seeds
 from stages.artifacts.capture import load_posed_images
 from stages.artifacts.fields import save_field
@@ -30,7 +30,7 @@ WATCHED_FROM = 0.3  # of a phase: what was seen before is fog that has not settl
 def run(job: Job, params: Params) -> None:
     """Fit, phase after phase, and measure."""
     views = load_posed_images(job.inputs["images"])
-    held_out, training = split(views.views, params.held_out_every)
+    held_out, training = split_views(views.views, params.held_out_every)
     job.progress(0, sum(params.steps), text=f"reading {len(training)} pictures")
     store = PixelSampler(views, training, job.work / "pixels.npy")
     field = fit(job, params, views, store)
@@ -39,17 +39,6 @@ def run(job: Job, params: Params) -> None:
     measure(job, params, views, field, held_out, training)
     save_field(job.out, field)
     store.remove()
-
-
-def split(n_views: int, every: int) -> tuple[list[int], list[int]]:
-    """Indices that are held out, and those to fit to: of n pictures in their order every so many, from the first."""
-    held_out = [view for view in range(n_views) if every and view % every == 0]
-    training = [view for view in range(n_views) if view not in set(held_out)]
-    if not training:
-        raise Prior3dError(
-            f"scene_fit.held_out_every: {every} leaves none of {n_views} pictures to fit to; set it to 0 or larger"
-        )
-    return held_out, training
 
 
 def start(params: Params, views: PosedViews) -> SceneField:
@@ -168,13 +157,13 @@ def measure(
     """PSNR and SSIM of the held-out pictures and of as many training ones, and a picture of both."""
     rows = []
     for name, chosen in (("held_out", held_out), ("training", training)):
-        some = evenly(chosen, min(params.measured_views, max(1, len(held_out))))
+        some = evenly_chosen(chosen, min(params.measured_views, max(1, len(held_out))))
         if not some:
             continue
         scores: list[tuple[float, float]] = []
         shown: list[np.ndarray] = []
         for view in some:
-            pair = compared(views, field, view, params.segments)
+            pair = render_and_photo(views, field, view, params.segments)
             scores.append((psnr_db(*pair), ssim(*pair)))
             shown += pair if len(shown) < 2 * SHOWN else ()
         rows.append(shown)
@@ -182,21 +171,3 @@ def measure(
             job.metric(f"{name}_{measure_name}", sum(values) / len(some), unit, n=len(some), higher_is_better=True)
     job.metric("nodes", len(field.density_logits) - 1, "nodes")
     write_png(job.out / "preview.png", contact_sheet(rows))
-
-
-def evenly(chosen: list[int], most: int) -> list[int]:
-    """At most so many of them, evenly."""
-    return [chosen[place * len(chosen) // most] for place in range(most)] if len(chosen) > most else chosen
-
-
-def compared(
-    views: PosedViews, field: SceneField, view: int, segments: int, level: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """The field's picture and the capture's own, each [height, width, 3], an object over a grey level."""
-    cameras = views.cameras[view].to(field.rows.device)
-    seen, _, _ = render_scene_view(field, cameras, segments, occupied_cells(field), level)
-    own = views.over(view, level)
-    if views.mask_meaning == "ignore":  # what does not count is taken from the render
-        mask = views.mask(view)
-        own = own * mask + seen[0].cpu().movedim(-1, 0) * (1 - mask)
-    return seen[0].clamp(0, 1).cpu().numpy(), own.movedim(0, -1).numpy()

@@ -9,10 +9,10 @@ from prior3d.meshes.mesh import Mesh, open_edge_fraction
 from prior3d.meshes.raster import render_mesh
 from prior3d.meshes.repair import oriented
 from prior3d.meshes.winding import build_guide
+from stages.artifacts.mesh_input import read_and_place, report_repairs
 from stages.artifacts.meshes import save_mesh
 from stages.artifacts.shape_guide import save_shape_guide
 from stages.contract.job import Job
-from stages.mesh_input import read_and_place, say
 from stages.shape_guide import Params
 
 STEPS = 3
@@ -29,7 +29,7 @@ def run(job: Job, params: Params) -> None:
         notes.append(f"{n_turned} faces turned, so that all look outward")
     if open_edges:
         notes.append(f"not watertight: {open_edges:.1%} of its edges are open, so inside is where it winds half round")
-    say(job, notes, 1, STEPS)
+    report_repairs(job, notes, 1, STEPS)
     job.progress(2, STEPS, text="inside and distance")
     guide = build_guide(mesh, params.resolution, n_directions=params.n_directions if open_edges else 4)
     inside = float((guide.grid[..., 0] > 0.5).float().mean())

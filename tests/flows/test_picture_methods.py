@@ -19,9 +19,9 @@ from tests.tiny_prior import write_tiny_prior
 
 PAINT = {
     "texture_projection.resolution": "32",
-    "inpainting.denoising_steps": "2",
-    "inpainting.azimuth_step_deg": "180",
-    "inpainting.supersampling": "2",
+    "inpainting.inpaint.num_inference_steps": "2",
+    "inpainting.views.azimuth_step_deg": "180",
+    "inpainting.inpaint.supersampling": "2",
     "texture_refinement.steps": "2",
     "texture_refinement.resolution": "32",
     "texture_refinement.refresh.n_views": "4",

@@ -16,17 +16,9 @@ from flows.methods import METHODS
 LISTED = Path(__file__).with_name("reach.yaml")
 MODULES = sorted({stage.module for method in METHODS.values() for stage in method.stages})
 # Algorithms that still lie beside the stages and are shared by some of them; they move to `prior3d`.
-BESIDE = {
-    "first_words",
-    "inpainted_views",
-    "mesh_input",
-    "picture_editor",
-    "scene_edit",
-}
+BESIDE = {"first_words"}
 # What stages still take from one another, until it has moved too. Nothing may be added.
-BORROWED = {
-    "stages.dataset_update": {"stages.scene_fit", "stages.scene_fit.stage"},
-}
+BORROWED: dict[str, set[str]] = {}
 
 
 def test_the_list_is_that_of_today():

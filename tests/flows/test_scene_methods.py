@@ -20,9 +20,9 @@ TINY = (
     "evaluation.n_azimuths=2", "evaluation.size=32", "evaluation.video_frames=2", "evaluation.video_size=32",
 )  # fmt: skip
 EDIT = (
-    "dataset_update.steps=4", "dataset_update.edit_every=2", "dataset_update.rays_per_step=64",
-    "dataset_update.segments=12", "dataset_update.denoising_steps=2", "dataset_update.held_out_every=4",
-    "dataset_update.preview_scales=[[1.5],[5.0]]",
+    "dataset_update.steps=4", "dataset_update.edit_every=2", "dataset_update.rendering.rays_per_step=64",
+    "dataset_update.rendering.n_bins=12", "dataset_update.edit.num_inference_steps=2",
+    "dataset_update.held_out_every=4", "dataset_update.preview_scales=[[1.5],[5.0]]",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from flows import inputs
 from flows.engine.method import Input
+from flows.engine.parameters import resolve
 from flows.methods import METHODS
 from stages.artifacts import CAMERA_TEXT, CAPTURE_FOLDER, CONCEPT, IMAGE_FILE, MESH_FILE, PRIOR, PROMPT
 
@@ -57,6 +58,14 @@ def test_every_stage_is_handed_what_it_asks_for(method):
                 assert source in TAKEN_AS[wanted], where
                 assert given[source].default != "" or name in optional, f"{where}, which may be left out"
         made[stage.name] = module.OUTPUT
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_a_methods_presets_are_valid_parameters_of_its_stages(method):
+    names = {stage.name for stage in method.stages}
+    for preset, stages in method.presets.items():
+        assert stages.keys() <= names, preset
+        resolve(method, preset, None, [])
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

@@ -153,7 +153,10 @@ def test_paper_presets_run_scaled_down(tmp_path, plain_prior):
             "the field is empty (0.0% of the pixels covered); raise coarse_nerf.",
         ),
         ({"field.density_bias": 6}, "fills the views instead of being an object"),
-        ({"sds.timestep_min": 0.9, "sds.timestep_max_end": 0.5}, "timestep_min 0.9 is not below timestep_max 0.98"),
+        (
+            {"sds.timestep_min": 0.9, "sds.timestep_max_end": 0.5},
+            "timestep_min 0.9 is above timestep_max 0.98 or timestep_max_end 0.5",
+        ),
         ({"views.elevation_deg": [50, 10]}, "the first number must not be above the second"),
         ({"sds.guidance_scal": 3}, "did you mean coarse_nerf.sds.guidance_scale?"),
         ({"guidance_scal": 3}, "did you mean coarse_nerf.sds.guidance_scale?"),

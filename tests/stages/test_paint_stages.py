@@ -11,9 +11,12 @@ from PIL import Image
 
 import stages.contract.job
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.dataset_update.inpaint_views import outward_views
 from prior3d.images.files import write_png
+from prior3d.images.object_image import Viewpoint
 from prior3d.meshes.mesh import Mesh
 from prior3d.meshes.raster import render_mesh
+from prior3d.settings.inpainting import InpaintCameraSettings
 from stages.artifacts.base import load_metrics
 from stages.artifacts.meshes import load_paintable_mesh, load_textured_mesh
 from stages.artifacts.textures import load_partial_texture
@@ -25,7 +28,7 @@ PARAMS = {
     "mesh_preparation": {"chart_resolution": 64},
     "image_preparation": {},
     "texture_projection": {"resolution": 32},
-    "inpainting": {"denoising_steps": 2, "azimuth_step_deg": 90, "supersampling": 2},
+    "inpainting": {"inpaint.num_inference_steps": 2, "views.azimuth_step_deg": 90, "inpaint.supersampling": 2},
     "texture_refinement": {
         "steps": 4,
         "resolution": 32,
@@ -154,7 +157,7 @@ def test_a_mirrored_photograph_that_the_mesh_does_not_look_like_is_left_out(tmp_
 def test_of_what_is_drawn_a_share_is_taken(tmp_path, priors):
     drawn = {}
     for share in (1.0, 0.01):
-        folder = projected(tmp_path / str(share), priors, inpainting={"drawn_share": share})
+        folder = projected(tmp_path / str(share), priors, inpainting={"inpaint.blend_weight": share})
         before = load_partial_texture(folder / "texture_projection").colours
         assert execute("stages.inpainting", FILL, folder) == 0
         filled = load_partial_texture(folder / "inpainting")
@@ -240,10 +243,6 @@ def test_a_damaged_texture_is_one_line(tmp_path, priors, capfd):
     [(180, [180]), (90, [90, 270, 180]), (75, [75, 285, 150, 210, 180]), (60, [60, 300, 120, 240, 180])],
 )
 def test_the_middle_ring_goes_from_the_picture_to_the_back(step_deg, middle):
-    from prior3d.images.object_image import Viewpoint
-    from stages.inpainting import Params
-    from stages.inpainting.stage import order_of_views
-
-    orbit = order_of_views(Params(azimuth_step_deg=step_deg), Viewpoint(0.0, 10.0, 40.0, 3.0))
+    orbit = outward_views(InpaintCameraSettings(azimuth_step_deg=step_deg), Viewpoint(0.0, 10.0, 40.0, 3.0))
     assert orbit.azimuth_deg[: len(middle)].tolist() == pytest.approx(middle)
     assert orbit.views == len(middle) + 8

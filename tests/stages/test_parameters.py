@@ -10,7 +10,7 @@ from stages.contract.parameters import check_params, merged, settings_fields
 
 STAGES = [name for name in stage_names() if "." not in name]
 MOST_FIELDS = 20
-PENDING = {"dataset_update", "textual_inversion"}  # not in groups yet
+PENDING = {"textual_inversion"}  # not in groups yet
 
 
 def fields(kind, prefix=""):

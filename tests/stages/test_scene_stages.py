@@ -16,7 +16,7 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import check_posed_images, save_posed_cameras, save_posed_image
 from stages.artifacts.fields import load_field, save_field
 from stages.contract.entry import execute
-from stages.scene_fit.stage import split
+from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
 FIT = ["--images", "scene_preparation"]
@@ -28,8 +28,8 @@ PARAMS = {
         "least_weight": 0.0,
     },
     "dataset_update": {
-        "steps": 8, "edit_every": 2, "rays_per_step": 32, "segments": 12, "denoising_steps": 2, "held_out_every": 4,
-        "preview_scales": [[1.5], [5.0]],
+        "steps": 8, "edit_every": 2, "rendering.rays_per_step": 32, "rendering.n_bins": 12, "held_out_every": 4,
+        "edit.num_inference_steps": 2, "preview_scales": [[1.5], [5.0]],
     },
     "capture_path": {"frames": 7, "longest_side": 16, "segments": 12},
 }  # fmt: skip
@@ -46,7 +46,7 @@ def make_run(folder, prior, object_masks=True, **changed):
     (folder / "inputs" / "instruction.txt").write_text("a red ball\n")
     (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
     (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"tiny": str(prior)}}))
-    params = {stage: values | changed.get(stage, {}) for stage, values in PARAMS.items()}
+    params = {stage: nested(values | changed.get(stage, {})) for stage, values in PARAMS.items()}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     cameras = orbit_cameras(ring(6, 20.0), 32, 32)
     names = [f"{view:05d}" for view in range(6)]
@@ -121,9 +121,9 @@ def another(fitted, folder, prior, **changed):
 @pytest.mark.parametrize(
     ("changed", "edits"),
     [
-        ({"consensus": False}, 4),  # at steps 0, 2, 4 and 6
-        ({"steps": 12, "kept_share": 0.5, "final_noise": 0.4}, 8),  # all four at steps 0 and 8
-        ({"steps": 8, "relevance_threshold": 0.3, "edits_averaged": 2, "transfer": False}, 4),
+        ({"consensus.enabled": False}, 4),  # at steps 0, 2, 4 and 6
+        ({"steps": 12, "edit.previous_weight": 0.5, "edit.noise_range_end": 0.4}, 8),  # all four at steps 0 and 8
+        ({"steps": 8, "relevance.threshold": 0.3, "edit.n_edit_samples": 2, "edit.transfer": False}, 4),
     ],
 )
 def test_edit_and_its_resume(fitted, tmp_path, prior, monkeypatch, changed, edits):
@@ -146,7 +146,13 @@ def test_edit_and_its_resume(fitted, tmp_path, prior, monkeypatch, changed, edit
 
 def test_nothing_irrelevant_is_edited(fitted, tmp_path, prior):
     """Where the pictures and the field may change is where the instruction matters; the rest keeps its bits."""
-    changed = {"relevance_threshold": 0.9, "consensus": False, "steps": 3, "edit_every": 1, "transfer": False}
+    changed = {
+        "relevance.threshold": 0.9,
+        "consensus.enabled": False,
+        "steps": 3,
+        "edit_every": 1,
+        "edit.transfer": False,
+    }
     folder = another(fitted, tmp_path / "run", prior, dataset_update=changed)
     assert execute("stages.dataset_update", EDIT, folder) == 0
     share = load_metrics(folder / "dataset_update")["edited_share"]["value"]
@@ -166,26 +172,33 @@ def test_variants(fitted, tmp_path, prior, variant, edits):
 
 def test_an_edit_that_changes_nothing_is_said(fitted, tmp_path, prior, monkeypatch, capsys):
     folder = another(fitted, tmp_path / "run", prior, dataset_update={"steps": 1})
-    monkeypatch.setattr("prior3d.dataset_update.relevance.share_taken", lambda relevance, *_: 0 * relevance)
+    monkeypatch.setattr("prior3d.dataset_update.scene_consensus.soft_threshold", lambda relevance, *_: 0 * relevance)
     assert execute("stages.dataset_update", EDIT, folder) == 0
-    assert "so nothing is changed; lower dataset_update.least_likely" in capsys.readouterr().out
+    assert "so nothing is changed; lower dataset_update.consensus.min_change_ratio" in capsys.readouterr().out
 
 
 def test_an_instruction_the_prior_has_no_words_for(fitted, tmp_path, prior, capsys):
     folder = another(fitted, tmp_path / "run", prior, dataset_update={"steps": 1})
     (folder / "inputs" / "instruction.txt").write_text("make it a zeppelin\n")
     assert execute("stages.dataset_update", EDIT, folder) == 0
-    assert "warning: this prior does not know:" in capsys.readouterr().out
+    assert "this prior does not know:" in capsys.readouterr().out
     assert load_metrics(folder / "dataset_update")["unknown_words"]["value"] >= 1
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"perceptual_weight": 1.0}, "LPIPS needs weights, and none are shipped"),
-        ({"perceptual_weight": 1.0, "perceptual_weights": "no.safetensors"}, "no weights of a perceptual distance"),
-        ({"noise_range": [0.9, 0.1]}, "0.9 .. 0.1 is no range"),
-        ({"held_out_every": 1}, "leaves none of 6 pictures"),
+        ({"perceptual.weight": 1.0}, "LPIPS needs weights, and none are shipped"),
+        (
+            {"perceptual.weight": 1.0, "perceptual.weights_file": "no.safetensors"},
+            "no weights of a perceptual distance",
+        ),
+        (
+            {"edit.noise_range": [0.9, 0.1]},
+            "dataset_update.edit.noise_range: the first number must not be above the second",
+        ),
+        ({"consensus": False}, "is a group of parameters; name one of them, as dataset_update.consensus.NAME: enabled"),
+        ({"held_out_every": 1}, "leaves none of 6 views"),
         ({"variant": "magic"}, "variant"),
     ],
 )
@@ -199,13 +212,6 @@ def test_phases_must_fit(run_folder, capsys):
     (run_folder / "params.yaml").write_text(yaml.safe_dump({"scene_fit": {"steps": [5]}}))
     assert execute("stages.scene_fit", FIT, run_folder) == 2
     assert "3 resolutions but 1 numbers of steps" in capsys.readouterr().err
-
-
-def test_split():
-    assert split(7, 3) == ([0, 3, 6], [1, 2, 4, 5])
-    assert split(3, 0) == ([], [0, 1, 2])
-    with pytest.raises(Prior3dError, match="leaves none of 3 pictures"):
-        split(3, 1)
 
 
 def test_posed_images_say_what_is_wrong(run_folder):

@@ -1,4 +1,4 @@
-"""What stages that take a person's mesh share: how it is read, repaired and placed, and that this is said."""
+"""A person's mesh as stages take it: read, repaired, placed in the world; what was repaired is reported."""
 
 from prior3d.errors import Prior3dError
 from prior3d.meshes.mesh import Placement
@@ -12,7 +12,10 @@ from stages.contract.parameters import MeshParams
 def read_and_place(
     job: Job, name: str, params: MeshParams, lift: float = 0.0
 ) -> tuple[GivenMesh, Placement, list[str]]:
-    """The input mesh, usable but unmoved, where it belongs in the world, and what was repaired.
+    """Read the input mesh, repair it, and find its place in the world.
+
+    Returns:
+        The mesh, repaired but not moved; its placement; what was repaired, a sentence each.
 
     Raises:
         Prior3dError: it cannot be read, or nothing usable is left of it.
@@ -28,8 +31,8 @@ def read_and_place(
     return mesh, placement, notes
 
 
-def say(job: Job, notes: list[str], step: int, total: int) -> None:
-    """Say what was done to a mesh: on the progress line, on lines of their own, and in `notes.txt`."""
+def report_repairs(job: Job, notes: list[str], step: int, total: int) -> None:
+    """Report what was done to a mesh: on the progress line, on lines of their own, and in `notes.txt`."""
     for note in notes:
         print(f"{job.name}: {note}", flush=True)  # noqa: T201
     if notes:
