@@ -21,8 +21,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.devices import choose_device
 from prior3d.diffusion.embedded import embedded_prior
-from prior3d.diffusion.loading import load_text_to_image
-from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.distillation.step import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler
 from prior3d.fields import FieldConfig, ObjectField

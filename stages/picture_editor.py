@@ -10,7 +10,7 @@ from prior3d.dataset_update.relevance import Choice, EditRegion, Guesses, agreed
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
-from prior3d.diffusion.timesteps import instruct_timesteps
+from prior3d.diffusion.scheduling import instruct_timesteps
 from prior3d.fields.scene_field import SceneField
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.rendering.scene import occupied_cells, render_scene_view

@@ -4,13 +4,15 @@ Its UNet takes nine channels in diffusers' order: noisy latents, the mask, laten
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from prior3d.diffusion.latent_diffusion import load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.timesteps import descending_timesteps, timestep_of_strength
+from prior3d.diffusion.scheduling import descending_timesteps, timestep_of_strength
 
 GREY = 0.5  # what a hole shows: 0 in the -1..1 of StableDiffusionInpaintPipeline
 
@@ -93,3 +95,8 @@ class InpaintingPrior(DiffusionPrior):
 
         filled = self.decode(self.diffusion.denoise(noisy, timesteps, predict))
         return torch.where(masks >= 0.5, filled, images) if settings.keep_known else filled
+
+
+def load_inpainting(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> InpaintingPrior:
+    """Load a frozen inpainting prior: a StableDiffusionInpaintPipeline folder. All else as `load_text_to_image`."""
+    return InpaintingPrior(load_latent_diffusion(Path(folder), "inpainting", device, dtype))

@@ -4,13 +4,15 @@ Its UNet takes eight channels: noisy latents, and the mode of the original image
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from prior3d.diffusion.latent_diffusion import load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.timesteps import descending_timesteps, timestep_of_strength
+from prior3d.diffusion.scheduling import descending_timesteps, timestep_of_strength
 
 
 @dataclass(frozen=True)
@@ -158,3 +160,8 @@ class InstructPrior(DiffusionPrior):
             return self.predict(latents, at, text, null_text, condition, *scales, camera)
 
         return self.decode(self.diffusion.denoise(noisy, timesteps, predict))
+
+
+def load_instruct(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> InstructPrior:
+    """Load a frozen InstructPix2Pix prior: a folder of that pipeline. All else as `load_text_to_image`."""
+    return InstructPrior(load_latent_diffusion(Path(folder), "instruct", device, dtype))

@@ -4,15 +4,17 @@ Latents are always at the *scaled* level, as the UNet sees them; images are RGB 
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
-from prior3d.diffusion.ddim import ddim
-from prior3d.diffusion.noise import add_noise, noise_from_velocity, velocity
+from prior3d.diffusion.folders import check_prior_folder, read_json
+from prior3d.diffusion.loading import load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
+from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
 from prior3d.errors import Prior3dError
 
 
@@ -175,6 +177,30 @@ class LatentDiffusion:
                 )
             return None
         return (no_camera(n_views) if camera is None else camera).to(self.device, self.dtype)
+
+
+def load_latent_diffusion(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:
+    """The networks of a folder of that role, checked and frozen; convolutions lie channels-last, which is faster."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    check_prior_folder(folder, role)
+    unet = load_network(UNet2DConditionModel, folder / "unet", "unet", dtype).to(device)
+    vae = load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
+    text_encoder = load_network(CLIPTextModel, folder / "text_encoder", "text_encoder", dtype).to(device)
+    unet, vae = (network.to(memory_format=torch.channels_last) for network in (unet, vae))
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Prior3dError(f"prior {folder}: cannot read tokenizer/: {one_line(error)}; restore that folder") from error
+    n_embedded = text_encoder.config.vocab_size
+    if len(tokenizer) > n_embedded:
+        raise Prior3dError(
+            f"prior {folder}: tokenizer/ has {len(tokenizer)} words, but text_encoder/ knows {n_embedded}; "
+            "they are from different models"
+        )
+    scheduler = DDIMScheduler.from_config(read_json(folder / "scheduler" / "scheduler_config.json"))
+    return LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler, prompts=PromptEncoder(text_encoder, tokenizer))
 
 
 def guided(without: Tensor, with_condition: Tensor, scale: float) -> Tensor:

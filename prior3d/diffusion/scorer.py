@@ -12,8 +12,8 @@ import torch.nn.functional as functional
 from safetensors.torch import load_file
 from torch import Tensor
 
+from prior3d.diffusion.folders import check_safetensors
 from prior3d.diffusion.loading import without_progress_bars
-from prior3d.diffusion.weights import check_safetensors
 from prior3d.errors import Prior3dError
 
 VIEW_WORDS = ("front view", "side view", "back view", "overhead view")  # the order of a view head's outputs

@@ -1,11 +1,13 @@
 """A frozen text-to-image prior: a text, a camera and noisy latents in, guided noise out."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
-from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.latent_diffusion import LatentDiffusion, load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.timesteps import descending_timesteps
+from prior3d.diffusion.scheduling import descending_timesteps
 
 
 class TextToImagePrior(DiffusionPrior):
@@ -65,3 +67,17 @@ class TextToImagePrior(DiffusionPrior):
         timesteps = descending_timesteps(self.n_timesteps - 1, num_inference_steps)
         text, null_text = self.embed(prompts), self.embed([negative_prompt])
         return self.decode(self.denoise(noise, timesteps, text, null_text, guidance_scale, camera_embedding))
+
+
+def load_text_to_image(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> TextToImagePrior:
+    """Load a frozen text-to-image prior (SD 1.x or 2.x layout, epsilon- or v-prediction, of any width).
+
+    Args:
+        folder: a diffusers pipeline folder with safetensors weights; nothing is ever fetched or unpickled.
+        device: where the networks go.
+        dtype: the networks' precision; what the prior takes and returns is float32 whatever it is.
+
+    Raises:
+        Prior3dError: as `check_prior_folder`, and if a weight is missing, misshapen, superfluous or not finite.
+    """
+    return TextToImagePrior(load_latent_diffusion(Path(folder), "text_to_image", device, dtype))

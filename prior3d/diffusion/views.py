@@ -8,16 +8,22 @@ Latents are always at the *scaled* level, as the UNet sees them; images are RGB 
 object is about the origin, in a ball of `radius`; cameras are OpenGL.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.diffusion.epipolar import EpipolarTransformer
+from prior3d.diffusion.epipolar_files import epipolar_config, epipolar_weights, load_epipolar
+from prior3d.diffusion.folders import check_safetensors, read_json, weight_files
 from prior3d.diffusion.latent_diffusion import LatentDiffusion, guided
+from prior3d.diffusion.loading import load_network
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.timesteps import descending_timesteps
+from prior3d.diffusion.scheduling import descending_timesteps
 from prior3d.errors import Prior3dError
 
+COMPONENTS = ("unet", "epipolar", "vae", "scheduler")
 MOST_CONTEXTS = 10
 QUERIES_AT_ONCE = 8  # bounds the memory of the epipolar transformer
 
@@ -159,3 +165,57 @@ class ViewsPrior(DiffusionPrior):
             raise Prior3dError(f"views prior: {len(images)} pictures but {cameras.views} cameras; give one a picture")
         if not (torch.isfinite(images).all() and torch.isfinite(cameras.c2w).all()):
             raise Prior3dError("views prior: a picture or a camera holds values that are not finite; mend the input")
+
+
+def load_views(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> ViewsPrior:
+    """Load a frozen views prior from local safetensors files only.
+
+    Args:
+        folder: `model_index.json`, `unet/`, `epipolar/`, `vae/` and `scheduler/`, as the stage `views` writes them.
+        device: where the networks go.
+        dtype: precision of the UNet and the VAE; the epipolar transformer, which does geometry, stays in float32.
+
+    Raises:
+        Prior3dError: as `check_views_folder`, and if a weight is missing, misshapen, superfluous or not finite.
+    """
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
+
+    folder = Path(folder)
+    check_views_folder(folder)
+    unet = load_network(UNet2DModel, folder / "unet", "unet", dtype).to(device)
+    vae = load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
+    scheduler = DDIMScheduler.from_config(read_json(folder / "scheduler" / "scheduler_config.json"))
+    diffusion = LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler)
+    return ViewsPrior(diffusion, load_epipolar(folder / "epipolar").to(device))
+
+
+def check_views_folder(folder: Path) -> None:
+    """Check that a folder can serve as a views prior, without loading a tensor.
+
+    Raises:
+        Prior3dError: folder or component missing, of another role, weights pickled or truncated, parts that do not fit.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise Prior3dError(f"prior {folder}: no such folder; give a views prior's folder")
+    if not (folder / "model_index.json").is_file():
+        raise Prior3dError(f"prior {folder}: it has no model_index.json, so it is not a views prior")
+    kind = read_json(folder / "model_index.json").get("_class_name")
+    if kind != "ViewsPrior":
+        raise Prior3dError(f"prior {folder}: it is a {kind}, not a views prior; give one made for the role views")
+    missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
+    if missing:
+        raise Prior3dError(f"prior {folder}: it lacks {', '.join(m + '/' for m in missing)}; complete the folder")
+    for name in ("unet", "vae"):
+        for file in weight_files(folder / name, name)[0]:
+            check_safetensors(file)
+    epipolar_weights(folder / "epipolar")
+    config = epipolar_config(folder / "epipolar")
+    unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
+    found = (unet.get("in_channels"), unet.get("sample_size"))
+    expected = (2 * vae.get("latent_channels", 4) + config.features, config.rays)  # noisy, features, regression
+    if found != expected:
+        raise Prior3dError(
+            f"prior {folder}: its UNet takes {found[0]} channels of side {found[1]}, but vae/ and epipolar/ make "
+            f"{expected[0]} of side {expected[1]}; they are from different models"
+        )

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, OrbitRange, orbit_cameras, ring, sample_orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.scheduling import descending_timesteps
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.diffusion.timesteps import descending_timesteps
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.distillation.sds import Conditioning
 from prior3d.fields import RadianceField

@@ -6,7 +6,7 @@ import torch
 
 from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.dataset_update.relevance import EditRegion, Guesses
-from prior3d.diffusion.loading import load_instruct
+from prior3d.diffusion.instruct import load_instruct
 from prior3d.errors import Prior3dError
 from prior3d.fields.scene_field import SceneField
 from prior3d.images.files import contact_sheet, write_png

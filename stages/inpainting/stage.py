@@ -7,7 +7,7 @@ from torch import Tensor
 
 from prior3d import checkpoints
 from prior3d.cameras import Orbit, orbit_cameras, ring
-from prior3d.diffusion.loading import load_inpainting
+from prior3d.diffusion.inpainting import load_inpainting
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.images.object_image import Viewpoint
 from prior3d.meshes.atlas import dilate

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from prior3d.dataset_update.consensus import agreed_edit, laid_on, relative_size, share_taken
-from prior3d.diffusion.instruct import EditSettings
-from prior3d.diffusion.loading import load_instruct
+from prior3d.diffusion.instruct import EditSettings, load_instruct
 from tests.tiny_prior import write_tiny_prior
 
 

@@ -13,7 +13,7 @@ from prior3d.diffusion.concepts import (
     text_encoder_digest,
     vocabulary,
 )
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 

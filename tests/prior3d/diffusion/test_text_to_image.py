@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 

@@ -1,9 +1,34 @@
-"""Which timesteps: those of a sampler, from much noise to none, and those that a training draws."""
+"""What diffusers calls a scheduler, as functions: noise put on and taken off, and the timesteps of both.
+
+`add_noise` and `velocity` are methods of diffusers' schedulers too. They stay here because a training knows only
+alpha_bar, and because no scheduler has `noise_from_velocity`. There is one sampler, deterministic DDIM, written out.
+The tests hold all of it to diffusers' DDIMScheduler.
+"""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
+
+
+def add_noise(latents: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
+    """Diffuse latents forward: sqrt(alpha_bar) z + sqrt(1 - alpha_bar) noise; alphas [views] are alpha_bar."""
+    alphas = _per_view(alphas)
+    return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
+
+
+def velocity(latents: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
+    """What a v-prediction is trained on: sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) z; alphas [views]."""
+    alphas = _per_view(alphas)
+    return alphas.sqrt() * noise - (1 - alphas).sqrt() * latents
+
+
+def noise_from_velocity(noisy: Tensor, velocity: Tensor, alphas: Tensor) -> Tensor:
+    """The noise that a velocity implies: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t; alphas [views]."""
+    alphas = _per_view(alphas)
+    return alphas.sqrt() * velocity + (1 - alphas).sqrt() * noisy
 
 
 def descending_timesteps(first: int, num_inference_steps: int) -> list[int]:
@@ -60,3 +85,34 @@ def stratified_timesteps(
     strata = torch.randperm(n, generator=generator, device=device) if shuffled else torch.arange(n, device=device)
     fraction = ((strata + torch.rand(n, generator=generator, device=device)) / n) ** power
     return (fraction * n_timesteps).long().clamp(max=n_timesteps - 1)
+
+
+def ddim(
+    noisy: Tensor, timesteps: list[int], alphas_cumprod: Tensor, predict: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Take noisy latents to clean ones (Song et al. 2021, eq. 12 with sigma 0).
+
+    Args:
+        noisy: [views, channels, h, w], at the noise level of `timesteps[0]`.
+        timesteps: descending; the last prediction is of the clean latents.
+        alphas_cumprod: [n_timesteps].
+        predict: latents and timesteps [views] to noise.
+
+    Raises:
+        Prior3dError: there is no timestep.
+    """
+    latents = noisy
+    for step, timestep in enumerate(timesteps):
+        noise = predict(latents, torch.full((len(latents),), timestep, device=latents.device))
+        alpha = alphas_cumprod[timestep]
+        clean = (latents - (1 - alpha).sqrt() * noise) / alpha.sqrt()
+        if step + 1 == len(timesteps):
+            return clean
+        next_alpha = alphas_cumprod[timesteps[step + 1]]
+        latents = next_alpha.sqrt() * clean + (1 - next_alpha).sqrt() * noise
+    raise Prior3dError("denoise: the list of timesteps is empty; give at least one")
+
+
+def _per_view(alphas: Tensor) -> Tensor:
+    """Shape alphas [views] so that they multiply latents: [views, 1, 1, 1]."""
+    return alphas.view(-1, 1, 1, 1)
