@@ -7,55 +7,69 @@ is left out, as Mirzaei et al. 2023 (Watch Your Steps) leave out places of littl
 answers differ in shape ("turn it into a rocket"): it is for edits of colour and pattern.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
 
 TOP_SHARE = 0.05  # of the pixels: the least change among the greatest counts as the greatest
 LEAST_CHANGE = 0.05  # of colour range; the greatest change counts as no less, so noise alone is no edit
-AGREED = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
 SMOOTH_OVER = 3  # pixels a side, over which the size of a change is a mean
 
 
+@dataclass(frozen=True)
+class ConsensusSettings:
+    """How many edits a consensus is of, and what of it is taken.
+
+    Attributes:
+        edit: settings of each edit; guidance on the text near 1, since it makes single edits bolder and the mean worse.
+        n_samples: edits that the mean is of, each from noise of its own.
+        relevance_threshold: relative to the greatest change: half of a change is taken there (`share_taken`); 0: all of
+            every change.
+    """
+
+    edit: EditSettings = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
+    n_samples: int = 8
+    relevance_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 1:
+            raise ValueError(f"n_samples {self.n_samples}: use at least 1")
+
+
 @torch.no_grad()
-def agreed_edit(
+def consensus_edit(
     prior: InstructPrior,
-    images: Tensor,
+    images: Float[Tensor, "views 3 height width"],
     instructions: list[str],
-    camera: Tensor | None = None,
-    settings: EditSettings = AGREED,
+    camera: Float[Tensor, "views embedding"] | None = None,
+    settings: ConsensusSettings = ConsensusSettings(),
     *,
-    answers: int = 8,
-    least_share: float = 0.5,
     generator: torch.Generator,
-) -> Tensor:
-    """Edit images as the mean of several answers does, where it changes enough.
+) -> Float[Tensor, "views 3 height width"]:
+    """Edit images as the mean of several edits does, where it changes enough.
 
     Args:
         prior: the instruct prior.
-        images: [views, 3, height, width] in [0, 1], best at the prior's image_size.
+        images: in [0, 1], best at the prior's image_size.
         instructions: one a view, or one for all.
         camera: as in `InstructPrior.edit`.
-        settings: of each answer; guidance on the text near 1, since it makes single answers bolder and the mean worse.
-        answers: how many edits the mean is of, each from noise of its own.
-        least_share: of the greatest change: half of a change is taken there (`share_taken`); 0: all of every change.
+        settings: of each edit, and of the consensus.
         generator: draws the noise.
 
     Returns:
-        [views, 3, height, width] in [0, 1]; the images themselves where nothing changes.
-
-    Raises:
-        ValueError: no answer is asked for.
+        images in [0, 1]; the given ones where nothing changes.
     """
-    if answers < 1:
-        raise ValueError(f"answers {answers}: use at least 1")
     images = images.to(prior.device)
     mean = torch.zeros_like(images)
-    for _ in range(answers):
-        mean += prior.edit(images, images, instructions, settings, camera, generator=generator) / answers
-    return laid_on(prior, images, mean, least_share)
+    for _ in range(settings.n_samples):
+        edited = prior.edit(images, images, instructions, settings.edit, camera, generator=generator)
+        mean += edited / settings.n_samples
+    return laid_on(prior, images, mean, settings.relevance_threshold)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from prior3d.dataset_update.consensus import agreed_edit
+from prior3d.dataset_update.consensus import consensus_edit
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
 from stages.artifacts.datasets import EditDataset
 from stages.training.datasets.held_out import EditPairs, edit_pairs
@@ -27,7 +27,7 @@ def instruct_scores(
     Returns:
         `edit_psnr_db`: of the whole image; `nothing_done_psnr_db`: the same of the unedited image, which an edit has to
         beat; `edited_pixels_psnr_db`, `unedited_pixels_psnr_db`: of the pixels that the exact edit changes, and of the
-        rest; `agreed_*`: the same three of what several answers agree on (`agreed_edit`), with its own guidance;
+        rest; `agreed_*`: the same three of what several answers agree on (`consensus_edit`), with its own guidance;
         `vae_psnr_db`, `vae_unedited_pixels_psnr_db`: the autoencoder's own of the edited render.
     """
     pairs = edit_pairs(edits, n, seed, ("colour", "pattern"))
@@ -46,7 +46,7 @@ def instruct_scores(
 
     def agree(part: slice) -> Tensor:
         camera = None if cameras is None else cameras[part]
-        return agreed_edit(prior, pairs.before[part], pairs.instructions[part], camera, generator=agreed_generator)
+        return consensus_edit(prior, pairs.before[part], pairs.instructions[part], camera, generator=agreed_generator)
 
     edited, agreed = in_batches(edit, n), in_batches(agree, n)
     return _compared(pairs, edited, agreed, reconstructed(prior, pairs.after))
@@ -76,5 +76,5 @@ def sample_sheet(prior: InstructPrior, edits: EditDataset, n: int = 10, n_steps:
     generator = torch.Generator().manual_seed(seed)
     settings = EditSettings(guidance_scale=3.0, num_inference_steps=n_steps)
     edited = prior.edit(before, before, instructions, settings, cameras, generator=generator)
-    agreed = agreed_edit(prior, before, instructions, cameras, generator=generator)
+    agreed = consensus_edit(prior, before, instructions, cameras, generator=generator)
     return rows_of(before, edited.cpu(), agreed.cpu(), pairs.after)

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from prior3d.dataset_update.consensus import agreed_edit, laid_on, relative_size, share_taken
+from prior3d.dataset_update.consensus import ConsensusSettings, consensus_edit, laid_on, relative_size, share_taken
 from prior3d.diffusion.instruct import EditSettings, load_instruct
 from tests.tiny_prior import write_tiny_prior
+
+EVERY_CHANGE = ConsensusSettings(relevance_threshold=0)
 
 
 class Painter:
@@ -36,11 +38,11 @@ def generator():
 
 def test_the_rest_of_the_picture_keeps_its_own_pixels():
     images = torch.full((2, 3, 16, 16), 0.5)
-    edited = agreed_edit(Painter(), images, ["make it red"], generator=generator())
+    edited = consensus_edit(Painter(), images, ["make it red"], generator=generator())
     torch.testing.assert_close(edited[..., 9:], images[..., 9:], atol=0, rtol=0)
     red = edited[..., :7].mean(dim=(0, 2, 3))
     assert red.tolist() == pytest.approx([0.95, 0.05, 0.05], abs=0.03), "what the autoencoder loses is not lost"
-    whole = agreed_edit(Painter(), images, ["make it red"], least_share=0, generator=generator())
+    whole = consensus_edit(Painter(), images, ["make it red"], settings=EVERY_CHANGE, generator=generator())
     assert (whole[..., 9:] - 0.5).abs().max() > 0.005, "without a least share the noise stays"
 
 
@@ -48,14 +50,15 @@ def test_more_answers_are_less_noise_and_each_has_its_own():
     images, painter = torch.full((1, 3, 16, 16), 0.5), Painter()
 
     def noise_of(n):
-        edited = agreed_edit(painter, images, [""], answers=n, least_share=0, generator=generator())
+        settings = ConsensusSettings(n_samples=n, relevance_threshold=0)
+        edited = consensus_edit(painter, images, [""], settings=settings, generator=generator())
         return float(edited[..., 8:].std())
 
     noise = noise_of(1), noise_of(16)
     assert noise[1] == pytest.approx(noise[0] / 4, rel=0.2)
     assert len(painter.asked) == 17 and painter.asked[0].num_inference_steps == 4
-    with pytest.raises(ValueError, match="answers 0: use at least 1"):
-        agreed_edit(painter, images, [""], answers=0, generator=generator())
+    with pytest.raises(ValueError, match="n_samples 0: use at least 1"):
+        ConsensusSettings(n_samples=0)
 
 
 def test_noise_alone_is_no_edit():
@@ -75,8 +78,8 @@ def test_sizes_are_shares_of_each_pictures_own_greatest():
 def test_a_real_prior_is_asked_as_any_edit(tmp_path):
     prior = load_instruct(write_tiny_prior(tmp_path / "p", in_channels=8), torch.device("cpu"))
     images = torch.rand(2, 3, 32, 32, generator=generator())
-    settings = EditSettings(num_inference_steps=2)
-    edited = agreed_edit(prior, images, ["a red"], None, settings, answers=2, generator=generator())
+    settings = ConsensusSettings(EditSettings(num_inference_steps=2), n_samples=2)
+    edited = consensus_edit(prior, images, ["a red"], None, settings, generator=generator())
     assert edited.shape == images.shape and edited.min() >= 0 and edited.max() <= 1
-    again = agreed_edit(prior, images, ["a red"], None, settings, answers=2, generator=generator())
+    again = consensus_edit(prior, images, ["a red"], None, settings, generator=generator())
     assert torch.equal(edited, again)
