@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from prior3d.dataset_update.edited_images import resized
+from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.diffusion.perceptual import load_perceptual
 from prior3d.distillation.sds import sds_weight
 from prior3d.fields.scene_field import grid_total_variation
@@ -122,9 +123,8 @@ def sds_losses(editor: Editor, params: Params, seeds: Seeds) -> Callable[[int], 
         with torch.no_grad():
             condition = prior.condition(resized(edited.original(view), editor.size))
             noisy = prior.add_noise(latents, noise, at)
-            predicted = prior.predict(
-                noisy, at, text, null_text, condition, params.guidance_scale, params.image_guidance_scale, camera
-            )
+            asked = Conditioning(text, null_text, params.guidance_scale, camera)
+            predicted = prior.predict(noisy, at, asked, condition, params.image_guidance_scale)
             weight = sds_weight(prior.alphas_cumprod[at], "one_minus_alpha").view(-1, 1, 1, 1)
             target = latents - weight * (predicted - noise)
         rough = grid_total_variation(field, kept, seeds.generator("nodes"), start=start)

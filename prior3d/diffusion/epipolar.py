@@ -10,6 +10,7 @@ features never depend on what it is batched with, and training and evaluation mo
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -111,25 +112,30 @@ class EpipolarTransformer(nn.Module):
             present = torch.ones(n_scenes, n_contexts, dtype=torch.bool, device=images.device)
         self._check(images, cameras, query, present)
         maps = self.encoder(images.flatten(0, 1))
-        with torch.autocast(images.device.type, enabled=False):
+        seen = images.new_zeros(query.views * config.rays**2, config.width)
+        for where, bundle in self._bundles(query, n_scenes, images.device):
+            tokens = self._rays(bundle, maps, images, cameras, present)
+            seen = seen.index_copy(0, where, tokens.to(seen.dtype))
+        seen = seen.view(query.views, config.rays, config.rays, config.width).permute(0, 3, 1, 2)
+        decoded = self.decoder(seen.contiguous(memory_format=torch.channels_last))
+        return self.features(decoded), functional.pixel_shuffle(self.colours(decoded), config.patch).sigmoid()
+
+    def _bundles(self, query: Cameras, n_scenes: int, device: torch.device) -> Iterator[tuple[Tensor, RayBundle]]:
+        """Rays of the wanted views that meet the ball, then those that miss it, each with their numbers."""
+        config = self.config
+        with torch.autocast(device.type, enabled=False):
             origins, directions = (part.reshape(-1, 3) for part in rays(query.resized(config.rays, config.rays)))
         near, far = near_far(origins, directions, config.radius, config.radius)
         closest = -(origins * directions).sum(-1).clamp_max(0)
         near, far, hit = torch.where(far > near, near, closest), torch.where(far > near, far, closest), far > near
-        scene = torch.arange(n_scenes, device=images.device).repeat_interleave(len(origins) // n_scenes)
+        scene = torch.arange(n_scenes, device=device).repeat_interleave(len(origins) // n_scenes)
         axes = query.c2w[:, :3, :3].repeat_interleave(config.rays**2, dim=0)
-        seen = images.new_zeros(len(origins), config.width)
         for chosen, n_samples in ((hit, config.depth_samples), (~hit, 1)):
             where = chosen.nonzero()[:, 0]
             if len(where):
                 steps = (torch.arange(n_samples, device=near.device) + 0.5) / n_samples
                 distances = near[where, None] + (far - near)[where, None] * steps
-                bundle = RayBundle(origins[where], directions[where], distances, axes[where], scene[where])
-                tokens = self._rays(bundle, maps, images, cameras, present)
-                seen = seen.index_copy(0, where, tokens.to(seen.dtype))
-        seen = seen.view(query.views, config.rays, config.rays, config.width).permute(0, 3, 1, 2)
-        decoded = self.decoder(seen.contiguous(memory_format=torch.channels_last))
-        return self.features(decoded), functional.pixel_shuffle(self.colours(decoded), config.patch).sigmoid()
+                yield where, RayBundle(origins[where], directions[where], distances, axes[where], scene[where])
 
     def _rays(self, bundle: RayBundle, maps: Tensor, images: Tensor, cameras: Cameras, present: Tensor) -> Tensor:
         """One token a ray, [rays, width]: attention over views, over depth, and over views again.
@@ -138,23 +144,7 @@ class EpipolarTransformer(nn.Module):
         depths alone; in the paper it runs once for each picture, which costs several times as much.
         """
         n_rays, n_samples, n_views = *bundle.distances.shape, present.shape[1]
-        look = look_up(bundle, cameras, n_views, self.config.radius)
-        places, inside = look.places.flatten(0, 2), look.inside[..., None].to(maps.dtype)
-        gathered = torch.cat([gather(source, places, look.picture) for source in (maps, images.flatten(0, 1))], dim=-1)
-        lines = waves(look.lines, LINE_OCTAVES)
-        depth = waves(bundle.depths(self.config.radius)[..., None], DEPTH_OCTAVES)
-        shape = (n_rays, n_samples, n_views, -1)
-        tokens = torch.cat(
-            [
-                gathered.view(shape),
-                inside,
-                look.cosine[..., None],
-                lines,
-                waves(look.distance[..., None], DEPTH_OCTAVES),
-                depth[:, :, None].expand(shape),
-            ],
-            dim=-1,
-        )
+        tokens, lines, depth = self._samples(bundle, maps, images, cameras)
         absent = ~present[bundle.scene]  # [rays, views]
         per_sample = absent.repeat_interleave(n_samples, dim=0)
         tokens = functional.gelu(self.sample_input(tokens)).flatten(0, 1)
@@ -166,12 +156,32 @@ class EpipolarTransformer(nn.Module):
         along = torch.cat([along, own[:, None].expand(-1, n_samples, -1), depth], dim=-1)
         along = _through(self.over_depth, functional.gelu(self.depth_input(along)), None)
         share = self.depth_score(along).softmax(dim=1)  # [rays, samples, 1]
-        there, found = (share * along).sum(dim=1), torch.einsum("ns,nsvc->nvc", share[..., 0], tokens.view(shape))
+        there = (share * along).sum(dim=1)
+        found = torch.einsum("ns,nsvc->nvc", share[..., 0], tokens.view(n_rays, n_samples, n_views, -1))
 
         middle = lines[:, n_samples // 2]  # of the pictures' own rays, at mid-depth
         per_view = [found, *(part[:, None].expand(-1, n_views, -1) for part in (there, own)), middle]
         tokens = functional.gelu(self.ray_input(torch.cat(per_view, dim=-1)))
         return _pool(_through(self.over_views_again, tokens, absent), self.view_score, absent)
+
+    def _samples(
+        self, bundle: RayBundle, maps: Tensor, images: Tensor, cameras: Cameras
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the first attention takes: tokens, lines of the pictures' rays, waves of depths.
+
+        Returns:
+            [rays, samples, views, inputs], [rays, samples, views, line], [rays, samples, depth].
+        """
+        n_rays, n_samples, n_views = *bundle.distances.shape, images.shape[1]
+        look = look_up(bundle, cameras, n_views, self.config.radius)
+        places, inside = look.places.flatten(0, 2), look.inside[..., None].to(maps.dtype)
+        gathered = torch.cat([gather(source, places, look.picture) for source in (maps, images.flatten(0, 1))], dim=-1)
+        lines = waves(look.lines, LINE_OCTAVES)
+        depth = waves(bundle.depths(self.config.radius)[..., None], DEPTH_OCTAVES)
+        shape = (n_rays, n_samples, n_views, -1)
+        distance, depths = waves(look.distance[..., None], DEPTH_OCTAVES), depth[:, :, None].expand(shape)
+        parts = [gathered.view(shape), inside, look.cosine[..., None], lines, distance, depths]
+        return torch.cat(parts, dim=-1), lines, depth
 
     def _check(self, images: Tensor, cameras: Cameras, query: Cameras, present: Tensor) -> None:
         """Refuse what would broadcast into nonsense."""

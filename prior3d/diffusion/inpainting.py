@@ -88,12 +88,11 @@ class InpaintingPrior(DiffusionPrior):
             at = torch.full((len(images),), first, device=self.device)
             noisy = self.add_noise(self.encode(images), noisy, at)
         timesteps = descending_timesteps(first, settings.num_inference_steps)
-        text, null_text = self.embed(prompts), self.embed([settings.negative_prompt])
-
-        def predict(latents: Tensor, at: Tensor) -> Tensor:
-            return self.diffusion.predict(latents, at, text, null_text, settings.guidance_scale, camera, condition)
-
-        filled = self.decode(self.diffusion.denoise(noisy, timesteps, predict))
+        asked = self.conditioning(prompts, settings.negative_prompt, settings.guidance_scale, camera)
+        clean = self.diffusion.denoise(
+            noisy, timesteps, lambda latents, at: self.diffusion.predict(latents, at, asked, condition)
+        )
+        filled = self.decode(clean)
         return torch.where(masks >= 0.5, filled, images) if settings.keep_known else filled
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from prior3d.diffusion.latent_diffusion import load_latent_diffusion
+from prior3d.diffusion.latent_diffusion import Conditioning, load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.scheduling import descending_timesteps, timestep_of_strength
 
@@ -47,12 +47,9 @@ class InstructPrior(DiffusionPrior):
         self,
         noisy: Tensor,
         timesteps: Tensor,
-        text: Tensor,
-        null_text: Tensor,
+        conditioning: Conditioning,
         condition: Tensor,
-        guidance_scale: float,
         image_guidance_scale: float,
-        camera: Tensor | None = None,
     ) -> Tensor:
         """Predict the noise with guidance on image and text, in one batched call (Brooks et al. 2023, eq. 3).
 
@@ -61,19 +58,20 @@ class InstructPrior(DiffusionPrior):
         Args:
             noisy: [views, channels, h, w] noised scaled latents.
             timesteps: [views].
-            text: [views or 1, tokens, width] embedded instructions.
-            null_text: [views or 1, tokens, width].
+            conditioning: instructions, s_T, and cameras, which are given to all three.
             condition: [views, channels, h, w] of `condition`.
-            guidance_scale: s_T.
             image_guidance_scale: s_I.
-            camera: [views, CAMERA_DIM] or None, given to all three.
+
+        Returns:
+            [views, channels, h, w] noise; v-predictions are converted. No gradient passes.
         """
-        text, null_text = (t.expand(len(noisy), -1, -1) for t in (text, null_text))
+        asked = conditioning
+        text, null_text = (t.expand(len(noisy), -1, -1) for t in (asked.text, asked.null_text))
         conditions = torch.cat([condition, condition, torch.zeros_like(condition)])
         seen = torch.cat([noisy.repeat(3, 1, 1, 1), conditions], dim=1)
-        output = self.diffusion.network(seen, timesteps, torch.cat([text, null_text, null_text]), camera)
+        output = self.diffusion.network(seen, timesteps, torch.cat([text, null_text, null_text]), asked.camera)
         both, image, neither = output.chunk(3)
-        guided = neither + image_guidance_scale * (image - neither) + guidance_scale * (both - image)
+        guided = neither + image_guidance_scale * (image - neither) + asked.guidance_scale * (both - image)
         return self.diffusion.to_noise(noisy, guided, timesteps)
 
     @torch.no_grad()
@@ -153,13 +151,12 @@ class InstructPrior(DiffusionPrior):
         condition = self.condition(originals.to(self.device))
         noise = self.diffusion.draw_noise(len(latents), generator, (latents.shape[2], latents.shape[3]))
         noisy = self.diffusion.add_noise(latents, noise, torch.full((len(latents),), timesteps[0], device=self.device))
-        text, null_text = self.embed(instructions), self.embed([settings.negative_prompt])
-        scales = settings.guidance_scale, settings.image_guidance_scale
-
-        def predict(latents: Tensor, at: Tensor) -> Tensor:
-            return self.predict(latents, at, text, null_text, condition, *scales, camera)
-
-        return self.decode(self.diffusion.denoise(noisy, timesteps, predict))
+        asked = self.conditioning(instructions, settings.negative_prompt, settings.guidance_scale, camera)
+        image_scale = settings.image_guidance_scale
+        clean = self.diffusion.denoise(
+            noisy, timesteps, lambda latents, at: self.predict(latents, at, asked, condition, image_scale)
+        )
+        return self.decode(clean)
 
 
 def load_instruct(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> InstructPrior:

@@ -4,6 +4,7 @@ Latents are always at the *scaled* level, as the UNet sees them; images are RGB 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,23 @@ from prior3d.diffusion.loading import load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
 from prior3d.errors import Prior3dError
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a prior with a text side is asked for, and how strongly to follow it.
+
+    Attributes:
+        text: [prompts, tokens, width] embedded, one a view, or one for all views.
+        null_text: [1 or prompts, tokens, width] embedded negative (or empty) prompt, what guidance moves away from.
+        guidance_scale: of classifier-free guidance on the text; 1 is none.
+        camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only for a prior that takes it.
+    """
+
+    text: Tensor
+    null_text: Tensor
+    guidance_scale: float
+    camera: Tensor | None = None
 
 
 class LatentDiffusion:
@@ -110,36 +128,26 @@ class LatentDiffusion:
 
     @torch.no_grad()
     def predict(
-        self,
-        noisy: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        null_text: Tensor,
-        guidance_scale: float,
-        camera_embedding: Tensor | None = None,
-        condition: Tensor | None = None,
+        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, condition: Tensor | None = None
     ) -> Tensor:
         """Predict the noise with classifier-free guidance on the text, in one batched call.
 
         Args:
             noisy: [views, channels, h, w] noised scaled latents.
             timesteps: [views] whole numbers in 0 .. n_timesteps - 1.
-            text: [views or 1, tokens, width] embedded prompts.
-            null_text: [views or 1, tokens, width], what guidance moves away from.
-            guidance_scale: 1 means no guidance (and half the work).
-            camera_embedding: [views, CAMERA_DIM], given to both halves; None: "no camera". Only if the prior takes it.
-            condition: [views, further channels, h, w] that the UNet sees behind `noisy`, given to both halves.
+            conditioning: texts and cameras; without guidance the work is half.
+            condition: [views, further channels, h, w] that the UNet sees behind `noisy`, with and without the text.
 
         Returns:
             [views, channels, h, w] noise; v-predictions are converted. No gradient passes.
         """
-        n_views = len(noisy)
-        text, null_text = (t.expand(n_views, -1, -1) for t in (text, null_text))
+        asked = conditioning
+        text, null_text = (t.expand(len(noisy), -1, -1) for t in (asked.text, asked.null_text))
         seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
-        if guidance_scale == 1:
-            return self.to_noise(noisy, self.network(seen, timesteps, text, camera_embedding), timesteps)
-        without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), camera_embedding).chunk(2)
-        return self.to_noise(noisy, guided(without, with_text, guidance_scale), timesteps)
+        if asked.guidance_scale == 1:
+            return self.to_noise(noisy, self.network(seen, timesteps, text, asked.camera), timesteps)
+        without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), asked.camera).chunk(2)
+        return self.to_noise(noisy, guided(without, with_text, asked.guidance_scale), timesteps)
 
     def to_noise(self, noisy: Tensor, output: Tensor, timesteps: Tensor) -> Tensor:
         """What the UNet said of `noisy`, as noise."""

@@ -5,53 +5,37 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from prior3d.diffusion.latent_diffusion import LatentDiffusion, load_latent_diffusion
+from prior3d.diffusion.latent_diffusion import Conditioning, load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.scheduling import descending_timesteps
 
 
 class TextToImagePrior(DiffusionPrior):
-    """The networks of a StableDiffusionPipeline folder; `predict` is the latent diffusion model's own."""
+    """The networks of a StableDiffusionPipeline folder."""
 
-    def __init__(self, diffusion: LatentDiffusion) -> None:
-        """Take a model whose UNet sees noisy latents alone."""
-        super().__init__(diffusion)
-        self.predict = diffusion.predict
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """Predict the noise with guidance on the text, see `LatentDiffusion.predict`."""
+        return self.diffusion.predict(noisy, timesteps, conditioning)
 
     @torch.no_grad()
-    def denoise(
-        self,
-        noisy: Tensor,
-        timesteps: list[int],
-        text: Tensor,
-        null_text: Tensor,
-        guidance_scale: float,
-        camera_embedding: Tensor | None = None,
-    ) -> Tensor:
+    def denoise(self, noisy: Tensor, timesteps: list[int], conditioning: Conditioning) -> Tensor:
         """Run deterministic DDIM down a list of timesteps to clean latents.
 
         Args:
             noisy: [views, channels, h, w], at the noise level of `timesteps[0]`.
             timesteps: descending; the last prediction is of the clean latents.
-            text: as in `predict`, like the three that follow.
-            null_text: [views or 1, tokens, width].
-            guidance_scale: 1 means none.
-            camera_embedding: [views, CAMERA_DIM] or None.
+            conditioning: texts and cameras.
 
         Raises:
             Prior3dError: there is no timestep.
         """
-
-        def predict(latents: Tensor, at: Tensor) -> Tensor:
-            return self.predict(latents, at, text, null_text, guidance_scale, camera_embedding)
-
-        return self.diffusion.denoise(noisy, timesteps, predict)
+        return self.diffusion.denoise(noisy, timesteps, lambda latents, at: self.predict(latents, at, conditioning))
 
     @torch.no_grad()
     def sample(
         self,
         prompts: list[str],
-        camera_embedding: Tensor | None = None,
+        camera: Tensor | None = None,
         *,
         guidance_scale: float = 6.0,
         num_inference_steps: int = 25,
@@ -65,8 +49,8 @@ class TextToImagePrior(DiffusionPrior):
         """
         noise = self.diffusion.draw_noise(len(prompts), generator)
         timesteps = descending_timesteps(self.n_timesteps - 1, num_inference_steps)
-        text, null_text = self.embed(prompts), self.embed([negative_prompt])
-        return self.decode(self.denoise(noise, timesteps, text, null_text, guidance_scale, camera_embedding))
+        asked = self.conditioning(prompts, negative_prompt, guidance_scale, camera)
+        return self.decode(self.denoise(noise, timesteps, asked))
 
 
 def load_text_to_image(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> TextToImagePrior:

@@ -112,11 +112,9 @@ class ViewsPrior(DiffusionPrior):
         Raises:
             Prior3dError: there is no timestep.
         """
-
-        def predict(latents: Tensor, at: Tensor) -> Tensor:
-            return self.predict(latents, at, features, guidance_scale)
-
-        return self.diffusion.denoise(noisy, timesteps, predict)
+        return self.diffusion.denoise(
+            noisy, timesteps, lambda latents, at: self.predict(latents, at, features, guidance_scale)
+        )
 
     @torch.no_grad()
     def sample(

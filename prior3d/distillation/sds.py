@@ -7,7 +7,6 @@ weight that was tuned beside a summed loss is divided by that number here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,23 +14,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"]
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What a prior is asked for: the views' texts and cameras, and how strongly to follow them.
-
-    Attributes:
-        text: embedded prompts.
-        null_text: embedded negative (or empty) prompt.
-        scale: classifier-free guidance; 1 is none.
-        camera: embedding of the views' cameras, or None for a prior that takes none.
-    """
-
-    text: Float[Tensor, "views tokens width"]
-    null_text: Float[Tensor, "1 tokens width"]
-    scale: float
-    camera: Float[Tensor, "views embedding"] | None = None
 
 
 def draw_timesteps(

@@ -14,32 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
+from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.distillation.sds import annealed, draw_timesteps, sds_loss
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import SdsSettings
-
-
-class Prior(Protocol):
-    """What score distillation needs of a diffusion prior, whatever it is conditioned on."""
-
-    device: torch.device
-    image_size: int
-    latent_size: int
-    alphas_cumprod: Tensor
-
-    @property
-    def n_timesteps(self) -> int:
-        """How many noise levels the prior was trained on."""
-        ...
-
-    def encode(self, images: Tensor) -> Tensor:
-        """RGB images in [0, 1] to scaled latents, with gradient."""
-        ...
-
-    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Diffuse latents forward."""
-        ...
-
 
 Batch = TypeVar("Batch")
 
@@ -48,8 +26,8 @@ class Views(Protocol[Batch]):
     """Where the views of a step come from, and what the prior predicts for them."""
 
     @property
-    def prior(self) -> Prior:
-        """The frozen prior."""
+    def prior(self) -> DiffusionPrior:
+        """The frozen prior, of any role."""
         ...
 
     def sample(self, seeds: Seeds) -> Batch:

@@ -4,28 +4,34 @@ import pytest
 import torch
 
 from prior3d.dataset_update.consensus import ConsensusSettings, consensus_edit, laid_on, relative_size, share_taken
-from prior3d.diffusion.instruct import EditSettings, load_instruct
+from prior3d.diffusion.instruct import EditSettings, InstructPrior, load_instruct
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from tests.tiny_prior import write_tiny_prior
 
 EVERY_CHANGE = ConsensusSettings(relevance_threshold=0)
 
 
-class Painter:
-    """Paints the left half of every picture red, and draws noise of the generator over all of it.
-
-    Its autoencoder loses a tenth of all brightness.
-    """
+class LossyDiffusion(LatentDiffusion):
+    """An autoencoder that loses a tenth of all brightness; latents are images."""
 
     def __init__(self):
-        self.device, self.asked = torch.device("cpu"), []
+        self.device = torch.device("cpu")
 
-    def encode(self, images):
+    def encode(self, images, generator=None):
         return 0.9 * images
 
     def decode(self, latents):
         return latents
 
-    def edit(self, start, originals, instructions, settings, camera, *, generator):
+
+class Painter(InstructPrior):
+    """Paints the left half of every picture red, and draws noise of the generator over all of it."""
+
+    def __init__(self):
+        super().__init__(LossyDiffusion())
+        self.asked = []
+
+    def edit(self, start, originals, instructions, settings, camera=None, *, timesteps=None, generator):
         self.asked.append(settings)
         edited = 0.9 * originals.clone()
         edited[..., : edited.shape[-1] // 2] = torch.tensor([0.9, 0.0, 0.0])[:, None, None]
