@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
@@ -53,7 +54,7 @@ class EpipolarConfig:
     features: int = 32
     radius: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.image_size % self.patch or self.image_size % 2 ** (len(self.channels) - 1) or len(self.channels) < 2:
             raise Prior3dError(
                 f"epipolar transformer: image_size {self.image_size} must be a multiple of patch {self.patch} and be "
@@ -69,7 +70,7 @@ class EpipolarConfig:
 class EpipolarTransformer(nn.Module):
     """Posed pictures and wanted cameras in, a feature map and a regressed picture of each wanted view out."""
 
-    def __init__(self, config: EpipolarConfig):
+    def __init__(self, config: EpipolarConfig) -> None:
         """Random weights from the global generator."""
         super().__init__()
         self.config = config
@@ -90,19 +91,22 @@ class EpipolarTransformer(nn.Module):
         self.colours = nn.Conv2d(width, 3 * config.patch**2, 3, padding=1)
 
     def forward(
-        self, images: Tensor, cameras: Cameras, query: Cameras, present: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        images: Float[Tensor, "scenes contexts 3 height width"],
+        cameras: Cameras,
+        query: Cameras,
+        present: Bool[Tensor, "scenes contexts"] | None = None,
+    ) -> tuple[Float[Tensor, "queries features rays rays"], Float[Tensor, "queries 3 height width"]]:
         """Look at several scenes at once.
 
         Args:
-            images: [scenes, contexts, 3, image_size, image_size] in [0, 1].
-            cameras: [scenes * contexts] of those, scene by scene.
-            query: [scenes * queries] wanted, scene by scene.
-            present: [scenes, contexts], False where a place is only padding; None: all are pictures.
+            images: in [0, 1], at the configuration's image_size.
+            cameras: of those, scene by scene.
+            query: wanted, scene by scene, as many of each scene.
+            present: False where a place is only padding; None: all are pictures.
 
         Returns:
-            Features [scenes * queries, features, rays, rays] and pictures [scenes * queries, 3, image_size,
-            image_size] in [0, 1]. Gradients reach the weights and the images, not the cameras.
+            Features, and pictures in [0, 1]. Gradients reach the weights and the images, not the cameras.
 
         Raises:
             Prior3dError: sizes do not fit, or a scene has no picture.
@@ -202,9 +206,9 @@ class EpipolarTransformer(nn.Module):
 
 
 class PictureEncoder(nn.Module):
-    """A small pyramid of convolutions: pictures [n, 3, h, w] to maps [n, gathered, h / 2, w / 2] of all its levels."""
+    """A small pyramid of convolutions: pictures to maps of half their resolution, of all its levels."""
 
-    def __init__(self, channels: tuple[int, ...], gathered: int):
+    def __init__(self, channels: tuple[int, ...], gathered: int) -> None:
         """One level for each of `channels`, each half as large as the one before."""
         super().__init__()
         self.first = nn.Conv2d(3, channels[0], 3, padding=1)
@@ -214,7 +218,9 @@ class PictureEncoder(nn.Module):
         )
         self.last = nn.Conv2d(sum(channels[1:]), gathered, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(
+        self, images: Float[Tensor, "images 3 height width"]
+    ) -> Float[Tensor, "images gathered height/2 width/2"]:
         """Encode pictures in [0, 1]."""
         level = functional.silu(self.first(images.contiguous(memory_format=torch.channels_last) * 2 - 1))
         found: list[Tensor] = []
@@ -222,21 +228,22 @@ class PictureEncoder(nn.Module):
             level = layer(level)
             grown = level if not found else functional.interpolate(level, size=found[0].shape[-2:], mode="bilinear")
             found.append(grown)
-        return self.last(torch.cat(found, dim=1))
+        maps: Tensor = self.last(torch.cat(found, dim=1))
+        return maps
 
 
 class ResidualBlock(nn.Module):
     """Twice group norm, SiLU and a 3x3 convolution, added to the input."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int) -> None:
         """At the same width in and out."""
         super().__init__()
         groups = math.gcd(8, channels)
         self.norms = nn.ModuleList(nn.GroupNorm(groups, channels) for _ in range(2))
         self.convolutions = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, channels, h, w] to the same."""
+    def forward(self, x: Float[Tensor, "maps channels h w"]) -> Float[Tensor, "maps channels h w"]:
+        """Maps to maps."""
         out = x
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             out = convolution(functional.silu(norm(out)))
@@ -246,21 +253,24 @@ class ResidualBlock(nn.Module):
 class TransformerLayer(nn.Module):
     """Attention with one head and a feed-forward of the same width, each behind a layer norm and added on."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int) -> None:
         """Of `width` channels."""
         super().__init__()
         self.before_attention, self.before_mixing = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query_key_value, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.wide, self.narrow = nn.Linear(width, width), nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, absent: Tensor | None) -> Tensor:
-        """[n, tokens, width] to the same; tokens that are `absent` [n, tokens] are not attended to."""
+    def forward(
+        self, tokens: Float[Tensor, "sets tokens width"], absent: Bool[Tensor, "sets tokens"] | None
+    ) -> Float[Tensor, "sets tokens width"]:
+        """Mix tokens; those that are `absent` are not attended to."""
         query, key, value = self.query_key_value(self.before_attention(tokens)).chunk(3, dim=-1)
         scores = torch.bmm(query, key.transpose(1, 2)) * tokens.shape[-1] ** -0.5
         if absent is not None:
             scores = scores.masked_fill(absent[:, None], -torch.inf)
         tokens = tokens + self.joined(torch.bmm(scores.softmax(-1), value))
-        return tokens + self.narrow(functional.gelu(self.wide(self.before_mixing(tokens))))
+        mixed: Tensor = self.narrow(functional.gelu(self.wide(self.before_mixing(tokens))))
+        return tokens + mixed
 
 
 def _transformer(width: int, layers: int) -> nn.ModuleList:
@@ -275,7 +285,7 @@ def _through(layers: nn.ModuleList, tokens: Tensor, absent: Tensor | None) -> Te
 
 def _pool(tokens: Tensor, score: nn.Linear, absent: Tensor | None) -> Tensor:
     """Mean of tokens [n, tokens, width] with softmax weights, without those that are absent: [n, width]."""
-    scores = score(tokens)[..., 0]
+    scores: Tensor = score(tokens)[..., 0]
     if absent is not None:
         scores = scores.masked_fill(absent, -torch.inf)
     return (scores.softmax(-1)[..., None] * tokens).sum(dim=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.diffusion.latent_diffusion import Conditioning, load_latent_diffusion
@@ -38,32 +39,32 @@ class InstructPrior(DiffusionPrior):
     """The networks of a StableDiffusionInstructPix2PixPipeline folder: a UNet with the latents' channels twice."""
 
     @torch.no_grad()
-    def condition(self, original_images: Tensor) -> Tensor:
-        """What the UNet sees behind the noisy latents: [views, channels, h, w] of images [views, 3, height, width]."""
+    def condition(self, original_images: Float[Tensor, "views 3 height width"]) -> Float[Tensor, "views channels h w"]:
+        """What the UNet sees behind the noisy latents."""
         return self.encode(original_images) / self.scaling_factor
 
     @torch.no_grad()
     def predict(
         self,
-        noisy: Tensor,
-        timesteps: Tensor,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
         conditioning: Conditioning,
-        condition: Tensor,
+        condition: Float[Tensor, "views channels h w"],
         image_guidance_scale: float,
-    ) -> Tensor:
+    ) -> Float[Tensor, "views channels h w"]:
         """Predict the noise with guidance on image and text, in one batched call (Brooks et al. 2023, eq. 3).
 
         e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)), where no image is a condition of zeros.
 
         Args:
-            noisy: [views, channels, h, w] noised scaled latents.
-            timesteps: [views].
+            noisy: noised scaled latents.
+            timesteps: of the views.
             conditioning: instructions, s_T, and cameras, which are given to all three.
-            condition: [views, channels, h, w] of `condition`.
+            condition: of the method `condition`.
             image_guidance_scale: s_I.
 
         Returns:
-            [views, channels, h, w] noise; v-predictions are converted. No gradient passes.
+            noise; v-predictions are converted. No gradient passes.
         """
         asked = conditioning
         text, null_text = (t.expand(len(noisy), -1, -1) for t in (asked.text, asked.null_text))
@@ -77,18 +78,18 @@ class InstructPrior(DiffusionPrior):
     @torch.no_grad()
     def relevance(
         self,
-        images: Tensor,
+        images: Float[Tensor, "views 3 height width"],
         instruction: str,
-        camera: Tensor | None = None,
+        camera: Float[Tensor, "views 16"] | None = None,
         *,
         strength: float = 0.8,
         n_samples: int = 4,
         generator: torch.Generator,
-    ) -> Tensor:
+    ) -> Float[Tensor, "views 1 height width"]:
         """How much the instruction changes the predicted noise, place by place (Mirzaei et al. 2023, eq. 4).
 
         Args:
-            images: [views, 3, height, width] in [0, 1].
+            images: in [0, 1].
             instruction: in words.
             camera: as in `edit`.
             strength: of the noise that is put on the images, in parts of T; 0.8 in the paper.
@@ -96,7 +97,7 @@ class InstructPrior(DiffusionPrior):
             generator: draws the noise.
 
         Returns:
-            [views, 1, height, width] mean absolute difference over channels to the prediction for an empty instruction.
+            mean absolute difference over channels to the prediction for an empty instruction.
         """
         diffusion, n = self.diffusion, len(images)
         images = images.to(self.device)
@@ -117,29 +118,28 @@ class InstructPrior(DiffusionPrior):
     @torch.no_grad()
     def edit(
         self,
-        start: Tensor,
-        originals: Tensor,
+        start: Float[Tensor, "views 3 height width"],
+        originals: Float[Tensor, "views 3 height width"],
         instructions: list[str],
         settings: EditSettings,
-        camera: Tensor | None = None,
+        camera: Float[Tensor, "views 16"] | None = None,
         *,
         timesteps: list[int] | None = None,
         generator: torch.Generator,
-    ) -> Tensor:
+    ) -> Float[Tensor, "views 3 height width"]:
         """Edit images: noise what they show now, and denoise it towards the original as the instruction says.
 
         Args:
-            start: [views, 3, height, width] in [0, 1], where denoising starts (Haque et al. 2023: renders of the scene
-                that is being edited); best at the prior's image_size.
-            originals: the same shape, what the instruction speaks of.
+            start: in [0, 1], best at the prior's image_size. Haque et al. 2023 start from renders of the edited scene.
+            originals: what the instruction speaks of.
             instructions: one a view, or one for all.
             settings: guidance, steps and strength.
-            camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only if the prior takes it.
+            camera: of `camera_embedding`; None: "no camera". Only if the prior takes it.
             timesteps: descending, in place of those that the settings' steps and strength give.
             generator: draws the noise.
 
         Returns:
-            [views, 3, height, width] in [0, 1]. No gradient passes.
+            images in [0, 1]. No gradient passes.
 
         Raises:
             Prior3dError: so many steps do not fit below the timestep of this strength.
@@ -147,8 +147,7 @@ class InstructPrior(DiffusionPrior):
         if timesteps is None:
             first = timestep_of_strength(settings.strength, self.n_timesteps)
             timesteps = descending_timesteps(first, settings.num_inference_steps)
-        latents = self.encode(start.to(self.device))
-        condition = self.condition(originals.to(self.device))
+        latents, condition = self.encode(start.to(self.device)), self.condition(originals.to(self.device))
         noise = self.diffusion.draw_noise(len(latents), generator, (latents.shape[2], latents.shape[3]))
         noisy = self.diffusion.add_noise(latents, noise, torch.full((len(latents),), timesteps[0], device=self.device))
         asked = self.conditioning(instructions, settings.negative_prompt, settings.guidance_scale, camera)

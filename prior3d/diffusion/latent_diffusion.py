@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
@@ -24,16 +25,16 @@ class Conditioning:
     """What a prior with a text side is asked for, and how strongly to follow it.
 
     Attributes:
-        text: [prompts, tokens, width] embedded, one a view, or one for all views.
-        null_text: [1 or prompts, tokens, width] embedded negative (or empty) prompt, what guidance moves away from.
+        text: embedded, one a view, or one for all views.
+        null_text: embedded negative (or empty) prompt, what guidance moves away from.
         guidance_scale: of classifier-free guidance on the text; 1 is none.
-        camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only for a prior that takes it.
+        camera: of `camera_embedding`; None: "no camera". Only for a prior that takes it.
     """
 
-    text: Tensor
-    null_text: Tensor
+    text: Float[Tensor, "prompts tokens width"]
+    null_text: Float[Tensor, "#prompts tokens width"]
     guidance_scale: float
-    camera: Tensor | None = None
+    camera: Float[Tensor, "views 16"] | None = None
 
 
 class LatentDiffusion:
@@ -70,7 +71,7 @@ class LatentDiffusion:
                 f"prior: scheduler/ says prediction_type {self.prediction_type!r}; only epsilon and v_prediction "
                 "are supported"
             )
-        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
+        self.alphas_cumprod: Float[Tensor, n_timesteps] = scheduler.alphas_cumprod.to(self.device, torch.float32)
 
     @property
     def n_timesteps(self) -> int:
@@ -84,8 +85,10 @@ class LatentDiffusion:
             raise Prior3dError("prior: this one takes no text; give one of another role")
         return self._prompts
 
-    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images [views, 3, height, width] in [0, 1] to scaled latents; differentiable.
+    def encode(
+        self, images: Float[Tensor, "views 3 height width"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "views channels h w"]:
+        """Images in [0, 1] to scaled latents; differentiable.
 
         With a generator they are drawn from the encoder's posterior (as in training), without it they are its mode.
         """
@@ -93,21 +96,25 @@ class LatentDiffusion:
         latents: Tensor = posterior.mode() if generator is None else posterior.sample(generator)
         return latents.float() * self.scaling_factor
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents [views, channels, h, w] to images [views, 3, height, width] in [0, 1]; differentiable."""
+    def decode(self, latents: Float[Tensor, "views channels h w"]) -> Float[Tensor, "views 3 height width"]:
+        """Scaled latents to images in [0, 1]; differentiable."""
         images: Tensor = self.vae.decode((latents / self.scaling_factor).to(self.dtype)).sample.float()
         return (images / 2 + 0.5).clamp(0, 1)
 
     def network(
-        self, seen: Tensor, timesteps: Tensor, text: Tensor | None = None, camera: Tensor | None = None
-    ) -> Tensor:
+        self,
+        seen: Float[Tensor, "seen channels_in h w"],
+        timesteps: Int[Tensor, "views"],
+        text: Float[Tensor, "all tokens width"] | None = None,
+        camera: Float[Tensor, "views 16"] | None = None,
+    ) -> Float[Tensor, "all channels_out h w"]:
         """Call the UNet once, without guidance: what it says, float32, noise or velocity; differentiable.
 
         Args:
-            seen: [views or all, channels in, h, w]; repeated, with timesteps and cameras, until there is one a text.
-            timesteps: [views].
-            text: [all, tokens, width]; their number is a multiple of the views. None for a UNet that takes no text.
-            camera: [views, CAMERA_DIM] or None.
+            seen: one a view or one a text; repeated, with timesteps and cameras, until there is one a text.
+            timesteps: of the views.
+            text: their number is a multiple of the views. None for a UNet that takes no text.
+            camera: of the views; None: "no camera".
 
         Raises:
             Prior3dError: a camera was given to a UNet that takes none.
@@ -128,18 +135,22 @@ class LatentDiffusion:
 
     @torch.no_grad()
     def predict(
-        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, condition: Tensor | None = None
-    ) -> Tensor:
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+        conditioning: Conditioning,
+        condition: Float[Tensor, "views further h w"] | None = None,
+    ) -> Float[Tensor, "views channels h w"]:
         """Predict the noise with classifier-free guidance on the text, in one batched call.
 
         Args:
-            noisy: [views, channels, h, w] noised scaled latents.
-            timesteps: [views] whole numbers in 0 .. n_timesteps - 1.
+            noisy: noised scaled latents.
+            timesteps: in 0 .. n_timesteps - 1.
             conditioning: texts and cameras; without guidance the work is half.
-            condition: [views, further channels, h, w] that the UNet sees behind `noisy`, with and without the text.
+            condition: further channels that the UNet sees behind `noisy`, with and without the text.
 
         Returns:
-            [views, channels, h, w] noise; v-predictions are converted. No gradient passes.
+            noise; v-predictions are converted. No gradient passes.
         """
         asked = conditioning
         text, null_text = (t.expand(len(noisy), -1, -1) for t in (asked.text, asked.null_text))
@@ -149,29 +160,53 @@ class LatentDiffusion:
         without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), asked.camera).chunk(2)
         return self.to_noise(noisy, guided(without, with_text, asked.guidance_scale), timesteps)
 
-    def to_noise(self, noisy: Tensor, output: Tensor, timesteps: Tensor) -> Tensor:
+    def to_noise(
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        output: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+    ) -> Float[Tensor, "views channels h w"]:
         """What the UNet said of `noisy`, as noise."""
         if self.prediction_type == "epsilon":
             return output
         return noise_from_velocity(noisy, output, self.alphas_cumprod[timesteps])
 
-    def training_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    def training_target(
+        self,
+        latents: Float[Tensor, "views channels h w"],
+        noise: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+    ) -> Float[Tensor, "views channels h w"]:
         """What the UNet was trained to say of latents with this noise: the noise or the velocity."""
         if self.prediction_type == "epsilon":
             return noise
         return velocity(latents, noise, self.alphas_cumprod[timesteps])
 
-    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Diffuse latents forward to timesteps [views]."""
+    def add_noise(
+        self,
+        latents: Float[Tensor, "views channels h w"],
+        noise: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+    ) -> Float[Tensor, "views channels h w"]:
+        """Diffuse latents forward to timesteps."""
         return add_noise(latents, noise, self.alphas_cumprod[timesteps])
 
     @torch.no_grad()
-    def denoise(self, noisy: Tensor, timesteps: list[int], predict: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def denoise(
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: list[int],
+        predict: Callable[
+            [Float[Tensor, "views channels h w"], Int[Tensor, "views"]], Float[Tensor, "views channels h w"]
+        ],
+    ) -> Float[Tensor, "views channels h w"]:
         """Run deterministic DDIM down a list of timesteps to clean latents, see `ddim`."""
         return ddim(noisy, timesteps, self.alphas_cumprod, predict)
 
-    def draw_noise(self, n_views: int, generator: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:
-        """Standard normal latents [n_views, channels, h, w], drawn on the generator's device; None: `latent_size`."""
+    def draw_noise(
+        self, n_views: int, generator: torch.Generator, size: tuple[int, int] | None = None
+    ) -> Float[Tensor, "{n_views} channels h w"]:
+        """Standard normal latents, drawn on the generator's device; None: `latent_size`."""
         height, width = size or (self.latent_size, self.latent_size)
         shape = (n_views, self.latent_channels, height, width)
         return torch.randn(shape, generator=generator, device=generator.device).to(self.device)
@@ -189,8 +224,12 @@ class LatentDiffusion:
 
 def load_latent_diffusion(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:
     """The networks of a folder of that role, checked and frozen; convolutions lie channels-last, which is faster."""
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        UNet2DConditionModel,
+    )  # seconds to import, and only loading needs it
+    from transformers import CLIPTextModel, CLIPTokenizer  # the same
 
     check_prior_folder(folder, role)
     unet = load_network(UNet2DConditionModel, folder / "unet", "unet", dtype).to(device)
@@ -211,7 +250,9 @@ def load_latent_diffusion(folder: Path, role: str, device: torch.device, dtype: 
     return LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler, prompts=PromptEncoder(text_encoder, tokenizer))
 
 
-def guided(without: Tensor, with_condition: Tensor, scale: float) -> Tensor:
+def guided(
+    without: Float[Tensor, "views channels h w"], with_condition: Float[Tensor, "views channels h w"], scale: float
+) -> Float[Tensor, "views channels h w"]:
     """Classifier-free guidance (Ho and Salimans 2022), written as e_0 + s (e_c - e_0)."""
     return without + scale * (with_condition - without)
 

@@ -46,7 +46,7 @@ def load_network(network_class: Any, folder: Path, component: str, dtype: torch.
 @contextlib.contextmanager
 def without_progress_bars() -> Iterator[None]:
     """Transformers draws one for each network, which is over before it can be read."""
-    from transformers.utils import logging
+    from transformers.utils import logging  # seconds to import, and only loading needs it
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

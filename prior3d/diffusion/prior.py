@@ -1,6 +1,7 @@
 """What the priors of all roles have in common."""
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.diffusion.latent_diffusion import Conditioning, LatentDiffusion
@@ -48,8 +49,8 @@ class DiffusionPrior:
         return self.diffusion.camera_conditioned
 
     @property
-    def alphas_cumprod(self) -> Tensor:
-        """Cumulative alpha [n_timesteps], on the prior's device."""
+    def alphas_cumprod(self) -> Float[Tensor, "n_timesteps"]:
+        """Cumulative alpha, on the prior's device."""
         return self.diffusion.alphas_cumprod
 
     @property
@@ -57,24 +58,35 @@ class DiffusionPrior:
         """How many noise levels the UNet was trained on, usually 1000."""
         return self.diffusion.n_timesteps
 
-    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode(
+        self, images: Float[Tensor, "views 3 height width"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "views channels h w"]:
         """Images to scaled latents, see `LatentDiffusion.encode`."""
         return self.diffusion.encode(images, generator)
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Float[Tensor, "views channels h w"]) -> Float[Tensor, "views 3 height width"]:
         """Scaled latents to images, see `LatentDiffusion.decode`."""
         return self.diffusion.decode(latents)
 
-    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Diffuse latents forward to timesteps [views]."""
+    def add_noise(
+        self,
+        latents: Float[Tensor, "views channels h w"],
+        noise: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+    ) -> Float[Tensor, "views channels h w"]:
+        """Diffuse latents forward to timesteps."""
         return self.diffusion.add_noise(latents, noise, timesteps)
 
-    def embed(self, prompts: list[str]) -> Tensor:
-        """Encode prompts, each once: [prompts, tokens, width], float32."""
+    def embed(self, prompts: list[str]) -> Float[Tensor, "prompts tokens width"]:
+        """Encode prompts, each once, float32."""
         return self.diffusion.prompts.embed(prompts)
 
     def conditioning(
-        self, prompts: list[str], negative_prompt: str, guidance_scale: float, camera: Tensor | None = None
+        self,
+        prompts: list[str],
+        negative_prompt: str,
+        guidance_scale: float,
+        camera: Float[Tensor, "views 16"] | None = None,
     ) -> Conditioning:
         """Texts and cameras, ready for `predict`.
 
@@ -82,7 +94,7 @@ class DiffusionPrior:
             prompts: one a view, or one for all.
             negative_prompt: what guidance moves away from.
             guidance_scale: 1 is none.
-            camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only if the prior takes it.
+            camera: of `camera_embedding`; None: "no camera". Only if the prior takes it.
         """
         return Conditioning(self.embed(prompts), self.embed([negative_prompt]), guidance_scale, camera)
 

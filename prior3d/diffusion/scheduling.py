@@ -8,25 +8,38 @@ The tests hold all of it to diffusers' DDIMScheduler.
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
 
 
-def add_noise(latents: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
-    """Diffuse latents forward: sqrt(alpha_bar) z + sqrt(1 - alpha_bar) noise; alphas [views] are alpha_bar."""
+def add_noise(
+    latents: Float[Tensor, "views channels h w"],
+    noise: Float[Tensor, "views channels h w"],
+    alphas: Float[Tensor, "views"],
+) -> Float[Tensor, "views channels h w"]:
+    """Diffuse latents forward: sqrt(alpha_bar) z + sqrt(1 - alpha_bar) noise; alphas are alpha_bar."""
     alphas = _per_view(alphas)
     return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
 
 
-def velocity(latents: Tensor, noise: Tensor, alphas: Tensor) -> Tensor:
-    """What a v-prediction is trained on: sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) z; alphas [views]."""
+def velocity(
+    latents: Float[Tensor, "views channels h w"],
+    noise: Float[Tensor, "views channels h w"],
+    alphas: Float[Tensor, "views"],
+) -> Float[Tensor, "views channels h w"]:
+    """What a v-prediction is trained on: sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) z; alphas are alpha_bar."""
     alphas = _per_view(alphas)
     return alphas.sqrt() * noise - (1 - alphas).sqrt() * latents
 
 
-def noise_from_velocity(noisy: Tensor, velocity: Tensor, alphas: Tensor) -> Tensor:
-    """The noise that a velocity implies: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t; alphas [views]."""
+def noise_from_velocity(
+    noisy: Float[Tensor, "views channels h w"],
+    velocity: Float[Tensor, "views channels h w"],
+    alphas: Float[Tensor, "views"],
+) -> Float[Tensor, "views channels h w"]:
+    """The noise that a velocity implies: sqrt(alpha_bar) v + sqrt(1 - alpha_bar) z_t; alphas are alpha_bar."""
     alphas = _per_view(alphas)
     return alphas.sqrt() * velocity + (1 - alphas).sqrt() * noisy
 
@@ -71,8 +84,8 @@ def timestep_of_strength(strength: float, n_timesteps: int) -> int:
 
 def stratified_timesteps(
     n: int, n_timesteps: int, generator: torch.Generator, *, shuffled: bool = False, power: float = 1.0
-) -> Tensor:
-    """Draw [n] timesteps, one from each of n equal strata: the expectation of independent draws with less variance.
+) -> Int[Tensor, "{n}"]:
+    """Draw n timesteps, one from each of n equal strata: the expectation of independent draws with less variance.
 
     Args:
         n: how many.
@@ -88,15 +101,18 @@ def stratified_timesteps(
 
 
 def ddim(
-    noisy: Tensor, timesteps: list[int], alphas_cumprod: Tensor, predict: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
+    noisy: Float[Tensor, "views channels h w"],
+    timesteps: list[int],
+    alphas_cumprod: Float[Tensor, "n_timesteps"],
+    predict: Callable[[Float[Tensor, "views channels h w"], Int[Tensor, "views"]], Float[Tensor, "views channels h w"]],
+) -> Float[Tensor, "views channels h w"]:
     """Take noisy latents to clean ones (Song et al. 2021, eq. 12 with sigma 0).
 
     Args:
-        noisy: [views, channels, h, w], at the noise level of `timesteps[0]`.
+        noisy: at the noise level of `timesteps[0]`.
         timesteps: descending; the last prediction is of the clean latents.
-        alphas_cumprod: [n_timesteps].
-        predict: latents and timesteps [views] to noise.
+        alphas_cumprod: alpha_bar of each timestep.
+        predict: latents and timesteps to noise.
 
     Raises:
         Prior3dError: there is no timestep.
@@ -113,6 +129,6 @@ def ddim(
     raise Prior3dError("denoise: the list of timesteps is empty; give at least one")
 
 
-def _per_view(alphas: Tensor) -> Tensor:
-    """Shape alphas [views] so that they multiply latents: [views, 1, 1, 1]."""
+def _per_view(alphas: Float[Tensor, "views"]) -> Float[Tensor, "views 1 1 1"]:
+    """Shape alphas so that they multiply latents."""
     return alphas.view(-1, 1, 1, 1)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.diffusion.latent_diffusion import Conditioning, load_latent_diffusion
@@ -13,16 +14,20 @@ from prior3d.diffusion.scheduling import descending_timesteps
 class TextToImagePrior(DiffusionPrior):
     """The networks of a StableDiffusionPipeline folder."""
 
-    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+    def predict(
+        self, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"], conditioning: Conditioning
+    ) -> Float[Tensor, "views channels h w"]:
         """Predict the noise with guidance on the text, see `LatentDiffusion.predict`."""
         return self.diffusion.predict(noisy, timesteps, conditioning)
 
     @torch.no_grad()
-    def denoise(self, noisy: Tensor, timesteps: list[int], conditioning: Conditioning) -> Tensor:
+    def denoise(
+        self, noisy: Float[Tensor, "views channels h w"], timesteps: list[int], conditioning: Conditioning
+    ) -> Float[Tensor, "views channels h w"]:
         """Run deterministic DDIM down a list of timesteps to clean latents.
 
         Args:
-            noisy: [views, channels, h, w], at the noise level of `timesteps[0]`.
+            noisy: at the noise level of `timesteps[0]`.
             timesteps: descending; the last prediction is of the clean latents.
             conditioning: texts and cameras.
 
@@ -35,14 +40,14 @@ class TextToImagePrior(DiffusionPrior):
     def sample(
         self,
         prompts: list[str],
-        camera: Tensor | None = None,
+        camera: Float[Tensor, "views 16"] | None = None,
         *,
         guidance_scale: float = 6.0,
         num_inference_steps: int = 25,
         generator: torch.Generator,
         negative_prompt: str = "",
-    ) -> Tensor:
-        """Draw one image a prompt: [prompts, 3, image_size, image_size] in [0, 1], repeatable from the generator.
+    ) -> Float[Tensor, "prompts 3 {self.image_size} {self.image_size}"]:
+        """Draw one image a prompt, in [0, 1], repeatable from the generator.
 
         Raises:
             Prior3dError: so many steps do not fit.

@@ -11,6 +11,7 @@ object is about the origin, in a ball of `radius`; cameras are OpenGL.
 from pathlib import Path
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -41,31 +42,37 @@ class ViewsPrior(DiffusionPrior):
         self.epipolar = epipolar
         self.radius: float = epipolar.config.radius
 
-    def features(self, images: Tensor, cameras: Cameras, query: Cameras) -> Tensor:
-        """What the pictures tell about wanted views: [queries, channels, latent_size, latent_size], for `predict`.
+    def features(
+        self, images: Float[Tensor, "contexts 3 height width"], cameras: Cameras, query: Cameras
+    ) -> Float[Tensor, "queries features h w"]:
+        """What the pictures tell about wanted views, for `predict`.
 
         They are the transformer's feature map and the latents of its picture; the latter are beyond the paper, and let
         a small diffusion model begin with what regression knows.
 
         Args:
-            images: [contexts, 3, image_size, image_size] in [0, 1], 1 to 10 of them, in any order.
-            cameras: [contexts] theirs.
-            query: [queries] the wanted ones.
+            images: in [0, 1], at the prior's image_size, 1 to 10 of them, in any order.
+            cameras: theirs.
+            query: the wanted ones.
 
         Raises:
             Prior3dError: none or too many pictures, of another size, not finite, or without a camera each.
         """
         return self.features_and_regression(images, cameras, query)[0]
 
-    def regression(self, images: Tensor, cameras: Cameras, query: Cameras) -> Tensor:
+    def regression(
+        self, images: Float[Tensor, "contexts 3 height width"], cameras: Cameras, query: Cameras
+    ) -> Float[Tensor, "queries 3 height width"]:
         """The epipolar transformer's own picture of each wanted view, a blurred mean where the pictures leave doubt.
 
-        Args and errors as in `features`; [queries, 3, image_size, image_size] in [0, 1].
+        Args and errors as in `features`; in [0, 1].
         """
         return self.features_and_regression(images, cameras, query)[1]
 
     @torch.no_grad()
-    def features_and_regression(self, images: Tensor, cameras: Cameras, query: Cameras) -> tuple[Tensor, Tensor]:
+    def features_and_regression(
+        self, images: Float[Tensor, "contexts 3 height width"], cameras: Cameras, query: Cameras
+    ) -> tuple[Float[Tensor, "queries features h w"], Float[Tensor, "queries 3 height width"]]:
         """Both of one pass, which is most of the work of either."""
         self._check(images, cameras)
         given, cameras, query = images.to(self.device).float()[None], cameras.to(self.device), query.to(self.device)
@@ -77,17 +84,23 @@ class ViewsPrior(DiffusionPrior):
         return torch.cat(conditions), torch.cat(regressed)
 
     @torch.no_grad()
-    def predict(self, noisy: Tensor, timesteps: Tensor, features: Tensor, guidance_scale: float = 1.0) -> Tensor:
+    def predict(
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+        features: Float[Tensor, "views features h w"],
+        guidance_scale: float = 1.0,
+    ) -> Float[Tensor, "views channels h w"]:
         """Predict the noise with classifier-free guidance, eps_0 + s (eps_c - eps_0), in one batched call.
 
         Args:
-            noisy: [views, channels, h, w] noised scaled latents.
-            timesteps: [views] whole numbers in 0 .. n_timesteps - 1.
-            features: [views, channels, h, w] of `features`; guidance moves away from zeros in their place.
+            noisy: noised scaled latents.
+            timesteps: in 0 .. n_timesteps - 1.
+            features: of the method `features`; guidance moves away from zeros in their place.
             guidance_scale: s; 1 means no guidance (and half the work).
 
         Returns:
-            [views, channels, h, w] noise; v-predictions are converted. No gradient passes.
+            noise; v-predictions are converted. No gradient passes.
         """
         network = self.diffusion.network
         if guidance_scale == 1:
@@ -100,11 +113,17 @@ class ViewsPrior(DiffusionPrior):
         return self.diffusion.to_noise(noisy, output, timesteps)
 
     @torch.no_grad()
-    def denoise(self, noisy: Tensor, timesteps: list[int], features: Tensor, guidance_scale: float = 1.0) -> Tensor:
+    def denoise(
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: list[int],
+        features: Float[Tensor, "views features h w"],
+        guidance_scale: float = 1.0,
+    ) -> Float[Tensor, "views channels h w"]:
         """Run deterministic DDIM (Song et al. 2021, eq. 12 with sigma 0) down a list of timesteps to clean latents.
 
         Args:
-            noisy: [views, channels, h, w], at the noise level of `timesteps[0]`.
+            noisy: at the noise level of `timesteps[0]`.
             timesteps: descending; the last prediction is of the clean latents.
             features: as in `predict`, like the scale.
             guidance_scale: 1 means none.
@@ -119,15 +138,15 @@ class ViewsPrior(DiffusionPrior):
     @torch.no_grad()
     def sample(
         self,
-        images: Tensor,
+        images: Float[Tensor, "contexts 3 height width"],
         cameras: Cameras,
         query: Cameras,
         *,
         guidance_scale: float = 1.0,
         num_inference_steps: int = 20,
         generator: torch.Generator,
-    ) -> Tensor:
-        """Draw each wanted view by itself: [queries, 3, image_size, image_size], repeatable from the generator.
+    ) -> Float[Tensor, "queries 3 height width"]:
+        """Draw each wanted view by itself, repeatable from the generator.
 
         The views agree only as far as the pictures determine them. Args and errors as in `features`.
         """
@@ -139,13 +158,13 @@ class ViewsPrior(DiffusionPrior):
     @torch.no_grad()
     def draw(
         self,
-        features: Tensor,
+        features: Float[Tensor, "views features h w"],
         *,
         guidance_scale: float = 1.0,
         num_inference_steps: int = 20,
         generator: torch.Generator,
-    ) -> Tensor:
-        """Draw views from features [views, channels, h, w] that are known already, as `sample` does."""
+    ) -> Float[Tensor, "views 3 height width"]:
+        """Draw views from features that are known already, as `sample` does."""
         noise = self.diffusion.draw_noise(len(features), generator)
         timesteps = descending_timesteps(self.n_timesteps - 1, num_inference_steps)
         return self.decode(self.denoise(noise, timesteps, features, guidance_scale))
@@ -176,7 +195,7 @@ def load_views(folder: Path, device: torch.device, dtype: torch.dtype = torch.fl
     Raises:
         Prior3dError: as `check_views_folder`, and if a weight is missing, misshapen, superfluous or not finite.
     """
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel  # seconds to import, and only loading needs it
 
     folder = Path(folder)
     check_views_folder(folder)

@@ -49,8 +49,10 @@ def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[T
 def sds_loss(
     latents: Float[Tensor, "views channels h w"],
     noise: Float[Tensor, "views channels h w"],
-    predict: Callable[[Tensor], Tensor],
-    add_noise: Callable[[Tensor, Tensor], Tensor],
+    predict: Callable[[Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]],
+    add_noise: Callable[
+        [Float[Tensor, "views channels h w"], Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]
+    ],
     alphas: Float[Tensor, " views"],
     weighting: Weighting,
 ) -> Float[Tensor, ""]:

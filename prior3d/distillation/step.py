@@ -6,7 +6,7 @@ captured scene. What differs is where views come from (`Views`) and how they are
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as functional
@@ -22,6 +22,7 @@ from prior3d.settings.distillation import SdsSettings
 Batch = TypeVar("Batch")
 
 
+@runtime_checkable
 class Views(Protocol[Batch]):
     """Where the views of a step come from, and what the prior predicts for them."""
 
@@ -38,7 +39,9 @@ class Views(Protocol[Batch]):
         """Their cameras, with `size` pixels along the shorter side, on the prior's device."""
         ...
 
-    def predict(self, batch: Batch, noisy: Tensor, timesteps: Tensor) -> Tensor:
+    def predict(
+        self, batch: Batch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
+    ) -> Float[Tensor, "views channels h w"]:
         """The prior's guided noise."""
         ...
 
@@ -84,11 +87,15 @@ class ScoreDistillation(Generic[Batch]):
         prior = views.prior
         self.size = prior.latent_size if space == "latent" else settings.image_size or prior.image_size
 
-    def __call__(self, render: Callable[[Cameras, Batch], Tensor], progress: float) -> Distilled[Batch]:
+    def __call__(
+        self,
+        render: Callable[[Cameras, Batch], Float[Tensor, "views channels height width"]],
+        progress: float,
+    ) -> Distilled[Batch]:
         """Take one step.
 
         Args:
-            render: cameras and batch to [views, channels, height, width], differentiable.
+            render: cameras and batch to images or latents, differentiable.
             progress: fraction of the steps done, in [0, 1].
         """
         views, prior, settings, seeds = self.views, self.views.prior, self.settings, self.seeds

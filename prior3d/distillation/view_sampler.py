@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, OrbitRange, orbit_cameras, ring, sample_orbit, view_words
@@ -89,7 +89,9 @@ class ViewSampler:
         """Cameras of size^2 pixels, on the prior's device."""
         return orbit_cameras(batch.orbit, size, size).to(self.prior.device)
 
-    def predict(self, batch: ViewBatch, noisy: Tensor, timesteps: Tensor) -> Tensor:
+    def predict(
+        self, batch: ViewBatch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
+    ) -> Float[Tensor, "views channels h w"]:
         """The prior's guided noise for the views' prompts and cameras."""
         return self.prior.predict(noisy, timesteps, batch.conditioning)
 
