@@ -13,7 +13,7 @@ from prior3d.cameras import Orbit
 from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.diffusion.scorer import Scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.step import Distilled
+from prior3d.distillation.sds import Distilled
 from prior3d.distillation.view_sampler import ViewBatch
 from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.losses.images import ImageScorer, denoised_images, looks_like

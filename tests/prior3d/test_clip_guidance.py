@@ -6,7 +6,7 @@ import torch
 from prior3d.cameras import Orbit, orbit_cameras
 from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.distillation.clip_guidance import ClipGuidance
-from prior3d.distillation.step import Distilled
+from prior3d.distillation.sds import Distilled
 from prior3d.distillation.view_sampler import ViewBatch
 from prior3d.errors import Prior3dError
 from prior3d.images.object_image import Viewpoint

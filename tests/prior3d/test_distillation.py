@@ -9,8 +9,7 @@ from prior3d.diffusion.instruct import load_instruct
 from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.diffusion.views import load_views
-from prior3d.distillation.sds import annealed, draw_timesteps, sds_loss, sds_weight
-from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.sds import ScoreDistillation, annealed, draw_timesteps, sds_loss, sds_weight
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import SdsSettings
 from tests.tiny_prior import write_tiny_prior
