@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras, orbit_cameras
 from prior3d.diffusion.concepts import add_concept
 from prior3d.diffusion.embedded import embedded_prior
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.images.object_image import ObjectImage
 from prior3d.meshes.raster import render_mesh

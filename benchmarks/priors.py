@@ -15,9 +15,11 @@ import yaml
 
 from flows.known_priors import known_priors
 from prior3d.diffusion.embedded import embedded_prior
-from prior3d.diffusion.loading import load_inpainting, load_instruct, load_text_to_image
+from prior3d.diffusion.inpainting import load_inpainting
+from prior3d.diffusion.instruct import load_instruct
 from prior3d.diffusion.scorer import load_scorer
-from prior3d.diffusion.views_loading import load_views
+from prior3d.diffusion.text_to_image import load_text_to_image
+from prior3d.diffusion.views import load_views
 from stages.contract.parameters import check_params
 from stages.training import inpainting_card, instruct_card, prior_card, scorer_card, views_card
 from stages.training.datasets.held_out import held_out

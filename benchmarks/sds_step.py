@@ -1,6 +1,6 @@
 """What a step of score distillation costs, part by part: `python benchmarks/sds_step.py [--prior FOLDER]`.
 
-It times the step that the stages take (`prior3d.distillation.step`). The baseline is Latent-NeRF's step on latents;
+It times the step that the stages take (`prior3d.distillation.sds`). The baseline is Latent-NeRF's step on latents;
 beside it, distilling RGB renders through the prior's encoder.
 """
 
@@ -21,9 +21,8 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.devices import choose_device
 from prior3d.diffusion.embedded import embedded_prior
-from prior3d.diffusion.loading import load_text_to_image
-from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.step import ScoreDistillation
+from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
+from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler
 from prior3d.fields import FieldConfig, ObjectField
 from prior3d.rendering import render

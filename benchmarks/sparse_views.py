@@ -28,8 +28,7 @@ import yaml
 
 from prior3d.cameras import Cameras, orbit_cameras, to_nerfstudio
 from prior3d.diffusion.embedded import embedded_prior
-from prior3d.diffusion.views import ViewsPrior
-from prior3d.diffusion.views_loading import load_views
+from prior3d.diffusion.views import ViewsPrior, load_views
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.meshes.consistency import photo_inconsistency
 from prior3d.meshes.mesh import Mesh

@@ -8,7 +8,7 @@ from typing import Any
 from flows.engine.priors import choose_prior
 from flows.engine.project import find_project
 from prior3d.diffusion.embedded import embedded_folders
-from prior3d.diffusion.roles import role_of
+from prior3d.diffusion.folders import role_of
 from prior3d.errors import Prior3dError
 
 
@@ -45,13 +45,13 @@ def find(text: str) -> Known:
 def load(known: Known, device: str) -> Any:
     """The prior itself, on a device (raises Prior3dError if no role that this version knows fits it)."""
     from prior3d.devices import choose_device  # start-up: torch and diffusers, which `priors ls` does not need
-    from prior3d.diffusion import loading, scorer, views_loading
+    from prior3d.diffusion import inpainting, instruct, scorer, text_to_image, views
 
     loaders: dict[str, Any] = {
-        "text_to_image": loading.load_text_to_image,
-        "inpainting": loading.load_inpainting,
-        "instruct": loading.load_instruct,
-        "views": views_loading.load_views,
+        "text_to_image": text_to_image.load_text_to_image,
+        "inpainting": inpainting.load_inpainting,
+        "instruct": instruct.load_instruct,
+        "views": views.load_views,
         "scorer": scorer.load_scorer,
     }
     if known.role not in loaders:

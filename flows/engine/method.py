@@ -20,7 +20,7 @@ class Input:
         default: used when it is not given; `None` makes it required.
         longest: most characters of a text.
         suffixes: file name endings that a `file` may have.
-        role: of a prior: what it has to serve as, e.g. `inpainting` (see `prior3d.diffusion.roles`).
+        role: of a prior: what it has to serve as, e.g. `inpainting` (see `prior3d.diffusion.folders`).
     """
 
     name: str

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from flows.engine.project import Project
 from prior3d.diffusion.embedded import embedded_names, embedded_prior
-from prior3d.diffusion.roles import check_channels, check_views
-from prior3d.diffusion.weights import check_safetensors
+from prior3d.diffusion.folders import check_channels, check_safetensors, check_views
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 from prior3d.suggestions import did_you_mean
@@ -52,7 +51,7 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     Args:
         text: what a person calls it.
         project: whose own priors are looked through too.
-        role: what it has to serve as (`prior3d.diffusion.roles`); None: anything.
+        role: what it has to serve as (`prior3d.diffusion.folders`); None: anything.
 
     Raises:
         Prior3dError: not there, not whole, not pinned, or of another role.

@@ -10,8 +10,7 @@ from flows.engine.run import Run
 from flows.watching.live_field import Kind, LatentColours, fitted_colours, paper_colours, read_field, render_image
 from prior3d.cameras import Cameras, opencv_to_opengl
 from prior3d.diffusion.embedded import embedded_names
-from prior3d.diffusion.loading import load_text_to_image
-from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField
 from stages.contract.job import Job

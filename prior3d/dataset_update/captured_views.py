@@ -10,6 +10,7 @@ from prior3d.cameras import Cameras
 from prior3d.dataset_update.edit_views import ViewEditor
 from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import SdsSettings
 from prior3d.settings.scene_edits import ViewEditSettings
@@ -54,16 +55,8 @@ class CapturedViews:
     ) -> Float[Tensor, "1 channels h w"]:
         """The prior's noise, guided by the photo and the instruction."""
         settings = self.editor.settings
-        return self.prior.predict(
-            noisy,
-            timesteps,
-            self.text,
-            self.null_text,
-            batch.condition,
-            settings.guidance_scale,
-            settings.image_guidance_scale,
-            self.editor.camera(batch.view),
-        )
+        asked = Conditioning(self.text, self.null_text, settings.guidance_scale, self.editor.camera(batch.view))
+        return self.prior.predict(noisy, timesteps, asked, batch.condition, settings.image_guidance_scale)
 
 
 def edit_distillation(settings: ViewEditSettings) -> SdsSettings:

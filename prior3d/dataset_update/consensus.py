@@ -7,6 +7,8 @@ left out, as Mirzaei et al. 2023 (Watch Your Steps) leave out places of little r
 differ in shape ("turn it into a rocket"): it is for edits of colour and pattern.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Float
@@ -16,8 +18,27 @@ from prior3d.diffusion.instruct import EditSettings, InstructPrior
 
 TOP_FRACTION = 0.05  # of the pixels: the least change among the greatest counts as the greatest
 MIN_TOP_CHANGE = 0.05  # of colour range; the greatest change counts as no less, so noise alone is no edit
-SHORT_EDIT = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
 SMOOTHED_OVER = 3  # pixels a side, over which the size of a change is a mean
+
+
+@dataclass(frozen=True)
+class ConsensusSettings:
+    """How many edits a consensus is of, and what of it is taken.
+
+    Attributes:
+        edit: settings of each edit; guidance on the text near 1, since it makes single edits bolder and the mean worse.
+        n_samples: edits that the mean is of, each from noise of its own.
+        relevance_threshold: relative to the greatest change: half of a change is taken there (`soft_threshold`); 0: all of
+            every change.
+    """
+
+    edit: EditSettings = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
+    n_samples: int = 8
+    relevance_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 1:
+            raise ValueError(f"n_samples {self.n_samples}: use at least 1")
 
 
 @torch.no_grad()
@@ -26,10 +47,8 @@ def consensus_edit(
     images: Float[Tensor, "views 3 height width"],
     instructions: list[str],
     camera: Float[Tensor, "views embedding"] | None = None,
-    settings: EditSettings = SHORT_EDIT,
+    settings: ConsensusSettings = ConsensusSettings(),
     *,
-    n_samples: int = 8,
-    relative_threshold: float = 0.5,
     generator: torch.Generator,
 ) -> Float[Tensor, "views 3 height width"]:
     """Edit images as the mean of several edits does, where it changes enough.
@@ -39,24 +58,18 @@ def consensus_edit(
         images: in [0, 1], best at the prior's image_size.
         instructions: one per view, or one for all.
         camera: as in `InstructPrior.edit`.
-        settings: of each edit. Guidance on the text stays near 1: more makes single edits bolder and the mean worse.
-        n_samples: how many edits the mean is of, each from noise of its own.
-        relative_threshold: fraction of the greatest change at which half of a change is taken; 0: all of every change.
+        settings: of each edit, and of the consensus.
         generator: draws the noise.
 
     Returns:
-        Images in [0, 1]; where nothing changes, the given pixels.
-
-    Raises:
-        ValueError: no edit is asked for.
+        images in [0, 1]; the given ones where nothing changes.
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples {n_samples}: use at least 1")
     images = images.to(prior.device)
     mean = torch.zeros_like(images)
-    for _ in range(n_samples):
-        mean += prior.edit(images, images, instructions, settings, camera, generator=generator) / n_samples
-    return apply_residual(prior, images, mean, relative_threshold)
+    for _ in range(settings.n_samples):
+        edited = prior.edit(images, images, instructions, settings.edit, camera, generator=generator)
+        mean += edited / settings.n_samples
+    return apply_residual(prior, images, mean, settings.relevance_threshold)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from prior3d.cameras import Cameras
 from prior3d.dataset_update.edited_images import prior_size, resized, transferred
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
-from prior3d.diffusion.timesteps import instruct_timesteps
+from prior3d.diffusion.scheduling import instruct_timesteps
 from prior3d.settings.scene_edits import RelevanceSettings, ViewEditSettings
 
 TOY_RADIUS, TOY_FOV_DEG = 3.2, 40.0  # where a camera must stand for its azimuth to mean something to a toy prior

@@ -5,20 +5,23 @@ in its UNet's configuration; the last entry says whether a camera is known at al
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 CAMERA_DIM = 16
 
 
-def camera_embedding(azimuth_deg: Tensor, elevation_deg: Tensor) -> Tensor:
+def camera_embedding(
+    azimuth_deg: Float[Tensor, "views"], elevation_deg: Float[Tensor, "views"]
+) -> Float[Tensor, "views 16"]:
     """Embed viewing directions for a camera-conditioned prior.
 
     Args:
-        azimuth_deg: [views], 0 sees the object's front, counter-clockwise from above.
-        elevation_deg: [views], 0 is the horizon, 90 the top.
+        azimuth_deg: 0 sees the object's front, counter-clockwise from above.
+        elevation_deg: 0 is the horizon, 90 the top.
 
     Returns:
-        [views, CAMERA_DIM]: four harmonics of the azimuth, two of the elevation, the unit direction, a validity flag.
+        four harmonics of the azimuth, two of the elevation, the unit direction, a validity flag.
     """
     azimuth, elevation = torch.deg2rad(azimuth_deg.float()), torch.deg2rad(elevation_deg.float())
     harmonics = [f(k * azimuth) for k in (1, 2, 3, 4) for f in (torch.sin, torch.cos)]
@@ -27,6 +30,6 @@ def camera_embedding(azimuth_deg: Tensor, elevation_deg: Tensor) -> Tensor:
     return torch.stack([*harmonics, *heights, *direction, torch.ones_like(azimuth)], dim=-1)
 
 
-def no_camera(n_views: int) -> Tensor:
-    """The embedding of an unknown camera: [n_views, CAMERA_DIM] of zeros."""
+def no_camera(n_views: int) -> Float[Tensor, "{n_views} 16"]:
+    """The embedding of an unknown camera: zeros."""
     return torch.zeros(n_views, CAMERA_DIM)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from prior3d.diffusion.prior import DiffusionPrior
@@ -27,34 +28,37 @@ class Concept:
     Attributes:
         token: how prompts write it, e.g. `<object>`.
         initializer_token: the prior's own word or words that it began as.
-        embeddings: [vectors, width] token embeddings; more than one where the word stands for several tokens.
+        embeddings: of its tokens; more than one where the word stands for several tokens.
         text_encoder_digest: of the text encoder that it is a word of.
     """
 
     token: str
     initializer_token: str
-    embeddings: Tensor
+    embeddings: Float[Tensor, "vectors width"]
     text_encoder_digest: str
 
 
 class ExtendedEmbedding(nn.Module):
     """A text encoder's token embedding with further vectors behind it, which alone are parameters to be trained."""
 
-    def __init__(self, table: nn.Embedding, embeddings: Tensor, first: int) -> None:
+    def __init__(
+        self, table: "nn.Embedding | ExtendedEmbedding", embeddings: Float[Tensor, "vectors width"], first: int
+    ) -> None:
         """`first` is the token of the first of the new vectors; those below are the table's."""
         super().__init__()
-        self.table, self.first = table, first
+        self.table: nn.Embedding | ExtendedEmbedding = table
+        self.first = first
         self.embeddings = nn.Parameter(embeddings.clone())
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> Float[Tensor, "words width"]:
         """The weights of the table without the new vectors, where transformers looks for their precision."""
         return self.table.weight
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens [...] to embeddings [..., width]."""
+    def forward(self, tokens: Int[Tensor, "*tokens"]) -> Float[Tensor, "*tokens width"]:
+        """Tokens to embeddings."""
         new = (tokens >= self.first) & (tokens < self.first + len(self.embeddings))
-        known = self.table(torch.where(new, 0, tokens))
+        known: Tensor = self.table(torch.where(new, 0, tokens))
         index = (tokens - self.first).clamp(0, len(self.embeddings) - 1)
         return torch.where(new[..., None], self.embeddings[index].to(known.dtype), known)
 
@@ -65,7 +69,7 @@ def add_concept(prior: DiffusionPrior, concept: Concept) -> ExtendedEmbedding:
     Raises:
         Prior3dError: the word is malformed or known already, or the concept is of another text encoder.
     """
-    from transformers import AddedToken
+    from transformers import AddedToken  # seconds to import; stages that read a concept do without it
 
     check_token(concept.token)
     layer, tokenizer = _embedding_layer(prior), prior.diffusion.prompts.tokenizer
@@ -105,8 +109,8 @@ def check_token(token: str) -> None:
         raise Prior3dError(f"concept {token!r}: write it in small letters between angle brackets, e.g. <object>")
 
 
-def initial_embeddings(prior: DiffusionPrior, words: str, num_vectors: int = 1) -> Tensor:
-    """The token embeddings of known words, the last one's repeated: [num_vectors, width], float32.
+def initial_embeddings(prior: DiffusionPrior, words: str, num_vectors: int = 1) -> Float[Tensor, "{num_vectors} width"]:
+    """The token embeddings of known words, the last one's repeated, float32.
 
     Raises:
         Prior3dError: a word is unknown to the prior or made of several tokens, or there are more words than vectors.
@@ -156,17 +160,22 @@ def text_encoder_digest(prior: DiffusionPrior) -> str:
 
 
 def inversion_loss(
-    prior: DiffusionPrior, latents: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor, camera: Tensor | None
-) -> Tensor:
+    prior: DiffusionPrior,
+    latents: Float[Tensor, "views channels h w"],
+    noise: Float[Tensor, "views channels h w"],
+    timesteps: Int[Tensor, "views"],
+    text: Float[Tensor, "views tokens width"],
+    camera: Float[Tensor, "views 16"] | None,
+) -> Float[Tensor, ""]:
     """The prior's own training loss: mean squared error of its prediction (epsilon or v); differentiable in text.
 
     Args:
         prior: the frozen model.
-        latents: [views, channels, h, w] scaled.
-        noise: standard normal, shaped like latents.
-        timesteps: [views].
-        text: [views, tokens, width].
-        camera: [views, CAMERA_DIM] or None.
+        latents: scaled.
+        noise: standard normal.
+        timesteps: of the views.
+        text: embedded with gradient.
+        camera: of `camera_embedding`; None: "no camera".
     """
     noisy = prior.add_noise(latents, noise, timesteps)
     predicted = prior.diffusion.network(noisy, timesteps, text, camera)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -12,50 +13,59 @@ from prior3d.cameras import Cameras
 
 @dataclass(frozen=True)
 class RayBundle:
-    """Rays of wanted views, [n, 3] origins and unit directions, with distances [n, samples] along them.
+    """Rays of wanted views, with distances along them.
 
-    `axes` [n, 3, 3] are the wanted camera's x, y, z as columns; `scene` [n] is the scene's number.
+    Attributes:
+        origins: in the world.
+        directions: unit.
+        distances: of the samples from the origins.
+        axes: the wanted camera's x, y, z as columns.
+        scene: the scene's number.
     """
 
-    origins: Tensor
-    directions: Tensor
-    distances: Tensor
-    axes: Tensor
-    scene: Tensor
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+    distances: Float[Tensor, "rays samples"]
+    axes: Float[Tensor, "rays 3 3"]
+    scene: Int[Tensor, "rays"]
 
-    def points(self) -> Tensor:
-        """[n, samples, 3] world."""
+    def points(self) -> Float[Tensor, "rays samples 3"]:
+        """The samples in the world."""
         return self.origins[:, None] + self.distances[..., None] * self.directions[:, None]
 
-    def depths(self, radius: float) -> Tensor:
-        """[n, samples] from where the ray comes closest to the ball's centre, in radii: -1 .. 1 within the ball."""
+    def depths(self, radius: float) -> Float[Tensor, "rays samples"]:
+        """Of the samples, from where the ray comes closest to the ball's centre, in radii: -1 .. 1 within the ball."""
         closest = -(self.origins * self.directions).sum(-1, keepdim=True)
         return (self.distances - closest) / radius
 
-    def lines(self, radius: float) -> Tensor:
-        """[n, 6] Plücker coordinates of the rays in their camera's axes."""
+    def lines(self, radius: float) -> Float[Tensor, "rays 6"]:
+        """Plücker coordinates of the rays in their camera's axes."""
         return plucker(self.turned(self.origins[:, None]), self.turned(self.directions[:, None]), radius)[:, 0]
 
-    def turned(self, vectors: Tensor) -> Tensor:
-        """World vectors [n, m, 3] in the axes of each ray's camera."""
+    def turned(self, vectors: Float[Tensor, "rays vectors 3"]) -> Float[Tensor, "rays vectors 3"]:
+        """World vectors in the axes of each ray's camera."""
         return torch.bmm(vectors, self.axes)
 
 
 @dataclass(frozen=True)
 class LookUp:
-    """Where samples of rays appear in the pictures of their scene, each [rays, samples, views, ...].
+    """Where samples of rays appear in the pictures of their scene.
 
-    `places` x, y in 0 .. 1 of a picture's width; `inside` whether the sample is in the picture; `lines` Plücker
-    coordinates of the picture's ray through it; `distance` from the picture's camera, less that of the ball's centre,
-    in radii; `cosine` of the angle between the two rays; `picture` flat, its number among all scenes' pictures.
+    Attributes:
+        places: x, y in 0 .. 1 of a picture's width.
+        inside: whether the sample is in the picture.
+        lines: Plücker coordinates of the picture's ray through it.
+        distance: from the picture's camera, less the distance of the ball's centre, in radii.
+        cosine: of the angle between the two rays.
+        picture: its number among all scenes' pictures, flat.
     """
 
-    places: Tensor
-    inside: Tensor
-    lines: Tensor
-    distance: Tensor
-    cosine: Tensor
-    picture: Tensor
+    places: Float[Tensor, "rays samples views 2"]
+    inside: Bool[Tensor, "rays samples views"]
+    lines: Float[Tensor, "rays samples views 6"]
+    distance: Float[Tensor, "rays samples views"]
+    cosine: Float[Tensor, "rays samples views"]
+    picture: Int[Tensor, "rays*samples*views"]
 
 
 @torch.no_grad()
@@ -64,7 +74,7 @@ def look_up(bundle: RayBundle, cameras: Cameras, n_views: int, radius: float) ->
 
     Args:
         bundle: the rays.
-        cameras: [scenes * n_views] of the pictures.
+        cameras: of the pictures, scene by scene.
         n_views: pictures of each scene.
         radius: of the ball.
     """
@@ -98,27 +108,28 @@ def _look_up(bundle: RayBundle, cameras: Cameras, n_views: int, radius: float) -
     )
 
 
-def plucker(points: Tensor, directions: Tensor, radius: float) -> Tensor:
-    """Plücker coordinates [..., 6] of lines: unit direction, and moment p x d in radii, the same for every p on it."""
+def plucker(
+    points: Float[Tensor, "*lines 3"], directions: Float[Tensor, "*lines 3"], radius: float
+) -> Float[Tensor, "*lines 6"]:
+    """Plücker coordinates of lines: unit direction, and moment p x d in radii, the same for every p on it."""
     return torch.cat([directions, torch.linalg.cross(points / radius, directions)], dim=-1)
 
 
-def waves(values: Tensor, octaves: int) -> Tensor:
-    """Values [..., n] with the sines and cosines of 1, 2, 4 ... times pi / 2 of them: [..., n (1 + 2 octaves)]."""
+def waves(values: Float[Tensor, "*batch n"], octaves: int) -> Float[Tensor, "*batch n*(1+2*{octaves})"]:
+    """Values with the sines and cosines of 1, 2, 4 ... times pi / 2 of them."""
     angles = values[..., None] * (math.pi / 2 * 2.0 ** torch.arange(octaves, device=values.device))
     return torch.cat([values, angles.sin().flatten(-2), angles.cos().flatten(-2)], dim=-1)
 
 
-def gather(maps: Tensor, places: Tensor, number: Tensor) -> Tensor:
+def gather(
+    maps: Float[Tensor, "maps channels h w"], places: Float[Tensor, "places 2"], number: Int[Tensor, "places"]
+) -> Float[Tensor, "places channels"]:
     """Look up maps bilinearly; beyond the border its values go on. Gradients reach the maps, not the places.
 
     Args:
-        maps: [maps, channels, h, w].
-        places: [n, 2] x, y, 0 .. 1 across the whole width and height.
-        number: [n] which map.
-
-    Returns:
-        [n, channels].
+        maps: any number.
+        places: x, y, 0 .. 1 across the whole width and height.
+        number: which map.
     """
     height, width = maps.shape[-2:]
     size = places.new_tensor([width, height])

@@ -4,13 +4,16 @@ Its UNet takes nine channels in diffusers' order: noisy latents, the mask, laten
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from torch import Tensor
 
+from prior3d.diffusion.latent_diffusion import load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.timesteps import descending_timesteps, timestep_of_strength
+from prior3d.diffusion.scheduling import descending_timesteps, timestep_of_strength
 
 GREY = 0.5  # what a hole shows: 0 in the -1..1 of StableDiffusionInpaintPipeline
 
@@ -39,12 +42,14 @@ class InpaintingPrior(DiffusionPrior):
     """The networks of a StableDiffusionInpaintPipeline folder: a UNet with five channels beyond the latents'."""
 
     @torch.no_grad()
-    def condition(self, images: Tensor, masks: Tensor) -> Tensor:
-        """What the UNet sees behind the noisy latents: [views, 1 + channels, h, w].
+    def condition(
+        self, images: Float[Tensor, "views 3 height width"], masks: Float[Tensor, "views 1 height width"]
+    ) -> Float[Tensor, "views further h w"]:
+        """What the UNet sees behind the noisy latents: the hole, and latents of the rest.
 
         Args:
-            images: [views, 3, height, width] in [0, 1]; what they show in the hole has no influence.
-            masks: [views, 1, height, width], the hole where at least one half.
+            images: in [0, 1]; what they show in the hole has no influence.
+            masks: the hole where at least one half.
         """
         hole = masks >= 0.5
         known = self.encode(torch.where(hole, GREY, images))
@@ -54,26 +59,26 @@ class InpaintingPrior(DiffusionPrior):
     @torch.no_grad()
     def inpaint(
         self,
-        images: Tensor,
-        masks: Tensor,
+        images: Float[Tensor, "views 3 height width"],
+        masks: Float[Tensor, "views 1 height width"],
         prompts: list[str],
         settings: InpaintSettings,
-        camera: Tensor | None = None,
+        camera: Float[Tensor, "views 16"] | None = None,
         *,
         generator: torch.Generator,
-    ) -> Tensor:
+    ) -> Float[Tensor, "views 3 height width"]:
         """Fill holes with DDIM, from noise or from what the images show there.
 
         Args:
-            images: [views, 3, image_size, image_size] in [0, 1].
-            masks: [views, 1, image_size, image_size], the hole where at least one half.
+            images: in [0, 1], best at the prior's image_size.
+            masks: the hole where at least one half.
             prompts: one a view, of the whole image.
             settings: guidance, steps and strength.
-            camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only if the prior takes it.
+            camera: of `camera_embedding`; None: "no camera". Only if the prior takes it.
             generator: draws the noise.
 
         Returns:
-            [views, 3, image_size, image_size] in [0, 1]. No gradient passes.
+            images in [0, 1]. No gradient passes.
 
         Raises:
             Prior3dError: so many steps do not fit below the timestep of this strength.
@@ -86,10 +91,14 @@ class InpaintingPrior(DiffusionPrior):
             at = torch.full((len(images),), first, device=self.device)
             noisy = self.add_noise(self.encode(images), noisy, at)
         timesteps = descending_timesteps(first, settings.num_inference_steps)
-        text, null_text = self.embed(prompts), self.embed([settings.negative_prompt])
-
-        def predict(latents: Tensor, at: Tensor) -> Tensor:
-            return self.diffusion.predict(latents, at, text, null_text, settings.guidance_scale, camera, condition)
-
-        filled = self.decode(self.diffusion.denoise(noisy, timesteps, predict))
+        asked = self.conditioning(prompts, settings.negative_prompt, settings.guidance_scale, camera)
+        clean = self.diffusion.denoise(
+            noisy, timesteps, lambda latents, at: self.diffusion.predict(latents, at, asked, condition)
+        )
+        filled = self.decode(clean)
         return torch.where(masks >= 0.5, filled, images) if settings.keep_known else filled
+
+
+def load_inpainting(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> InpaintingPrior:
+    """Load a frozen inpainting prior: a StableDiffusionInpaintPipeline folder. All else as `load_text_to_image`."""
+    return InpaintingPrior(load_latent_diffusion(Path(folder), "inpainting", device, dtype))

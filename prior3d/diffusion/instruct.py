@@ -4,13 +4,16 @@ Its UNet takes eight channels: noisy latents, and the mode of the original image
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from prior3d.diffusion.latent_diffusion import Conditioning, load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.timesteps import descending_timesteps, timestep_of_strength
+from prior3d.diffusion.scheduling import descending_timesteps, timestep_of_strength
 
 
 @dataclass(frozen=True)
@@ -36,59 +39,57 @@ class InstructPrior(DiffusionPrior):
     """The networks of a StableDiffusionInstructPix2PixPipeline folder: a UNet with the latents' channels twice."""
 
     @torch.no_grad()
-    def condition(self, original_images: Tensor) -> Tensor:
-        """What the UNet sees behind the noisy latents: [views, channels, h, w] of images [views, 3, height, width]."""
+    def condition(self, original_images: Float[Tensor, "views 3 height width"]) -> Float[Tensor, "views channels h w"]:
+        """What the UNet sees behind the noisy latents."""
         return self.encode(original_images) / self.scaling_factor
 
     @torch.no_grad()
     def predict(
         self,
-        noisy: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        null_text: Tensor,
-        condition: Tensor,
-        guidance_scale: float,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+        conditioning: Conditioning,
+        condition: Float[Tensor, "views channels h w"],
         image_guidance_scale: float,
-        camera: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, "views channels h w"]:
         """Predict the noise with guidance on image and text, in one batched call (Brooks et al. 2023, eq. 3).
 
         e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0)), where no image is a condition of zeros.
 
         Args:
-            noisy: [views, channels, h, w] noised scaled latents.
-            timesteps: [views].
-            text: [views or 1, tokens, width] embedded instructions.
-            null_text: [views or 1, tokens, width].
-            condition: [views, channels, h, w] of `condition`.
-            guidance_scale: s_T.
+            noisy: noised scaled latents.
+            timesteps: of the views.
+            conditioning: instructions, s_T, and cameras, which are given to all three.
+            condition: of the method `condition`.
             image_guidance_scale: s_I.
-            camera: [views, CAMERA_DIM] or None, given to all three.
+
+        Returns:
+            noise; v-predictions are converted. No gradient passes.
         """
-        text, null_text = (t.expand(len(noisy), -1, -1) for t in (text, null_text))
+        asked = conditioning
+        text, null_text = (t.expand(len(noisy), -1, -1) for t in (asked.text, asked.null_text))
         conditions = torch.cat([condition, condition, torch.zeros_like(condition)])
         seen = torch.cat([noisy.repeat(3, 1, 1, 1), conditions], dim=1)
-        output = self.diffusion.network(seen, timesteps, torch.cat([text, null_text, null_text]), camera)
+        output = self.diffusion.network(seen, timesteps, torch.cat([text, null_text, null_text]), asked.camera)
         both, image, neither = output.chunk(3)
-        guided = neither + image_guidance_scale * (image - neither) + guidance_scale * (both - image)
+        guided = neither + image_guidance_scale * (image - neither) + asked.guidance_scale * (both - image)
         return self.diffusion.to_noise(noisy, guided, timesteps)
 
     @torch.no_grad()
     def relevance(
         self,
-        images: Tensor,
+        images: Float[Tensor, "views 3 height width"],
         instruction: str,
-        camera: Tensor | None = None,
+        camera: Float[Tensor, "views 16"] | None = None,
         *,
         strength: float = 0.8,
         n_samples: int = 4,
         generator: torch.Generator,
-    ) -> Tensor:
+    ) -> Float[Tensor, "views 1 height width"]:
         """How much the instruction changes the predicted noise, place by place (Mirzaei et al. 2023, eq. 4).
 
         Args:
-            images: [views, 3, height, width] in [0, 1].
+            images: in [0, 1].
             instruction: in words.
             camera: as in `edit`.
             strength: of the noise that is put on the images, in parts of T; 0.8 in the paper.
@@ -96,7 +97,7 @@ class InstructPrior(DiffusionPrior):
             generator: draws the noise.
 
         Returns:
-            [views, 1, height, width] mean absolute difference over channels to the prediction for an empty instruction.
+            mean absolute difference over channels to the prediction for an empty instruction.
         """
         diffusion, n = self.diffusion, len(images)
         images = images.to(self.device)
@@ -117,29 +118,28 @@ class InstructPrior(DiffusionPrior):
     @torch.no_grad()
     def edit(
         self,
-        start: Tensor,
-        originals: Tensor,
+        start: Float[Tensor, "views 3 height width"],
+        originals: Float[Tensor, "views 3 height width"],
         instructions: list[str],
         settings: EditSettings,
-        camera: Tensor | None = None,
+        camera: Float[Tensor, "views 16"] | None = None,
         *,
         timesteps: list[int] | None = None,
         generator: torch.Generator,
-    ) -> Tensor:
+    ) -> Float[Tensor, "views 3 height width"]:
         """Edit images: noise what they show now, and denoise it towards the original as the instruction says.
 
         Args:
-            start: [views, 3, height, width] in [0, 1], where denoising starts (Haque et al. 2023: renders of the scene
-                that is being edited); best at the prior's image_size.
-            originals: the same shape, what the instruction speaks of.
+            start: in [0, 1], best at the prior's image_size. Haque et al. 2023 start from renders of the edited scene.
+            originals: what the instruction speaks of.
             instructions: one a view, or one for all.
             settings: guidance, steps and strength.
-            camera: [views, CAMERA_DIM] of `camera_embedding`; None: "no camera". Only if the prior takes it.
+            camera: of `camera_embedding`; None: "no camera". Only if the prior takes it.
             timesteps: descending, in place of those that the settings' steps and strength give.
             generator: draws the noise.
 
         Returns:
-            [views, 3, height, width] in [0, 1]. No gradient passes.
+            images in [0, 1]. No gradient passes.
 
         Raises:
             Prior3dError: so many steps do not fit below the timestep of this strength.
@@ -147,14 +147,17 @@ class InstructPrior(DiffusionPrior):
         if timesteps is None:
             first = timestep_of_strength(settings.strength, self.n_timesteps)
             timesteps = descending_timesteps(first, settings.num_inference_steps)
-        latents = self.encode(start.to(self.device))
-        condition = self.condition(originals.to(self.device))
+        latents, condition = self.encode(start.to(self.device)), self.condition(originals.to(self.device))
         noise = self.diffusion.draw_noise(len(latents), generator, (latents.shape[2], latents.shape[3]))
         noisy = self.diffusion.add_noise(latents, noise, torch.full((len(latents),), timesteps[0], device=self.device))
-        text, null_text = self.embed(instructions), self.embed([settings.negative_prompt])
-        scales = settings.guidance_scale, settings.image_guidance_scale
+        asked = self.conditioning(instructions, settings.negative_prompt, settings.guidance_scale, camera)
+        image_scale = settings.image_guidance_scale
+        clean = self.diffusion.denoise(
+            noisy, timesteps, lambda latents, at: self.predict(latents, at, asked, condition, image_scale)
+        )
+        return self.decode(clean)
 
-        def predict(latents: Tensor, at: Tensor) -> Tensor:
-            return self.predict(latents, at, text, null_text, condition, *scales, camera)
 
-        return self.decode(self.diffusion.denoise(noisy, timesteps, predict))
+def load_instruct(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> InstructPrior:
+    """Load a frozen InstructPix2Pix prior: a folder of that pipeline. All else as `load_text_to_image`."""
+    return InstructPrior(load_latent_diffusion(Path(folder), "instruct", device, dtype))

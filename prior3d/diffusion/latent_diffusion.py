@@ -4,16 +4,37 @@ Latents are always at the *scaled* level, as the UNet sees them; images are RGB 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
-from prior3d.diffusion.ddim import ddim
-from prior3d.diffusion.noise import add_noise, noise_from_velocity, velocity
+from prior3d.diffusion.folders import check_prior_folder, read_json
+from prior3d.diffusion.loading import load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
+from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
 from prior3d.errors import Prior3dError
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a prior with a text side is asked for, and how strongly to follow it.
+
+    Attributes:
+        text: embedded, one a view, or one for all views.
+        null_text: embedded negative (or empty) prompt, what guidance moves away from.
+        guidance_scale: of classifier-free guidance on the text; 1 is none.
+        camera: of `camera_embedding`; None: "no camera". Only for a prior that takes it.
+    """
+
+    text: Float[Tensor, "prompts tokens width"]
+    null_text: Float[Tensor, "#prompts tokens width"]
+    guidance_scale: float
+    camera: Float[Tensor, "views 16"] | None = None
 
 
 class LatentDiffusion:
@@ -50,7 +71,7 @@ class LatentDiffusion:
                 f"prior: scheduler/ says prediction_type {self.prediction_type!r}; only epsilon and v_prediction "
                 "are supported"
             )
-        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
+        self.alphas_cumprod: Float[Tensor, n_timesteps] = scheduler.alphas_cumprod.to(self.device, torch.float32)
 
     @property
     def n_timesteps(self) -> int:
@@ -64,8 +85,10 @@ class LatentDiffusion:
             raise Prior3dError("prior: this one takes no text; give one of another role")
         return self._prompts
 
-    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images [views, 3, height, width] in [0, 1] to scaled latents; differentiable.
+    def encode(
+        self, images: Float[Tensor, "views 3 height width"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "views channels h w"]:
+        """Images in [0, 1] to scaled latents; differentiable.
 
         With a generator they are drawn from the encoder's posterior (as in training), without it they are its mode.
         """
@@ -73,21 +96,25 @@ class LatentDiffusion:
         latents: Tensor = posterior.mode() if generator is None else posterior.sample(generator)
         return latents.float() * self.scaling_factor
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents [views, channels, h, w] to images [views, 3, height, width] in [0, 1]; differentiable."""
+    def decode(self, latents: Float[Tensor, "views channels h w"]) -> Float[Tensor, "views 3 height width"]:
+        """Scaled latents to images in [0, 1]; differentiable."""
         images: Tensor = self.vae.decode((latents / self.scaling_factor).to(self.dtype)).sample.float()
         return (images / 2 + 0.5).clamp(0, 1)
 
     def network(
-        self, seen: Tensor, timesteps: Tensor, text: Tensor | None = None, camera: Tensor | None = None
-    ) -> Tensor:
+        self,
+        seen: Float[Tensor, "seen channels_in h w"],
+        timesteps: Int[Tensor, "views"],
+        text: Float[Tensor, "all tokens width"] | None = None,
+        camera: Float[Tensor, "views 16"] | None = None,
+    ) -> Float[Tensor, "all channels_out h w"]:
         """Call the UNet once, without guidance: what it says, float32, noise or velocity; differentiable.
 
         Args:
-            seen: [views or all, channels in, h, w]; repeated, with timesteps and cameras, until there is one a text.
-            timesteps: [views].
-            text: [all, tokens, width]; their number is a multiple of the views. None for a UNet that takes no text.
-            camera: [views, CAMERA_DIM] or None.
+            seen: one a view or one a text; repeated, with timesteps and cameras, until there is one a text.
+            timesteps: of the views.
+            text: their number is a multiple of the views. None for a UNet that takes no text.
+            camera: of the views; None: "no camera".
 
         Raises:
             Prior3dError: a camera was given to a UNet that takes none.
@@ -109,59 +136,77 @@ class LatentDiffusion:
     @torch.no_grad()
     def predict(
         self,
-        noisy: Tensor,
-        timesteps: Tensor,
-        text: Tensor,
-        null_text: Tensor,
-        guidance_scale: float,
-        camera_embedding: Tensor | None = None,
-        condition: Tensor | None = None,
-    ) -> Tensor:
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+        conditioning: Conditioning,
+        condition: Float[Tensor, "views further h w"] | None = None,
+    ) -> Float[Tensor, "views channels h w"]:
         """Predict the noise with classifier-free guidance on the text, in one batched call.
 
         Args:
-            noisy: [views, channels, h, w] noised scaled latents.
-            timesteps: [views] whole numbers in 0 .. n_timesteps - 1.
-            text: [views or 1, tokens, width] embedded prompts.
-            null_text: [views or 1, tokens, width], what guidance moves away from.
-            guidance_scale: 1 means no guidance (and half the work).
-            camera_embedding: [views, CAMERA_DIM], given to both halves; None: "no camera". Only if the prior takes it.
-            condition: [views, further channels, h, w] that the UNet sees behind `noisy`, given to both halves.
+            noisy: noised scaled latents.
+            timesteps: in 0 .. n_timesteps - 1.
+            conditioning: texts and cameras; without guidance the work is half.
+            condition: further channels that the UNet sees behind `noisy`, with and without the text.
 
         Returns:
-            [views, channels, h, w] noise; v-predictions are converted. No gradient passes.
+            noise; v-predictions are converted. No gradient passes.
         """
-        n_views = len(noisy)
-        text, null_text = (t.expand(n_views, -1, -1) for t in (text, null_text))
+        asked = conditioning
+        text, null_text = (t.expand(len(noisy), -1, -1) for t in (asked.text, asked.null_text))
         seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
-        if guidance_scale == 1:
-            return self.to_noise(noisy, self.network(seen, timesteps, text, camera_embedding), timesteps)
-        without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), camera_embedding).chunk(2)
-        return self.to_noise(noisy, guided(without, with_text, guidance_scale), timesteps)
+        if asked.guidance_scale == 1:
+            return self.to_noise(noisy, self.network(seen, timesteps, text, asked.camera), timesteps)
+        without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), asked.camera).chunk(2)
+        return self.to_noise(noisy, guided(without, with_text, asked.guidance_scale), timesteps)
 
-    def to_noise(self, noisy: Tensor, output: Tensor, timesteps: Tensor) -> Tensor:
+    def to_noise(
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        output: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+    ) -> Float[Tensor, "views channels h w"]:
         """What the UNet said of `noisy`, as noise."""
         if self.prediction_type == "epsilon":
             return output
         return noise_from_velocity(noisy, output, self.alphas_cumprod[timesteps])
 
-    def training_target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    def training_target(
+        self,
+        latents: Float[Tensor, "views channels h w"],
+        noise: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+    ) -> Float[Tensor, "views channels h w"]:
         """What the UNet was trained to say of latents with this noise: the noise or the velocity."""
         if self.prediction_type == "epsilon":
             return noise
         return velocity(latents, noise, self.alphas_cumprod[timesteps])
 
-    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Diffuse latents forward to timesteps [views]."""
+    def add_noise(
+        self,
+        latents: Float[Tensor, "views channels h w"],
+        noise: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+    ) -> Float[Tensor, "views channels h w"]:
+        """Diffuse latents forward to timesteps."""
         return add_noise(latents, noise, self.alphas_cumprod[timesteps])
 
     @torch.no_grad()
-    def denoise(self, noisy: Tensor, timesteps: list[int], predict: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def denoise(
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: list[int],
+        predict: Callable[
+            [Float[Tensor, "views channels h w"], Int[Tensor, "views"]], Float[Tensor, "views channels h w"]
+        ],
+    ) -> Float[Tensor, "views channels h w"]:
         """Run deterministic DDIM down a list of timesteps to clean latents, see `ddim`."""
         return ddim(noisy, timesteps, self.alphas_cumprod, predict)
 
-    def draw_noise(self, n_views: int, generator: torch.Generator, size: tuple[int, int] | None = None) -> Tensor:
-        """Standard normal latents [n_views, channels, h, w], drawn on the generator's device; None: `latent_size`."""
+    def draw_noise(
+        self, n_views: int, generator: torch.Generator, size: tuple[int, int] | None = None
+    ) -> Float[Tensor, "{n_views} channels h w"]:
+        """Standard normal latents, drawn on the generator's device; None: `latent_size`."""
         height, width = size or (self.latent_size, self.latent_size)
         shape = (n_views, self.latent_channels, height, width)
         return torch.randn(shape, generator=generator, device=generator.device).to(self.device)
@@ -177,7 +222,37 @@ class LatentDiffusion:
         return (no_camera(n_views) if camera is None else camera).to(self.device, self.dtype)
 
 
-def guided(without: Tensor, with_condition: Tensor, scale: float) -> Tensor:
+def load_latent_diffusion(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:
+    """The networks of a folder of that role, checked and frozen; convolutions lie channels-last, which is faster."""
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        UNet2DConditionModel,
+    )  # seconds to import, and only loading needs it
+    from transformers import CLIPTextModel, CLIPTokenizer  # the same
+
+    check_prior_folder(folder, role)
+    unet = load_network(UNet2DConditionModel, folder / "unet", "unet", dtype).to(device)
+    vae = load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
+    text_encoder = load_network(CLIPTextModel, folder / "text_encoder", "text_encoder", dtype).to(device)
+    unet, vae = (network.to(memory_format=torch.channels_last) for network in (unet, vae))
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Prior3dError(f"prior {folder}: cannot read tokenizer/: {one_line(error)}; restore that folder") from error
+    n_embedded = text_encoder.config.vocab_size
+    if len(tokenizer) > n_embedded:
+        raise Prior3dError(
+            f"prior {folder}: tokenizer/ has {len(tokenizer)} words, but text_encoder/ knows {n_embedded}; "
+            "they are from different models"
+        )
+    scheduler = DDIMScheduler.from_config(read_json(folder / "scheduler" / "scheduler_config.json"))
+    return LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler, prompts=PromptEncoder(text_encoder, tokenizer))
+
+
+def guided(
+    without: Float[Tensor, "views channels h w"], with_condition: Float[Tensor, "views channels h w"], scale: float
+) -> Float[Tensor, "views channels h w"]:
     """Classifier-free guidance (Ho and Salimans 2022), written as e_0 + s (e_c - e_0)."""
     return without + scale * (with_condition - without)
 

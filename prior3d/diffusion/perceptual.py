@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -21,12 +22,14 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # LPIPS's own no
 class PerceptualDistance:
     """The frozen networks."""
 
-    def __init__(self, tensors: dict[str, Tensor]):
+    def __init__(self, tensors: dict[str, Float[Tensor, "..."]]) -> None:
         """Take the weights."""
         self.tensors = {name: value.requires_grad_(False) for name, value in tensors.items()}
 
-    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Mean distance of images [n, 3, height, width] in [0, 1], 16 pixels or more a side; differentiable in both."""
+    def __call__(
+        self, first: Float[Tensor, "images 3 height width"], second: Float[Tensor, "images 3 height width"]
+    ) -> Float[Tensor, ""]:
+        """Mean distance of images in [0, 1], 16 pixels or more a side; differentiable in both."""
         total = first.new_zeros(())
         for block, (a, b) in enumerate(zip(self._features(first), self._features(second), strict=True)):
             difference = (_unit(a) - _unit(b)).square()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
@@ -27,8 +28,8 @@ class PromptEncoder:
         self._embeddings: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def embed(self, prompts: list[str]) -> Tensor:
-        """Encode prompts, each once: [prompts, tokens, width], float32. Long ones are cut off, as in diffusers.
+    def embed(self, prompts: list[str]) -> Float[Tensor, "prompts tokens width"]:
+        """Encode prompts, each once, float32. Long ones are cut off, as in diffusers.
 
         Raises:
             Prior3dError: the text encoder was freed before a prompt was embedded.
@@ -40,8 +41,8 @@ class PromptEncoder:
             self._embeddings[prompt] = self._encode([prompt])
         return torch.cat([self._embeddings[prompt] for prompt in prompts])
 
-    def embed_with_gradient(self, prompts: list[str]) -> Tensor:
-        """Encode prompts [prompts, tokens, width] so that gradients reach the token embeddings; nothing is cached."""
+    def embed_with_gradient(self, prompts: list[str]) -> Float[Tensor, "prompts tokens width"]:
+        """Encode prompts so that gradients reach the token embeddings; nothing is cached."""
         distinct = list(dict.fromkeys(prompts))
         return self._encode(distinct)[[distinct.index(prompt) for prompt in prompts]]
 

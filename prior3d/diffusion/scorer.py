@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
+from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
+from prior3d.diffusion.folders import check_safetensors
 from prior3d.diffusion.loading import without_progress_bars
-from prior3d.diffusion.weights import check_safetensors
 from prior3d.errors import Prior3dError
 
 VIEW_WORDS = ("front view", "side view", "back view", "overhead view")  # the order of a view head's outputs
@@ -26,7 +27,7 @@ class Scorer:
 
     Attributes:
         image_size: side of the square that images are resized to, in pixels.
-        view_head: (weight [4, width], bias [4]) of a linear classifier of `VIEW_WORDS`, or None.
+        view_head: weight and bias of a linear classifier of `VIEW_WORDS`, or None.
     """
 
     def __init__(
@@ -35,8 +36,8 @@ class Scorer:
         tokenizer: Any,
         mean: tuple[float, ...] = CLIP_MEAN,
         deviation: tuple[float, ...] = CLIP_DEVIATION,
-        view_head: tuple[Tensor, Tensor] | None = None,
-    ):
+        view_head: tuple[Float[Tensor, "4 features"], Float[Tensor, "4"]] | None = None,
+    ) -> None:
         """Take a CLIPModel, its tokenizer, and the R, G, B mean and deviation of its input."""
         self.model, self.tokenizer, self.view_head = model, tokenizer, view_head
         self.device, self.dtype = model.device, model.dtype
@@ -44,14 +45,14 @@ class Scorer:
         self._mean, self._deviation = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) for v in (mean, deviation))
         self._texts: dict[str, Tensor] = {}
 
-    def embed_images(self, images: Tensor) -> Tensor:
-        """Images [n, 3, height, width] in [0, 1] to unit embeddings [n, width], float32; differentiable."""
+    def embed_images(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images features"]:
+        """Images in [0, 1] to unit embeddings, float32; differentiable."""
         features = self.model.get_image_features(pixel_values=self._pixels(images)).pooler_output
         return functional.normalize(features.float(), dim=-1)
 
     @torch.no_grad()
-    def embed_texts(self, texts: list[str]) -> Tensor:
-        """Texts, each embedded once, to unit embeddings [n, width], float32."""
+    def embed_texts(self, texts: list[str]) -> Float[Tensor, "texts features"]:
+        """Texts, each embedded once, to unit embeddings, float32."""
         for text in dict.fromkeys(texts):
             if text in self._texts:
                 continue
@@ -61,26 +62,38 @@ class Scorer:
             self._texts[text] = functional.normalize(features.float(), dim=-1)
         return torch.cat([self._texts[text] for text in texts])
 
-    def similarity(self, images: Tensor, texts: list[str]) -> Tensor:
-        """Cosines of every image [n, 3, h, w] with every text: [n, texts]; differentiable in the images."""
+    def similarity(
+        self, images: Float[Tensor, "images 3 height width"], texts: list[str]
+    ) -> Float[Tensor, "images texts"]:
+        """Cosines of every image with every text; differentiable in the images."""
         return self.embed_images(images) @ self.embed_texts(texts).T
 
-    def r_precision(self, images: Tensor, true_index: Tensor, captions: list[str]) -> float:
+    def r_precision(
+        self, images: Float[Tensor, "images 3 height width"], true_index: Int[Tensor, "images"], captions: list[str]
+    ) -> float:
         """Share of the images whose own caption, `captions[true_index[i]]`, is the nearest of all captions."""
         return retrieval_precision(self.similarity(images, captions), true_index)
 
-    def image_similarity(self, first: Tensor, second: Tensor) -> Tensor:
-        """Cosine of each image of `first` with the same of `second`, both [n, 3, h, w]: [n]; differentiable."""
+    def image_similarity(
+        self, first: Float[Tensor, "images 3 height width"], second: Float[Tensor, "images 3 h w"]
+    ) -> Float[Tensor, "images"]:
+        """Cosine of each image of `first` with the same of `second`; differentiable."""
         return (self.embed_images(first) * self.embed_images(second)).sum(-1)
 
-    def directional_similarity(self, before: Tensor, after: Tensor, text_before: str, text_after: str) -> Tensor:
-        """How far each edit of an image goes the way of the texts (`direction_cosine`); images [n, 3, h, w] to [n]."""
+    def directional_similarity(
+        self,
+        before: Float[Tensor, "images 3 height width"],
+        after: Float[Tensor, "images 3 h w"],
+        text_before: str,
+        text_after: str,
+    ) -> Float[Tensor, "images"]:
+        """How far each edit of an image goes the way of the texts (`direction_cosine`)."""
         texts = self.embed_texts([text_before, text_after])
         return direction_cosine(self.embed_images(before), self.embed_images(after), texts[0], texts[1])
 
     @torch.no_grad()
-    def view_logits(self, images: Tensor) -> Tensor:
-        """Scores of `VIEW_WORDS` for images [n, 3, h, w]: [n, 4].
+    def view_logits(self, images: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images 4"]:
+        """Scores of `VIEW_WORDS` for images.
 
         Raises:
             Prior3dError: this scorer has no view head.
@@ -102,19 +115,24 @@ class Scorer:
         return ((images.to(self.device) - self._mean) / self._deviation).to(self.dtype)
 
 
-def retrieval_precision(similarity: Tensor, true_index: Tensor) -> float:
-    """Share of rows of similarity [n, texts] whose largest entry is at true_index [n] (R-Precision, one relevant)."""
+def retrieval_precision(similarity: Float[Tensor, "images texts"], true_index: Int[Tensor, "images"]) -> float:
+    """Share of rows of similarity whose largest entry is at true_index (R-Precision, one relevant)."""
     return float((similarity.argmax(dim=-1) == true_index.to(similarity.device)).float().mean())
 
 
-def direction_cosine(before: Tensor, after: Tensor, text_before: Tensor, text_after: Tensor) -> Tensor:
-    """Cosine of the change of images with the change of texts (Gal et al. 2022, StyleGAN-NADA, eq. 3): [n].
+def direction_cosine(
+    before: Float[Tensor, "images features"],
+    after: Float[Tensor, "images features"],
+    text_before: Float[Tensor, "features"],
+    text_after: Float[Tensor, "features"],
+) -> Float[Tensor, "images"]:
+    """Cosine of the change of images with the change of texts (Gal et al. 2022, StyleGAN-NADA, eq. 3).
 
     Args:
-        before: [n, width] unit embeddings of images.
-        after: [n, width] of the same images edited.
-        text_before: [width] of what they showed.
-        text_after: [width] of what they should show; where nothing changed the cosine is 0.
+        before: unit embeddings of images.
+        after: of the same images edited.
+        text_before: of what they showed.
+        text_after: of what they should show; where nothing changed the cosine is 0.
     """
     return functional.cosine_similarity(after - before, (text_after - text_before).expand_as(after), dim=-1)
 
@@ -125,7 +143,7 @@ def load_scorer(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
     Raises:
         Prior3dError: not a CLIP folder, weights missing, truncated, misshapen or not finite, no tokenizer.
     """
-    from transformers import CLIPModel, CLIPTokenizer
+    from transformers import CLIPModel, CLIPTokenizer  # seconds to import, and only loading needs it
 
     folder = Path(folder)
     check_scorer_folder(folder)

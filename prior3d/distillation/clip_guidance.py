@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.cameras import Orbit
+from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.diffusion.scorer import Scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.sds import Conditioning
-from prior3d.distillation.step import Distilled
+from prior3d.distillation.sds import Distilled
 from prior3d.distillation.view_sampler import ViewBatch
 from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.losses.images import ImageScorer, denoised_images, looks_like
@@ -65,7 +65,7 @@ class ClipGuidance:
         if not chosen.any():
             return 0 * latents.sum()
         camera = None if asked.camera is None else asked.camera[chosen.to(asked.camera.device)]
-        some = Conditioning(asked.text[chosen.to(asked.text.device)], asked.null_text, asked.scale, camera)
+        some = Conditioning(asked.text[chosen.to(asked.text.device)], asked.null_text, asked.guidance_scale, camera)
         images = denoised_images(latents[chosen], prior, some, timesteps[chosen], distilled.noise[chosen])
         return looks_like(images, self.scorer, self.image, self.text)
 

@@ -4,34 +4,28 @@ DreamFusion (Poole et al. 2022, eq. 3): grad = w(t) (eps_hat(z_t; y, t) - eps). 
 scalar, so it is applied as 0.5 |z - stopgrad(z - grad)|^2, divided by the number of elements. The papers *sum* over the
 4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers: a regulariser's
 weight that was tuned beside a summed loss is divided by that number here.
+
+Everything that distils a prior takes the one step at the end of this file: a field of latents or of colours, a latent
+or an RGB texture, a captured scene. What differs is where views come from (`Views`) and how they are rendered (a
+callback).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
+import torch.nn.functional as functional
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from prior3d.cameras import Cameras
+from prior3d.diffusion.prior import DiffusionPrior
+from prior3d.seeds import Seeds
+from prior3d.settings.distillation import SdsSettings
+
 Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"]
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What a prior is asked for: the views' texts and cameras, and how strongly to follow them.
-
-    Attributes:
-        text: embedded prompts.
-        null_text: embedded negative (or empty) prompt.
-        scale: classifier-free guidance; 1 is none.
-        camera: embedding of the views' cameras, or None for a prior that takes none.
-    """
-
-    text: Float[Tensor, "views tokens width"]
-    null_text: Float[Tensor, "1 tokens width"]
-    scale: float
-    camera: Float[Tensor, "views embedding"] | None = None
+Batch = TypeVar("Batch")
 
 
 def draw_timesteps(
@@ -67,8 +61,10 @@ def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[T
 def sds_loss(
     latents: Float[Tensor, "views channels h w"],
     noise: Float[Tensor, "views channels h w"],
-    predict: Callable[[Tensor], Tensor],
-    add_noise: Callable[[Tensor, Tensor], Tensor],
+    predict: Callable[[Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]],
+    add_noise: Callable[
+        [Float[Tensor, "views channels h w"], Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]
+    ],
     alphas: Float[Tensor, " views"],
     weighting: Weighting,
 ) -> Float[Tensor, ""]:
@@ -87,3 +83,108 @@ def sds_loss(
         weights = sds_weight(alphas, weighting).view(-1, 1, 1, 1)
         target = latents - weights * (predicted - noise)
     return 0.5 * torch.mean((latents - target) ** 2)
+
+
+@runtime_checkable
+class Views(Protocol[Batch]):
+    """Where the views of a step come from, and what the prior predicts for them."""
+
+    @property
+    def prior(self) -> DiffusionPrior:
+        """The frozen prior, of any role."""
+        ...
+
+    def sample(self, seeds: Seeds) -> Batch:
+        """Draw the views of one step."""
+        ...
+
+    def cameras(self, batch: Batch, size: int) -> Cameras:
+        """Their cameras, with `size` pixels along the shorter side, on the prior's device."""
+        ...
+
+    def predict(
+        self, batch: Batch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
+    ) -> Float[Tensor, "views channels h w"]:
+        """The prior's guided noise."""
+        ...
+
+
+@dataclass(frozen=True)
+class Distilled(Generic[Batch]):
+    """A step's loss, and what it was made of: further losses of the same views may use it.
+
+    Attributes:
+        loss: weighted.
+        batch: the views that were drawn.
+        cameras: theirs.
+        prior_images: RGB renders at the prior's size, or the latents themselves where these are rendered.
+        latents: what was noised; the gradient passes through them.
+        timesteps: of the noise.
+        noise: that was added.
+    """
+
+    loss: Float[Tensor, ""]
+    batch: Batch
+    cameras: Cameras
+    prior_images: Float[Tensor, "views channels height width"]
+    latents: Float[Tensor, "views channels_of_latents h w"]
+    timesteps: Int[Tensor, " views"]
+    noise: Float[Tensor, "views channels_of_latents h w"]
+
+
+class ScoreDistillation(Generic[Batch]):
+    """Score distillation of drawn views (Poole et al. 2022, eq. 3).
+
+    Args:
+        views: where views come from.
+        seeds: "timesteps" and "noise" are drawn here, and what `views` and the renderer draw.
+        settings: guidance, noise levels, weighting.
+        space: what the renderer returns: `latent`, at the prior's latent size, or `image`, RGB that is resized to the
+            prior's size and encoded with gradient.
+    """
+
+    def __init__(
+        self, views: Views[Batch], seeds: Seeds, settings: SdsSettings, space: Literal["latent", "image"]
+    ) -> None:
+        self.views, self.seeds, self.settings, self.space = views, seeds, settings, space
+        prior = views.prior
+        self.size = prior.latent_size if space == "latent" else settings.image_size or prior.image_size
+
+    def __call__(
+        self,
+        render: Callable[[Cameras, Batch], Float[Tensor, "views channels height width"]],
+        progress: float,
+    ) -> Distilled[Batch]:
+        """Take one step.
+
+        Args:
+            render: cameras and batch to images or latents, differentiable.
+            progress: fraction of the steps done, in [0, 1].
+        """
+        views, prior, settings, seeds = self.views, self.views.prior, self.settings, self.seeds
+        batch = views.sample(seeds)
+        cameras = views.cameras(batch, self.size)
+        images = render(cameras, batch)
+        if self.space == "image":
+            images = self._at_prior_size(images)
+        latents = images if self.space == "latent" else prior.encode(images)
+        limits = settings.timestep_min, annealed(settings.timestep_max, settings.timestep_max_end, progress)
+        timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
+        timesteps = timesteps.to(prior.device)
+        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
+        loss = sds_loss(
+            latents,
+            noise,
+            predict=lambda noisy: views.predict(batch, noisy, timesteps),
+            add_noise=lambda clean, noise: prior.add_noise(clean, noise, timesteps),
+            alphas=prior.alphas_cumprod[timesteps],
+            weighting=settings.weighting,
+        )
+        return Distilled(settings.weight * loss, batch, cameras, images, latents, timesteps, noise)
+
+    def _at_prior_size(self, images: Tensor) -> Tensor:
+        """RGB renders of a size of their own, resized to the prior's."""
+        size = self.views.prior.image_size
+        if not self.settings.image_size or min(images.shape[-2:]) == size:
+            return images
+        return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False)

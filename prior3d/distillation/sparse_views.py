@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras, orbit_cameras, spiral_orbit
-from prior3d.diffusion.timesteps import descending_timesteps
+from prior3d.diffusion.scheduling import descending_timesteps
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.errors import Prior3dError

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, OrbitRange, orbit_cameras, ring, sample_orbit, spiral_orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.scheduling import descending_timesteps
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.diffusion.timesteps import descending_timesteps
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
-from prior3d.distillation.sds import Conditioning
 from prior3d.fields import RadianceField
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
@@ -89,10 +89,11 @@ class ViewSampler:
         """Cameras of size^2 pixels, on the prior's device."""
         return orbit_cameras(batch.orbit, size, size).to(self.prior.device)
 
-    def predict(self, batch: ViewBatch, noisy: Tensor, timesteps: Tensor) -> Tensor:
+    def predict(
+        self, batch: ViewBatch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
+    ) -> Float[Tensor, "views channels h w"]:
         """The prior's guided noise for the views' prompts and cameras."""
-        asked = batch.conditioning
-        return self.prior.predict(noisy, timesteps, asked.text, asked.null_text, asked.scale, asked.camera)
+        return self.prior.predict(noisy, timesteps, batch.conditioning)
 
     def conditioning(self, orbit: Orbit, backgrounds: list[int] | None) -> Conditioning:
         """Prompts and cameras of given views, and the guidance scale."""
@@ -105,9 +106,7 @@ class ViewSampler:
         if p.camera_conditioning and self.prior.camera_conditioned:
             camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)
         prompts = [view_prompt(self.prompt, word, name) for word, name in zip(words, names, strict=True)]
-        return Conditioning(
-            self.prior.embed(prompts), self.prior.embed([p.negative_prompt]), self.guidance_scale, camera
-        )
+        return self.prior.conditioning(prompts, p.negative_prompt, self.guidance_scale, camera)
 
     def sdedit(
         self,
@@ -136,7 +135,7 @@ class ViewSampler:
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(latents)
         timesteps = descending_timesteps(first, min(num_inference_steps, first))
         noisy = prior.add_noise(latents, noise, torch.full((len(latents),), first, device=latents.device))
-        return prior.denoise(noisy, timesteps, asked.text, asked.null_text, asked.scale, asked.camera)
+        return prior.denoise(noisy, timesteps, asked)
 
 
 def view_prompt(prompt: str, view_word: str, background: str) -> str:

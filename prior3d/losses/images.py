@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.sds import Conditioning
 
 
 @runtime_checkable
@@ -72,7 +72,7 @@ def looks_like(
 def denoised_images(
     latents: Float[Tensor, "views channels latent_height latent_width"],
     prior: TextToImagePrior,
-    guidance: Conditioning,
+    conditioning: Conditioning,
     timesteps: Int[Tensor, "views"],
     noise: Float[Tensor, "views channels latent_height latent_width"],
 ) -> Float[Tensor, "views 3 height width"]:
@@ -84,7 +84,7 @@ def denoised_images(
     Args:
         latents: [views, channels, h, w] at the prior's scaled level.
         prior: the frozen model.
-        guidance: the views' texts, cameras and guidance scale.
+        conditioning: the views' texts, cameras and guidance scale.
         timesteps: [views].
         noise: standard normal, shaped like latents.
 
@@ -93,6 +93,6 @@ def denoised_images(
     """
     noisy = prior.add_noise(latents, noise, timesteps)
     with torch.no_grad():
-        predicted = prior.predict(noisy, timesteps, guidance.text, guidance.null_text, guidance.scale, guidance.camera)
+        predicted = prior.predict(noisy, timesteps, conditioning)
     alphas = prior.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
     return prior.decode((noisy - (1 - alphas).sqrt() * predicted) / alphas.sqrt())

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prior3d.diffusion.loading import check_prior_folder, weight_files
+from prior3d.diffusion.folders import check_prior_folder, weight_files
 from prior3d.errors import Prior3dError
 from prior3d.toyworld.palette import PATTERNS
 

@@ -7,9 +7,8 @@ A prior is a small JSON file with `name` and `digest`; where the weights lie is 
 from pathlib import Path
 
 from prior3d.diffusion.concepts import Concept, add_concept, check_token, text_encoder_digest
-from prior3d.diffusion.loading import load_text_to_image
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.errors import Prior3dError
 from stages.artifacts.base import RUN_AGAIN, read_json, read_tensors, write_json, write_tensors
 from stages.contract.job import Job

@@ -8,7 +8,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground
-from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
 from prior3d.fields import ObjectField
 from prior3d.fields.start import field_config

@@ -10,7 +10,7 @@ from prior3d.cameras import Cameras
 from prior3d.dataset_update.captured_views import CapturedView, CapturedViews, edit_distillation
 from prior3d.dataset_update.edit_scene import SceneEdit
 from prior3d.diffusion.perceptual import load_perceptual
-from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.sds import ScoreDistillation
 from prior3d.fields.scene_field import grid_total_variation
 from prior3d.rendering import rays
 from prior3d.rendering.scene import render_scene_rays

@@ -10,8 +10,7 @@ from prior3d.dataset_update.edit_views import SIDE_MULTIPLE, ViewEditor
 from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.dataset_update.schedule import views_due
 from prior3d.diffusion.embedded import embedded_names
-from prior3d.diffusion.instruct import InstructPrior
-from prior3d.diffusion.loading import load_instruct
+from prior3d.diffusion.instruct import InstructPrior, load_instruct
 from prior3d.fields.scene_field import SceneField
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.metrics import psnr_db

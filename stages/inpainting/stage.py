@@ -12,7 +12,7 @@ from prior3d.dataset_update.inpaint_views import (
     initial_state,
     outward_views,
 )
-from prior3d.diffusion.loading import load_inpainting
+from prior3d.diffusion.inpainting import load_inpainting
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.images.object_image import Viewpoint
 from prior3d.meshes.painting import Surface

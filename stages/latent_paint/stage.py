@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, flat_images
-from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras
 from prior3d.images.colours import paper_red_latent
 from prior3d.meshes.painted_files import load_uv_mesh

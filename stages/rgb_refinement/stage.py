@@ -10,7 +10,7 @@ from prior3d.dataset_update.refresh_views import RefreshedViews
 from prior3d.dataset_update.schedule import refreshes_at
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import choose_background, fit_latent_to_rgb_of_views, grey_levels
-from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
 from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField

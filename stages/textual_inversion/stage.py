@@ -8,9 +8,8 @@ from torch import Tensor
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.concepts import Concept as Word
 from prior3d.diffusion.concepts import add_concept, initial_embeddings, inversion_loss, text_encoder_digest
-from prior3d.diffusion.loading import load_text_to_image
-from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.diffusion.timesteps import stratified_timesteps
+from prior3d.diffusion.scheduling import stratified_timesteps
+from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
 from prior3d.errors import Prior3dError
 from prior3d.images.augmentation import Augmentation, augment

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras, orbit_cameras
 from prior3d.dataset_update.anchors import Anchors, anchors_of
 from prior3d.dataset_update.refresh_texture import RefreshedTextureViews
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.distillation.backgrounds import fit_latent_to_rgb_of_views, grey_levels
-from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras, spiral
 from prior3d.errors import Prior3dError
 from prior3d.meshes.mesh import UvMesh

@@ -7,8 +7,7 @@ import torch.nn.functional as functional
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from prior3d.diffusion.noise import add_noise, velocity
-from prior3d.diffusion.timesteps import stratified_timesteps
+from prior3d.diffusion.scheduling import add_noise, stratified_timesteps, velocity
 
 N_TIMESTEPS = 1000
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from prior3d.diffusion.views_loading import load_views
+from prior3d.diffusion.views import load_views
 from prior3d.distillation.sparse_views import RingRefresher, ring_targets
 from prior3d.metrics import psnr_db
 from prior3d.reconstruction.sparse_fit import SparseFit, start_fit

@@ -1,7 +1,6 @@
 """The body of view_features: predict the ring, measure confidence on inputs that are left out."""
 
-from prior3d.diffusion.views import ViewsPrior
-from prior3d.diffusion.views_loading import load_views
+from prior3d.diffusion.views import ViewsPrior, load_views
 from prior3d.distillation.sparse_views import background_level, camera_ring, joined, not_copies, predict_views
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.reconstruction.input_views import InputViews

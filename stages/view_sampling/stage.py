@@ -2,7 +2,7 @@
 
 import torch
 
-from prior3d.diffusion.views_loading import load_views
+from prior3d.diffusion.views import load_views
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.seeds import Seeds
 from stages.artifacts.input_views import load_input_views

@@ -188,7 +188,7 @@ def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, mo
 def test_a_views_prior_is_trained_on_ones_own_category_and_loads(project, capsys):
     import torch
 
-    from prior3d.diffusion.views_loading import load_views
+    from prior3d.diffusion.views import load_views
     from tests.tiny_co3d import write_category
 
     data = str(write_category(project.root / "balls"))

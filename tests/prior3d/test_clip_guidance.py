@@ -3,45 +3,19 @@
 import pytest
 import torch
 
-from prior3d.cameras import Orbit
-from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.cameras import Orbit, orbit_cameras
+from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.distillation.clip_guidance import ClipGuidance
-from prior3d.distillation.sds import Conditioning
-from prior3d.distillation.step import Distilled
+from prior3d.distillation.sds import Distilled
 from prior3d.distillation.view_sampler import ViewBatch
 from prior3d.errors import Prior3dError
 from prior3d.images.object_image import Viewpoint
 from stages.contract.job import Job
 from stages.image_nerf import Params
 from stages.image_nerf.stage import load_clip_guidance
+from tests.known_priors import MeanColour, flat_prior
 
-
-class MeanColour:
-    """A scorer whose embedding is the direction of the mean colour."""
-
-    def embed_images(self, images):
-        return torch.nn.functional.normalize(images.mean((2, 3)), dim=-1)
-
-
-class FlatPrior(TextToImagePrior):
-    """A prior of ten noise levels that predicts no noise, and whose decoder takes the first three channels."""
-
-    n_timesteps = 10
-
-    def __init__(self):
-        self.alphas_cumprod = torch.linspace(0.95, 0.05, 10)
-
-    def add_noise(self, latents, noise, timesteps):
-        alphas = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-        return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
-
-    def predict(self, noisy, *_):
-        return torch.zeros_like(noisy)
-
-    def decode(self, latents):
-        return latents[:, :3]
-
-
+ALPHAS = torch.linspace(0.95, 0.05, 10)
 RED, GREEN = torch.tensor([[1.0, 0, 0]]), torch.tensor([[0.0, 1, 0]])
 AZIMUTHS = torch.tensor([350.0, 80.0, 170.0, 290.0])
 ORBIT = Orbit(AZIMUTHS, torch.zeros(4), torch.full((4,), 3.2), torch.full((4,), 40.0))
@@ -71,14 +45,14 @@ def test_clip_d_looks_at_little_noise_and_no_back_and_moves_the_latents():
     noise, images = torch.zeros(4, 4, 2, 2), torch.zeros(4, 3, 2, 2)
 
     def distilled(timesteps):
-        return Distilled(torch.zeros(()), batch, None, images, latents, timesteps, noise)
+        return Distilled(torch.zeros(()), batch, orbit_cameras(ORBIT, 2, 2), images, latents, timesteps, noise)
 
-    loss = clip().denoised_loss(FlatPrior(), distilled(timesteps), 0.4)
+    loss = clip().denoised_loss(flat_prior(ALPHAS), distilled(timesteps), 0.4)
     assert loss.item() == pytest.approx(1 - 3**-0.5)  # grey beside red
     loss.backward()
     moved = latents.grad.abs().sum((1, 2, 3)) > 0
     assert moved.tolist() == [True, False, False, True]
-    nothing = clip().denoised_loss(FlatPrior(), distilled(torch.full((4,), 9)), 0.4)
+    nothing = clip().denoised_loss(flat_prior(ALPHAS), distilled(torch.full((4,), 9)), 0.4)
     assert nothing.item() == 0 and nothing.requires_grad
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.distillation.backgrounds import LearnedBackground, encoded_backgrounds, flat_images
 from prior3d.errors import Prior3dError
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField, TiledGrid

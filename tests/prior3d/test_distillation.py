@@ -3,8 +3,19 @@
 import pytest
 import torch
 
-from prior3d.distillation.sds import annealed, draw_timesteps, sds_loss, sds_weight
+from prior3d.cameras import orbit_cameras, ring
+from prior3d.diffusion.inpainting import load_inpainting
+from prior3d.diffusion.instruct import load_instruct
+from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.text_to_image import load_text_to_image
+from prior3d.diffusion.views import load_views
+from prior3d.distillation.sds import ScoreDistillation, annealed, draw_timesteps, sds_loss, sds_weight
+from prior3d.seeds import Seeds
+from prior3d.settings.distillation import SdsSettings
+from tests.tiny_prior import write_tiny_prior
+from tests.tiny_views import TINY, write_tiny_views
 
+CPU = torch.device("cpu")
 ALPHAS = torch.tensor([0.75, 0.19])  # of the two views' timesteps
 
 
@@ -48,3 +59,58 @@ def test_timesteps_stay_within_their_limits_and_can_be_shared():
 
 def test_annealing_is_linear_and_clamped():
     assert [annealed(0.98, 0.5, p) for p in (-1, 0, 0.5, 1, 2)] == pytest.approx([0.98, 0.98, 0.74, 0.5, 0.5])
+
+
+class FixedViews:
+    """Views of one camera; the prior of a role is asked through a function."""
+
+    def __init__(self, prior, ask):
+        self.prior, self.ask = prior, ask
+
+    def sample(self, seeds):
+        return int(torch.randint(9, (), generator=seeds.generator("cameras")))
+
+    def cameras(self, batch, size):
+        return orbit_cameras(ring(1, 15.0, 3.2, 40.0), size, size)
+
+    def predict(self, batch, noisy, timesteps):
+        return self.ask(self.prior, noisy, timesteps)
+
+
+def asked(prior):
+    return Conditioning(prior.embed(["a red ball"]), prior.embed([""]), 2.0)
+
+
+def ask_inpainting(prior, noisy, timesteps):
+    hole = torch.cat([torch.ones_like(noisy[:, :1]), torch.zeros_like(noisy)], dim=1)
+    return prior.diffusion.predict(noisy, timesteps, asked(prior), hole)
+
+
+ROLES = {
+    "text_to_image": (
+        lambda folder: load_text_to_image(write_tiny_prior(folder), CPU),
+        lambda prior, noisy, at: prior.predict(noisy, at, asked(prior)),
+    ),
+    "inpainting": (lambda folder: load_inpainting(write_tiny_prior(folder, in_channels=9), CPU), ask_inpainting),
+    "instruct": (
+        lambda folder: load_instruct(write_tiny_prior(folder, in_channels=8), CPU),
+        lambda prior, noisy, at: prior.predict(noisy, at, asked(prior), torch.zeros_like(noisy), 1.5),
+    ),
+    "views": (
+        lambda folder: load_views(write_tiny_views(folder), CPU),
+        lambda prior, noisy, at: prior.predict(noisy, at, torch.zeros(1, 4 + TINY.features, 8, 8), 2.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("space", ["latent", "image"])
+@pytest.mark.parametrize("role", ROLES)
+def test_a_prior_of_every_role_can_be_distilled(tmp_path, role, space):
+    load, ask = ROLES[role]
+    step = ScoreDistillation(FixedViews(load(tmp_path / role), ask), Seeds(0), SdsSettings(), space)
+    size, channels = (8, 4) if space == "latent" else (32, 3)
+    rendered = torch.full((1, channels, size, size), 0.5, requires_grad=True)
+    found = step(lambda cameras, batch: rendered, progress=0.5)
+    found.loss.backward()
+    assert found.latents.shape == (1, 4, 8, 8) and found.prior_images is rendered
+    assert torch.isfinite(rendered.grad).all() and rendered.grad.abs().sum() > 0

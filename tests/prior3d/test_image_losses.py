@@ -3,33 +3,11 @@
 import pytest
 import torch
 
-from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.sds import Conditioning
+from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.losses.images import denoised_images, dissimilarity, looks_like, pearson_depth
+from tests.known_priors import MeanColour, flat_prior
 
-
-class MeanColour:
-    """A scorer whose embedding is the direction of the mean colour."""
-
-    def embed_images(self, images):
-        return torch.nn.functional.normalize(images.mean((2, 3)), dim=-1)
-
-
-class FlatPrior(TextToImagePrior):
-    """A prior that predicts no noise and whose decoder takes the first three channels."""
-
-    def __init__(self):
-        self.alphas_cumprod = torch.tensor([0.9, 0.25])
-
-    def add_noise(self, latents, noise, timesteps):
-        alphas = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-        return alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
-
-    def predict(self, noisy, *_):
-        return torch.zeros_like(noisy)
-
-    def decode(self, latents):
-        return latents[:, :3]
+ALPHAS = torch.tensor([0.9, 0.25])
 
 
 def test_depth_is_compared_up_to_scale_and_offset():
@@ -70,8 +48,8 @@ def test_a_scorers_opinion_by_hand():
 
 def test_what_a_scorer_says_of_the_denoised_image_reaches_the_latents():
     latents = torch.full((1, 4, 2, 2), 0.5, requires_grad=True)
-    noise, guidance = torch.full((1, 4, 2, 2), 0.2), Conditioning(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), 1.0)
-    images = denoised_images(latents, FlatPrior(), guidance, torch.tensor([1]), noise)
+    noise, asked = torch.full((1, 4, 2, 2), 0.2), Conditioning(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), 1.0)
+    images = denoised_images(latents, flat_prior(ALPHAS), asked, torch.tensor([1]), noise)
     # noisy = 0.5 * 0.5 + sqrt(0.75) * 0.2, and no noise is predicted: over sqrt(0.25)
     assert images.flatten()[0].item() == pytest.approx((0.25 + 0.75**0.5 * 0.2) / 0.5)
     looks_like(images, MeanColour(), torch.tensor([[1.0, 0, 0]]), None).backward()

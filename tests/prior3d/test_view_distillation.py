@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from prior3d.cameras import Cameras, orbit_cameras, ring
-from prior3d.diffusion.timesteps import descending_timesteps
-from prior3d.diffusion.views_loading import load_views
+from prior3d.diffusion.scheduling import descending_timesteps
+from prior3d.diffusion.views import load_views
 from prior3d.distillation.sparse_views import (
     not_copies,
     predict_views,

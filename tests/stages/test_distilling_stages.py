@@ -190,7 +190,7 @@ def test_reading_parameters_needs_no_torch():
 
 def test_fitted_start_looks_like_the_decoded_latents(prior):
     """The least squares map, on the object's own views, beats the mean colour."""
-    from prior3d.diffusion.loading import load_text_to_image
+    from prior3d.diffusion.text_to_image import load_text_to_image
 
     loaded = load_text_to_image(prior, torch.device("cpu"))
     params = coarse_nerf.Params(**nested(COARSE))

@@ -163,7 +163,7 @@ def test_as_released_shows_the_encoder_the_upper_half_of_the_range(tmp_path, pri
         monkeypatch.setattr(
             LatentDiffusion,
             "encode",
-            lambda prior, images, seen=seen: (seen.append(images.min()), encode(prior, images))[1],
+            lambda prior, images, generator=None, seen=seen: (seen.append(images.min()), encode(prior, images))[1],
         )
         folder = make_run(tmp_path / str(released), prior, {"steps": 1, "as_released": released})
         assert execute("stages.textual_inversion", INVERTED, folder) == 0

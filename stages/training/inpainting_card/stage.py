@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from prior3d.diffusion.loading import load_inpainting
+from prior3d.diffusion.inpainting import load_inpainting
 from prior3d.images.files import write_png
 from stages.artifacts.datasets import RenderedDataset
 from stages.contract.job import Job
@@ -17,7 +17,7 @@ CARD = """# The toy inpainting prior
 Fills holes in pictures of toy objects: the text-to-image model of `../toy`, trained on with a mask and the image with
 its hole grey as further input. `StableDiffusionInpaintPipeline` loads it; its UNet has nine input channels in that
 pipeline's order. It also takes the camera as `class_labels` (zeros: "no camera"), which that pipeline does not pass by
-itself: `prior3d.diffusion.loading.load_inpainting` does.
+itself: `prior3d.diffusion.inpainting.load_inpainting` does.
 
 - **Trained on** {samples:,} samples, after what the text-to-image model had seen: renders of procedural objects with
   halves, boxes, brush strokes, frames, patches or everything missing. Only the UNet was trained; autoencoder, noise

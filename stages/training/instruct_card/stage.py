@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from prior3d.diffusion.loading import load_instruct
+from prior3d.diffusion.instruct import load_instruct
 from prior3d.images.files import write_png
 from stages.artifacts.datasets import EditDataset
 from stages.contract.job import Job
@@ -17,7 +17,7 @@ CARD = """# The toy instruct prior
 Edits pictures of toy objects as it is told: the text-to-image model of `../toy`, trained on with the picture to edit as
 further input. `StableDiffusionInstructPix2PixPipeline` loads it; its UNet has eight input channels. It also takes the
 camera as `class_labels` (zeros: "no camera"), which that pipeline does not pass by itself:
-`prior3d.diffusion.loading.load_instruct` does.
+`prior3d.diffusion.instruct.load_instruct` does.
 
 - **Instructions** as trained: `make it blue`, `paint the roof red`, `add white dots`, `remove the stripes`,
   `turn the mushroom into a rocket`.

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from prior3d.cameras import view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.loading import load_text_to_image
 from prior3d.diffusion.scorer import load_scorer
-from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.images.files import write_png
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.renders import toy_orbit
@@ -32,7 +31,7 @@ plain, dotted or striped, on white, grey or black; it knows nothing of the world
 
 - **Layout**: an ordinary diffusers folder; 64x64 images, 16x16x4 latents, v-prediction. `StableDiffusionPipeline`
   loads it. The UNet also takes the camera as `class_labels` (`prior3d.diffusion.camera_embedding`, 16 numbers; zeros
-  mean "no camera"), which that pipeline does not pass by itself: `prior3d.diffusion.loading.load_text_to_image` does.
+  mean "no camera"), which that pipeline does not pass by itself: `prior3d.diffusion.text_to_image` does.
 - **Prompts** as trained: `a red mushroom with white dots, front view, white background`; view and background optional.
 - **Trained on** {samples:,} samples ({last_samples:,} in the last sitting) drawn from renders of
   procedural objects (`prior3d/toyworld`), on a CPU; weights are the moving average, stored in half precision.

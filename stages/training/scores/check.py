@@ -29,7 +29,7 @@ def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:
     """The scores that fit a role, on the first `n` held-out objects or edits.
 
     Args:
-        role: as `prior3d.diffusion.roles.role_of` tells it.
+        role: as `prior3d.diffusion.folders.role_of` tells it.
         prior: as its loader gives it.
         n: a multiple of 16.
     """

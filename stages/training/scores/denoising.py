@@ -5,8 +5,9 @@ from torch import Tensor
 
 from prior3d.cameras import view_words
 from prior3d.diffusion.camera_embedding import camera_embedding, no_camera
+from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.scheduling import stratified_timesteps
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.diffusion.timesteps import stratified_timesteps
 from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
@@ -45,7 +46,7 @@ def denoising_scores(prior: TextToImagePrior, world: RenderedDataset, n: int, se
             "no_caption": (nothing, no_camera(BATCH)),
         }
         for name, (condition, camera) in cases.items():
-            predicted = prior.predict(noisy, t, condition, nothing[:1], 1.0, camera)
+            predicted = prior.predict(noisy, t, Conditioning(condition, nothing[:1], 1.0, camera))
             sums[name] += _velocity_error(prior, predicted - noise, t) * BATCH / n
     return {f"v_error_{name}": value for name, value in sums.items()}
 

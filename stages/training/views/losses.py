@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from prior3d.diffusion.timesteps import stratified_timesteps
+from prior3d.diffusion.scheduling import stratified_timesteps
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.posed import PosedDataset, SceneBatch
 from stages.training.diffusion_loss import N_TIMESTEPS, noised

@@ -10,9 +10,9 @@ from diffusers import AutoencoderKL, UNet2DModel
 
 from prior3d.devices import choose_device
 from prior3d.diffusion.epipolar import EpipolarConfig, EpipolarTransformer
+from prior3d.diffusion.epipolar_files import save_epipolar
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.views import ViewsPrior
-from prior3d.diffusion.views_loading import save_epipolar
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
 from stages.contract.job import Job

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from prior3d.diffusion.views_loading import load_views
+from prior3d.diffusion.views import load_views
 from prior3d.images.files import write_png
 from stages.artifacts.base import read_json
 from stages.contract.job import Job
@@ -23,7 +23,7 @@ networks and few weights. It knows the toy world on white, grey or black, and no
 
 - **Layout**: `unet/` (diffusers `UNet2DModel`, v-prediction; noisy latents and condition are its input channels),
   `epipolar/` (`prior3d.diffusion.epipolar`), `vae/` (the toy prior's, unchanged), `scheduler/`.
-  `prior3d.diffusion.views_loading.load_views` opens it; 64x64 images, 16x16x4 latents, cameras in OpenGL axes, the
+  `prior3d.diffusion.views.load_views` opens it; 64x64 images, 16x16x4 latents, cameras in OpenGL axes, the
   object in a ball of radius 1 about the origin.
 - **Two outputs**: `regression`, the transformer's own picture, blurred where the inputs leave doubt, and `sample`,
   drawn by the diffusion model for each view by itself, given the features and the latents of the regression.

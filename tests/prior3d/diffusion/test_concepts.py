@@ -13,7 +13,7 @@ from prior3d.diffusion.concepts import (
     text_encoder_digest,
     vocabulary,
 )
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 
@@ -85,12 +85,13 @@ def test_the_loss_is_the_training_loss_of_either_prediction(prior):
     """With a UNet that says nothing the loss is the target's mean square: 1 of noise, by hand of a velocity."""
     prior.diffusion.network = lambda *_: torch.zeros(1, 1, 1, 2)
     latents, noise, at = torch.tensor([[[[3.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0]]]]), torch.tensor([500])
-    assert inversion_loss(prior, latents, noise, at, None, None).item() == pytest.approx(1.0)
+    text = prior.embed(["a red ball"])
+    assert inversion_loss(prior, latents, noise, at, text, None).item() == pytest.approx(1.0)
     prior.diffusion.prediction_type = "v_prediction"
     alpha = prior.alphas_cumprod[500].item()
     target = [alpha**0.5 - (1 - alpha) ** 0.5 * 3, alpha**0.5]
     expected = sum(v * v for v in target) / 2
-    assert inversion_loss(prior, latents, noise, at, None, None).item() == pytest.approx(expected, rel=1e-5)
+    assert inversion_loss(prior, latents, noise, at, text, None).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_several_words_begin_a_concept(prior):

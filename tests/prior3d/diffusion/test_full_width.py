@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
+from prior3d.diffusion.folders import check_channels, role_of
 from prior3d.diffusion.inpainting import InpaintingPrior, InpaintSettings
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.prompt_encoder import PromptEncoder
-from prior3d.diffusion.roles import check_channels, role_of
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import tiny_tokenizer

@@ -5,8 +5,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionInpaintPipeline
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-from prior3d.diffusion.inpainting import InpaintSettings
-from prior3d.diffusion.loading import load_inpainting
+from prior3d.diffusion.inpainting import InpaintSettings, load_inpainting
 from tests.tiny_prior import write_tiny_prior
 
 CPU = torch.device("cpu")

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline
 
-from prior3d.diffusion.instruct import EditSettings
-from prior3d.diffusion.loading import load_instruct
+from prior3d.diffusion.instruct import EditSettings, load_instruct
+from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 
@@ -38,7 +38,7 @@ def test_guidance_adds_up_what_image_and_text_change(prior):
         neither, image, both = one(null, 0 * condition), one(null, condition), one(text, condition)
     assert (image - neither).abs().max() > 1e-4 and (both - image).abs().max() > 1e-4
     expected = neither + 1.5 * (image - neither) + 7.5 * (both - image)
-    guided = prior.predict(noisy, at, text, null, condition, 7.5, 1.5)
+    guided = prior.predict(noisy, at, Conditioning(text, null, 7.5), condition, 1.5)
     torch.testing.assert_close(guided, expected, atol=2e-5, rtol=1e-4)
 
 

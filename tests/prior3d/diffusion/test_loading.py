@@ -7,12 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from prior3d.diffusion.loading import (
-    check_prior_folder,
-    load_inpainting,
-    load_instruct,
-    load_text_to_image,
-)
+from prior3d.diffusion.folders import check_prior_folder
+from prior3d.diffusion.inpainting import load_inpainting
+from prior3d.diffusion.instruct import load_instruct
+from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from prior3d.diffusion.noise import add_noise, noise_from_velocity, velocity
+from prior3d.diffusion.scheduling import add_noise, noise_from_velocity, velocity
 
 SCHEDULER = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 

@@ -5,7 +5,8 @@ import torch
 from diffusers import DDIMScheduler
 
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 
@@ -45,9 +46,9 @@ def test_unknown_words(prior):
 def test_guidance_moves_from_the_null_text_past_the_text(prior):
     text, null_text = prior.embed(["a red ball"]), prior.embed([""])
     timesteps = torch.tensor([10, 700])
-    with_text = prior.predict(noisy_latents(), timesteps, text, null_text, 1.0)
-    without = prior.predict(noisy_latents(), timesteps, null_text, text, 1.0)
-    guided = prior.predict(noisy_latents(), timesteps, text, null_text, 7.0)
+    with_text = prior.predict(noisy_latents(), timesteps, Conditioning(text, null_text, 1.0))
+    without = prior.predict(noisy_latents(), timesteps, Conditioning(null_text, text, 1.0))
+    guided = prior.predict(noisy_latents(), timesteps, Conditioning(text, null_text, 7.0))
     assert not torch.allclose(with_text, without, atol=1e-4)
     torch.testing.assert_close(guided, without + 7 * (with_text - without), atol=2e-5, rtol=1e-4)
 
@@ -58,10 +59,10 @@ def test_camera_reaches_the_unet_only_where_it_is_taken(prior):
     timesteps = torch.tensor([500, 500])
     if not prior.camera_conditioned:
         with pytest.raises(Prior3dError, match="takes none"):
-            prior.predict(noisy_latents(), timesteps, text, null_text, 5.0, camera)
+            prior.predict(noisy_latents(), timesteps, Conditioning(text, null_text, 5.0, camera))
         return
-    seen = prior.predict(noisy_latents(), timesteps, text, null_text, 5.0, camera)
-    turned = prior.predict(noisy_latents(), timesteps, text, null_text, 5.0, camera.flip(0))
+    seen = prior.predict(noisy_latents(), timesteps, Conditioning(text, null_text, 5.0, camera))
+    turned = prior.predict(noisy_latents(), timesteps, Conditioning(text, null_text, 5.0, camera.flip(0)))
     assert not torch.allclose(seen, turned)
 
 
@@ -88,15 +89,15 @@ def test_ddim_agrees_with_diffusers(prior):
     """The same timesteps through diffusers' DDIMScheduler give the same clean latents."""
     text, null_text = prior.embed(["a red ball"]), prior.embed([""])
     timesteps = [750, 500, 250]
-    ours = prior.denoise(noisy_latents(1), timesteps, text, null_text, 3.0)
+    ours = prior.denoise(noisy_latents(1), timesteps, Conditioning(text, null_text, 3.0))
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
     scheduler.set_timesteps(4)
     assert scheduler.timesteps.tolist() == [750, 500, 250, 0]
     latents = noisy_latents(1)
     for t in timesteps[:-1]:
-        noise = prior.predict(latents, torch.tensor([t]), text, null_text, 3.0)
+        noise = prior.predict(latents, torch.tensor([t]), Conditioning(text, null_text, 3.0))
         latents = scheduler.step(noise, t, latents).prev_sample
-    noise = prior.predict(latents, torch.tensor([250]), text, null_text, 3.0)
+    noise = prior.predict(latents, torch.tensor([250]), Conditioning(text, null_text, 3.0))
     expected = scheduler.step(noise, 250, latents).pred_original_sample
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prior3d.diffusion.timesteps import (
+from prior3d.diffusion.scheduling import (
     descending_timesteps,
     instruct_timesteps,
     stratified_timesteps,

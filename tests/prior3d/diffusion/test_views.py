@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
-from prior3d.diffusion.loading import load_text_to_image
-from prior3d.diffusion.roles import check_channels, role_of
-from prior3d.diffusion.views_loading import load_epipolar, load_views, save_epipolar
+from prior3d.diffusion.epipolar_files import load_epipolar, save_epipolar
+from prior3d.diffusion.folders import check_channels, role_of
+from prior3d.diffusion.text_to_image import load_text_to_image
+from prior3d.diffusion.views import load_views
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 from tests.tiny_views import TINY, tiny_transformer, write_tiny_views

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from prior3d.diffusion.weights import check_safetensors
+from prior3d.diffusion.folders import check_safetensors
 from prior3d.errors import Prior3dError
 
 WHOLE = save({"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(0)})

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.loading import load_inpainting, load_instruct, load_text_to_image
+from prior3d.diffusion.inpainting import load_inpainting
+from prior3d.diffusion.instruct import load_instruct
+from prior3d.diffusion.text_to_image import load_text_to_image
 from stages.artifacts.datasets import EditDataset, RenderedDataset
 from stages.training import conditional, inpainting, instruct
 from stages.training.datasets import masks

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from prior3d import checkpoints
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import load_text_to_image
 from stages.training.text_to_image import FOLDER, Params, stage
 from stages.training.vae.stage import build
 from tests.toy_training import training_job, write_world

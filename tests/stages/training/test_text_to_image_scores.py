@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prior3d.diffusion.loading import load_text_to_image
+from prior3d.diffusion.text_to_image import load_text_to_image
 from stages.artifacts.datasets import RenderedDataset
 from stages.training.datasets.held_out import held_out
 from stages.training.scores.text_to_image import autoencoder_scores, kernel_distance, sample_scores, samples

@@ -8,7 +8,7 @@ import torch
 
 from prior3d import checkpoints
 from prior3d.cameras import orbit_cameras
-from prior3d.diffusion.views_loading import load_views
+from prior3d.diffusion.views import load_views
 from prior3d.errors import Prior3dError
 from prior3d.metrics import ssim
 from prior3d.toyworld.renders import toy_orbit

@@ -1,13 +1,18 @@
-"""What a prior's folder can serve as, told from its configuration alone: no tensor is read, no torch is needed."""
+"""What a prior's folder holds and can serve as, told without reading a tensor; nothing here imports torch."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from prior3d.errors import Prior3dError
 
 EXTRA_INPUT_CHANNELS = {"text_to_image": 0, "inpainting": 5, "instruct": 4}  # beyond the latent's own channels
 VIEWS_CLASS = "ViewsPrior"
+COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+PICKLE_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
 
 def role_of(folder: Path) -> str:
@@ -73,6 +78,84 @@ def check_channels(folder: Path, role: str) -> None:
             f"prior {folder}: the UNet attends to {width}-wide text, but text_encoder/ makes {text_width}-wide text; "
             "the two are from different models (or it is a pipeline with several text encoders, which is not supported)"
         )
+
+
+def check_prior_folder(folder: Path, role: str) -> None:
+    """Check that a folder can serve as a prior, without loading a tensor: cheap enough to do before anything runs.
+
+    Args:
+        folder: a diffusers pipeline folder.
+        role: `text_to_image`, `inpainting` (mask and masked latents as further input) or `instruct` (InstructPix2Pix).
+
+    Raises:
+        Prior3dError: folder or component missing, weights only pickled or truncated, a UNet of another role.
+    """
+    folder = Path(folder)
+    if role not in EXTRA_INPUT_CHANNELS:
+        raise Prior3dError(f"prior role {role!r} is unknown; it is one of {', '.join(EXTRA_INPUT_CHANNELS)}")
+    if not folder.is_dir():
+        raise Prior3dError(
+            f"prior {folder}: no such folder; give --prior a diffusers pipeline folder or a prior's name"
+        )
+    if not (folder / "model_index.json").is_file():
+        raise Prior3dError(f"prior {folder}: it has no model_index.json, so it is not a diffusers pipeline folder")
+    read_json(folder / "model_index.json")
+    missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
+    if missing:
+        raise Prior3dError(f"prior {folder}: it lacks {', '.join(m + '/' for m in missing)}; complete the folder")
+    words = folder / "tokenizer"  # without its files transformers makes an empty vocabulary and says nothing
+    if not (words / "tokenizer.json").is_file() and not all(
+        (words / f).is_file() for f in ("vocab.json", "merges.txt")
+    ):
+        raise Prior3dError(
+            f"prior {folder}: tokenizer/ lacks tokenizer.json, or vocab.json and merges.txt; complete it"
+        )
+    for name in WEIGHT_STEMS:
+        for file in weight_files(folder / name, name)[0]:
+            check_safetensors(file)
+    check_channels(folder, role)
+
+
+def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
+    """Find one complete set of safetensors weights of a component.
+
+    Returns:
+        (files, variant): the shards, usually one file; variant is None or "fp16", as in diffusers' file names.
+    """
+    stem = WEIGHT_STEMS[component]
+    for variant, infix in ((None, ""), ("fp16", ".fp16")):
+        if (single := folder / f"{stem}{infix}.safetensors").is_file():
+            return [single], variant
+        if (index := folder / f"{stem}.safetensors.index{infix}.json").is_file():
+            return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))], variant
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLE_SUFFIXES)
+    if pickles:
+        raise Prior3dError(
+            f"prior component {folder}: its weights are pickle files ({', '.join(pickles[:3])}), which can run code "
+            f"and are never opened; convert them to {stem}.safetensors"
+        )
+    raise Prior3dError(f"prior component {folder}: there is no {stem}.safetensors; complete the folder")
+
+
+def check_safetensors(file: Path) -> None:
+    """Check that a safetensors file is as long as its header says, so that a torn download is found before a run.
+
+    No tensor is read.
+
+    Raises:
+        Prior3dError: the file is missing, is no safetensors file, or is shorter or longer than its header says.
+    """
+    if not file.is_file():
+        raise Prior3dError(f"weights {file}: the file is missing; fetch or copy it again")
+    try:
+        with safe_open(file, framework="numpy"):
+            return
+    except (SafetensorError, OSError) as error:
+        reason = str(error).removeprefix("Error while deserializing header: ")
+        raise Prior3dError(
+            f"weights {file}: {file.stat().st_size} bytes, which are not a whole safetensors file ({reason}); "
+            "fetch or copy it again"
+        ) from None
 
 
 def read_json(file: Path) -> dict[str, Any]:
