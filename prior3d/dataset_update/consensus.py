@@ -22,19 +22,19 @@ SMOOTHED_OVER = 3  # pixels a side, over which the size of a change is a mean
 
 
 @dataclass(frozen=True)
-class ConsensusSettings:
+class ConsensusEditSettings:
     """How many edits a consensus is of, and what of it is taken.
 
     Attributes:
         edit: settings of each edit; guidance on the text near 1, since it makes single edits bolder and the mean worse.
         n_samples: edits that the mean is of, each from noise of its own.
-        relevance_threshold: relative to the greatest change: half of a change is taken there (`soft_threshold`); 0: all of
+        relative_threshold: relative to the greatest change: half of a change is taken there (`soft_threshold`); 0: all of
             every change.
     """
 
     edit: EditSettings = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
     n_samples: int = 8
-    relevance_threshold: float = 0.5
+    relative_threshold: float = 0.5
 
     def __post_init__(self) -> None:
         if self.n_samples < 1:
@@ -47,7 +47,7 @@ def consensus_edit(
     images: Float[Tensor, "views 3 height width"],
     instructions: list[str],
     camera: Float[Tensor, "views embedding"] | None = None,
-    settings: ConsensusSettings = ConsensusSettings(),
+    settings: ConsensusEditSettings = ConsensusEditSettings(),
     *,
     generator: torch.Generator,
 ) -> Float[Tensor, "views 3 height width"]:
@@ -69,7 +69,7 @@ def consensus_edit(
     for _ in range(settings.n_samples):
         edited = prior.edit(images, images, instructions, settings.edit, camera, generator=generator)
         mean += edited / settings.n_samples
-    return apply_residual(prior, images, mean, settings.relevance_threshold)
+    return apply_residual(prior, images, mean, settings.relative_threshold)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from prior3d.dataset_update.consensus import (
-    ConsensusSettings,
+    ConsensusEditSettings,
     apply_residual,
     consensus_edit,
     relative_size,
@@ -14,7 +14,7 @@ from prior3d.diffusion.instruct import EditSettings, InstructPrior, load_instruc
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from tests.tiny_prior import write_tiny_prior
 
-EVERY_CHANGE = ConsensusSettings(relevance_threshold=0)
+EVERY_CHANGE = ConsensusEditSettings(relative_threshold=0)
 
 
 class LossyDiffusion(LatentDiffusion):
@@ -62,7 +62,7 @@ def test_more_answers_are_less_noise_and_each_has_its_own():
     images, painter = torch.full((1, 3, 16, 16), 0.5), Painter()
 
     def noise_of(n):
-        settings = ConsensusSettings(n_samples=n, relevance_threshold=0)
+        settings = ConsensusEditSettings(n_samples=n, relative_threshold=0)
         edited = consensus_edit(painter, images, [""], settings=settings, generator=generator())
         return float(edited[..., 8:].std())
 
@@ -70,7 +70,7 @@ def test_more_answers_are_less_noise_and_each_has_its_own():
     assert noise[1] == pytest.approx(noise[0] / 4, rel=0.2)
     assert len(painter.asked) == 17 and painter.asked[0].num_inference_steps == 4
     with pytest.raises(ValueError, match="n_samples 0: use at least 1"):
-        ConsensusSettings(n_samples=0)
+        ConsensusEditSettings(n_samples=0)
 
 
 def test_noise_alone_is_no_edit():
@@ -90,7 +90,7 @@ def test_sizes_are_shares_of_each_pictures_own_greatest():
 def test_a_real_prior_is_asked_as_any_edit(tmp_path):
     prior = load_instruct(write_tiny_prior(tmp_path / "p", in_channels=8), torch.device("cpu"))
     images = torch.rand(2, 3, 32, 32, generator=generator())
-    settings = ConsensusSettings(EditSettings(num_inference_steps=2), n_samples=2)
+    settings = ConsensusEditSettings(EditSettings(num_inference_steps=2), n_samples=2)
     edited = consensus_edit(prior, images, ["a red"], None, settings, generator=generator())
     assert edited.shape == images.shape and edited.min() >= 0 and edited.max() <= 1
     again = consensus_edit(prior, images, ["a red"], None, settings, generator=generator())
