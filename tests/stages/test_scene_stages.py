@@ -31,7 +31,7 @@ PARAMS = {
         "steps": 8, "edit_every": 2, "rays_per_step": 32, "segments": 12, "denoising_steps": 2, "held_out_every": 4,
         "preview_scales": [[1.5], [5.0]],
     },
-    "capture_path": {"frames": 7, "longest_side": 16, "segments": 12},
+    "capture_path": {"frames": 7, "longest_side": 16, "n_bins": 12},
 }  # fmt: skip
 
 
