@@ -69,7 +69,7 @@ def outline(job: Job, params: Params, photograph: InputImage) -> tuple[np.ndarra
 def rembg_mask(rgb: np.ndarray) -> np.ndarray:
     """The mask [height, width] that rembg's network finds (raises Prior3dError if rembg is not installed)."""
     try:
-        from rembg import remove
+        from rembg import remove  # an extra, which not every installation has
     except ImportError as error:
         raise Prior3dError(
             f"image_preparation.background_removal: rembg cannot be imported ({error}). Install it with "

@@ -57,7 +57,7 @@ def run(job: Job, params: Params) -> None:
     job.progress(STEPS, STEPS, text=f"{quality.faces:,} faces")
 
 
-def image_target(job: Job, params: Params, field: "RadianceField", grid: Tensor) -> list[SilhouetteTarget]:
+def image_target(job: Job, params: Params, field: RadianceField, grid: Tensor) -> list[SilhouetteTarget]:
     """The outline of the input picture from its camera; nothing where there is no picture."""
     if "image" not in job.inputs:
         return []
