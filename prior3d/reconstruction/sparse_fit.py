@@ -72,7 +72,9 @@ class SparseFit:
             piece = Rendering(**{key: value[part] for key, value in vars(rendering).items()})
             colour, mask = view_losses(piece, batch, self._behind(batch), charbonnier_loss, self.inputs.masked)
             terms |= {f"{name}_colour": weight * colour, f"{name}_mask": weight * settings.mask_weight * mask}
-        return terms | surface_terms(self.field, rendering, settings.surface, progress, self.seeds)
+        surface = surface_terms(self.field, rendering, settings.surface, progress, self.seeds)
+        smoothness = {"smoothness": surface.pop("smoothness")} if "smoothness" in surface else {}
+        return terms | surface | smoothness  # in this order: the last digit of their sum depends on it
 
     def _behind(self, batch: RayBatch) -> Float[Tensor, "rays 3"]:
         """Backgrounds of rays: random ones with masks, so that nothing transparent passes for opaque."""

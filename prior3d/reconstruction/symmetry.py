@@ -8,6 +8,7 @@ away that the pictures show.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -111,18 +112,7 @@ def find_planes(
     """
     if cameras.views < 2:
         raise Prior3dError("mirror planes: of one picture they cannot be told; give two or more")
-    hull = visual_hull(masks, cameras, radius)
-    points = points_behind(masks, cameras, radius)
-    before = look_up(hull, points, radius)
-
-    def coverage(angle_deg: float, offset: float) -> float:
-        behind = look_up(hull, MirrorPlane(angle_deg, offset).reflect(points), radius)
-        return float(torch.minimum(before, behind).amax(-1).sum() / before.amax(-1).sum().clamp_min(1e-6))
-
-    def best_offset(angle_deg: float, offsets: list[float]) -> MirrorPlane:
-        tried = [MirrorPlane(angle_deg % 180, offset, coverage(angle_deg, offset)) for offset in offsets]
-        return max(tried, key=_value)
-
+    best_offset = _best_offset_of(visual_hull(masks, cameras, radius), points_behind(masks, cameras, radius), radius)
     n_angles = round(180 / COARSE_DEG)
     coarse = [best_offset(COARSE_DEG * step, list(COARSE_OFFSETS)) for step in range(n_angles)]
     found: list[MirrorPlane] = []
@@ -177,6 +167,23 @@ def look_up(
     """The hull [1, 1, nodes, nodes, nodes] at points [..., 3]; 0 outside of its cube."""
     places = (points / radius).view(1, 1, 1, -1, 3)
     return functional.grid_sample(hull, places, align_corners=True).view(points.shape[:-1])
+
+
+def _best_offset_of(
+    hull: Float[Tensor, "1 1 nodes nodes nodes"], points: Float[Tensor, "rays samples 3"], radius: float
+) -> Callable[[float, list[float]], MirrorPlane]:
+    """A function of an angle and of offsets: the best of these planes, with its coverage."""
+    before = look_up(hull, points, radius)
+
+    def coverage(angle_deg: float, offset: float) -> float:
+        behind = look_up(hull, MirrorPlane(angle_deg, offset).reflect(points), radius)
+        return float(torch.minimum(before, behind).amax(-1).sum() / before.amax(-1).sum().clamp_min(1e-6))
+
+    def best_offset(angle_deg: float, offsets: list[float]) -> MirrorPlane:
+        tried = [MirrorPlane(angle_deg % 180, offset, coverage(angle_deg, offset)) for offset in offsets]
+        return max(tried, key=_value)
+
+    return best_offset
 
 
 def _value(plane: MirrorPlane) -> float:

@@ -3,26 +3,24 @@
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from prior3d.settings import STRICT, FractionOfSteps, Steps, StrengthRange, Weight
+from prior3d.settings import STRICT, Decibels, FractionOfSteps, Steps, StrengthRange, Weight
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ConfidenceSettings:
     """How far a prior is trusted, by its PSNR on inputs left out against that of fits without a prior."""
 
-    full_at_db: float = Field(
+    full_at_db: Decibels = Field(
         default=0.0,
         ge=-100,
         le=100,
         description="the prior counts fully if it shows inputs left out this much better than fits do",
-        json_schema_extra={"unit": "dB"},
     )
-    none_at_db: float = Field(
+    none_at_db: Decibels = Field(
         default=-3.0,
         ge=-100,
         le=100,
         description="the prior counts nothing from this difference down; linear in between",
-        json_schema_extra={"unit": "dB"},
     )
 
     @model_validator(mode="after")

@@ -1,7 +1,10 @@
-"""A fitted scene seen along its capture's path: a video and a sheet of pictures, before and after an edit if any."""
+"""A fitted scene along its capture's path: a video and a contact sheet, before and after an edit if there is one."""
+
+from typing import ClassVar
 
 from pydantic import Field
 
+from prior3d.settings import Frames, GreyLevel, Pixels
 from stages.artifacts import FIELD, PATH_RENDERS, POSED_IMAGES
 from stages.contract.parameters import StageParams
 
@@ -9,16 +12,18 @@ from stages.contract.parameters import StageParams
 class Params(StageParams):
     """What the stage can be told."""
 
-    frames: int = Field(48, ge=2, le=2000, description="frames of the video", json_schema_extra={"unit": "frames"})
-    longest_side: int = Field(
-        256, ge=16, le=2048, description="of the video, at most the pictures' own", json_schema_extra={"unit": "pixels"}
+    frames: Frames = Field(48, ge=2, le=2000, description="frames of the video")
+    longest_side: Pixels = Field(
+        256, ge=16, le=2048, description="longest side of the video; never more than the capture's images have"
     )
-    segments: int = Field(64, ge=8, le=1024, description="coarse pieces of a ray")
-    background: float = Field(1.0, ge=0, le=1, description="grey level behind an object")
-    frames_per_second: int = Field(12, ge=1, le=60, description="of the video")
+    n_bins: int = Field(64, ge=8, le=1024, description="coarse intervals along a ray")
+    background: GreyLevel = Field(1.0, description="grey level behind an object")
+    frames_per_second: int = Field(12, ge=1, le=60, description="speed of the video")
+
+    renamed: ClassVar[dict[str, str]] = {"segments": "n_bins"}
 
 
-PRESETS: dict[str, dict] = {"toy": {}, "paper": {"frames": 240, "longest_side": 512, "segments": 160}}
+PRESETS: dict[str, dict] = {"toy": {}, "paper": {"frames": 240, "longest_side": 512, "n_bins": 160}}
 INPUTS = {"field": FIELD, "images": POSED_IMAGES, "before": FIELD}
 OPTIONAL_INPUTS = frozenset({"before"})
 OUTPUT = PATH_RENDERS

@@ -61,5 +61,5 @@ def path(views: PosedViews, params: Params) -> Cameras:
 def picture(field: SceneField, camera: Cameras, params: Params) -> np.ndarray:
     """[height, width, 3] what one camera sees."""
     cameras = camera.to(field.rows.device)
-    seen, _, _ = render_scene_view(field, cameras, params.segments, occupied_cells(field), params.background)
+    seen, _, _ = render_scene_view(field, cameras, params.n_bins, occupied_cells(field), params.background)
     return seen[0].clamp(0, 1).cpu().numpy()

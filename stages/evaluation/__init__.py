@@ -1,7 +1,8 @@
-"""Pictures and numbers of a result, all round, on one page: the textured mesh, beside the field it came from if any."""
+"""Images and numbers of a result on one page: the textured mesh from all around, beside its field if there is one."""
 
 from pydantic import Field
 
+from prior3d.settings import Degrees, Frames, GreyLevel, Pixels, Samples, WorldUnits
 from stages.artifacts import FIELD, OBJECT_IMAGE, POSED_IMAGES, PROMPT, RENDERS, SHAPE_GUIDE, TEXTURED_MESH
 from stages.contract.parameters import StageParams
 
@@ -9,26 +10,16 @@ from stages.contract.parameters import StageParams
 class Params(StageParams):
     """What the stage can be told."""
 
-    n_azimuths: int = Field(8, ge=2, le=36, description="views of the contact sheet, evenly round the object")
-    size: int = Field(128, ge=16, le=1024, description="side of those views", json_schema_extra={"unit": "pixels"})
-    n_samples: int = Field(64, ge=8, le=1024, description="samples along a ray", json_schema_extra={"unit": "samples"})
-    elevation_deg: float = Field(
-        15, ge=-80, le=80, description="height of the cameras", json_schema_extra={"unit": "degrees"}
-    )
-    radius: float = Field(
-        3.2, gt=1, le=10, description="distance of the cameras", json_schema_extra={"unit": "world units"}
-    )
-    fov_deg: float = Field(
-        40, ge=5, le=120, description="vertical field of view", json_schema_extra={"unit": "degrees"}
-    )
-    video_frames: int = Field(
-        36, ge=2, le=480, description="frames of the turntable", json_schema_extra={"unit": "frames"}
-    )
-    video_size: int = Field(
-        256, ge=16, le=2048, multiple_of=2, description="side of the video", json_schema_extra={"unit": "pixels"}
-    )
-    background: float = Field(
-        0.75, ge=0, le=1, description="grey level behind the pictures; objects are more often white or black than grey"
+    n_azimuths: int = Field(8, ge=2, le=36, description="views of the contact sheet, evenly spread around the object")
+    size: Pixels = Field(128, ge=16, le=1024, description="side of those views")
+    n_samples: Samples = Field(64, ge=8, le=1024, description="samples along a ray")
+    elevation_deg: Degrees = Field(15, ge=-80, le=80, description="elevation of the cameras")
+    radius: WorldUnits = Field(3.2, gt=1, le=10, description="distance of the cameras from the origin")
+    fov_deg: Degrees = Field(40, ge=5, le=120, description="vertical field of view")
+    video_frames: Frames = Field(36, ge=2, le=480, description="frames of the turntable video")
+    video_size: Pixels = Field(256, ge=16, le=2048, multiple_of=2, description="side of the video")
+    background: GreyLevel = Field(
+        0.75, description="grey level behind the images; objects are more often white or black than grey"
     )
 
 

@@ -69,7 +69,7 @@ def outline(job: Job, params: Params, photograph: InputImage) -> tuple[np.ndarra
 def rembg_mask(rgb: np.ndarray) -> np.ndarray:
     """The mask [height, width] that rembg's network finds (raises Prior3dError if rembg is not installed)."""
     try:
-        from rembg import remove
+        from rembg import remove  # an extra, which not every installation has
     except ImportError as error:
         raise Prior3dError(
             f"image_preparation.background_removal: rembg cannot be imported ({error}). Install it with "
@@ -104,7 +104,7 @@ def framed(job: Job, params: Params, layers: list[np.ndarray], mask: np.ndarray)
         framing = "the picture as the camera sees it, padded to a square"
     else:
         viewpoint = seen_from(params, params.azimuth_deg, params.elevation_deg, params.fov_deg)
-        layers, framing = centred_square(layers, mask, params.fill), "the object in the middle"
+        layers, framing = centred_square(layers, mask, params.fill_fraction), "the object in the middle"
     if layers[0].shape[0] > params.size:
         layers = [resample(layer, params.size, params.size) for layer in layers]
     alpha = layers[0][..., 3:].clip(0, 1)

@@ -1,13 +1,19 @@
-"""The field's surface as a clean mesh whose outlines are those of the field's own pictures.
+"""The field's surface as a clean mesh whose silhouettes match the field's own renders.
 
-Density on a grid -> the threshold whose silhouettes match the rendered opacity -> that threshold varied in space until
-they match better, and match the outline of the object's picture where there is one -> floaters and cavities out ->
-parts that the picture shows and nothing else does back in -> marching cubes -> smoothing -> decimation. The threshold,
-its overlap and the mesh's are reported as metrics.
+1. Density on a grid, and the threshold whose silhouettes match the rendered opacity best.
+2. The threshold is varied in space until the silhouettes match better. With an image of the object they must match its
+   outline too.
+3. Floaters and cavities are removed. Parts that only the image shows are raised.
+4. Marching cubes, smoothing, decimation.
+
+The threshold, its depth error and the silhouettes' overlap are metrics.
 """
+
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from prior3d.settings import Nodes, Steps
 from stages.artifacts import FIELD, MESH, OBJECT_IMAGE
 from stages.contract.parameters import StageParams
 
@@ -15,41 +21,41 @@ from stages.contract.parameters import StageParams
 class Params(StageParams):
     """What the stage can be told."""
 
-    resolution: int = Field(
-        96, ge=16, le=512, description="nodes of the density grid along an axis", json_schema_extra={"unit": "nodes"}
-    )
-    threshold: float | None = Field(
+    resolution: Nodes = Field(96, ge=16, le=512, description="nodes of the density grid along an axis")
+    threshold: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        gt=0,
-        description="density that is the surface; none: chosen so that outlines match the renders",
+        description="density at the surface; none: chosen so that silhouettes match the renders",
         json_schema_extra={"unit": "1 / world unit"},
     )
-    outline_steps: int = Field(
+    n_azimuths: int = Field(
+        8, ge=3, le=64, description="azimuths of the cameras whose renders are compared, at two elevations each"
+    )
+    outline_steps: Steps = Field(
         80,
         ge=0,
         le=10_000,
-        description="steps in which the threshold is varied in space to fit outlines; 0 leaves one everywhere",
-        json_schema_extra={"unit": "steps"},
+        description="steps that vary the threshold in space to fit silhouettes; 0: one threshold everywhere",
     )
-    picture_weight: float = Field(
-        4.0, ge=0, le=1000, description="with a picture: weight of a ray of its outline beside those all round"
+    image_weight: float = Field(
+        4.0, ge=0, le=1000, description="with an image: weight of a ray of its outline, relative to a ray of a render"
     )
     missing_parts: bool = Field(
-        True, description="with a picture: raise parts that it shows and the surface has not, at their outline's depth"
+        True, description="with an image: raise parts that it shows and the surface lacks, at their outline's depth"
     )
     smoothing: float = Field(
-        1.2, ge=0, le=5, description="Gaussian over the density grid", json_schema_extra={"unit": "cells"}
+        1.2,
+        ge=0,
+        le=5,
+        description="standard deviation of the Gaussian that smooths the density grid",
+        json_schema_extra={"unit": "cells"},
     )
-    min_part: float = Field(
-        0.03, ge=0, le=1, description="parts smaller than this share of the largest are removed as floaters"
+    min_part_fraction: float = Field(
+        0.03, ge=0, le=1, description="parts smaller than this fraction of the largest part are removed as floaters"
     )
-    smoothing_steps: int = Field(
-        8, ge=0, le=200, description="Taubin smoothing of the vertices", json_schema_extra={"unit": "steps"}
-    )
-    max_faces: int = Field(10_000, ge=100, le=2_000_000, description="the mesh is decimated to this many faces")
-    n_azimuths: int = Field(
-        8, ge=3, le=64, description="cameras round the object, at two heights each, to compare with"
-    )
+    smoothing_steps: Steps = Field(8, ge=0, le=200, description="Taubin smoothing of the vertices")
+    max_faces: int = Field(10_000, ge=100, le=2_000_000, description="a mesh with more faces is decimated to this many")
+
+    renamed: ClassVar[dict[str, str]] = {"picture_weight": "image_weight", "min_part": "min_part_fraction"}
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"resolution": 256, "max_faces": 60_000}}

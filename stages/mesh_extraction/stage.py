@@ -38,7 +38,7 @@ def run(job: Job, params: Params) -> None:
     targets = [SilhouetteTarget(cameras, seen), *image_target(job, params, field, grid)]
     grid = fit_silhouettes(grid, field.config.bound, chosen.density, targets, params.outline_steps)
     job.progress(3, STEPS, text="floaters and cavities")
-    solid, n_removed = remove_small_parts(grid.cpu().numpy(), chosen.density, params.min_part)
+    solid, n_removed = remove_small_parts(grid.cpu().numpy(), chosen.density, params.min_part_fraction)
     if "image" in job.inputs and params.missing_parts:
         solid = with_missing_parts(job, solid, field.config.bound, chosen.density)
     surface = isosurface(solid, chosen.density, field.config.bound)
@@ -58,7 +58,7 @@ def run(job: Job, params: Params) -> None:
     job.progress(STEPS, STEPS, text=f"{quality.faces:,} faces")
 
 
-def image_target(job: Job, params: Params, field: "RadianceField", grid: Tensor) -> list[SilhouetteTarget]:
+def image_target(job: Job, params: Params, field: RadianceField, grid: Tensor) -> list[SilhouetteTarget]:
     """The outline of the input picture from its camera; nothing where there is no picture."""
     if "image" not in job.inputs:
         return []
@@ -66,7 +66,7 @@ def image_target(job: Job, params: Params, field: "RadianceField", grid: Tensor)
     cameras = picture.viewpoint.cameras(PICTURE_SIZE)
     _, mask = picture.premultiplied(PICTURE_SIZE)
     seen = replace(march_silhouettes(field, grid, cameras), opacity=mask.flatten().to(grid))
-    return [SilhouetteTarget(cameras, seen, params.picture_weight)]
+    return [SilhouetteTarget(cameras, seen, params.image_weight)]
 
 
 def with_missing_parts(job: Job, solid: np.ndarray, bound: float, threshold: float) -> np.ndarray:

@@ -1,11 +1,14 @@
-"""The field's colours on the mesh: an atlas, baked as a camera would see the field, in a GLB and an OBJ.
+"""The field's colours on the mesh: a texture atlas, baked as a camera would see the field, in a GLB and an OBJ.
 
-A field's colours are grainy: that is smoothed away, edges are kept. With a picture of the object, the texels that its
-camera sees are then fitted to its pixels, which are sharper than the field's colours along a normal.
+The colours of a field are grainy. Smoothing removes the grain and keeps edges. With an image of the object, the texels
+that its camera sees are then fitted to its pixels, which are sharper than the field's colours.
 """
+
+from typing import ClassVar
 
 from pydantic import Field
 
+from prior3d.settings import ColourRange, Steps, Texels, WorldUnits
 from stages.artifacts import FIELD, MESH, OBJECT_IMAGE, TEXTURED_MESH
 from stages.contract.parameters import StageParams
 
@@ -13,37 +16,31 @@ from stages.contract.parameters import StageParams
 class Params(StageParams):
     """What the stage can be told."""
 
-    resolution: int = Field(
-        512, ge=32, le=8192, description="side of the texture", json_schema_extra={"unit": "texels"}
-    )
-    shell: float = Field(
+    resolution: Texels = Field(512, ge=32, le=8192, description="side of the texture")
+    shell: WorldUnits = Field(
         0.06,
         gt=0,
         le=0.5,
-        description="a texel shows what a short ray sees from this far outside the surface to twice as far inside",
-        json_schema_extra={"unit": "world units"},
+        description="a texel shows what a short ray sees, from this far outside the surface to twice as far inside",
     )
-    smoothing: float = Field(
-        0.05,
-        ge=0,
-        le=0.5,
-        description="how far colours are smoothed over the surface; 0 leaves their grain",
-        json_schema_extra={"unit": "world units"},
+    smoothing_radius: WorldUnits = Field(
+        0.05, ge=0, le=0.5, description="how far colours are smoothed over the surface; 0 leaves their grain"
     )
-    edge: float = Field(
-        0.1,
-        gt=0,
-        le=2,
-        description="smoothing: colours much farther apart are not mixed",
-        json_schema_extra={"unit": "of colour range"},
+    edge_threshold: ColourRange = Field(
+        0.1, gt=0, le=2, description="colours that differ by much more than this are not mixed in smoothing"
     )
-    picture_steps: int = Field(
+    image_steps: Steps = Field(
         20,
         ge=0,
         le=1000,
-        description="with a picture: steps that fit the texture to its pixels; 0 leaves the field's colours",
-        json_schema_extra={"unit": "steps"},
+        description="with an image: steps that fit the texture to its pixels; 0 leaves the field's colours",
     )
+
+    renamed: ClassVar[dict[str, str]] = {
+        "smoothing": "smoothing_radius",
+        "edge": "edge_threshold",
+        "picture_steps": "image_steps",
+    }
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"resolution": 1024}}

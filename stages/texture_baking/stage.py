@@ -32,10 +32,10 @@ def finished(job: Job, params: Params, mesh: TexturedMesh) -> TexturedMesh:
     """The mesh with its texture smoothed and, if there is an input picture, showing that from its camera."""
     surface = UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.faces, HERE)
     texture = torch.from_numpy(mesh.texture).to(job.device)
-    texture = smooth_texture(surface, texture, params.smoothing, params.edge)
+    texture = smooth_texture(surface, texture, params.smoothing_radius, params.edge_threshold)
     if "image" not in job.inputs:
         return replace(mesh, texture=texture.cpu().numpy())
     fitted = fit_texture_to_image(
-        Surface(surface, job.device), texture, load_object_image(job.inputs["image"]), params.picture_steps
+        Surface(surface, job.device), texture, load_object_image(job.inputs["image"]), params.image_steps
     )
     return replace(mesh, texture=fitted.cpu().numpy())

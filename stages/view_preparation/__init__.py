@@ -1,14 +1,15 @@
-"""One to ten posed pictures made ready: square cut-outs of one size, about an object in the unit ball at the origin.
+"""One to ten posed images made ready: square cut-outs of one size, of an object in the unit ball at the origin.
 
-nerfstudio's or instant-ngp's transforms.json, the Blender layout, COLMAP, or a sequence in CO3Dv2's layout. Cameras are
-turned to what they all look at, which is exact, and moved and scaled so that this stands at the origin; by how much is
-said in `transforms.json`. The capture's other pictures are put aside in `held_out/`, for evaluation alone.
+Reads nerfstudio's or instant-ngp's transforms.json, the Blender layout, COLMAP, or a sequence in CO3Dv2's layout. Each
+camera is turned to the point that all of them look at, which is exact. The world is moved and scaled so that this point
+is the origin; `transforms.json` says by how much. The capture's other images go to `held_out/`, for evaluation alone.
 """
 
 from typing import Literal
 
 from pydantic import Field
 
+from prior3d.settings import Pixels
 from stages.artifacts import CAPTURE_FOLDER, POSED_IMAGES
 from stages.contract.parameters import StageParams
 
@@ -16,15 +17,12 @@ from stages.contract.parameters import StageParams
 class Params(StageParams):
     """What the stage can be told."""
 
-    n_inputs: int = Field(0, ge=0, le=10, description="pictures to use, spread round the object; 0: all")
-    frames: tuple[int, ...] = Field((), description="use these pictures, by number from 0 in the order of their names")
-    n_held_out: int = Field(32, ge=0, le=1000, description="of the other pictures, so many are kept to measure on")
+    n_inputs: int = Field(0, ge=0, le=10, description="images to use, spread around the object; 0: all")
+    frames: tuple[int, ...] = Field((), description="use these images, by number from 0 in the order of their names")
+    n_held_out: int = Field(32, ge=0, le=1000, description="how many of the other images are held out for measurement")
     transforms: str = Field("", description="another file of the folder than transforms.json or transforms_train.json")
-    sequence: str = Field("", description="of a CO3Dv2 category: the sequence")
-    size: int = Field(
-        0, ge=0, le=1024, description="side of the cut-outs; 0: as fine as the pictures are, 64 to 128",
-        json_schema_extra={"unit": "pixels"},
-    )  # fmt: skip
+    sequence: str = Field("", description="name of the sequence, in a category of CO3Dv2's layout")
+    size: Pixels = Field(0, ge=0, le=1024, description="side of the cut-outs; 0: by the images' resolution, 64 or 128")
     masks: Literal["auto", "none"] = Field(
         "auto", description="auto: mask_path, alpha channel, or all that differs from a border of one colour"
     )

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from prior3d.settings import Pixels, Steps
+from prior3d.settings import Decibels, Pixels, Steps
 from prior3d.settings.reconstruction import FitSettings
 from stages.artifacts import POSED_IMAGES, SYMMETRY
 from stages.contract.parameters import StageParams
@@ -32,12 +32,11 @@ class Params(StageParams):
         0.5, gt=0, le=1, description="how often rays of a mirror image are drawn, relative to those of an input view"
     )
     leave_one_out: int = Field(3, ge=0, le=10, description="inputs left out in turn; 0: planes and prior unmeasured")
-    score_tolerance_db: float = Field(
+    score_tolerance_db: Decibels = Field(
         0.5,
         ge=0,
         le=100,
         description="planes that show left-out inputs this much worse than the best plane are dropped",
-        json_schema_extra={"unit": "dB"},
     )
     score_size: Pixels = Field(64, ge=8, le=1024, description="side at which left-out inputs are compared")
     fit_steps: Steps = Field(100, ge=1, le=100_000, description="steps of each fit that leaves an input out")

@@ -31,7 +31,7 @@ PARAMS = {
         "steps": 8, "edit_every": 2, "rendering.rays_per_step": 32, "rendering.n_bins": 12, "held_out_every": 4,
         "edit.num_inference_steps": 2, "preview_scales": [[1.5], [5.0]],
     },
-    "capture_path": {"frames": 7, "longest_side": 16, "segments": 12},
+    "capture_path": {"frames": 7, "longest_side": 16, "n_bins": 12},
 }  # fmt: skip
 
 
