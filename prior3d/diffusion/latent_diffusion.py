@@ -224,12 +224,9 @@ class LatentDiffusion:
 
 def load_latent_diffusion(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:
     """The networks of a folder of that role, checked and frozen; convolutions lie channels-last, which is faster."""
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        UNet2DConditionModel,
-    )  # seconds to import, and only loading needs it
-    from transformers import CLIPTextModel, CLIPTokenizer  # the same
+    # seconds to import, and only loading needs them
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
 
     check_prior_folder(folder, role)
     unet = load_network(UNet2DConditionModel, folder / "unet", "unet", dtype).to(device)

@@ -86,7 +86,7 @@ def _outline_loss(
     above: Float[Tensor, "rays densest"],
     wanted: Float[Tensor, "rays"],
     weights: Float[Tensor, "rays"],
-    tables: list[Float[Tensor, "nodes 1"]],
+    tables: list[Float[Tensor, "_ 1"]],
 ) -> Float[Tensor, ""]:
     """Cross-entropy between the rays' opacities and those wanted, and the pull towards no change.
 

@@ -11,7 +11,7 @@ from prior3d.dataset_update.edit_views import ViewEditor, conditioning_cameras, 
 from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.dataset_update.schedule import views_due
 from prior3d.diffusion.instruct import InstructPrior
-from prior3d.distillation.step import ScoreDistillation
+from prior3d.distillation.sds import ScoreDistillation
 from prior3d.fields.scene_field import SceneField, SceneFieldConfig
 from prior3d.images.files import write_png
 from prior3d.seeds import Seeds
@@ -26,14 +26,20 @@ class Reddener(InstructPrior):
     Its latents are images of half the size, and it predicts that all noise is half of what it sees.
     """
 
-    def __init__(self, camera_conditioned=True):
-        self.device, self.camera_conditioned = torch.device("cpu"), camera_conditioned
-        self.image_size, self.latent_size, self.n_timesteps = 16, 8, 1000
-        self.alphas_cumprod = torch.linspace(0.99, 0.01, 1000)
+    device, image_size, latent_size, n_timesteps = torch.device("cpu"), 16, 8, 1000
+    alphas_cumprod, camera_conditioned = torch.linspace(0.99, 0.01, 1000), True
+
+    def __init__(self):
         self.edits, self.predictions = [], []
-        self.encode = lambda images: torch.nn.functional.avg_pool2d(images - 0.1, 2)
-        self.decode = lambda latents: torch.nn.functional.interpolate(latents, scale_factor=2)
-        self.add_noise = lambda latents, noise, at: latents + noise
+
+    def encode(self, images, generator=None):
+        return torch.nn.functional.avg_pool2d(images - 0.1, 2)
+
+    def decode(self, latents):
+        return torch.nn.functional.interpolate(latents, scale_factor=2)
+
+    def add_noise(self, latents, noise, timesteps):
+        return latents + noise
 
     def unknown_words(self, prompt):
         return []
@@ -44,14 +50,20 @@ class Reddener(InstructPrior):
     def condition(self, images):
         return self.encode(images)
 
-    def predict(self, noisy, timesteps, text, null_text, condition, scale, image_scale, camera=None):
-        self.predictions.append((timesteps, text, condition, scale, image_scale, camera))
+    def predict(self, noisy, timesteps, asked, condition, image_guidance_scale):
+        self.predictions.append(
+            (timesteps, asked.text, condition, asked.guidance_scale, image_guidance_scale, asked.camera)
+        )
         return noisy / 2
 
     def edit(self, start, originals, instructions, settings, camera=None, *, timesteps=None, generator):
         self.edits.append((start, settings, camera, timesteps))
         red = torch.tensor([0.2, 0.0, 0.0])[:, None, None]
         return self.decode(self.encode(originals)) + red + 0.01 * torch.randn(originals.shape, generator=generator)
+
+
+class CameralessReddener(Reddener):
+    camera_conditioned = False
 
 
 @pytest.fixture
@@ -92,7 +104,7 @@ def test_noise_levels_come_from_a_range_whose_upper_end_may_fall():
 
 def test_cameras_are_told_where_they_mean_something():
     toy, far = orbit_cameras(ring(3, 20.0), 8, 8), orbit_cameras(ring(3, 20.0, radius=8.0), 8, 8)
-    takes, takes_none = Reddener(), Reddener(camera_conditioned=False)
+    takes, takes_none = Reddener(), CameralessReddener()
     assert conditioning_cameras(toy, takes, "auto").shape[0] == 3
     assert conditioning_cameras(far, takes, "auto") is None and conditioning_cameras(far, takes, "yes") is not None
     assert conditioning_cameras(toy, takes, "no") is None and conditioning_cameras(toy, takes_none, "yes") is None

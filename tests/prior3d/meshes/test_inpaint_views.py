@@ -26,8 +26,9 @@ FRONT = Orbit(torch.zeros(1), torch.zeros(1), torch.full((1,), 3.2), torch.full(
 class Greener(InpaintingPrior):
     """Fills every hole with green."""
 
+    device, camera_conditioned, image_size = torch.device("cpu"), False, 48
+
     def __init__(self):
-        self.device, self.camera_conditioned, self.image_size = torch.device("cpu"), False, 48
         self.asked = []
 
     def inpaint(self, images, masks, prompts, settings, camera=None, *, generator):
