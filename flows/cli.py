@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
+        if not _output_is_closed():
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -89,6 +92,13 @@ def _command(name: str) -> Callable[[list[str]], int]:
     if name in METHODS:
         raise Prior3dError(f"{name!r} is a method; write: prior3d run {name} ...")
     raise Prior3dError(f"there is no command {name!r}; {did_you_mean(name, PLACES, 'see: prior3d --help')}")
+
+
+def _output_is_closed() -> bool:
+    """Whether nobody reads what is printed any more (`prior3d ls | head -1`)."""
+    looks = select.poll()
+    looks.register(sys.stdout.fileno(), 0)
+    return bool(looks.poll(0))
 
 
 def _fail(message: str, code: int = USER_ERROR) -> int:

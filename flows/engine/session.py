@@ -89,7 +89,7 @@ def carry_out(
         show_plan(plan)
         report = Report(plan)
         if not plan.idle:
-            with _executor(run) as executor:
+            with _executor(run, warn) as executor:
                 worker = Worker(run, declaration, store, executor, events, options.restore)
                 report.outcomes = _make(worker, stages, plan, options.plain, warn)
         if (run.folder / "dvc.lock").is_file():
@@ -99,9 +99,9 @@ def carry_out(
 
 
 @contextmanager
-def _executor(run: Run) -> Iterator[Executor]:
+def _executor(run: Run, warn: Callable[[str], None]) -> Iterator[Executor]:
     """An executor; SIGTERM interrupts like ctrl-C, and whatever happens no stage is left running."""
-    executor = Executor(run.folder / ".work" / "forkserver.log")
+    executor = Executor(run.folder / ".work" / "forkserver.log", warn)
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _interrupt) if main else None
     try:

@@ -15,7 +15,6 @@ from fake_priors import write_prior
 from rich import console
 
 from flows.engine.events import Event
-from flows.engine.execution import Call, Executor, StageFailed
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Input, Method, Stage
 from flows.engine.priors import choose_prior, content_digest
@@ -149,16 +148,6 @@ def test_live_display_prints_lines_and_warnings_above_the_table():
     display.close()
     for line in ("s | [said]", "s | warning: unknown words", "s crashed, trying again: out of memory", "1.0 s"):
         assert line in stream.getvalue()
-
-
-def test_fork_server_that_dies_is_an_error_not_a_hang(tmp_path, fake):
-    executor = Executor(tmp_path / "log")
-    executor.start()
-    executor._process.kill()
-    executor._process.wait()
-    with pytest.raises(StageFailed):
-        executor.execute(Call("a", "fake_stages.counting", [], tmp_path), say=print, progress=print)
-    executor.close()
 
 
 HEAVY = {"torch", "numpy", "prefect", "dvc", "rich", "jinja2", "asyncio"}

@@ -1,10 +1,12 @@
 """What goes wrong, and what is left of it: crashes, kills, limits, two runs at once, full disks."""
 
+import contextlib
 import errno
 import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from fake_prior3d import fake_method
@@ -161,3 +163,25 @@ def test_runs_folder_that_cannot_be_made(fake):
     runs.write_text("a file")
     code, _, err = fake.run()
     assert code == 2 and "a file lies where a folder is needed" in err and len(err.splitlines()) == 1
+
+
+def server_of(process):
+    """The process that starts the stages of a command, as soon as it is there."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for child in children.read_text().split():
+        with contextlib.suppress(OSError):
+            if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    return None
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for the process in /proc")
+@pytest.mark.parametrize("when", ["at once", "in a stage"])
+def test_run_whose_fork_server_is_killed_goes_on(fake, when):
+    process = fake.command(*SLOW)
+    wait_for(lambda: server_of(process) and (when == "at once" or state_of(fake)))
+    os.kill(server_of(process), signal.SIGKILL)
+    out = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, out
+    assert "warning: the process that starts stages was killed (signal 9: perhaps out of memory); another one" in out
+    assert fake.text("counting") == uninterrupted(fake)

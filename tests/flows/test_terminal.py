@@ -1,8 +1,10 @@
 import os
+import subprocess
 import sys
 
 import pytest
 
+from flows import cli
 from flows.terminal import Parser, table
 from prior3d.errors import Prior3dError
 
@@ -31,3 +33,22 @@ def test_an_unknown_option_names_the_nearest():
         parser.parse_args(["mug", "--al1"])
     with pytest.raises(Prior3dError, match=r"arguments are required: RUN; see: prior3d show --help$"):
         parser.parse_args([])
+
+
+def test_only_a_closed_output_ends_a_command_without_a_word(monkeypatch):
+    """A broken pipe to anything else is a bug, and seen."""
+
+    def broken(words):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli, "command", lambda name: broken)
+    with pytest.raises(BrokenPipeError):
+        cli.main(["ls"])
+
+
+def test_nobody_reads_what_is_printed():
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "flows.cli", "methods"], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
