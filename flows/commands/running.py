@@ -97,5 +97,5 @@ def accept(words: list[str]) -> int:
     what = "Keep a run's outputs, and record its present parameters, inputs and code beside them."
     args = Parser.of("accept", what, "run").parse_args(words)
     run = Run(find_project(Path.cwd()), args.run).require()
-    recorded = accept_run(run, read_declaration(run.folder, METHODS))
+    recorded = accept_run(run, read_declaration(run.folder, METHODS), warn)
     return say(f"accepted: {', '.join(recorded)}" if recorded else "nothing had changed")

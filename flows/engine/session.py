@@ -189,7 +189,7 @@ def _wait_until_healthy(healthy: Callable[[], bool], first_stage: "Future[Outcom
     return True
 
 
-def accept(run: Run, declaration: Declaration) -> list[str]:
+def accept(run: Run, declaration: Declaration, warn: Callable[[str], None]) -> list[str]:
     """Record the present parameters, inputs and code of a run beside the outputs that it has, without making anything.
 
     Returns:
@@ -207,7 +207,7 @@ def accept(run: Run, declaration: Declaration) -> list[str]:
         plan = make_plan(run, declaration, store, list(declaration.method.stages), declared=True)
         changed = [s.stage for s in plan.steps if s.action == "make"]
         for name in changed:
-            store.commit(run.dvc_file, name)
+            store.commit(run.dvc_file, name, warn)
             run.forget_checkpoints(name)
         reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
         remember(run, declaration, "accept", reasons, {})

@@ -66,10 +66,14 @@ class Worker:
 
     def _make(self, stage: Stage) -> Outcome:
         file = self.run.dvc_file
+
+        def warn(text: str) -> None:
+            self.events.tell(stage.name, "line", text=f"warning: {text}")
+
         if self.restore:
             if not self.store.changed(file, stage.name):
                 return "Cached"
-            if self.store.restore(file, stage.name):
+            if self.store.restore(file, stage.name, warn):
                 self.run.forget_checkpoints(stage.name)
                 return "Restored"
         before = self._declared()
@@ -95,7 +99,7 @@ class Worker:
                 "result was not recorded; leave these files alone until the run has ended",
                 retry=False,
             )
-        self.store.commit(file, stage.name)
+        self.store.commit(file, stage.name, warn)
         self.run.forget_checkpoints(stage.name)
         return "Completed"
 
