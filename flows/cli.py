@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.commands import PLACES, command
-from flows.terminal import INTERRUPTED, USER_ERROR, say
+from flows.terminal import INTERRUPTED, USER_ERROR, fail, say
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
@@ -47,6 +47,12 @@ DISK = {
     errno.EACCES: "no permission",
     errno.EPERM: "no permission",
     errno.ENOTDIR: "a file lies where a folder is needed",
+    errno.EEXIST: "a file lies where a folder is needed",
+    errno.EISDIR: "a folder lies where a file is needed",
+    errno.ENOTEMPTY: "a folder lies where a file is needed",
+    errno.EIO: "the disk has a fault",
+    errno.ELOOP: "links lead in a circle",
+    errno.ENAMETOOLONG: "a name is too long",
 }
 
 
@@ -102,8 +108,7 @@ def _output_is_closed() -> bool:
 
 
 def _fail(message: str, code: int = USER_ERROR) -> int:
-    sys.stdout.flush()
-    sys.stderr.write(f"error: {message}\n")
+    fail(message)
     return code
 
 

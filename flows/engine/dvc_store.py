@@ -1,4 +1,5 @@
-"""The only file that calls DVC. Most of these calls are not its documented interface: a contract test holds them.
+"""The only file that calls DVC, but for `dvc_setup`. Most calls are not its documented interface: a contract test holds
+them.
 
 The process's current folder must be the project: DVC resolves some paths against it (it fails only after a stage ran
 otherwise). Locks are waited for: a stage that ends while another process hashes would be thrown away.
@@ -8,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -39,6 +41,8 @@ class DvcStore:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo, lock_repo
 
+        from flows.engine.dvc_setup import database_problem  # start-up: it imports DVC
+
         os.chdir(self.root)
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its lines would come through Prefect's handler
         try:
@@ -47,6 +51,8 @@ class DvcStore:
                 yield repo
         except DvcException as error:
             raise Prior3dError(f"DVC, in {self.root}: {_whole_message(error)}") from error
+        except sqlite3.Error as error:
+            raise Prior3dError(database_problem(error)) from error
 
     def file_states(self, dvc_file: str, stages: list[str]) -> dict[str, FileState]:
         """Compare the files of stages with the lock. Parameters and code are compared by the plan."""
@@ -220,10 +226,10 @@ def _remove_damaged(stage: Any) -> str:
         for key, _, info in content if isinstance(content, Iterable) else ():
             names[Path(out.cache.oid_to_path(info.value))] = "/".join((path, *key))
     digests = _read_digests([path for path in names if path.exists()])
-    damaged = [path for path, md5 in digests.items() if md5 != (path.parent.name + path.stem)]
-    for path in damaged:
-        remove(path)
-    found = [f"{names[path]} ({path.parent.name}/{path.name})" for path in damaged]
+    damaged = [place for place, md5 in digests.items() if md5 != place.parent.name + place.stem]
+    for place in damaged:
+        remove(place)
+    found = [f"{names[place]} ({place.parent.name}/{place.name})" for place in damaged]
     words = ", ".join([*found[:MOST_NAMED], *([f"{len(found) - MOST_NAMED} more"] if found[MOST_NAMED:] else [])])
     return words and f"{words} {'is' if len(found) == 1 else 'are'} damaged"
 

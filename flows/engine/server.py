@@ -20,12 +20,22 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from flows.engine.project import Project
+from flows.engine.run_files import derived
 from prior3d.files import write_whole
 
 HEALTH_TIMEOUT_S = 2.0
 STARTING_S = 90.0
+
+
+class Noted(TypedDict):
+    """What is noted of a server that was started."""
+
+    pid: int
+    url: str
+    started: float
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ def _profile_url() -> str | None:
     file = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
     try:
         profiles = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError):
         return None
     active = os.environ.get("PREFECT_PROFILE") or profiles.get("active", "")
     return (profiles.get("profiles") or {}).get(active, {}).get("PREFECT_API_URL")
@@ -138,12 +148,9 @@ def _start(home: Path) -> Server:
     return Server(url, own=True)
 
 
-def _noted(home: Path) -> dict | None:
-    try:
-        noted = json.loads((home / "server.json").read_text(encoding="utf-8"))
-        return {"pid": int(noted["pid"]), "url": str(noted["url"]), "started": float(noted["started"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _noted(home: Path) -> Noted | None:
+    noted: Noted | None = derived(home / "server.json", Noted)
+    return noted
 
 
 def _alive(pid: int) -> bool:

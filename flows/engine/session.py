@@ -94,7 +94,7 @@ def carry_out(
                 report.outcomes = _make(worker, stages, plan, options.plain, warn)
         if (run.folder / "dvc.lock").is_file():
             reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
-            report.version = remember(run, declaration, "run", reasons, report.outcomes)
+            report.version = remember(run, declaration, "run", reasons, report.outcomes, warn)
     return report
 
 
@@ -210,5 +210,5 @@ def accept(run: Run, declaration: Declaration, warn: Callable[[str], None]) -> l
             store.commit(run.dvc_file, name, warn)
             run.forget_checkpoints(name)
         reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
-        remember(run, declaration, "accept", reasons, {})
+        remember(run, declaration, "accept", reasons, {}, warn)
     return changed

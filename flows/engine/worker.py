@@ -10,6 +10,7 @@ from flows.engine.execution import Call, Executor, StageFailed
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Stage
 from flows.engine.run import Run
+from flows.engine.run_files import text_of
 
 Outcome = Literal["Cached", "Restored", "Completed"]
 DECLARED = ("params.yaml", "code.yaml")
@@ -103,5 +104,5 @@ class Worker:
         self.run.forget_checkpoints(stage.name)
         return "Completed"
 
-    def _declared(self) -> list[str]:
-        return [(self.run.folder / name).read_text(encoding="utf-8") for name in DECLARED]
+    def _declared(self) -> list[str | None]:
+        return [text_of(self.run.folder / name) for name in DECLARED]

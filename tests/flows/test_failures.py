@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -50,6 +51,27 @@ def test_killed_and_run_again_goes_on_and_ends_the_same(fake, number):
     resumed = next(line for line in out.splitlines() if "resumed at" in line)
     assert int(resumed.split()[-1]) >= 5
     assert fake.text("counting") == uninterrupted(fake)
+    if number != signal.SIGKILL:  # the fake stage never asks whether a checkpoint is due: the contract keeps its losses
+        assert losses(fake) == losses(fake, "whole") and len(losses(fake)) == 60
+        assert json.loads((fake.folder() / "counting.cost.json").read_text())["seconds"] > 60 * 0.05
+
+
+def losses(fake, name="demo"):
+    return json.loads((fake.folder(name) / "losses" / "counting.json").read_text())
+
+
+def test_a_damaged_note_of_time_and_losses_is_named(fake):
+    process = fake.command(*SLOW)
+    wait_for(lambda: any(json.loads(f.read_text())["step"] >= 5 for f in state_of(fake)))
+    process.terminate()
+    process.communicate(timeout=30)
+    (noted,) = (fake.folder() / ".work" / "counting").glob("*/elapsed.json")
+    for content in (b"", b"[]", b"\xff", b'{"seconds": 1}'):
+        noted.write_bytes(content)
+        code, _, err = fake.run(*SLOW)
+        assert code == 2 and "elapsed.json is damaged" in err and f"delete the folder {noted.parent.name}" in err
+    shutil.rmtree(noted.parent)
+    assert fake.run(*SLOW)[0] == 0 and losses(fake)[0]["step"] == 1
 
 
 def test_no_stage_outlives_a_killed_run(fake):
