@@ -91,7 +91,7 @@ class Declaration:
             "inputs": {n: self._describe(n, content) for n, content in self.inputs.items()},
             "stages": {s.name: {"module": s.module, **self.wiring(s)} for s in self.method.stages},
         }
-        ignored = ["/.work/", "/local.yaml", *(f"/{o}" for s in self.method.stages for o in self.outputs(s))]
+        ignored = ["/.work/", "/local.yaml", ".*.tmp", *(f"/{o}" for s in self.method.stages for o in self.outputs(s))]
         return {
             "params.yaml": yaml_of(self.params),
             "code.yaml": yaml_of(self.code),

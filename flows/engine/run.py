@@ -14,6 +14,7 @@ import yaml
 
 from flows.engine.declaration import Declaration, write_if_new
 from flows.engine.inside import remove, resolved_inside
+from flows.engine.leftovers import remove_leftovers
 from flows.engine.project import Project
 from flows.engine.run_files import Damaged, LockEntry, derived, read_form, read_lock, text_of
 from prior3d.errors import Prior3dError
@@ -71,7 +72,8 @@ class Run:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def heal(self) -> None:
-        """Put right what a kill can leave: half a lock file, DVC's note that this run is being worked on."""
+        """Put right what a kill can leave: half a lock file, temporary files, DVC's note that this run is worked on."""
+        remove_leftovers(self.folder)
         try:
             self.locked()
         except Damaged:

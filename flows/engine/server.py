@@ -5,17 +5,20 @@ Nothing here imports prefect: the server takes seconds to start, and the first s
 another server.
 """
 
+import base64
 import contextlib
 import fcntl
+import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 import tomllib
-import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,9 +26,10 @@ from pathlib import Path
 from typing import TypedDict
 
 from flows.engine.project import Project
-from flows.engine.run_files import derived
+from flows.engine.run_files import derived, text_of
 from prior3d.files import write_whole
 
+PASSWORD = "password"  # its file; the server's pages ask for it
 HEALTH_TIMEOUT_S = 2.0
 STARTING_S = 90.0
 
@@ -50,11 +54,20 @@ class Server:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}) if self.own else urllib.request.ProxyHandler()
         )
+        password = urllib.parse.unquote(urllib.parse.urlsplit(self.url).netloc.rpartition("@")[0])
+        headers = {"Authorization": f"Basic {base64.b64encode(password.encode()).decode()}"} if password else {}
         try:
-            with opener.open(f"{self.url}/health", timeout=HEALTH_TIMEOUT_S) as answer:
+            asked = urllib.request.Request(f"{self.shown}/health", headers=headers)
+            with opener.open(asked, timeout=HEALTH_TIMEOUT_S) as answer:
                 return bool(answer.status == 200)
-        except (OSError, ValueError, urllib.error.URLError):
+        except (OSError, ValueError, http.client.HTTPException):
             return False
+
+    @property
+    def shown(self) -> str:
+        """The address without a password in it, to be printed."""
+        parts = urllib.parse.urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def users_server() -> Server | None:
@@ -116,7 +129,10 @@ def client_environment(project: Project, server: Server) -> dict[str, str]:
     if not server.own:
         return {k: v for k, v in quiet.items() if k not in os.environ}
     direct = ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1"]))
-    return {**quiet, **_settings(project.state / "prefect"), "PREFECT_API_URL": server.url, "NO_PROXY": direct}
+    home = project.state / "prefect"
+    known = text_of(password_file(project))  # a server of an earlier version has none
+    password = {"PREFECT_API_AUTH_STRING": known} if known else {}
+    return {**quiet, **password, **_settings(home), "PREFECT_API_URL": server.url, "NO_PROXY": direct}
 
 
 def _settings(home: Path) -> dict[str, str]:
@@ -133,7 +149,8 @@ def _start(home: Path) -> Server:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
-    own = {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_LOGGING_LEVEL": "WARNING"}  # its pages would ask port 4200
+    own = _protection(_new_password(home), port)
+    own |= {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_LOGGING_LEVEL": "WARNING"}  # its pages would ask port 4200
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
@@ -146,6 +163,29 @@ def _start(home: Path) -> Server:
         )
     write_whole(home / "server.json", json.dumps({"pid": process.pid, "url": url, "started": time.time()}))
     return Server(url, own=True)
+
+
+def password_file(project: Project) -> Path:
+    """Where the password of the project's own server is, for this user alone."""
+    return project.state / "prefect" / PASSWORD
+
+
+def _new_password(home: Path) -> str:
+    """A password that only this user can read: every web page and every user of the machine can reach the port."""
+    password, file = f"prior3d:{secrets.token_urlsafe(24)}", home / PASSWORD
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(password)
+    return password
+
+
+def _protection(password: str, port: int) -> dict[str, str]:
+    """Settings that keep others out: a password for all but the health check, and no web page but the server's own."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_API_AUTH_STRING": password,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
+    }
 
 
 def _noted(home: Path) -> Noted | None:

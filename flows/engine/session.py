@@ -144,7 +144,7 @@ def _make(
 
                 return run_as_flow(worker, stages, early)
             warn(
-                f"Prefect's server at {server.url} does not answer"
+                f"Prefect's server at {server.shown} does not answer"
                 + (" yet" if server.own else "; check PREFECT_API_URL or your Prefect profile")
                 + ": this run goes on without it (--plain leaves it out)"
             )

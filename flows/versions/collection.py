@@ -73,6 +73,8 @@ def find_garbage(project: Project, keep: int | None = None, forget_commits: bool
                 kept, kept_bytes = kept + 1, kept_bytes + size
             else:
                 found[path] = size
+    for path in (*objects.folder.glob(".*.tmp"), *objects.folder.parents[1].glob("runs/*/*/.*.tmp")):
+        found[path] = path.stat().st_size  # a kill while DVC wrote; nobody writes while its lock is held
     return Garbage(found, (kept, kept_bytes), len(texts))
 
 
@@ -133,8 +135,9 @@ def _forget_results(project: Project) -> None:
         files = objects.files(outs)
         if files is None or not files or not all(objects.has(md5) for md5 in files.values()):
             entry.unlink(missing_ok=True)
-            if not any(entry.parent.iterdir()):
-                entry.parent.rmdir()  # DVC expects an entry in every folder of these
+    for folder in objects.folder.parents[1].glob("runs/*/*/"):
+        if not any(folder.iterdir()):
+            folder.rmdir()  # DVC expects an entry in every folder of these
 
 
 def _amount(count: int, size: int) -> str:

@@ -207,3 +207,20 @@ def test_run_whose_fork_server_is_killed_goes_on(fake, when):
     assert process.returncode == 0, out
     assert "warning: the process that starts stages was killed (signal 9: perhaps out of memory); another one" in out
     assert fake.text("counting") == uninterrupted(fake)
+
+
+def test_temporary_files_of_killed_processes_go(fake):
+    assert fake.run()[0] == 0
+    dead = 2**22 + 1  # above the largest process number
+    cache = fake.project / ".dvc" / "cache"
+    names = ("a.yaml", "history/0001.json", "history/code/x.json", "losses/counting.json")
+    left = [(fake.folder() / name).with_name(f".{name.rpartition('/')[2]}.{dead}.tmp") for name in names]
+    left += [cache / "files" / "md5" / ".JDwM4-wrRg5wrvkajvDO7A.tmp", next(cache.glob("runs/*/*")) / ".abc.tmp"]
+    for path in left:
+        path.write_text("half")
+    (fake.folder() / "inputs" / ".folder.tmp").mkdir()
+    alive = fake.folder() / f".code.yaml.{os.getpid()}.tmp"
+    alive.write_text("half")
+    assert fake.run("--seed", "1")[0] == 0 and fake.cli("gc", "--yes")[0] == 0
+    assert [p for p in fake.project.rglob("*.tmp")] == [alive]
+    assert fake.run()[0] == 0 and ".*.tmp" in (fake.folder() / ".gitignore").read_text()
