@@ -87,7 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK:
             raise
-        return _fail(f"{DISK[error.errno]}: {error.filename or Path.cwd()}; fix that and run the command again")
+        where = error.filename2 or error.filename or Path.cwd()
+        return _fail(f"{DISK[error.errno]}: {where}; fix that and run the command again")
 
 
 def _command(name: str) -> Callable[[list[str]], int]:

@@ -58,6 +58,11 @@ class DvcStore:
         """Compare the files of stages with the lock. Parameters and code are compared by the plan."""
         with self._repo() as repo:
             found = {stage.name: stage for stage in repo.stage.load_file(dvc_file)}  # one by one they are parsed anew
+            missing = next((name for name in stages if name not in found), None)
+            if missing is not None:
+                raise Prior3dError(
+                    f"{dvc_file} has no stage {missing}, which is in the lock; give the run command again"
+                )
             return {name: self._state(found[name]) for name in stages}
 
     def _state(self, stage: Any) -> FileState:

@@ -4,6 +4,7 @@
 `history/code/DIGEST.json` lists the functions behind a stage's code digest. Versions without them are read as well.
 """
 
+import contextlib
 import json
 import platform
 import re
@@ -111,6 +112,8 @@ def remember(
         reasons = reasons or known.reasons
     old = _lock_before([v for v in versions if v.stem != file.stem], warn)
     file.parent.mkdir(exist_ok=True)
+    with contextlib.suppress(OSError):
+        file.rmdir()  # an empty folder in its place
     new = run.locked()
     for stage in declaration.method.stages:
         digest = locked_code(new, stage.name)
