@@ -78,7 +78,7 @@ def optimise(
         total.backward()
         optimiser.step()
         monitor.progress(step + 1, n_steps, loss=value)
-        if monitor.checkpoint_due() or monitor.stopping:  # asked always: it keeps time and losses for the next sitting
+        if monitor.stopping or monitor.checkpoint_due():
             save(checkpoint, modules, optimiser, seeds, step + 1)
         if monitor.stopping:
             return False

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from flows.engine import yaml_text
 from flows.engine.fingerprint import fingerprint
 from flows.engine.inside import resolved_inside
 from flows.engine.method import INPUT_FILES, Method, Stage

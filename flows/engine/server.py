@@ -174,8 +174,8 @@ def _new_password(home: Path) -> str:
     """A password that only this user can read: every web page and every user of the machine can reach the port."""
     password, file = f"prior3d:{secrets.token_urlsafe(24)}", home / PASSWORD
     file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(password)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(password)
     return password
 
 

@@ -112,6 +112,8 @@ class Job:
         """Print one progress line, at most four a second; the last step and previews are always printed."""
         if loss is not None:
             self.losses.take(int(step), int(total), float(loss))
+            if self.stopping:  # the body saves its checkpoint next, and may not ask whether one is due
+                self.note_elapsed()
         now = time.monotonic()
         if now - self._last_progress < PROGRESS_EVERY_S and step < total and preview is None:
             return

@@ -78,7 +78,7 @@ def fill_all(job: Job, params: Params, views: InpaintedViews, viewpoint: Viewpoi
         if found is not None:
             kept.append(found)
         job.progress(view + 1, orbit.views, text=f"{views.coat.known_share:.0%} of the texels are known")
-        if job.checkpoint_due() or job.stopping:
+        if job.stopping or job.checkpoint_due():
             checkpoints.save(checkpoint, views.state(kept), {"views_done": view + 1, "filled": len(kept)})
         if job.stopping:
             return None

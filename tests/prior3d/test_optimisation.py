@@ -26,21 +26,6 @@ class Watcher:
         self.seen.append(step)
 
 
-def test_a_monitor_is_asked_to_save_when_it_stops_too(tmp_path):
-    """It keeps the loss curve and the working time then."""
-
-    class Asked(Watcher):
-        asked = ()
-
-        def checkpoint_due(self):
-            self.asked = (*self.asked, self.seen[-1])
-            return False
-
-    monitor = Asked(stop_at=3)
-    assert not Problem().run(tmp_path, monitor)
-    assert monitor.asked == (1, 2, 3) and (tmp_path / "c.safetensors").is_file()
-
-
 class Problem:
     """A small noisy regression whose loop also edits a buffer."""
 
