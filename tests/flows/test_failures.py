@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from pathlib import Path
 
@@ -224,3 +225,37 @@ def test_temporary_files_of_killed_processes_go(fake):
     assert fake.run("--seed", "1")[0] == 0 and fake.cli("gc", "--yes")[0] == 0
     assert [p for p in fake.project.rglob("*.tmp")] == [alive]
     assert fake.run()[0] == 0 and ".*.tmp" in (fake.folder() / ".gitignore").read_text()
+
+
+FULL, LOCKED = "database or disk is full", "attempt to write a readonly database"
+
+
+@pytest.mark.parametrize(("why", "said"), [(FULL, "the disk is full: "), (LOCKED, "DVC's database in ")])
+def test_a_disk_that_holds_the_databases_of_dvc(fake, monkeypatch, why, said):
+    """They lie outside the project, and SQLite's errors are of no kind that the disk's are."""
+    site = fake.project.parent / "site"
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(site))
+
+    def fails(*_, **__):
+        raise sqlite3.OperationalError(why)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dvc_data.hashfile.state.State.__init__", fails)
+        code, _, err = fake.run()
+        assert code == 2 and f"{said}{site}" in err and "DVC_SITE_CACHE_DIR moves it" in err
+        assert [line.partition(":")[0] for line in err.splitlines()] == ["error", "to resume"]
+    (fake.project / "below").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr("dvc.repo.Repo.init", lambda *_, **__: (Path(".dvc").mkdir(), fails()))
+        code, _, err = fake.cli("init", "below")
+        assert code == 2 and f"{said}{site}" in err and len(err.splitlines()) == 1
+    assert not (fake.project / "below" / ".dvc").exists()
+
+
+def test_an_init_that_was_killed_is_completed(fake):
+    for name in (".dvcignore", ".prior3d/.gitignore"):
+        (fake.project / name).unlink()
+    (fake.project / ".dvcignore").write_bytes(b"\xff\xfe\n")
+    assert fake.cli("init")[0] == 0
+    assert (fake.project / ".dvcignore").read_bytes().startswith(b"\xff\xfe\n# prior3d")
+    assert (fake.project / ".prior3d" / ".gitignore").is_file()
