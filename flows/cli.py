@@ -3,12 +3,13 @@
 import argparse
 import errno
 import os
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from flows.commands import PLACES, command
-from flows.terminal import INTERRUPTED, USER_ERROR, say
+from flows.terminal import INTERRUPTED, USER_ERROR, fail, say
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
@@ -46,6 +47,12 @@ DISK = {
     errno.EACCES: "no permission",
     errno.EPERM: "no permission",
     errno.ENOTDIR: "a file lies where a folder is needed",
+    errno.EEXIST: "a file lies where a folder is needed",
+    errno.EISDIR: "a folder lies where a file is needed",
+    errno.ENOTEMPTY: "a folder lies where a file is needed",
+    errno.EIO: "the disk has a fault",
+    errno.ELOOP: "links lead in a circle",
+    errno.ENAMETOOLONG: "a name is too long",
 }
 
 
@@ -73,12 +80,15 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
+        if not _output_is_closed():
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         if error.errno not in DISK:
             raise
-        return _fail(f"{DISK[error.errno]}: {error.filename or Path.cwd()}; fix that and run the command again")
+        where = error.filename2 or error.filename or Path.cwd()
+        return _fail(f"{DISK[error.errno]}: {where}; fix that and run the command again")
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
@@ -91,9 +101,15 @@ def _command(name: str) -> Callable[[list[str]], int]:
     raise Prior3dError(f"there is no command {name!r}; {did_you_mean(name, PLACES, 'see: prior3d --help')}")
 
 
+def _output_is_closed() -> bool:
+    """Whether nobody reads what is printed any more (`prior3d ls | head -1`)."""
+    looks = select.poll()
+    looks.register(sys.stdout.fileno(), 0)
+    return bool(looks.poll(0))
+
+
 def _fail(message: str, code: int = USER_ERROR) -> int:
-    sys.stdout.flush()
-    sys.stderr.write(f"error: {message}\n")
+    fail(message)
     return code
 
 

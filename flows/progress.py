@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from rich.console import Console, RenderableType
@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from flows.engine.events import Display, Event
+from flows.terminal import clean, show
 
 LINE_EVERY_S = 5.0
 RATE_OVER_S = 120.0  # steps may take half a minute each
@@ -133,10 +134,10 @@ class PlainDisplay:
     def __call__(self, event: Event) -> None:
         """Show an event."""
         with self._lock:
+            event = _cleaned(event)
             text = self._text(event, self._stages.take(event))
             if text:
-                self._stream.write(f"{event.stage:<{self._width}}  {text}\n")
-                self._stream.flush()
+                show(self._stream, f"{event.stage:<{self._width}}  {text}")
 
     def _text(self, event: Event, state: StageState) -> str:
         if event.kind == "line":
@@ -179,6 +180,7 @@ class LiveDisplay:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
+        event = _cleaned(event)
         self._stages.take(event)
         if event.kind == "line" or warns(event):
             self._progress.console.print(f"{event.stage} | {event.data['text']}", markup=False, style="dim")
@@ -189,6 +191,11 @@ class LiveDisplay:
     def close(self) -> None:
         """Stop updating; the last table stays."""
         self._progress.stop()
+
+
+def _cleaned(event: Event) -> Event:
+    """An event whose texts, which a stage or a library printed, do not steer the terminal."""
+    return replace(event, data={k: clean(v) if isinstance(v, str) else v for k, v in event.data.items()})
 
 
 def warns(event: Event) -> bool:

@@ -1,17 +1,19 @@
 """The command line of `prior3d run METHOD`, checked to the last value and made a declaration before anything runs."""
 
 import argparse
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.engine.declaration import Declaration, code_digests, read_yaml
+from flows.engine.declaration import Declaration, code_digests
 from flows.engine.method import Input, Method
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
 from flows.engine.run import Run, slug
+from flows.engine.run_files import Damaged, read_method
 from flows.engine.session import Options
 from flows.method_options import option_of, parser_for
 from prior3d.diffusion.embedded import embedded_names
@@ -48,16 +50,29 @@ def make_request(project: Project, method: Method, words: list[str], command: st
         (v.decode() for i in method.inputs if i.kind == "text" and isinstance(v := given.get(i.name), bytes)), ""
     )
     run = Run(project, slug(text or method.name) if args.name is None else args.name)
-    if run.exists():
-        earlier = read_yaml(run.folder / "method.yaml").get("method")
-        if earlier != method.name:
-            raise Prior3dError(f"run {run.name} was made by {earlier}, not by {method.name}; choose another --name")
+    _refuse_other_method(run, whole)
     names = [s.name for s in method.stages]
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
     declaration = Declaration(method, given, resolve(method, preset, args.seed, sets), code_digests(method), preset)
     return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
+
+
+def _refuse_other_method(run: Run, method: Method) -> None:
+    """Refuse a name that a run of another method has. A damaged `method.yaml` is written again, like the others."""
+    if not run.exists():
+        return
+    try:
+        earlier = read_method(run.folder)["method"]
+    except Damaged as error:
+        known = {stage.name for stage in method.stages}
+        with contextlib.suppress(Damaged):  # the lock is damaged, too: nothing says that it is another's
+            if run.locked().keys() - known:
+                raise Prior3dError(f"{error} (with another --name)") from None
+        return
+    if earlier != method.name:
+        raise Prior3dError(f"run {run.name} was made by {earlier}, not by {method.name}; choose another --name")
 
 
 def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> None:

@@ -4,13 +4,15 @@ import argparse
 import re
 import shutil
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
 A_VERSION = "a run (mug), one of its versions (mug@3), or the run in a git revision (mug@v1.0)"
 USER_ERROR, INTERRUPTED = 2, 130  # exit codes
+# Control characters but tab and line feed, and those that turn the direction of writing.
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 GAP = 2  # blanks between the columns of a table
 
 
@@ -39,19 +41,36 @@ class Parser(argparse.ArgumentParser):
 
 def say(text: str) -> int:
     """Print a text at once; returns the exit code of a command that went well."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    show(sys.stdout, text)
     return 0
 
 
 def warn(text: str) -> None:
     """Print a warning at once."""
-    sys.stderr.write(f"warning: {text}\n")
-    sys.stderr.flush()
+    show(sys.stderr, f"warning: {text}")
+
+
+def fail(text: str) -> None:
+    """Print an error at once."""
+    sys.stdout.flush()
+    show(sys.stderr, f"error: {text}")
+
+
+def show(stream: TextIO, text: str) -> None:
+    """Write a line at once, cleaned; letters that the stream's encoding lacks are shown as their codes."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(f"{clean(text)}\n".encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def clean(text: str) -> str:
+    """A text without what would steer a terminal: names and prompts can come out of somebody else's files."""
+    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def table(rows: list[list[str]]) -> str:
     """Rows as aligned columns. On a terminal that is too narrow for them the cells are wrapped."""
+    rows = [[clean(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     if sys.stdout.isatty() and sum(widths) + GAP * (len(widths) - 1) > shutil.get_terminal_size().columns:
         return _wrapped(rows)

@@ -6,20 +6,21 @@ has. DVC reads it as parameters: a change of code makes the stage out of date, a
 
 from pathlib import Path
 
-from flows.engine import yaml_text
-from flows.engine.declaration import read_yaml, write_if_new, yaml_of
+from flows.engine.declaration import write_if_new, yaml_of
 from flows.engine.dvc_store import DvcStore
 from flows.engine.fingerprint import fingerprint
 from flows.engine.project import Project
+from flows.engine.run_files import Damaged, Pipeline, read_form, read_lock
 from stages.contract.entry import stage_names
 
+REPAIR = "bring it back from git"
 CODE, HEADER = "code.yaml", "# Digests of the trainings' code; written by `prior3d priors lock`.\n"
 
 
 def pipeline(project: Project) -> list[str]:
     """The trainings in the project's `dvc.yaml`, in its order."""
     known, file = set(stage_names()), project.root / "dvc.yaml"
-    described = read_yaml(file) if file.is_file() else {}
+    described = read_form(file, Pipeline, REPAIR) if file.is_file() else {}
     return [name for name in described.get("stages") or {} if f"training.{name}" in known]
 
 
@@ -38,9 +39,12 @@ def lock(project: Project) -> list[str]:
     path, digests = project.root / CODE, code_digests(project)
     if not digests:
         return []
-    before = yaml_text.load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        before = read_form(path, dict[str, str])
+    except Damaged:
+        before = {}  # it is written again
     write_if_new(path, HEADER + yaml_of(digests))
-    return [name for name, digest in digests.items() if (before or {}).get(name) != digest]
+    return [name for name, digest in digests.items() if before.get(name) != digest]
 
 
 def accept(project: Project, stages: list[str]) -> list[str]:
@@ -58,8 +62,7 @@ def accept(project: Project, stages: list[str]) -> list[str]:
     lock(project)
     store, lines = DvcStore(project.root), []
     states = store.file_states("dvc.yaml", stages)
-    lock_file = project.root / "dvc.lock"
-    recorded = read_yaml(lock_file).get("stages", {}) if lock_file.is_file() else {}
+    recorded = read_lock(project.root / "dvc.lock")
     for stage in stages:
         absent = [path for path, state in states[stage].outputs.items() if state == "deleted"]
         if absent:

@@ -125,9 +125,9 @@ def _server(project: Project) -> Finding:
     own = users_server()
     if own is not None:
         fix = "" if own.healthy() else "start it, or unset PREFECT_API_URL, or give --plain"
-        return Finding("prefect server", f"{own.url} (your own)", fix)
+        return Finding("prefect server", f"{own.shown} (your own)", fix)
     server = local_server(project)
-    return Finding("prefect server", server.url if server else "none runs; the next run starts one")
+    return Finding("prefect server", server.shown if server else "none runs; the next run starts one")
 
 
 def _priors() -> Iterator[Finding]:

@@ -1,14 +1,22 @@
 """`prior3d priors ls | check NAME | train NAME | sample NAME | lock | accept [NAME ...]`: priors on this machine."""
 
-import json
 from pathlib import Path
+from typing import Required, TypedDict
 
+from flows.engine.run_files import derived
 from flows.known_priors import find, known_priors, load
 from flows.terminal import Parser, say, table
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
 ACTIONS = ("ls", "check", "train", "sample", "lock", "accept")
+
+
+class TrainedOn(TypedDict, total=False):
+    """What a prior's `training.json` says of its data."""
+
+    samples: Required[int]
+    samples_before: int
 
 
 def priors(words: list[str]) -> int:
@@ -66,8 +74,5 @@ def check(words: list[str]) -> int:
 
 
 def _trained_on(folder: Path) -> str:
-    try:
-        facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-        return f"{int(facts['samples']) + int(facts.get('samples_before', 0)):,} samples"
-    except (OSError, ValueError, KeyError):
-        return "not said"
+    facts = derived(folder / "training.json", TrainedOn)
+    return "not said" if facts is None else f"{facts['samples'] + facts.get('samples_before', 0):,} samples"

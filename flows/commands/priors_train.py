@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from flows import trainings
-from flows.engine.declaration import read_yaml
 from flows.engine.project import Project, find_project
+from flows.engine.run_files import Pipeline, read_form
 from flows.terminal import Parser, say
 from prior3d.diffusion.embedded import PACKAGE_PARENT, embedded_names, embedded_prior
 from prior3d.errors import Prior3dError
@@ -101,7 +101,9 @@ def making(project: Project, name: str) -> list[str]:
         Prior3dError: the project has no such pipeline.
     """
     found: dict[str, list[str]] = {}
-    for stage, described in (read_yaml(project.root / "dvc.yaml").get("stages") or {}).items():
+    for stage, described in (
+        read_form(project.root / "dvc.yaml", Pipeline, trainings.REPAIR).get("stages") or {}
+    ).items():
         for out in described.get("outs") or []:
             parts = Path(out if isinstance(out, str) else next(iter(out))).parts
             if parts[:2] == ("data", "priors") and len(parts) > 2:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.engine.project import find_project, init_project
-from flows.engine.server import local_server, stop_local_server, users_server
+from flows.engine.server import local_server, password_file, stop_local_server, users_server
 from flows.methods import METHODS
 from flows.terminal import Parser, say
 from prior3d.errors import Prior3dError
@@ -31,4 +31,5 @@ def server(words: list[str]) -> int:
     if found is None:
         return say("none runs; the next run starts one")
     state = "answers" if found.healthy() else "does not answer"
-    return say(f"{found.url.removesuffix('/api')} {state} ({'started by prior3d' if found.own else 'your own'})")
+    whose = f"started by prior3d; its pages ask for what is in {password_file(project)}" if found.own else "your own"
+    return say(f"{found.shown.removesuffix('/api')} {state} ({whose})")

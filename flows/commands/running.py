@@ -16,7 +16,7 @@ from flows.engine.session import accept as accept_run
 from flows.engine.session import carry_out, wanted_stages
 from flows.methods import METHODS
 from flows.request import Request, make_request
-from flows.terminal import INTERRUPTED, USER_ERROR, Parser, say, table, warn
+from flows.terminal import INTERRUPTED, USER_ERROR, Parser, fail, say, show, table, warn
 from prior3d.errors import Prior3dError
 
 ACTIONS = {"keep": "unchanged", "make": "to make", "follow": "perhaps"}
@@ -33,9 +33,9 @@ def run_method(method: Method, words: list[str]) -> int:
         report = carry_out(run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn)
     except Prior3dError as error:
         shown.close()
-        sys.stderr.write(f"error: {error}\n")
+        fail(str(error))
         if shown.display is not None:
-            sys.stderr.write(f"to resume: {shlex.join(['prior3d', 'run', method.name, *words])}\n")
+            show(sys.stderr, f"to resume: {shlex.join(['prior3d', 'run', method.name, *words])}")
         return INTERRUPTED if isinstance(error, Interrupted) else USER_ERROR
     shown.close()
     version = f", version {int(report.version)}" if report.version else ""
@@ -97,5 +97,5 @@ def accept(words: list[str]) -> int:
     what = "Keep a run's outputs, and record its present parameters, inputs and code beside them."
     args = Parser.of("accept", what, "run").parse_args(words)
     run = Run(find_project(Path.cwd()), args.run).require()
-    recorded = accept_run(run, read_declaration(run.folder, METHODS))
+    recorded = accept_run(run, read_declaration(run.folder, METHODS), warn)
     return say(f"accepted: {', '.join(recorded)}" if recorded else "nothing had changed")

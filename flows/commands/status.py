@@ -1,12 +1,13 @@
 """What `prior3d status RUN` says."""
 
 from flows.commands.running import plan_text
-from flows.engine.declaration import read_declaration, read_yaml
+from flows.engine.declaration import read_declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.plan import make_plan
 from flows.engine.project import Project
 from flows.engine.results import read_results
 from flows.engine.run import Run
+from flows.engine.run_files import read_method
 from flows.methods import METHODS
 from flows.terminal import table
 
@@ -17,7 +18,7 @@ def status_of(project: Project, name: str) -> str:
     declaration = read_declaration(run.folder, METHODS)
     stages = list(declaration.method.stages)
     lines = [f"run {run.name}: {declaration.method.name}, preset {declaration.preset}, {run.folder}"]
-    for key, value in (read_yaml(run.folder / "method.yaml").get("inputs") or {}).items():
+    for key, value in (read_method(run.folder).get("inputs") or {}).items():
         lines.append(f"  {key}: {value.get('text') or value.get('name') or value.get('given') or value['file']}")
     plan = make_plan(run, declaration, DvcStore(project.root), stages)
     lines += ["stages:", plan_text(plan), "measured:", _measured(run, [s.name for s in stages])]

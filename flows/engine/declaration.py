@@ -4,16 +4,16 @@ import hashlib
 import json
 import shutil
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from flows.engine import yaml_text
 from flows.engine.fingerprint import fingerprint
 from flows.engine.inside import resolved_inside
 from flows.engine.method import INPUT_FILES, Method, Stage
+from flows.engine.run_files import InputEntry, read_form, read_method, text_of
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 
@@ -90,7 +90,7 @@ class Declaration:
             "inputs": {n: self._describe(n, content) for n, content in self.inputs.items()},
             "stages": {s.name: {"module": s.module, **self.wiring(s)} for s in self.method.stages},
         }
-        ignored = ["/.work/", "/local.yaml", *(f"/{o}" for s in self.method.stages for o in self.outputs(s))]
+        ignored = ["/.work/", "/local.yaml", ".*.tmp", *(f"/{o}" for s in self.method.stages for o in self.outputs(s))]
         return {
             "params.yaml": yaml_of(self.params),
             "code.yaml": yaml_of(self.code),
@@ -145,8 +145,8 @@ def read_declaration(folder: Path, methods: dict[str, Method]) -> Declaration:
     Raises:
         Prior3dError: a file of it is missing or broken, or its method is not known.
     """
-    described, params = read_yaml(folder / "method.yaml"), read_yaml(folder / "params.yaml")
-    name = described.get("method")
+    described, params = read_method(folder), read_form(folder / "params.yaml", dict[str, dict[str, Any]])
+    name = described["method"]
     if name not in methods:
         raise Prior3dError(f"run {folder.name}: its method {name!r} is not one of {', '.join(methods)}")
     method, inputs = methods[name].with_stages(described.get("stages") or {}), {}
@@ -155,33 +155,26 @@ def read_declaration(folder: Path, methods: dict[str, Method]) -> Declaration:
         path = folder / value["file"]
         if not path.exists():
             raise Prior3dError(f"run {folder.name}: its input {value['file']} is gone; give the run command again")
-        inputs[key] = path.read_bytes() if "sha256" in value else path
+        small = "sha256" in value
+        if small and not path.is_file():
+            raise Prior3dError(f"run {folder.name}: its input {value['file']} is no file; give the run command again")
+        inputs[key] = path.read_bytes() if small else path
     return Declaration(method, inputs, params, code_digests(method), described.get("preset", ""), given_names(entries))
 
 
-def given_names(entries: dict[str, dict[str, Any]]) -> dict[str, str]:
+def given_names(entries: Mapping[str, InputEntry]) -> dict[str, str]:
     """What files and folders were called, out of the inputs in a run's `method.yaml`."""
-    return {name: str(entry["given"]) for name, entry in entries.items() if "given" in entry}
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A mapping from a YAML file of a run (raises Prior3dError if it is not there or is not one)."""
-    try:
-        values = yaml_text.load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Prior3dError(f"run {path.parent.name}: {path.name} is missing; give the run command again") from None
-    except yaml.YAMLError as error:
-        raise Prior3dError(f"run {path.parent.name}: {path.name} is not valid YAML ({error}); delete it") from None
-    if not isinstance(values, dict):
-        raise Prior3dError(
-            f"run {path.parent.name}: {path.name} holds no mapping; delete it and give the run command again"
-        )
-    return values
+    return {name: entry["given"] for name, entry in entries.items() if "given" in entry}
 
 
 def write_if_new(path: Path, text: str) -> None:
     """Write a text file, unless it already holds that text."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if path.is_dir():
+        try:
+            path.rmdir()
+        except OSError:
+            raise Prior3dError(f"{path} is a folder, and a file has to be there; move it away") from None
+    if text_of(path) != text:
         write_whole(path, text)
 
 

@@ -1,20 +1,25 @@
-"""The only file that calls DVC. Most of these calls are not its documented interface: a contract test holds them.
+"""The only file that calls DVC, but for `dvc_setup`. Most calls are not its documented interface: a contract test holds
+them.
 
 The process's current folder must be the project: DVC resolves some paths against it (it fails only after a stage ran
 otherwise). Locks are waited for: a stage that ends while another process hashes would be thrown away.
 """
 
 import contextlib
+import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.engine.inside import resolved_inside
+from flows.engine.inside import remove, resolved_inside
 from prior3d.errors import Prior3dError
+
+MOST_NAMED = 3  # damaged objects in one line
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class DvcStore:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo, lock_repo
 
+        from flows.engine.dvc_setup import database_problem  # start-up: it imports DVC
+
         os.chdir(self.root)
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its lines would come through Prefect's handler
         try:
@@ -44,11 +51,18 @@ class DvcStore:
                 yield repo
         except DvcException as error:
             raise Prior3dError(f"DVC, in {self.root}: {_whole_message(error)}") from error
+        except sqlite3.Error as error:
+            raise Prior3dError(database_problem(error)) from error
 
     def file_states(self, dvc_file: str, stages: list[str]) -> dict[str, FileState]:
         """Compare the files of stages with the lock. Parameters and code are compared by the plan."""
         with self._repo() as repo:
             found = {stage.name: stage for stage in repo.stage.load_file(dvc_file)}  # one by one they are parsed anew
+            missing = next((name for name in stages if name not in found), None)
+            if missing is not None:
+                raise Prior3dError(
+                    f"{dvc_file} has no stage {missing}, which is in the lock; give the run command again"
+                )
             return {name: self._state(found[name]) for name in stages}
 
     def _state(self, stage: Any) -> FileState:
@@ -61,11 +75,16 @@ class DvcStore:
         with self._repo() as repo:
             return bool(repo.stage.load_one(dvc_file, stage).changed())
 
-    def restore(self, dvc_file: str, stage_name: str) -> bool:
+    def restore(self, dvc_file: str, stage_name: str, warn: Callable[[str], None]) -> bool:
         """Put a stage's outputs in place from the cache, if any run had the same stage, parameters and inputs.
 
+        Args:
+            dvc_file: of the run.
+            stage_name: the stage.
+            warn: receives one line about damaged objects, which are removed: the stage has to be made again.
+
         Returns:
-            Whether it was found; nothing is touched otherwise.
+            Whether it was found, whole to the byte; nothing in the run's folder is touched otherwise.
 
         Raises:
             Prior3dError: an output is, or holds, something outside the run's folder.
@@ -75,6 +94,9 @@ class DvcStore:
             if held is None:
                 return False
             _check_outputs(held, f"DVC's cache, for {dvc_file}:{stage_name},")
+            if damaged := _remove_damaged(held):
+                warn(f"{damaged} in DVC's cache; the stage is made again")
+                return False
             # A fresh stage: the one looked up with has today's inputs noted beside the lock's outputs, which DVC would
             # take for a match.
             stage = repo.stage.load_one(dvc_file, stage_name)
@@ -89,23 +111,35 @@ class DvcStore:
         """The stage as the cache has it, declared alike and with today's inputs, if all its outputs are there."""
         if stage.changed_stage() or not stage.deps_cached() or not all(out.hash_info for out in stage.outs):
             stage.save_deps()
+            _forget_damaged_results(repo, stage)
             entry = repo.stage_cache._load(stage)
             if entry is None:
                 return None
             stage = repo.stage_cache._create_stage(entry, wdir=stage.wdir)
         return stage if stage.outs_cached() else None
 
-    def commit(self, dvc_file: str, stage: str) -> None:
+    def commit(self, dvc_file: str, stage: str, warn: Callable[[str], None]) -> None:
         """Record a stage's present parameters, inputs and outputs, and put the outputs into the cache.
+
+        Args:
+            dvc_file: of the run.
+            stage: the stage.
+            warn: receives one line about damaged objects that were in the cache already, and are replaced.
 
         Raises:
             Prior3dError: an output is a link to a folder, whose files DVC would replace.
         """
         with self._repo() as repo:
-            stage_found = repo.stage.load_one(dvc_file, stage)
-            for out in stage_found.outs:
-                resolved_inside(Path(stage_found.wdir), out.fs_path, dvc_file)
-            repo.commit(f"{dvc_file}:{stage}", force=True)
+            found = repo.stage.load_one(dvc_file, stage)
+            for out in found.outs:
+                resolved_inside(Path(found.wdir), out.fs_path, dvc_file)
+            found.save(run_cache=False)
+            _forget_damaged_results(repo, found)
+            if damaged := _remove_damaged(found):
+                warn(f"{damaged} in DVC's cache; replaced")
+            repo.stage_cache.save(found)
+            found.commit()
+            found.dump(update_pipeline=False)
 
     def accept(self, dvc_file: str, stage: str) -> None:
         """Record a stage's present parameters, inputs and outputs; inputs that are not here keep their digest.
@@ -140,20 +174,16 @@ class DvcStore:
             paths: objects or any other files.
             reread: read files again even if DVC has hashed them and their inode, time and size are the same since.
         """
-        from dvc_data.hashfile.hash import hash_file
+        from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs.local import LocalFileSystem
 
         files = LocalFileSystem()
-
-        def read(path: Path) -> Any:
-            return hash_file(str(path), files, "md5")[1]
-
-        with self._repo() as repo, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        with self._repo() as repo:
             known = {} if reread else {path: repo.state.get(str(path), files)[1] for path in paths}
-            unknown = [path for path in dict.fromkeys(paths) if known.get(path) is None]
-            found = dict(zip(unknown, pool.map(read, unknown), strict=True))
-            repo.state.save_many([(str(path), value, None) for path, value in found.items()], files)
-        return [str((found.get(path) or known[path]).value) for path in paths]
+            found = {path: str(value.value) for path, value in known.items() if value is not None}
+            fresh = _read_digests([path for path in dict.fromkeys(paths) if path not in found])
+            repo.state.save_many([(str(p), HashInfo("md5", md5), None) for p, md5 in fresh.items()], files)
+        return [(found | fresh)[path] for path in paths]
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -170,6 +200,70 @@ def _check_outputs(stage: Any, where: str) -> None:
         content = out.get_obj()
         for key in [entry[0] for entry in content] if isinstance(content, Iterable) else []:
             resolved_inside(folder, Path(out.fs_path, *key), where)
+
+
+def _read_digests(paths: list[Path]) -> dict[Path, str]:
+    """The md5 of files, read whatever is known of them; empty for one that cannot be read."""
+
+    def read(path: Path) -> str:
+        try:
+            with path.open("rb") as stream:
+                return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        except OSError:
+            return ""
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(paths, pool.map(read, paths), strict=True))
+
+
+def _remove_damaged(stage: Any) -> str:
+    """Compare every object of a stage's outputs that is in the cache with its name, and remove those that differ.
+
+    DVC takes an object that is read-only for whole. What is about to be copied is read anyway.
+
+    Returns:
+        What was found, for people; empty if all are whole.
+    """
+    names: dict[Path, str] = {}  # object -> the file that it is of
+    for out in stage.outs:
+        content, path = out.get_obj(), Path(out.fs_path).name
+        names[Path(out.cache.oid_to_path(out.hash_info.value))] = f"the list of {path}" if out.is_dir_checksum else path
+        for key, _, info in content if isinstance(content, Iterable) else ():
+            names[Path(out.cache.oid_to_path(info.value))] = "/".join((path, *key))
+    digests = _read_digests([path for path in names if path.exists()])
+    damaged = [place for place, md5 in digests.items() if md5 != place.parent.name + place.stem]
+    for place in damaged:
+        remove(place)
+    found = [f"{names[place]} ({place.parent.name}/{place.name})" for place in damaged]
+    words = ", ".join([*found[:MOST_NAMED], *([f"{len(found) - MOST_NAMED} more"] if found[MOST_NAMED:] else [])])
+    return words and f"{words} {'is' if len(found) == 1 else 'are'} damaged"
+
+
+def _forget_damaged_results(repo: Any, stage: Any) -> None:
+    """Remove what a kill or a worn disk left in the cache of results under a stage's key: DVC would stumble over it.
+
+    DVC takes the first thing in the key's folder for an entry. A kill can leave the folder empty.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
+
+    if not _can_hash(stage):
+        return  # DVC keeps no results of it
+    key = _get_stage_hash(stage)
+    folder = Path(repo.stage_cache._get_cache_dir(key))
+    if not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    for place in folder.iterdir():
+        try:
+            entry = repo.stage_cache._load_cache(key, place.name)
+            whole = entry is not None and _get_cache_hash(entry) == place.name
+        except (DvcException, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            whole = False  # a folder, no text, or no entry of DVC's
+        if not whole:
+            remove(place)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _differences(entries: list[Any], folder: Path) -> dict[str, str]:

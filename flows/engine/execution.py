@@ -1,14 +1,9 @@
 """Runs a stage in a child of its own: reads what it prints, holds its time limit, stops it on ctrl-C and SIGTERM."""
 
 import contextlib
-import itertools
 import json
 import os
-import queue
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -17,22 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.engine import forkserver
 from flows.engine.devices_after_fork import COUNT_WITHOUT_DRIVER
+from flows.engine.fork_client import ForkClient
 from prior3d.errors import Prior3dError
 
 STOP_WAIT_S = 20.0
 KEPT_LINES = 40
 PROGRESS_MARK, ERROR_MARK = "@@", "error: "
 USER_ERROR, STOPPED = 2, 143
-# Set before torch is loaded; what a user has set stands. Threads that wait by spinning make small work tens of times
-# slower on a busy machine, and threads that never spin took 29 s for what takes 20 on a quiet one: 2,000 rounds are
-# some microseconds. Memory that is handed back after every tensor costs page faults at every step.
-CALM = {
-    "GOMP_SPINCOUNT": "2000",
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-}
 
 
 @dataclass(frozen=True)
@@ -75,48 +62,43 @@ class Interrupted(Prior3dError):
 
 
 class Executor:
-    """A fork server and the children that run now. Start it from the main thread.
+    """A fork server and the children that run now. A server that is gone is replaced by another, and it is said.
 
-    What libraries print while the server imports them goes into the file `log`.
+    Args:
+        log: the file that the server's output goes into.
+        warn: receives one-line warnings.
     """
 
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
-        self._replies: dict[int, queue.Queue[dict[str, Any]]] = {}
-        self._numbers = itertools.count()
-        self._sending = threading.Lock()
+    def __init__(self, log: Path, warn: Callable[[str], None]) -> None:
+        self._log, self._warn = log, warn
+        self._client: ForkClient | None = None
+        self._starting = threading.RLock()
+        self._preloaded: list[list[tuple[str, str]]] = []
         self._live: set[int] = set()
         self.stopping = False
 
-    def start(self) -> None:
-        """Start the fork server (it costs this process a few milliseconds)."""
-        if self._process is not None:
-            return
-        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        package = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH", "")])])
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.engine.forkserver", str(its.fileno())],
-                pass_fds=[its.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**CALM, **os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
-            )
-        its.close()
-        self._socket = mine
-        forkserver.send(mine, {"path": [p for p in sys.path if p]})
-        threading.Thread(target=self._listen, args=(mine,), daemon=True, name="forkserver").start()
+    def start(self) -> ForkClient:
+        """The fork server; started if there is none, or if the one that there was is gone."""
+        with self._starting:
+            ended = self._client.ended() if self._client is not None else ""
+            if self._client is not None and ended:
+                self._warn(f"the process that starts stages {ended}; another one takes its place")
+                self._client.close()
+                self._client = None
+            if self._client is None:
+                self._client = ForkClient(self._log)
+                with contextlib.suppress(OSError):  # whoever asks next finds that it is gone
+                    for libraries in self._preloaded:
+                        self._client.preload(libraries)
+            return self._client
 
     def preload(self, libraries: list[tuple[str, str]]) -> None:
         """Have the server import libraries when it has nothing else to do; requests after this one wait for it."""
-        self.start()
-        with self._sending:
-            forkserver.send(self._open_socket(), {"preload": libraries})
+        with self._starting:
+            client = self.start()
+            self._preloaded.append(libraries)
+            with contextlib.suppress(OSError):  # another server, which the next request starts, imports them too
+                client.preload(libraries)
 
     def execute(self, call: Call, say: Callable[[str], None], progress: Callable[[dict[str, Any]], None]) -> None:
         """Run a stage to its end.
@@ -130,13 +112,9 @@ class Executor:
             StageFailed: it ended with an error, or was stopped at its time limit.
             Interrupted: the run is being stopped.
         """
-        self.start()
         if self.stopping:
             raise Interrupted(f"stage {call.stage}: not started, the run is being stopped")
-        number, replies = next(self._numbers), queue.Queue[dict[str, Any]]()
-        self._replies[number] = replies
-        read_end = self._ask_to_fork(number, call)
-        pid = int(self._reply(replies).get("pid", 0))
+        client, number, pid, read_end = self._ask_to_fork(call)
         self._live.add(pid)
         late = threading.Event()
         bell = threading.Timer(call.time_limit_s, self._ring, (pid, late)) if call.time_limit_s else None
@@ -149,29 +127,42 @@ class Executor:
                     tail.append(line)
                     if not line.startswith(ERROR_MARK):  # told once, at the end
                         say(line)
-            code = int(self._reply(replies).get("exit", -signal.SIGKILL))
+            code = client.answer(number).get("exit")
         finally:
             if bell:
                 bell.cancel()
             self._live.discard(pid)
-            del self._replies[number]
+            client.forget(number)
+        if code is None:
+            raise self._gone(call)
         if code:
-            raise self._failure(call, code, list(tail), late.is_set())
+            raise self._failure(call, int(code), list(tail), late.is_set())
 
-    def _ask_to_fork(self, number: int, call: Call) -> int:
-        read_end, write_end = os.pipe()
+    def _ask_to_fork(self, call: Call) -> tuple[ForkClient, int, int, int]:
+        """The server that was asked, the child's number there, its process, and where its output comes from."""
         env = {k: v for k, v in os.environ.items() if k == COUNT_WITHOUT_DRIVER} | call.env
-        request = {"id": number, "module": call.module, "argv": call.argv, "cwd": str(call.cwd), "env": env,
-                   "device": call.device}  # fmt: skip
-        try:
-            with self._sending:
-                forkserver.send(self._open_socket(), request, (write_end,))
-        except OSError as error:
+        request = {"module": call.module, "argv": call.argv, "cwd": str(call.cwd), "env": env, "device": call.device}
+        for _ in range(2):
+            client = self.start()
+            read_end, write_end = os.pipe()
+            try:
+                number = client.fork(request, write_end)
+                pid = int(client.answer(number).get("pid", 0))
+            except OSError:
+                pid = 0
+            finally:
+                os.close(write_end)
+            if pid:
+                return client, number, pid, read_end
             os.close(read_end)
-            raise StageFailed(f"stage {call.stage}: the process that starts stages is gone ({error})", True) from None
-        finally:
-            os.close(write_end)
-        return read_end
+            client.close()
+        raise self._gone(call)
+
+    def _gone(self, call: Call) -> Prior3dError:
+        """What to say of a stage whose server is gone: its children stop at their checkpoints when that happens."""
+        if self.stopping:
+            return Interrupted(f"stage {call.stage}: stopped")
+        return StageFailed(f"stage {call.stage}: the process that starts stages is gone; perhaps out of memory", True)
 
     def _failure(self, call: Call, code: int, tail: list[str], late: bool) -> Prior3dError:
         if self.stopping:
@@ -205,15 +196,8 @@ class Executor:
 
     def close(self) -> None:
         """End the fork server."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=2)
-            self._process.kill()
-            self._process.wait()
+        if self._client is not None:
+            self._client.close()
 
     def _signal_all(self, number: int) -> None:
         for pid in list(self._live):
@@ -229,26 +213,6 @@ class Executor:
             until = time.monotonic() + STOP_WAIT_S
             while pid in self._live and time.monotonic() < until:
                 time.sleep(0.05)
-
-    def _open_socket(self) -> socket.socket:
-        if self._socket is None:
-            raise OSError("not started")
-        return self._socket
-
-    def _reply(self, replies: "queue.Queue[dict[str, Any]]") -> dict[str, Any]:
-        """The server's next word about one child; empty when the server is gone."""
-        return replies.get()
-
-    def _listen(self, connection: socket.socket) -> None:
-        """Hand the server's messages to those who wait for them."""
-        with contextlib.suppress(OSError):
-            while (message := forkserver.receive(connection)) is not None:
-                waiting = self._replies.get(message[0]["id"])
-                if waiting is not None:
-                    waiting.put(message[0])
-        for waiting in list(self._replies.values()):
-            waiting.put({})
-            waiting.put({})
 
 
 def _lines(descriptor: int) -> Iterator[str]:

@@ -61,7 +61,8 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | Non
 
 def serve(connection: socket.socket) -> None:
     """Answer requests until the client is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C goes to the client, which stops the stages in its own order
+    for number in (signal.SIGINT, signal.SIGTERM):  # the client gets them too, and stops the stages in its own order
+        signal.signal(number, signal.SIG_IGN)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     os.set_blocking(wake_read, False)

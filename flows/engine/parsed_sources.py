@@ -10,11 +10,19 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from flows.engine.run_files import derived
 from prior3d.files import write_whole
 
 MOST_TEXTS = 2000
+
+
+class Kept(TypedDict):
+    """The file."""
+
+    parser: str
+    texts: dict[str, Any]
 
 
 class ParsedSources:
@@ -25,9 +33,9 @@ class ParsedSources:
         self._file = Path(importlib.util.cache_from_source(parser)).with_suffix(".json")
         self._parser = hashlib.sha256(sys.version.encode() + Path(parser).read_bytes()).hexdigest()
         self._found: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # it can be made again at any time
-            kept = json.loads(self._file.read_text(encoding="utf-8"))
-            self._found = dict(kept["texts"]) if kept["parser"] == self._parser else {}
+        kept = derived(self._file, Kept)
+        if kept is not None and kept["parser"] == self._parser:
+            self._found = kept["texts"]
         self._n_written = len(self._found)
 
     def get(self, key: str) -> Any:

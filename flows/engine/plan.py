@@ -8,6 +8,7 @@ from flows.engine.dvc_store import DvcStore, FileState
 from flows.engine.method import Stage
 from flows.engine.record import parameter_changes
 from flows.engine.run import Run
+from flows.engine.run_files import LockEntry
 
 LONGEST_VALUE = 40
 
@@ -83,7 +84,7 @@ def make_plan(
 
 
 def _reasons(
-    stage: Stage, declaration: Declaration, lock: dict[str, Any] | None, files: FileState, declared: bool
+    stage: Stage, declaration: Declaration, lock: LockEntry | None, files: FileState, declared: bool
 ) -> list[str]:
     if lock is None:
         return ["new"]

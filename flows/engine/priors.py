@@ -7,8 +7,10 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flows.engine.project import Project
+from flows.engine.run_files import derived, parse_json
 from prior3d.diffusion.embedded import embedded_names, embedded_prior
 from prior3d.diffusion.folders import check_channels, check_safetensors, check_views
 from prior3d.errors import Prior3dError
@@ -148,11 +150,17 @@ def check_prior(folder: Path, known: Collection[str] = ()) -> None:
     """
     index_file = folder / "model_index.json"
     try:
-        index = json.loads(index_file.read_text(encoding="utf-8"))
+        index = parse_json(index_file.read_text(encoding="utf-8"), dict[str, Any])
     except (OSError, ValueError) as error:
         raise Prior3dError(f"prior {folder}: model_index.json cannot be read ({error}); copy the prior again") from None
     for component, kind in index.items():
-        if component.startswith("_") or component in NOT_USED or not isinstance(kind, list) or kind[0] is None:
+        if (
+            component.startswith("_")
+            or component in NOT_USED
+            or not isinstance(kind, list)
+            or not kind
+            or kind[0] is None
+        ):
             continue
         place = folder / component
         if not place.is_dir():
@@ -179,7 +187,7 @@ def _check_settings(folder: Path, place: Path) -> None:
         return
     file = place / SETTINGS.get(place.name, "config.json")
     try:
-        json.loads(file.read_text(encoding="utf-8"))
+        parse_json(file.read_text(encoding="utf-8"), dict[str, Any])
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise Prior3dError(
@@ -218,7 +226,4 @@ def _said_of(folder: Path, file: Path) -> bool:
 
 
 def _read_cache(file: Path) -> dict[str, str]:
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}  # only a cache: made anew
+    return derived(file, dict[str, str]) or {}

@@ -1,14 +1,12 @@
 """The project that the current folder belongs to: found like git finds its repository."""
 
 import contextlib
-import errno
-import logging
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from prior3d.errors import Prior3dError
+from prior3d.files import write_whole
 
 IGNORED_BY_DVC = "# prior3d: checkpoints and the local Prefect server\n.work\n.prior3d\n"
 
@@ -45,7 +43,7 @@ def find_project(start: Path) -> Project:
 def _is_project(folder: Path) -> bool:
     if (folder / ".prior3d").is_dir() or (folder / "data").is_dir():
         return True
-    with contextlib.suppress(OSError, tomllib.TOMLDecodeError):
+    with contextlib.suppress(OSError, ValueError):
         settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
         return bool(settings.get("project", {}).get("name") == "prior3d")
     return False
@@ -62,32 +60,18 @@ def init_project(folder: Path) -> tuple[Project, bool]:
         folder.mkdir(parents=True, exist_ok=True)
         made = not (folder / ".dvc").is_dir()
         if made:
-            _init_dvc(folder)
+            from flows.engine.dvc_setup import init_repository  # start-up: DVC, for this command alone
+
+            init_repository(folder)
         (folder / "data" / "runs").mkdir(parents=True, exist_ok=True)
         (folder / ".prior3d").mkdir(exist_ok=True)
         (folder / ".prior3d" / ".gitignore").write_text("*\n", encoding="utf-8")
         ignore = folder / ".dvcignore"
-        text = ignore.read_text(encoding="utf-8") if ignore.is_file() else ""
-        if ".prior3d" not in text.splitlines():
-            ignore.write_text(text + IGNORED_BY_DVC, encoding="utf-8")
+        content = ignore.read_bytes() if ignore.is_file() else b""
+        if b".prior3d" not in content.splitlines():
+            write_whole(ignore, content + IGNORED_BY_DVC.encode())
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            raise
-        raise Prior3dError(f"cannot make a project in {folder}: {error.strerror}; choose another folder") from None
+        raise Prior3dError(
+            f"cannot make a project in {folder}: {error.strerror or error}; choose another folder"
+        ) from None
     return Project(folder), made
-
-
-def _init_dvc(folder: Path) -> None:
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    logging.getLogger("dvc").setLevel(logging.ERROR)
-    in_git = next((f for f in (folder, *folder.parents) if (f / ".git").exists()), None)
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        Repo.init(str(folder), no_scm=in_git is None, subdir=in_git is not None and in_git != folder).close()
-    except DvcException as error:
-        raise Prior3dError(f"DVC could not set up {folder}: {' '.join(str(error).split())}") from None
-    finally:
-        os.chdir(before)

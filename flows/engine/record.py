@@ -4,24 +4,44 @@
 `history/code/DIGEST.json` lists the functions behind a stage's code digest. Versions without them are read as well.
 """
 
+import contextlib
 import json
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, get_type_hints
 
-from flows.engine.declaration import Declaration, read_yaml
+from flows.engine.declaration import Declaration
 from flows.engine.fingerprint import functions
-from flows.engine.results import read_metrics
-from flows.engine.run import Run, read_lock
+from flows.engine.inside import climbs
+from flows.engine.results import read_cost, read_metrics
+from flows.engine.run import Run
+from flows.engine.run_files import (
+    Damaged,
+    InputEntry,
+    LockEntry,
+    Measure,
+    derived,
+    has_form,
+    read_lock,
+    read_method,
+)
 from prior3d.files import write_whole
 
 ABSENT = "(none)"
+
+
+class GitState(TypedDict, total=False):
+    """A revision, and whether tracked files differed from it."""
+
+    revision: str
+    dirty: bool
 
 
 @dataclass(frozen=True)
@@ -51,35 +71,75 @@ class Record:
     outcomes: dict[str, str] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    metrics: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Measure]] = field(default_factory=dict)
     cost: dict[str, dict[str, float]] = field(default_factory=dict)
-    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inputs: dict[str, InputEntry] = field(default_factory=dict)
     stages: dict[str, dict[str, str]] = field(default_factory=dict)
     device: str = ""
-    git: dict[str, Any] = field(default_factory=dict)
+    git: GitState = field(default_factory=GitState)
     packages: dict[str, str] = field(default_factory=dict)
     machine: str = ""
 
 
 def remember(
-    run: Run, declaration: Declaration, how: str, reasons: dict[str, list[str]], outcomes: Mapping[str, str]
+    run: Run,
+    declaration: Declaration,
+    how: str,
+    reasons: dict[str, list[str]],
+    outcomes: Mapping[str, str],
+    warn: Callable[[str], None],
 ) -> str | None:
-    """Add the present state to the run's versions, with its record, if it is a new one; returns its number."""
-    before = run.versions()
-    number = run.remember()
-    if number is None:
+    """Add the present state to the run's versions, with its record, if it is a new one; returns its number.
+
+    The lock is written last: a version that is there has its record. A record that is missing, of a version that an
+    earlier program left without one, or that cannot be read, is written again from what is known.
+
+    Args:
+        run: it is held.
+        declaration: what the run is asked to be.
+        how: what made it.
+        reasons: by stage.
+        outcomes: by stage.
+        warn: receives a line about a version that cannot be read; it is left as it is.
+    """
+    versions = run.versions()
+    number = run.next_version()
+    file = run.folder / "history" / f"{number or versions[-1].stem}.json"
+    known = read_record(file)
+    if number is None and known is not None:
         return None
-    old = read_lock(before[-1]) if before else {}
+    if number is not None and known is not None:  # a kill fell between the record and the lock
+        reasons = reasons or known.reasons
+    old = _lock_before([v for v in versions if v.stem != file.stem], warn)
+    file.parent.mkdir(exist_ok=True)
+    with contextlib.suppress(OSError):
+        file.rmdir()  # an empty folder in its place
     new = run.locked()
-    record = describe(run, old, new, how, reasons, dict(outcomes))
     for stage in declaration.method.stages:
         digest = locked_code(new, stage.name)
         listed = code_file(run, digest)
         if digest == declaration.code[stage.name] and not listed.is_file():
             listed.parent.mkdir(exist_ok=True)
             write_whole(listed, json.dumps(functions(stage.module), indent=0))
-    write_whole(run.folder / "history" / f"{number}.json", json.dumps(asdict(record), indent=1) + "\n")
+    made = versions[-1].stat().st_mtime if number is None else time.time()
+    record = describe(run, old, new, how, reasons, dict(outcomes), made)
+    write_whole(file, json.dumps(asdict(record), indent=1) + "\n")
+    if number is not None:
+        run.remember(number)
     return number
+
+
+def _lock_before(versions: list[Path], warn: Callable[[str], None]) -> dict[str, LockEntry]:
+    """The newest lock of some versions that can be read; empty without one."""
+    for file in reversed(versions):
+        try:
+            return read_lock(file)
+        except Damaged:
+            warn(
+                f"version {int(file.stem)} of run {file.parent.parent.name} is damaged ({file.name} is no lock): it "
+                "cannot be restored; bring it back from git or a copy, or delete it"
+            )
+    return {}
 
 
 def describe(
@@ -89,6 +149,7 @@ def describe(
     how: str,
     reasons: dict[str, list[str]],
     outcomes: dict[str, str],
+    made: float,
 ) -> Record:
     """The record of a run as it lies on the disk.
 
@@ -99,17 +160,18 @@ def describe(
         how: what made it.
         reasons: by stage.
         outcomes: by stage; a stage that an earlier, interrupted command made counts as Completed.
+        made: when, in seconds since 1970.
     """
-    described = read_yaml(run.folder / "method.yaml")
+    described = read_method(run.folder)
     for stage, entry in new.items():
         if old.get(stage, {}).get("outs") != entry.get("outs") and outcomes.get(stage, "Cached") == "Cached":
             outcomes[stage] = "Completed" if how == "run" else outcomes.get(stage, "Cached")
-    cost = {stage: _numbers(run.folder / f"{stage}.cost.json") for stage in new}
+    cost = {stage: read_cost(run.folder, stage) for stage in new}
     return Record(
-        when=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        when=datetime.fromtimestamp(made, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         how=how,
-        method=str(described.get("method")),
-        preset=str(described.get("preset", "")),
+        method=described["method"],
+        preset=described.get("preset", ""),
         reasons={k: list(v) for k, v in reasons.items() if v},
         outcomes=outcomes,
         changes=lock_changes(old, new) if old else [],
@@ -132,11 +194,18 @@ def code_file(run: Run, digest: str) -> Path:
 
 def read_record(path: Path) -> Record | None:
     """A version's record; None without one that can be read."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Record(**{f.name: values[f.name] for f in fields(Record) if f.name in values})
-    except (OSError, ValueError, TypeError):
+    hints = get_type_hints(Record)
+    values = derived(path, dict[str, Any])
+    if values is None:
         return None
+    values = {name: value for name, value in values.items() if name in hints}
+    try:
+        datetime.fromisoformat(values["when"].replace("Z", "+00:00"))
+        record = Record(**values)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    whole = all(has_form(value, hints[name]) for name, value in values.items())
+    return record if whole and not any(climbs(entry["file"]) for entry in record.inputs.values()) else None
 
 
 def locked_code(lock: dict[str, Any], stage: str) -> str:
@@ -190,7 +259,7 @@ def parameter_changes(old: Any, new: Any, where: str = "") -> list[tuple[str, An
     return [] if old == new else [(where, old, new)]
 
 
-def git_state(root: Path) -> dict[str, Any]:
+def git_state(root: Path) -> GitState:
     """The revision that is checked out in a project, and whether tracked files differ from it; empty without git."""
     revision = _git(root, "rev-parse", "HEAD")
     if revision is None:
@@ -222,10 +291,3 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue  # of another platform
     return found
-
-
-def _numbers(path: Path) -> dict[str, float]:
-    try:
-        return {k: float(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, AttributeError):
-        return {}

@@ -12,15 +12,17 @@ from typing import IO, Any
 
 import yaml
 
-from flows.engine import yaml_text
-from flows.engine.declaration import Declaration, read_yaml, write_if_new
+from flows.engine.declaration import Declaration, write_if_new
 from flows.engine.inside import remove, resolved_inside
+from flows.engine.leftovers import remove_leftovers
 from flows.engine.project import Project
+from flows.engine.run_files import Damaged, LockEntry, derived, read_form, read_lock, text_of
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 from prior3d.suggestions import did_you_mean
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
+NUMBER = re.compile(r"[0-9]{1,9}")  # of a version
 DECLARED = ("code.yaml", "dvc.yaml", "local.yaml", "method.yaml", "params.yaml")
 OWN_FILES = frozenset({*DECLARED, ".gitignore", ".work", "dvc.lock", "history", "inputs"})  # made by no stage
 
@@ -70,19 +72,17 @@ class Run:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def heal(self) -> None:
-        """Put right what a kill can leave: half a lock file, DVC's note that this run is being worked on."""
+        """Put right what a kill can leave: half a lock file, temporary files, DVC's note that this run is worked on."""
+        remove_leftovers(self.folder)
         try:
             self.locked()
-        except yaml.YAMLError:
-            (self.folder / "dvc.lock").unlink()  # DVC's cache of results restores everything without it
+        except Damaged:
+            remove(self.folder / "dvc.lock")  # DVC's cache of results restores everything without it
         notes = self.project.root / ".dvc" / "tmp" / "rwlock"
         below = f"{self.folder}/"
-        try:
-            held = json.loads(notes.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return
-        except ValueError:
-            notes.unlink(missing_ok=True)  # emptied by a kill: every DVC command would refuse
+        held = derived(notes, dict[str, dict[str, Any]])
+        if held is None:
+            remove(notes)  # emptied by a kill: every DVC command would refuse
             return
         kept = {mode: {k: v for k, v in held.get(mode, {}).items() if not f"{k}/".startswith(below)} for mode in held}
         if kept != held:
@@ -108,7 +108,7 @@ class Run:
         for place in [self._output(path) for path in paths]:
             remove(place)
         lock = self.folder / "dvc.lock"
-        values = yaml_text.load(lock.read_text(encoding="utf-8"))
+        values = read_form(lock)
         values["stages"] = {name: entry for name, entry in locked.items() if name in kept}
         write_whole(lock, yaml.safe_dump(values, sort_keys=False))
 
@@ -125,27 +125,27 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """The contents of `local.yaml`."""
         path = self.folder / "local.yaml"
-        return read_yaml(path) if path.is_file() else {}
+        return dict(read_form(path)) if path.exists() else {}
 
-    def locked(self) -> dict[str, Any]:
-        """What `dvc.lock` says, by stage (raises yaml.YAMLError if it is broken)."""
+    def locked(self) -> dict[str, LockEntry]:
+        """What `dvc.lock` says, by stage (raises Damaged)."""
         return read_lock(self.folder / "dvc.lock")
 
-    def remember(self) -> str | None:
-        """Add the present `dvc.lock` to the run's versions if it is a new one; returns the version's number."""
-        lock, history = self.folder / "dvc.lock", self.folder / "history"
+    def next_version(self) -> str | None:
+        """The number that the present `dvc.lock` gets as a version; None if it is the newest one."""
         versions = self.versions()
-        text = lock.read_text(encoding="utf-8")
-        if versions and versions[-1].read_text(encoding="utf-8") == text:
+        text = text_of(self.folder / "dvc.lock")
+        if versions and text is not None and text_of(versions[-1]) == text:
             return None
-        number = f"{int(versions[-1].stem) + 1 if versions else 1:04d}"
-        history.mkdir(exist_ok=True)
-        write_whole(history / f"{number}.lock", text)
-        return number
+        return f"{int(versions[-1].stem) + 1 if versions else 1:04d}"
+
+    def remember(self, number: str) -> None:
+        """Make the present `dvc.lock` a version of the run: the last thing that is written of it."""
+        write_whole(self.folder / "history" / f"{number}.lock", (self.folder / "dvc.lock").read_bytes())
 
     def versions(self) -> list[Path]:
         """The lock files of all its versions, oldest first."""
-        return sorted((self.folder / "history").glob("[0-9]*.lock"))
+        return sorted(p for p in (self.folder / "history").glob("[0-9]*.lock") if NUMBER.fullmatch(p.stem))
 
     def forget_checkpoints(self, stage: str) -> None:
         """Remove a stage's checkpoints: its result is committed."""
@@ -161,16 +161,6 @@ def _lock(stream: IO[str]) -> bool:
         except BlockingIOError:
             time.sleep(pause_s)
     return False
-
-
-def read_lock(path: Path) -> dict[str, Any]:
-    """The stages of a `dvc.lock`; empty without one (raises yaml.YAMLError if it is broken)."""
-    if not path.is_file():
-        return {}
-    values = yaml_text.load(path.read_text(encoding="utf-8"))
-    if not isinstance(values, dict) or not isinstance(values.get("stages"), dict):
-        raise yaml.YAMLError(f"{path} has no stages")
-    return dict(values["stages"])
 
 
 def all_runs(project: Project) -> list[Run]:

@@ -5,27 +5,41 @@ Nothing here imports prefect: the server takes seconds to start, and the first s
 another server.
 """
 
+import base64
 import contextlib
 import fcntl
+import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 import tomllib
-import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from flows.engine.project import Project
+from flows.engine.run_files import derived, text_of
 from prior3d.files import write_whole
 
+PASSWORD = "password"  # its file; the server's pages ask for it
 HEALTH_TIMEOUT_S = 2.0
 STARTING_S = 90.0
+
+
+class Noted(TypedDict):
+    """What is noted of a server that was started."""
+
+    pid: int
+    url: str
+    started: float
 
 
 @dataclass(frozen=True)
@@ -40,11 +54,20 @@ class Server:
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}) if self.own else urllib.request.ProxyHandler()
         )
+        password = urllib.parse.unquote(urllib.parse.urlsplit(self.url).netloc.rpartition("@")[0])
+        headers = {"Authorization": f"Basic {base64.b64encode(password.encode()).decode()}"} if password else {}
         try:
-            with opener.open(f"{self.url}/health", timeout=HEALTH_TIMEOUT_S) as answer:
+            asked = urllib.request.Request(f"{self.shown}/health", headers=headers)
+            with opener.open(asked, timeout=HEALTH_TIMEOUT_S) as answer:
                 return bool(answer.status == 200)
-        except (OSError, ValueError, urllib.error.URLError):
+        except (OSError, ValueError, http.client.HTTPException):
             return False
+
+    @property
+    def shown(self) -> str:
+        """The address without a password in it, to be printed."""
+        parts = urllib.parse.urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def users_server() -> Server | None:
@@ -58,7 +81,7 @@ def _profile_url() -> str | None:
     file = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
     try:
         profiles = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError):
         return None
     active = os.environ.get("PREFECT_PROFILE") or profiles.get("active", "")
     return (profiles.get("profiles") or {}).get(active, {}).get("PREFECT_API_URL")
@@ -106,7 +129,10 @@ def client_environment(project: Project, server: Server) -> dict[str, str]:
     if not server.own:
         return {k: v for k, v in quiet.items() if k not in os.environ}
     direct = ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1"]))
-    return {**quiet, **_settings(project.state / "prefect"), "PREFECT_API_URL": server.url, "NO_PROXY": direct}
+    home = project.state / "prefect"
+    known = text_of(password_file(project))  # a server of an earlier version has none
+    password = {"PREFECT_API_AUTH_STRING": known} if known else {}
+    return {**quiet, **password, **_settings(home), "PREFECT_API_URL": server.url, "NO_PROXY": direct}
 
 
 def _settings(home: Path) -> dict[str, str]:
@@ -123,7 +149,8 @@ def _start(home: Path) -> Server:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
-    own = {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_LOGGING_LEVEL": "WARNING"}  # its pages would ask port 4200
+    own = _protection(_new_password(home), port)
+    own |= {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_LOGGING_LEVEL": "WARNING"}  # its pages would ask port 4200
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
@@ -138,12 +165,32 @@ def _start(home: Path) -> Server:
     return Server(url, own=True)
 
 
-def _noted(home: Path) -> dict | None:
-    try:
-        noted = json.loads((home / "server.json").read_text(encoding="utf-8"))
-        return {"pid": int(noted["pid"]), "url": str(noted["url"]), "started": float(noted["started"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def password_file(project: Project) -> Path:
+    """Where the password of the project's own server is, for this user alone."""
+    return project.state / "prefect" / PASSWORD
+
+
+def _new_password(home: Path) -> str:
+    """A password that only this user can read: every web page and every user of the machine can reach the port."""
+    password, file = f"prior3d:{secrets.token_urlsafe(24)}", home / PASSWORD
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(password)
+    return password
+
+
+def _protection(password: str, port: int) -> dict[str, str]:
+    """Settings that keep others out: a password for all but the health check, and no web page but the server's own."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_API_AUTH_STRING": password,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
+    }
+
+
+def _noted(home: Path) -> Noted | None:
+    noted: Noted | None = derived(home / "server.json", Noted)
+    return noted
 
 
 def _alive(pid: int) -> bool:

@@ -89,19 +89,19 @@ def carry_out(
         show_plan(plan)
         report = Report(plan)
         if not plan.idle:
-            with _executor(run) as executor:
+            with _executor(run, warn) as executor:
                 worker = Worker(run, declaration, store, executor, events, options.restore)
                 report.outcomes = _make(worker, stages, plan, options.plain, warn)
         if (run.folder / "dvc.lock").is_file():
             reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
-            report.version = remember(run, declaration, "run", reasons, report.outcomes)
+            report.version = remember(run, declaration, "run", reasons, report.outcomes, warn)
     return report
 
 
 @contextmanager
-def _executor(run: Run) -> Iterator[Executor]:
+def _executor(run: Run, warn: Callable[[str], None]) -> Iterator[Executor]:
     """An executor; SIGTERM interrupts like ctrl-C, and whatever happens no stage is left running."""
-    executor = Executor(run.folder / ".work" / "forkserver.log")
+    executor = Executor(run.folder / ".work" / "forkserver.log", warn)
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _interrupt) if main else None
     try:
@@ -144,7 +144,7 @@ def _make(
 
                 return run_as_flow(worker, stages, early)
             warn(
-                f"Prefect's server at {server.url} does not answer"
+                f"Prefect's server at {server.shown} does not answer"
                 + (" yet" if server.own else "; check PREFECT_API_URL or your Prefect profile")
                 + ": this run goes on without it (--plain leaves it out)"
             )
@@ -189,7 +189,7 @@ def _wait_until_healthy(healthy: Callable[[], bool], first_stage: "Future[Outcom
     return True
 
 
-def accept(run: Run, declaration: Declaration) -> list[str]:
+def accept(run: Run, declaration: Declaration, warn: Callable[[str], None]) -> list[str]:
     """Record the present parameters, inputs and code of a run beside the outputs that it has, without making anything.
 
     Returns:
@@ -207,8 +207,8 @@ def accept(run: Run, declaration: Declaration) -> list[str]:
         plan = make_plan(run, declaration, store, list(declaration.method.stages), declared=True)
         changed = [s.stage for s in plan.steps if s.action == "make"]
         for name in changed:
-            store.commit(run.dvc_file, name)
+            store.commit(run.dvc_file, name, warn)
             run.forget_checkpoints(name)
         reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
-        remember(run, declaration, "accept", reasons, {})
+        remember(run, declaration, "accept", reasons, {}, warn)
     return changed

@@ -10,6 +10,7 @@ from flows.engine.execution import Call, Executor, StageFailed
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Stage
 from flows.engine.run import Run
+from flows.engine.run_files import text_of
 
 Outcome = Literal["Cached", "Restored", "Completed"]
 DECLARED = ("params.yaml", "code.yaml")
@@ -66,10 +67,14 @@ class Worker:
 
     def _make(self, stage: Stage) -> Outcome:
         file = self.run.dvc_file
+
+        def warn(text: str) -> None:
+            self.events.tell(stage.name, "line", text=f"warning: {text}")
+
         if self.restore:
             if not self.store.changed(file, stage.name):
                 return "Cached"
-            if self.store.restore(file, stage.name):
+            if self.store.restore(file, stage.name, warn):
                 self.run.forget_checkpoints(stage.name)
                 return "Restored"
         before = self._declared()
@@ -95,9 +100,9 @@ class Worker:
                 "result was not recorded; leave these files alone until the run has ended",
                 retry=False,
             )
-        self.store.commit(file, stage.name)
+        self.store.commit(file, stage.name, warn)
         self.run.forget_checkpoints(stage.name)
         return "Completed"
 
-    def _declared(self) -> list[str]:
-        return [(self.run.folder / name).read_text(encoding="utf-8") for name in DECLARED]
+    def _declared(self) -> list[str | None]:
+        return [text_of(self.run.folder / name) for name in DECLARED]

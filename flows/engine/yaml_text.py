@@ -17,6 +17,10 @@ RULES = {  # tag: pattern, and the characters that a match may begin with
     "float": (r"[-+]?(?:\.\d+|\d+\.?\d*)(?:[eE][-+]?\d+)?|[-+]?\.inf|\.nan", list("-+." + DIGITS)),
     "merge": (r"<<", ["<"]),
 }
+ALIAS = re.compile(r"(^|[\s\[{,:])\*[^\s*]", re.MULTILINE)
+# Text that may be nested deep: C code that loads it would overflow its stack, and the process would be gone.
+INDENTED_DEEP = re.compile(r"^(?:[ \t]|[-?][ \t]){100}", re.MULTILINE)
+MOST_NODES, MOST_LEVELS = 100_000, 100
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -37,11 +41,46 @@ def load(text: str) -> Any:
     """Parse one YAML document.
 
     Raises:
-        yaml.YAMLError: it is not valid YAML.
+        yaml.YAMLError: it is not valid YAML, or it is nested deeper than `MOST_LEVELS`, or its aliases
+            stand for more than `MOST_NODES` values.
     """
-    return yaml.load(text, Loader=_Loader)
+    try:
+        brackets = text.count("[") + text.count("{")
+        if brackets >= MOST_LEVELS or INDENTED_DEEP.search(text) or ALIAS.search(text):
+            _check_size(text)
+        return yaml.load(text, Loader=_Loader)
+    except ValueError as error:  # a number that Python does not read
+        raise yaml.YAMLError(str(error)) from None
 
 
 def dump(values: Any) -> str:
     """Values as YAML that reads back the same by the rules of 1.1 and of 1.2."""
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
+def _check_size(text: str) -> None:
+    """Count the values that a document stands for, without making them: nine lines of aliases can mean a billion."""
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, 1))
+            if len(open_nodes) > MOST_LEVELS:
+                raise yaml.YAMLError(f"it is nested deeper than {MOST_LEVELS} levels")
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = open_nodes.pop()
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor, size = event.anchor, 1
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise yaml.YAMLError(f"the alias {event.anchor!r} has no value")
+            anchor, size = None, sizes[event.anchor]
+        else:
+            continue
+        if anchor is not None:
+            sizes[anchor] = size
+        outer, before = open_nodes.pop()
+        if before + size > max(MOST_NODES, len(text)):
+            raise yaml.YAMLError(f"its aliases stand for more than {MOST_NODES:,} values")
+        open_nodes.append((outer, before + size))

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from flows.engine import yaml_text
 from flows.engine.dvc_store import DvcStore
 from flows.engine.project import Project
+from flows.engine.run_files import Damaged, LockEntry, read_form
 from flows.versions.objects import DIRECTORY, Objects
 from prior3d.errors import Prior3dError
 
@@ -63,7 +61,7 @@ def find_garbage(project: Project, keep: int | None = None, forget_commits: bool
             f"DVC's cache is {objects.folder}, outside this project: others may keep their objects there; "
             "use `dvc gc` with --projects"
         )
-    texts = [p.read_text(encoding="utf-8", errors="replace") for p in _locks(project, keep)]
+    texts = [p.read_bytes().decode("utf-8", "replace") for p in _locks(project, keep) if p.is_file()]
     if not forget_commits:
         texts += _committed_locks(project.root)
     needed = _needed(objects, texts)
@@ -75,6 +73,8 @@ def find_garbage(project: Project, keep: int | None = None, forget_commits: bool
                 kept, kept_bytes = kept + 1, kept_bytes + size
             else:
                 found[path] = size
+    for path in (*objects.folder.glob(".*.tmp"), *objects.folder.parents[1].glob("runs/*/*/.*.tmp")):
+        found[path] = path.stat().st_size  # a kill while DVC wrote; nobody writes while its lock is held
     return Garbage(found, (kept, kept_bytes), len(texts))
 
 
@@ -129,14 +129,15 @@ def _forget_results(project: Project) -> None:
     objects = Objects(project.root)
     for entry in objects.folder.parents[1].glob("runs/*/*/*"):
         try:
-            outs = (yaml_text.load(entry.read_text(encoding="utf-8")) or {}).get("outs") or []
-        except (yaml.YAMLError, AttributeError):
+            outs = read_form(entry, LockEntry).get("outs") or []
+        except Damaged:
             outs = []
         files = objects.files(outs)
         if files is None or not files or not all(objects.has(md5) for md5 in files.values()):
             entry.unlink(missing_ok=True)
-            if not any(entry.parent.iterdir()):
-                entry.parent.rmdir()  # DVC expects an entry in every folder of these
+    for folder in objects.folder.parents[1].glob("runs/*/*/"):
+        if not any(folder.iterdir()):
+            folder.rmdir()  # DVC expects an entry in every folder of these
 
 
 def _amount(count: int, size: int) -> str:

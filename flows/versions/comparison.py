@@ -1,9 +1,11 @@
 """What differs between two versions: stages, parameters, functions, inputs, measurements, files to the byte."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flows.engine.record import changed_inputs, parameter_changes
+from flows.engine.run_files import LockEntry
 from flows.versions.history import Version
 from prior3d.errors import Prior3dError
 
@@ -101,7 +103,7 @@ def compare_stage(old: Version, new: Version, stage: str) -> StageDifference:
     )
 
 
-def _artifact_md5(entry: dict[str, Any], stage: str) -> Any:
+def _artifact_md5(entry: LockEntry, stage: str) -> Any:
     return next((o.get("md5") for o in entry.get("outs") or [] if o["path"] == stage), None)
 
 
@@ -139,7 +141,7 @@ def _artifact(version: Version, stage: str) -> dict[str, str] | None:
     return None if files is None else {p: md5 for p, md5 in files.items() if p.partition("/")[0] == stage}
 
 
-def measures(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[Measure]:
+def measures(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]) -> list[Measure]:
     """All metrics of both, in the new one's order."""
     found = []
     for name in [*new, *(n for n in old if n not in new)]:
@@ -171,7 +173,7 @@ def _inputs(old: Version, new: Version) -> list[tuple[str, str, str]]:
     return found
 
 
-def input_text(entry: dict[str, Any] | None) -> str:
+def input_text(entry: Mapping[str, Any] | None) -> str:
     """An input for people: its text, or the name and digest of a prior, file or folder."""
     if entry is None:
         return "(none)"
@@ -198,7 +200,11 @@ def facts(version: Version) -> dict[str, str]:
     if record is None:
         return {}
     git = record.git
-    found = {"git revision": f"{git['revision'][:12]}{' + changes' if git.get('dirty') else ''}"} if git else {}
+    found = (
+        {"git revision": f"{git['revision'][:12]}{' + changes' if git.get('dirty') else ''}"}
+        if "revision" in git
+        else {}
+    )
     return found | {"device": record.device, "machine": record.machine} | record.packages
 
 

@@ -1,10 +1,10 @@
 """Drawings of a version as SVG: its stages as a graph, its losses as curves. Colours come from the page's style."""
 
-import json
 import math
 
 from markupsafe import Markup
 
+from flows.engine.run_files import parse_json
 from flows.versions.history import Version
 from flows.versions.text import number_text, words
 
@@ -95,11 +95,11 @@ def _seconds(version: Version, stage: str) -> float | None:
 def losses(version: Version, stage: str) -> list[tuple[float, float]]:
     """The loss of a stage over its steps, without values that are not finite; empty without one."""
     try:
-        points = json.loads(version.read(stage, f"losses/{stage}.json") or b"[]")
+        points = parse_json(version.read(stage, f"losses/{stage}.json") or b"[]", list[dict[str, float]])
         pairs = [(float(p["step"]), float(p["loss"])) for p in points]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, KeyError):
         return []
-    return [(x, y) for x, y in pairs if math.isfinite(y)]
+    return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y) and x > 0]
 
 
 def curves(series: list[tuple[str, list[tuple[float, float]]]]) -> Markup:

@@ -1,22 +1,19 @@
 """The version of a run that a person names (`mug`, `mug@3`, `mug@<git revision>`), and all that is known about it."""
 
-import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from flows.engine import yaml_text
-from flows.engine.declaration import read_yaml
 from flows.engine.inside import climbs
 from flows.engine.project import Project
 from flows.engine.record import Record, code_file, locked_code, locked_params, read_record
 from flows.engine.run import Run
+from flows.engine.run_files import InputEntry, LockEntry, Measure, derived, parse_json, read_method, text_of
+from flows.engine.run_files import parse_lock as parsed_lock
 from flows.versions.objects import Objects
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
@@ -40,7 +37,7 @@ class Version:
     run: Run
     label: str
     text: str
-    lock: dict[str, Any]
+    lock: dict[str, LockEntry]
     number: int | None
     record: Record | None
 
@@ -55,7 +52,7 @@ class Version:
         if self.record is not None and self.record.stages:
             r = self.record
             return {"method": r.method, "preset": r.preset, "inputs": r.inputs, "stages": r.stages}
-        return read_yaml(self.run.folder / "method.yaml")
+        return dict(read_method(self.run.folder))
 
     @property
     def method(self) -> str:
@@ -66,11 +63,11 @@ class Version:
     def is_present(self) -> bool:
         """Whether the run's folder holds this version now."""
         lock_file = self.run.folder / "dvc.lock"
-        same = lock_file.is_file() and lock_file.read_text(encoding="utf-8", errors="replace") == self.text
+        same = lock_file.is_file() and text_of(lock_file) == self.text
         return same or self.run.locked() == self.lock
 
     @cached_property
-    def inputs(self) -> dict[str, dict[str, Any]]:
+    def inputs(self) -> dict[str, Any]:
         """Method input -> file, and text, or name and digest, or what a file was called and its md5 in the lock."""
         digests = {d["path"]: d.get("md5") for e in self.lock.values() for d in e.get("deps") or []}
         found = {}
@@ -98,9 +95,8 @@ class Version:
 
     def functions(self, stage: str) -> dict[str, str] | None:
         """The functions behind the digest: `module.function` -> digest; None if they were not recorded."""
-        try:
-            modules = json.loads(code_file(self.run, self.code(stage)).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        modules = derived(code_file(self.run, self.code(stage)), dict[str, dict[str, str]])
+        if modules is None:
             return None
         return {f"{m}: {name}": digest for m, names in modules.items() for name, digest in names.items()}
 
@@ -132,17 +128,17 @@ class Version:
         place = self.place(stage, path)
         return place.read_bytes() if place is not None else None
 
-    def metrics(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def metrics(self) -> dict[str, dict[str, Measure]]:
         """Stage -> measure -> {value, unit, n, higher_is_better}."""
         if self.record is not None and self.record.metrics:
             return self.record.metrics
-        return {s: _mapping(self.read(s, f"{s}/metrics.json")) for s in self.lock}
+        return {s: _json(self.read(s, f"{s}/metrics.json"), dict[str, Measure]) for s in self.lock}
 
     def cost(self) -> dict[str, dict[str, float]]:
         """Stage -> seconds, peak_memory_mb."""
         if self.record is not None and self.record.cost:
             return self.record.cost
-        return {s: _mapping(self.read(s, f"{s}.cost.json")) for s in self.lock}
+        return {s: _json(self.read(s, f"{s}.cost.json"), dict[str, float]) for s in self.lock}
 
     def collected(self) -> list[str]:
         """The files of it that are no longer in the cache."""
@@ -165,19 +161,18 @@ class Version:
             )
 
 
-def asked(inputs: dict[str, dict[str, Any]]) -> str:
+def asked(inputs: Mapping[str, InputEntry]) -> str:
     """The first text among the inputs of a run; else the names of its files and folders."""
     texts = [entry["text"] for entry in inputs.values() if entry.get("text")]
     files = [str(entry.get("given") or Path(entry["file"]).name) for entry in inputs.values() if "sha256" not in entry]
     return texts[0] if texts else ", ".join(files)
 
 
-def _mapping(content: bytes | None) -> dict[str, Any]:
+def _json(content: bytes | None, form: Any) -> dict[str, Any]:
     try:
-        values = json.loads(content or b"{}")
+        return dict(parse_json(content or b"{}", form))
     except ValueError:
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def find_version(project: Project, text: str) -> Version:
@@ -202,7 +197,7 @@ def find_version(project: Project, text: str) -> Version:
 def numbered_version(run: Run, lock_file: Path) -> Version:
     """The version of a file in `history/` (raises Prior3dError if it is damaged)."""
     number = int(lock_file.stem)
-    text = lock_file.read_text(encoding="utf-8", errors="replace")
+    text = text_of(lock_file) or ""
     lock = parse_lock(text, lock_file, run)
     return Version(run, f"{run.name}@{number}", text, lock, number, read_record(lock_file.with_suffix(".json")))
 
@@ -213,14 +208,11 @@ def records(files: list[Path]) -> Iterator[tuple[int, Path, Record | None]]:
         yield int(file.stem), file, read_record(file.with_suffix(".json"))
 
 
-def parse_lock(text: str, where: Path | str, run: Run) -> dict[str, Any]:
+def parse_lock(text: str, where: Path | str, run: Run) -> dict[str, LockEntry]:
     """The stages of a lock (raises Prior3dError if it is damaged)."""
     try:
-        stages = yaml_text.load(text)["stages"]
-        if not all(isinstance(entry, dict) for entry in stages.values()):
-            raise TypeError
-        return dict(stages)
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError):
+        return parsed_lock(text)
+    except ValueError:
         raise Prior3dError(
             f"run {run.name}: {where} is damaged: it is not a DVC lock; bring it back from git or a copy, or delete it "
             "(the other versions are not touched)"
@@ -229,9 +221,9 @@ def parse_lock(text: str, where: Path | str, run: Run) -> dict[str, Any]:
 
 def _present(run: Run, versions: list[Path]) -> Version:
     lock_file = run.folder / "dvc.lock"
-    if not lock_file.is_file():
+    if not lock_file.exists():
         raise Prior3dError(f"run {run.name} has made nothing yet; see: prior3d plan {run.name}")
-    text = lock_file.read_text(encoding="utf-8", errors="replace")
+    text = text_of(lock_file) or ""
     lock = parse_lock(text, lock_file, run)
     same = _same_text(text, versions[::-1])
     record = read_record(same.with_suffix(".json")) if same else None
@@ -255,7 +247,7 @@ def _of_revision(run: Run, revision: str, versions: list[Path]) -> Version:
 
 def _same_text(text: str, files: list[Path]) -> Path | None:
     size = len(text.encode())
-    return next((f for f in files if f.stat().st_size == size and f.read_text(encoding="utf-8") == text), None)
+    return next((f for f in files if f.stat().st_size == size and text_of(f) == text), None)
 
 
 def _numbered(versions: list[Path], number: int) -> Path | None:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from flows.engine.project import Project
+from flows.engine.run_files import text_of
 from flows.versions.history import Version, find_version
 from prior3d.files import write_whole
 
@@ -69,8 +70,9 @@ def thumbnail(project: Project, name: str, key: str) -> str | None:
         key: of `thumbnail_source`.
     """
     kept = project.state / "thumbnails" / key
-    if kept.is_file():
-        return kept.read_text(encoding="utf-8")
+    known = text_of(kept)
+    if known is not None:
+        return known
     place = next((p for k, p in thumbnail_source(find_version(project, name)) if k == key), None)
     if place is None:
         return None

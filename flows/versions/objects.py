@@ -1,14 +1,23 @@
 """Files of any version, read out of DVC's cache by their md5, without importing DVC (which takes a second)."""
 
 import configparser
-import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from flows.engine.run_files import MD5, File, derived
 
 DIRECTORY = ".dir"
+
+
+class Listed(TypedDict):
+    """A file in the list of a folder."""
+
+    relpath: str
+    md5: str
 
 
 @dataclass(frozen=True)
@@ -35,13 +44,12 @@ class Objects:
 
     def listing(self, md5: str) -> dict[str, str] | None:
         """The files of a folder (`md5` ends in `.dir`): relative path -> md5; None if it is not in the cache."""
-        try:
-            entries = json.loads(self.path(md5).read_text(encoding="utf-8"))
-            return {e["relpath"]: e["md5"] for e in entries}
-        except (OSError, ValueError, KeyError, TypeError):
+        entries = derived(self.path(md5), list[Listed])
+        if entries is None or not all(MD5.fullmatch(e["md5"]) for e in entries):
             return None
+        return {e["relpath"]: e["md5"] for e in entries}
 
-    def files(self, outs: list[dict[str, Any]]) -> dict[str, str] | None:
+    def files(self, outs: Iterable[File]) -> dict[str, str] | None:
         """Every file of a stage's outputs, by its path in the run's folder; None if a folder's list is gone."""
         found = {}
         for out in outs:

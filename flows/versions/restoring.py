@@ -37,7 +37,7 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
     run, store = version.run, DvcStore(project.root)
     _check_objects(version, store, reread)
     with run.held():
-        _keep_present(run)
+        _keep_present(run, warn)
         declaration = _declaration(version)
         run.drop_stages(declaration)
         declaration.write(run.folder)
@@ -48,7 +48,7 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
             warn(f"{version.label}: stage {stage} is no longer part of {declaration.method.name} and was left out")
         _warn_of_inputs(version, store, stages, warn)
         how = f"restore of {version.number or text.partition('@')[2]}"
-        number = remember(run, declaration, how, {}, dict.fromkeys(version.lock, "Restored"))
+        number = remember(run, declaration, how, {}, dict.fromkeys(version.lock, "Restored"), warn)
     files = sum(len(version.files(s) or {}) for s in stages)
     made = f" (now version {int(number)})" if number else ""
     return f"run {run.name} is as it was in {version.label}{made}: {files} files; next: prior3d open {run.name}"
@@ -66,10 +66,10 @@ def _check_objects(version: Version, store: DvcStore, reread: bool) -> None:
             )
 
 
-def _keep_present(run: Run) -> None:
+def _keep_present(run: Run, warn: Callable[[str], None]) -> None:
     """Make the present state of the run a version, unless it is one: it can then be restored too."""
     if run.locked():
-        remember(run, read_declaration(run.folder, METHODS), "run", {}, {})
+        remember(run, read_declaration(run.folder, METHODS), "run", {}, {}, warn)
 
 
 def _declaration(version: Version) -> Declaration:

@@ -5,11 +5,11 @@ thousand runs are then listed without reading a thousand locks.
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from flows.engine.declaration import read_yaml
 from flows.engine.project import Project
 from flows.engine.run import Run, all_runs
+from flows.engine.run_files import derived, has_form, read_method
 from flows.versions.history import Version, asked, find_version
 from flows.versions.images import thumbnail_source
 from flows.versions.text import number_text, unit_of, words
@@ -51,6 +51,13 @@ class Summary:
     problem: str = ""
 
 
+class Kept(TypedDict):
+    """A summary, and the states of the files that it was made of."""
+
+    seen: list[list[int]]
+    summary: dict[str, Any]
+
+
 def summaries(project: Project) -> list[Summary]:
     """A summary of every run, by name."""
     place = project.state / "summaries.json"
@@ -70,7 +77,7 @@ def summaries(project: Project) -> list[Summary]:
 def summarise(run: Run) -> Summary:
     """The summary of a run, read from its files; one of a damaged run says what is wrong with it."""
     try:
-        described = read_yaml(run.folder / "method.yaml")
+        described = read_method(run.folder)
         stages, n_versions = described.get("stages") or {}, len(run.versions())
         about = (run.name, str(described.get("method")), asked(described.get("inputs") or {}), len(stages))
         if not (run.folder / "dvc.lock").is_file():
@@ -124,8 +131,6 @@ def _stat(path: Path) -> list[int]:
 
 
 def _kept(place: Path) -> dict[str, dict[str, Any]]:
-    try:
-        values = json.loads(place.read_text(encoding="utf-8"))
-        return dict(values["runs"]) if values["format"] == FORMAT else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}  # it can be made again at any time
+    values = derived(place, dict[str, Any]) or {}
+    runs: dict[str, Any] = values.get("runs") or {}
+    return runs if values.get("format") == FORMAT and has_form(runs, dict[str, Kept]) else {}

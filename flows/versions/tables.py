@@ -1,8 +1,10 @@
 """The tables of a page as data: what differs, what was measured, what it cost, where it came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows.engine.run_files import Measure
 from flows.versions.comparison import StageDifference, compare_stage, facts, input_text
 from flows.versions.history import Version
 from flows.versions.text import number_text, unit_of
@@ -119,7 +121,7 @@ def measurements(versions: list[Version]) -> list[tuple[str, list[Measured]]]:
     return found
 
 
-def _cells(entries: list[dict[str, Any] | None]) -> list[Cell]:
+def _cells(entries: Sequence[Measure | None]) -> list[Cell]:
     known = [float(e["value"]) for e in entries if e]
     better = next((e.get("higher_is_better") for e in entries if e), None)
     differ = len(set(known)) > 1

@@ -1,5 +1,6 @@
 """Versions and differences as lines for a terminal."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ def log_lines(number: int, file: Path, record: Record | None, before: Record | N
     here = "  <- now" if present else ""
     if record is None:
         when = datetime.fromtimestamp(file.stat().st_mtime).strftime("%Y-%m-%d %H:%M")
-        return [f"@{number}  {when}  (made before records were kept; see: prior3d diff){here}"]
+        return [f"@{number}  {when}  (its record is not here; see: prior3d diff){here}"]
     made = [s for s, o in record.outcomes.items() if o == "Completed"]
     restored = [s for s, o in record.outcomes.items() if o == "Restored"]
     what = [record.how] if record.how != "run" else []
@@ -101,7 +102,7 @@ def measure_text(m: Measure) -> str:
     return f"{m.name}: {number_text(m.old)} -> {number_text(m.new)}{unit}{judged}"
 
 
-def unit_of(name: str, entry: dict[str, Any]) -> str:
+def unit_of(name: str, entry: Mapping[str, Any]) -> str:
     """The unit with a space before it, unless the name says it already."""
     unit = str(entry.get("unit", ""))
     return "" if unit in ("", name, "yes/no") else f" {unit}"

@@ -6,8 +6,8 @@ import webbrowser
 
 import torch
 
-from flows.engine.declaration import read_yaml
 from flows.engine.run import Run
+from flows.engine.run_files import read_method
 from flows.terminal import say
 from flows.watching.live_view import LiveView
 from flows.watching.state import is_running, read_state
@@ -20,7 +20,7 @@ def serve(run: Run, port: int, in_browser: bool) -> str:
     """Serve a run's viewer until the run ends or ctrl-C is pressed; returns what to say then."""
     torch.set_num_threads(1)
     os.nice(5)  # the run comes first
-    stages = list(read_yaml(run.folder / "method.yaml").get("stages") or {})
+    stages = list(read_method(run.folder).get("stages") or {})
     viewer, view, read_at = Viewer(run.name, port), LiveView(run), 0.0
     say(f"watching run {run.name}: {viewer.url}  (ctrl-C stops watching; the run continues)")
     if in_browser:

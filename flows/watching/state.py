@@ -1,12 +1,28 @@
 """How far a run has come, read from the files that its stages keep anyway."""
 
 import fcntl
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from flows.engine.run import Run
+from flows.engine.run_files import derived
 from stages.contract.curves import LossCurve
+
+
+class Losses(TypedDict):
+    """A loss curve as a stage keeps it."""
+
+    total: int
+    last: int
+    sums: list[list[float]]
+
+
+class Elapsed(TypedDict):
+    """What a stage notes at its checkpoints."""
+
+    seconds: float
+    losses: Losses
 
 
 @dataclass(frozen=True)
@@ -92,8 +108,7 @@ def _modified(path: Path) -> float:
 
 
 def _elapsed(path: Path) -> tuple[float, LossCurve]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return float(values["seconds"]), LossCurve.from_state(values["losses"])
-    except (OSError, ValueError, KeyError, TypeError):
+    values = derived(path, Elapsed)
+    if values is None or any(len(each) != 3 for each in values["losses"]["sums"]):
         return 0.0, LossCurve()  # no checkpoint yet
+    return values["seconds"], LossCurve.from_state(values["losses"])

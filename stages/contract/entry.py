@@ -135,18 +135,25 @@ def _run(module: ModuleType, module_name: str, argv: list[str], run_folder: Path
 
 def _train(module: ModuleType, job: Job, params: BaseModel) -> None:
     """Run a stage that writes into the project's data itself."""
-    importlib.import_module(f"{module.__name__}.stage").run(job, params)
-    if job.stopping:
-        raise Stopped
+    _run_body(module, job, params)
+
+
+def _run_body(module: ModuleType, job: Job, params: BaseModel) -> None:
+    """Run the stage's body (raises Stopped if it was asked to stop, with its working time and losses kept)."""
+    try:
+        importlib.import_module(f"{module.__name__}.stage").run(job, params)
+        if job.stopping:
+            raise Stopped
+    except Stopped:
+        job.note_elapsed()
+        raise
 
 
 def _produce(module: ModuleType, job: Job, params: BaseModel) -> None:
     """Run the stage into a fresh folder, check it, and put it into its place."""
     shutil.rmtree(job.out, ignore_errors=True)
     job.out.mkdir()
-    importlib.import_module(f"{module.__name__}.stage").run(job, params)
-    if job.stopping:
-        raise Stopped
+    _run_body(module, job, params)
     write_whole(job.out / "metrics.json", json.dumps(job.metrics, indent=2, sort_keys=True) + "\n")
     if module.OUTPUT is not None:
         module.OUTPUT.validate(job.out)
@@ -206,10 +213,12 @@ def _read_yaml(path: Path, optional: bool = False) -> dict[str, Any]:
             return {}
         raise Prior3dError(f"{path} is not there; a stage runs in a run's folder, which `prior3d run` makes")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise Prior3dError(f"{path} is not valid YAML: {error}") from None
-    return values or {}
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError) as error:
+        raise Prior3dError(f"{path} is not valid YAML: {error}; give the run command again") from None
+    if not isinstance(values, dict):
+        raise Prior3dError(f"{path} holds no mapping; give the run command again")
+    return values
 
 
 @contextlib.contextmanager

@@ -58,10 +58,18 @@ class Job:
     _seconds_before: float = 0.0
 
     def __post_init__(self) -> None:
-        if (self.work / "elapsed.json").is_file():
-            elapsed = json.loads((self.work / "elapsed.json").read_text())
+        noted = self.work / "elapsed.json"
+        if not noted.is_file():
+            return
+        try:
+            elapsed = json.loads(noted.read_text(encoding="utf-8"))
             self._seconds_before = float(elapsed["seconds"])
-            self.losses = LossCurve.from_state(elapsed["losses"]) if "losses" in elapsed else LossCurve()
+            self.losses = LossCurve.from_state(elapsed["losses"])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Prior3dError(
+                f"stage {self.name}: {noted} is damaged ({type(error).__name__}), and with it the loss curve's "
+                f"beginning; delete the folder {self.work.name} to begin the stage again"
+            ) from None
 
     @property
     def out(self) -> Path:
@@ -104,6 +112,8 @@ class Job:
         """Print one progress line, at most four a second; the last step and previews are always printed."""
         if loss is not None:
             self.losses.take(int(step), int(total), float(loss))
+            if self.stopping:  # the body saves its checkpoint next, and may not ask whether one is due
+                self.note_elapsed()
         now = time.monotonic()
         if now - self._last_progress < PROGRESS_EVERY_S and step < total and preview is None:
             return
@@ -131,9 +141,15 @@ class Job:
         due = self.stopping or now - self._last_checkpoint >= self.checkpoint_every_s
         if due:
             self._last_checkpoint = now
-            elapsed = {"seconds": self.seconds(), "losses": self.losses.state()}
-            write_whole(self.work / "elapsed.json", json.dumps(elapsed))
+            self.note_elapsed()
         return due
+
+    def note_elapsed(self) -> None:
+        """Keep working time and losses so far, for the next sitting. They may be ahead of the checkpoint, not behind:
+        steps that are taken again leave the curve as it is, steps that it has not seen would be missing.
+        """
+        elapsed = {"seconds": self.seconds(), "losses": self.losses.state()}
+        write_whole(self.work / "elapsed.json", json.dumps(elapsed))
 
     def seconds(self) -> float:
         """Working time of this stage so far, with that before interruptions, to the last checkpoint."""

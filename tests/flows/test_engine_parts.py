@@ -1,12 +1,16 @@
 """Parts of the engine that whole runs do not reach."""
 
+import base64
 import fcntl
+import http.server
 import io
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -15,13 +19,12 @@ from fake_priors import write_prior
 from rich import console
 
 from flows.engine.events import Event
-from flows.engine.execution import Call, Executor, StageFailed
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Input, Method, Stage
 from flows.engine.priors import choose_prior, content_digest
 from flows.engine.project import Project
 from flows.engine.run import slug
-from flows.engine.server import Server, users_server
+from flows.engine.server import Server, find_or_start, password_file, stop_local_server, users_server
 from flows.progress import LiveDisplay, PlainDisplay, Stages, duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,16 +154,6 @@ def test_live_display_prints_lines_and_warnings_above_the_table():
         assert line in stream.getvalue()
 
 
-def test_fork_server_that_dies_is_an_error_not_a_hang(tmp_path, fake):
-    executor = Executor(tmp_path / "log")
-    executor.start()
-    executor._process.kill()
-    executor._process.wait()
-    with pytest.raises(StageFailed):
-        executor.execute(Call("a", "fake_stages.counting", [], tmp_path), say=print, progress=print)
-    executor.close()
-
-
 HEAVY = {"torch", "numpy", "prefect", "dvc", "rich", "jinja2", "asyncio"}
 
 
@@ -184,11 +177,52 @@ def test_commands_that_only_tell_import_little(fake, words, left_out):
     assert done.returncode == 0 and not left_out & set(done.stderr.decode().split())
 
 
+def others_are_kept_out(server, project):
+    """What a web page, a rebound name or another user of the machine gets to see."""
+    assert password_file(project).stat().st_mode & 0o777 == 0o600
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    asked = {"Origin": "http://evil.example", "Content-Type": "application/json"}
+    for headers in (asked, {**asked, "Host": "evil.example"}, {**asked, "Authorization": "Basic cHJpb3IzZDp4"}):
+        request = urllib.request.Request(f"{server.url}/flow_runs/filter", b"{}", headers, method="POST")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            opener.open(request, timeout=60)
+        assert refused.value.code == 401
+        assert refused.value.headers.get("access-control-allow-origin") is None
+    preflight = {**asked, "Access-Control-Request-Method": "DELETE"}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        opener.open(urllib.request.Request(server.url, headers=preflight, method="OPTIONS"), timeout=60)
+    assert refused.value.code == 400
+
+
+def test_no_password_of_a_server_is_printed(fake, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:hunter2@127.0.0.1:9/api")
+    for words in (["server"], ["doctor"]):
+        _, out, err = fake.cli(*words)
+        assert "127.0.0.1:9" in out and "hunter2" not in out + err
+    assert users_server().url.startswith("http://me:hunter2@") and not users_server().healthy()
+
+
+def test_a_password_of_ones_own_server_is_used():
+    asked = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as served:
+        threading.Thread(target=served.handle_request, daemon=True).start()
+        assert Server(f"http://me:a%40b@127.0.0.1:{served.server_port}/api", own=True).healthy()
+    assert asked == [("/api/health", f"Basic {base64.b64encode(b'me:a@b').decode()}")]
+
+
 @pytest.mark.slow
 def test_run_with_a_prefect_server(fake, monkeypatch):
     """A server is started once, the second run reports to it, and a killed flow run is set to Crashed."""
-    from flows.engine.server import find_or_start, stop_local_server
-
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(fake.project / "nowhere"))
     project = Project(fake.project)
@@ -204,6 +238,8 @@ def test_run_with_a_prefect_server(fake, monkeypatch):
             assert json.load(answer)["api_url"] == server.url  # its pages ask this server
         env = {**os.environ, "PYTHONPATH": f"{ROOT}:{fake.code}"}
         to_server = {**env, "PREFECT_API_URL": server.url, "NO_PROXY": "127.0.0.1"}
+        to_server["PREFECT_API_AUTH_STRING"] = password_file(project).read_text()
+        others_are_kept_out(server, project)
         killed = (  # what kill -9 leaves on the server
             "from prefect import flow\n"
             "from prefect.client.orchestration import get_client\n"

@@ -1,10 +1,14 @@
 """What goes wrong, and what is left of it: crashes, kills, limits, two runs at once, full disks."""
 
+import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 from fake_prior3d import fake_method
@@ -48,6 +52,27 @@ def test_killed_and_run_again_goes_on_and_ends_the_same(fake, number):
     resumed = next(line for line in out.splitlines() if "resumed at" in line)
     assert int(resumed.split()[-1]) >= 5
     assert fake.text("counting") == uninterrupted(fake)
+    if number != signal.SIGKILL:  # the fake stage never asks whether a checkpoint is due: the contract keeps its losses
+        assert losses(fake) == losses(fake, "whole") and len(losses(fake)) == 60
+        assert json.loads((fake.folder() / "counting.cost.json").read_text())["seconds"] > 60 * 0.05
+
+
+def losses(fake, name="demo"):
+    return json.loads((fake.folder(name) / "losses" / "counting.json").read_text())
+
+
+def test_a_damaged_note_of_time_and_losses_is_named(fake):
+    process = fake.command(*SLOW)
+    wait_for(lambda: any(json.loads(f.read_text())["step"] >= 5 for f in state_of(fake)))
+    process.terminate()
+    process.communicate(timeout=30)
+    (noted,) = (fake.folder() / ".work" / "counting").glob("*/elapsed.json")
+    for content in (b"", b"[]", b"\xff", b'{"seconds": 1}'):
+        noted.write_bytes(content)
+        code, _, err = fake.run(*SLOW)
+        assert code == 2 and "elapsed.json is damaged" in err and f"delete the folder {noted.parent.name}" in err
+    shutil.rmtree(noted.parent)
+    assert fake.run(*SLOW)[0] == 0 and losses(fake)[0]["step"] == 1
 
 
 def test_no_stage_outlives_a_killed_run(fake):
@@ -161,3 +186,76 @@ def test_runs_folder_that_cannot_be_made(fake):
     runs.write_text("a file")
     code, _, err = fake.run()
     assert code == 2 and "a file lies where a folder is needed" in err and len(err.splitlines()) == 1
+
+
+def server_of(process):
+    """The process that starts the stages of a command, as soon as it is there."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for child in children.read_text().split():
+        with contextlib.suppress(OSError):
+            if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    return None
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for the process in /proc")
+@pytest.mark.parametrize("when", ["at once", "in a stage"])
+def test_run_whose_fork_server_is_killed_goes_on(fake, when):
+    process = fake.command(*SLOW)
+    wait_for(lambda: server_of(process) and (when == "at once" or state_of(fake)))
+    os.kill(server_of(process), signal.SIGKILL)
+    out = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, out
+    assert "warning: the process that starts stages was killed (signal 9: perhaps out of memory); another one" in out
+    assert fake.text("counting") == uninterrupted(fake)
+
+
+def test_temporary_files_of_killed_processes_go(fake):
+    assert fake.run()[0] == 0
+    dead = 2**22 + 1  # above the largest process number
+    cache = fake.project / ".dvc" / "cache"
+    names = ("a.yaml", "history/0001.json", "history/code/x.json", "losses/counting.json")
+    left = [(fake.folder() / name).with_name(f".{name.rpartition('/')[2]}.{dead}.tmp") for name in names]
+    left += [cache / "files" / "md5" / ".JDwM4-wrRg5wrvkajvDO7A.tmp", next(cache.glob("runs/*/*")) / ".abc.tmp"]
+    for path in left:
+        path.write_text("half")
+    (fake.folder() / "inputs" / ".folder.tmp").mkdir()
+    alive = fake.folder() / f".code.yaml.{os.getpid()}.tmp"
+    alive.write_text("half")
+    assert fake.run("--seed", "1")[0] == 0 and fake.cli("gc", "--yes")[0] == 0
+    assert [p for p in fake.project.rglob("*.tmp")] == [alive]
+    assert fake.run()[0] == 0 and ".*.tmp" in (fake.folder() / ".gitignore").read_text()
+
+
+FULL, LOCKED = "database or disk is full", "attempt to write a readonly database"
+
+
+@pytest.mark.parametrize(("why", "said"), [(FULL, "the disk is full: "), (LOCKED, "DVC's database in ")])
+def test_a_disk_that_holds_the_databases_of_dvc(fake, monkeypatch, why, said):
+    """They lie outside the project, and SQLite's errors are of no kind that the disk's are."""
+    site = fake.project.parent / "site"
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(site))
+
+    def fails(*_, **__):
+        raise sqlite3.OperationalError(why)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dvc_data.hashfile.state.State.__init__", fails)
+        code, _, err = fake.run()
+        assert code == 2 and f"{said}{site}" in err and "DVC_SITE_CACHE_DIR moves it" in err
+        assert [line.partition(":")[0] for line in err.splitlines()] == ["error", "to resume"]
+    (fake.project / "below").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr("dvc.repo.Repo.init", lambda *_, **__: (Path(".dvc").mkdir(), fails()))
+        code, _, err = fake.cli("init", "below")
+        assert code == 2 and f"{said}{site}" in err and len(err.splitlines()) == 1
+    assert not (fake.project / "below" / ".dvc").exists()
+
+
+def test_an_init_that_was_killed_is_completed(fake):
+    for name in (".dvcignore", ".prior3d/.gitignore"):
+        (fake.project / name).unlink()
+    (fake.project / ".dvcignore").write_bytes(b"\xff\xfe\n")
+    assert fake.cli("init")[0] == 0
+    assert (fake.project / ".dvcignore").read_bytes().startswith(b"\xff\xfe\n# prior3d")
+    assert (fake.project / ".prior3d" / ".gitignore").is_file()

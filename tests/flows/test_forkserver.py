@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,13 +13,19 @@ import pytest
 from flows.engine.devices_after_fork import counts_devices, cuda_driver_started, why_fork_cannot_serve
 from flows.engine.execution import Call, Executor, Interrupted, StageFailed
 from flows.engine.fingerprint import libraries
+from flows.engine.fork_client import ForkClient
 from flows.methods import METHODS
 
 
 @pytest.fixture
-def executor(tmp_path, monkeypatch):
+def warnings():
+    return []
+
+
+@pytest.fixture
+def executor(tmp_path, monkeypatch, warnings):
     monkeypatch.setenv("FAKE_CUDA_LOG", str(tmp_path / "marking_calls"))
-    executor = Executor(tmp_path / "forkserver.log")
+    executor = Executor(tmp_path / "forkserver.log", warn=warnings.append)
     yield executor
     executor.stop_children()
     executor.close()
@@ -145,3 +152,50 @@ def test_which_devices_a_fork_serves(device, driver_started, platform, served):
     assert (reason is None) == served
     if platform == "darwin":
         assert not reason  # on a Mac it is the rule: no warning
+
+
+REPLACED = "the process that starts stages was killed (signal 9: perhaps out of memory); another one takes its place"
+
+
+def kill(client):
+    os.kill(client.pid, signal.SIGKILL)
+
+
+def test_server_that_was_killed_is_replaced_and_it_is_said(executor, tmp_path, warnings):
+    executor.preload([("json", "")])
+    kill(executor.start())
+    executor.preload([("fake_cuda", "")])  # the socket may be dead already: nothing is raised
+    assert ask(executor, tmp_path)[0]["forked"]
+    assert warnings == [REPLACED]
+
+
+def test_server_that_was_killed_before_it_was_asked_at_all(executor, tmp_path, warnings):
+    kill(executor.start())
+    assert ask(executor, tmp_path)[0]["forked"] and warnings == [REPLACED]
+
+
+def test_server_that_is_killed_while_a_stage_runs(executor, tmp_path, warnings):
+    (tmp_path / "params.yaml").write_text("telling: {end: waits}")
+    call = Call("telling", "fake_stages.telling", [], tmp_path)
+    with pytest.raises(StageFailed, match="the process that starts stages is gone; perhaps out of memory") as failure:
+        executor.execute(call, say=lambda line: kill(executor.start()) if "told" in line else None, progress=print)
+    assert failure.value.retry
+    assert ask(executor, tmp_path)[0]["forked"] and warnings == [REPLACED]
+
+
+def test_server_that_dies_each_time_is_an_error_not_a_hang(executor, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(StageFailed, match="the process that starts stages is gone") as failure:
+        ask(executor, tmp_path)
+    assert failure.value.retry
+
+
+def test_no_signal_goes_to_this_process_group_when_the_server_answers_nothing(executor, tmp_path, monkeypatch):
+    """Process group 0 is one's own."""
+    signalled = []
+    monkeypatch.setattr(os, "killpg", lambda pid, number: signalled.append(pid))
+    monkeypatch.setattr(ForkClient, "answer", lambda self, number: {})
+    with pytest.raises(StageFailed):
+        ask(executor, tmp_path)
+    executor.stop_children()
+    assert signalled == []

@@ -1,7 +1,10 @@
 """The pages: what is in them, and how they behave in a browser."""
 
 import html
+import json
 import re
+from collections import Counter
+from html.parser import HTMLParser
 
 import pytest
 
@@ -197,3 +200,55 @@ def test_the_gallery_in_a_browser(boxes, tmp_path):
         assert browser.evaluate(names) == ["two@1"]
         assert browser.evaluate("document.getElementById('count').textContent") == "1 of 2"
         assert (browser.errors, browser.fetched) == ([], [])
+
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)><!--<script>'
+
+
+class Tags(HTMLParser):
+    """Every tag and attribute of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = Counter()
+
+    def handle_starttag(self, tag, attrs):
+        self.found[tag] += 1
+        self.found.update(f"{tag} {name}" for name, _ in attrs)
+
+
+def tags_of(page):
+    tags = Tags()
+    tags.feed(page.read_text())
+    return {tag: n for tag, n in tags.found.items() if tag.startswith("script") or "onerror" in tag or "src" in tag}
+
+
+def hostile(values):
+    """The same record with HTML in each of its texts and names that pages show."""
+    if isinstance(values, dict):
+        return {k: hostile(v) for k, v in values.items()}
+    return values if not isinstance(values, str) else values + HOSTILE
+
+
+@pytest.mark.parametrize("words", [("open", "one", "--no-browser"), ("compare", "one@1", "one@2"), ("gallery",)])
+def test_html_in_somebody_elses_files_is_text(boxes, words):
+    page = boxes.project / "page.html"
+    assert boxes.cli(*words, "--to", str(page))[0] == 0
+    before = tags_of(page)
+    for record in (boxes.folder("one") / "history").glob("*.json"):
+        values = json.loads(record.read_text())
+        shown = {k: hostile(values[k]) for k in ("method", "preset", "outcomes", "metrics", "device", "machine", "git")}
+        values |= shown | {"packages": {HOSTILE: HOSTILE}, "reasons": {HOSTILE: [HOSTILE]}, "changes": [HOSTILE]}
+        values["inputs"]["prompt"]["text"] = f"a <!--<script> {HOSTILE}"
+        values["cost"] = {HOSTILE: {HOSTILE: 1.0}, **values["cost"]}
+        record.write_text(json.dumps(values))
+    method = boxes.folder("one") / "method.yaml"
+    method.write_text(method.read_text().replace("a <b>bold</b> box", "a <!--<script>alert(3)</script>"))
+    (boxes.project / ".prior3d" / "summaries.json").unlink(missing_ok=True)
+    page.unlink()
+    assert boxes.cli(*words, "--to", str(page))[0] == 0
+    assert tags_of(page) == before
+    text = page.read_text()
+    data = text.partition('id="data">')[2].partition("</script>")[0]
+    assert "<" not in data and json.loads(data)  # a `<!--<script>` in it would swallow the page's own scripts
+    assert "&lt;script&gt;" in text
