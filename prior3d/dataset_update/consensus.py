@@ -26,10 +26,10 @@ class ConsensusEditSettings:
     """How many edits a consensus is of, and what of it is taken.
 
     Attributes:
-        edit: settings of each edit; guidance on the text near 1, since it makes single edits bolder and the mean worse.
+        edit: settings of each edit; guidance on the text near 1: more makes single edits bolder and the mean worse.
         n_samples: edits that the mean is of, each from noise of its own.
-        relative_threshold: fraction of the greatest change at which half of a change is taken (`soft_threshold`); 0: all
-            of every change.
+        relative_threshold: fraction of the greatest change at which half of a change is taken (`soft_threshold`);
+            0: all of every change.
     """
 
     edit: EditSettings = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
