@@ -103,9 +103,6 @@ ALLOWED: dict[str, dict[str, int]] = {
         "prior3d/diffusion/views_loading.py": 1,
         "stages/image_preparation/stage.py": 1,
     },
-    "renamed_classes": {
-        "stages/textual_inversion/stage.py": 1,
-    },
 }
 EXAMPLE = (
     """\

@@ -12,39 +12,14 @@ import torch.nn.functional as functional
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far versions may differ from the image; each change happens with its own probability.
-
-    Attributes:
-        rotation_deg: largest turn to either side.
-        rotated: probability of a turn.
-        scale: smallest and largest enlargement; the object moves by at most half of what the frame has to spare.
-        mirrored: probability of a mirror image; the camera's azimuth changes its sign with it.
-        jitter: largest factor, minus one, of each colour channel's brightness.
-        jittered: its probability.
-        grey: probability of an image without colours.
-        blurred: probability of a blur of 0.1 to `blur_pixels` pixels.
-        blur_pixels: largest standard deviation of that blur.
-    """
-
-    rotation_deg: float = 10.0
-    rotated: float = 0.75
-    scale: tuple[float, float] = (0.85, 1.15)
-    mirrored: float = 0.5
-    jitter: float = 0.04
-    jittered: float = 0.75
-    grey: float = 0.1
-    blurred: float = 0.1
-    blur_pixels: float = 0.25
+from prior3d.settings.textual_inversion import AugmentationSettings
 
 
 def augment(
     colours: Float[Tensor, "size size 3"],
     mask: Float[Tensor, "size size"],
     n_versions: int,
-    how: Augmentation,
+    settings: AugmentationSettings,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "versions 3 size size"], Float[Tensor, "versions size size"], Bool[Tensor, "versions"]]:
     """Draw versions of an image.
@@ -53,23 +28,23 @@ def augment(
         colours: [size, size, 3] premultiplied by the mask.
         mask: [size, size].
         n_versions: how many.
-        how: the changes.
+        settings: the changes, and how probable each is.
         generator: on the CPU.
 
     Returns:
         colours [n, 3, size, size] premultiplied, masks [n, size, size], and [n] whether each is a mirror image.
     """
     draw = _Draw(n_versions, generator)
-    warps, mirror = _random_warps(how, draw)
+    warps, mirror = _random_warps(settings, draw)
     pixels = torch.cat([colours, mask[..., None]], -1).movedim(-1, 0).expand(n_versions, -1, -1, -1)
     grid = functional.affine_grid(warps, list(pixels.shape), align_corners=False)
     pixels = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     images, masks = pixels[:, :3], pixels[:, 3]
-    factors = 1 + (torch.rand(n_versions, 3, generator=generator) * 2 - 1) * how.jitter
-    images = torch.where(draw.happens(how.jittered).view(-1, 1, 1, 1), images * factors[..., None, None], images)
+    factors = 1 + (torch.rand(n_versions, 3, generator=generator) * 2 - 1) * settings.jitter
+    images = torch.where(draw.happens(settings.jittered).view(-1, 1, 1, 1), images * factors[..., None, None], images)
     grey = images.mean(1, keepdim=True).expand_as(images)
-    images = torch.where(draw.happens(how.grey).view(-1, 1, 1, 1), grey, images)
-    blurs = torch.where(draw.happens(how.blurred), draw.uniform(0.1, max(0.1, how.blur_pixels)), 0.0)
+    images = torch.where(draw.happens(settings.grey).view(-1, 1, 1, 1), grey, images)
+    blurs = torch.where(draw.happens(settings.blurred), draw.uniform(0.1, max(0.1, settings.blur_pixels)), 0.0)
     images, masks = _blurred(torch.cat([images, masks[:, None]], 1), blurs).split([3, 1], dim=1)
     return torch.minimum(images, masks).clamp(0, 1), masks[:, 0].clamp(0, 1), mirror
 
@@ -88,10 +63,12 @@ class _Draw:
         return torch.rand(self.n, generator=self.generator) < probability
 
 
-def _random_warps(how: Augmentation, draw: _Draw) -> tuple[Float[Tensor, "versions 2 3"], Bool[Tensor, "versions"]]:
+def _random_warps(
+    settings: AugmentationSettings, draw: _Draw
+) -> tuple[Float[Tensor, "versions 2 3"], Bool[Tensor, "versions"]]:
     """Rotations, enlargements, shifts and mirrorings, for `affine_grid`; and whether each is a mirroring."""
-    angle = torch.deg2rad(draw.uniform(-how.rotation_deg, how.rotation_deg)) * draw.happens(how.rotated)
-    scale, mirror = draw.uniform(*how.scale), draw.happens(how.mirrored)
+    angle = torch.deg2rad(draw.uniform(-settings.rotation_deg, settings.rotation_deg)) * draw.happens(settings.rotated)
+    scale, mirror = draw.uniform(*settings.scale), draw.happens(settings.mirrored)
     spare = (1 - scale).abs() / 2
     shift = torch.stack([draw.uniform(-1, 1) * spare, draw.uniform(-1, 1) * spare], -1)
     side = torch.where(mirror, -1.0, 1.0)

@@ -29,7 +29,9 @@ def save_concept(folder: Path, concept: Concept) -> None:
         Prior3dError: a value is not finite.
     """
     if not concept.embeddings.isfinite().all():
-        raise Prior3dError(f"{folder}: the word's embedding is not finite. Lower textual_inversion.learning_rate.")
+        raise Prior3dError(
+            f"{folder}: the word's embedding is not finite. Lower textual_inversion.optimiser.learning_rate."
+        )
     write_tensors(folder / "concept.safetensors", {"rows": concept.embeddings.float()})
     facts = {
         "token": concept.token,

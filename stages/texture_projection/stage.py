@@ -39,7 +39,7 @@ LEAST_IOU = 0.85
 
 
 def run(job: Job, params: Params) -> None:
-    """Project."""
+    """Project (Make-It-3D, section 3.3)."""
     mesh = load_paintable_mesh(job.inputs["mesh"])
     image = load_object_image(job.inputs["image"])
     surface, points = Surface(mesh, job.device), surface_texels(mesh, params.resolution, job.device)
@@ -50,60 +50,68 @@ def run(job: Job, params: Params) -> None:
     known = confidence > 0
     if not known.any():
         raise Prior3dError(
-            f"{job.name}: the photograph shows no texel of the mesh ({'; '.join(notes) or 'none is seen squarely'}); "
+            f"{job.name}: the image shows no texel of the mesh ({'; '.join(notes) or 'none is seen squarely'}); "
             "check --camera, and how the mesh stands (up, front, radius of mesh_preparation)"
         )
     source = torch.where(known, PROJECTED, UNKNOWN).to(torch.uint8)
     if params.mirror_confidence > 0:
-        other, how_sure, iou = mirrored(job, surface, points, image, params)
-        if iou < LEAST_IOU:
-            notes.append(f"the photograph's mirror image is left out: outlines overlap by {iou:.0%}")
-        added = ~known & (how_sure > 0)
-        colours, confidence = other.where(added[:, None], colours), how_sure.where(added, confidence)
+        mirror_colours, mirror_confidence, mirror_notes = mirrored(job, surface, points, image, params)
+        added = ~known & (mirror_confidence > 0)
+        colours = mirror_colours.where(added[:, None], colours)
+        confidence = mirror_confidence.where(added, confidence)
         source = torch.where(added, MIRRORED, source).to(torch.uint8)
         job.metric("mirrored", added.float().mean().item(), "of texels", n=len(added))
-        known = known | added
-    guess = load_base_texture(job.inputs["mesh"], params.resolution)
-    others = (
-        nearest_known(points.positions, colours, known) if guess is None else points.from_texture(guess.to(colours))
-    )
-    colours = colours.where(known[:, None], others)  # unknown, but not empty: a refinement may begin here
-    paint = PartialTexture(
-        dilate_charts(points.to_texture(colours), points), points.to_texture(confidence), points.to_texture(source)
-    )
-    job.progress(2, STEPS, text="looking at it")
+        notes += mirror_notes
+    paint = complete(points, colours, confidence, source, load_base_texture(job.inputs["mesh"], params.resolution))
+    job.progress(2, STEPS, text="rendering the preview")
     save_partial_texture(job.out, paint)
-    job.metric("projected", (source == PROJECTED).float().mean().item(), "of texels", n=len(known))
-    write_png(job.out / "preview.png", checks(surface, points, paint, image))
-    text = f"{known.float().mean():.0%} of the texels"
+    job.metric("projected", (source == PROJECTED).float().mean().item(), "of texels", n=len(source))
+    write_png(job.out / "preview.png", preview(surface, points, paint, image))
+    text = f"{(confidence > 0).float().mean():.0%} of the texels"
     job.progress(STEPS, STEPS, preview=job.out / "preview.png", text="; ".join([text, *notes]))
 
 
 def projected(
     surface: Surface, points: SurfaceTexels, image: ObjectImage, camera: Cameras, params: Params
 ) -> tuple[Tensor, Tensor]:
-    """Colours [n, 3] that the photograph shows at the texels, and their confidence [n]."""
+    """Colours [n, 3] that the image shows at the texels, and their confidence [n]."""
     rgba = torch.from_numpy(image.rgba).to(surface.device)
     trust = erode(rgba[..., 3], params.erosion) * off_depth_edges(surface, camera)
-    look = texel_visibility(surface, points, camera)
-    return project_image(rgba[..., :3].movedim(-1, 0), trust, look, params.squareness)
+    visibility = texel_visibility(surface, points, camera)
+    return project_image(rgba[..., :3].movedim(-1, 0), trust, visibility, params.view_angle_exponent)
 
 
 def mirrored(
     job: Job, surface: Surface, points: SurfaceTexels, image: ObjectImage, params: Params
-) -> tuple[Tensor, Tensor, float]:
-    """The same of the mirrored photograph, and how far outlines overlap: of no confidence below `LEAST_IOU`."""
+) -> tuple[Tensor, Tensor, list[str]]:
+    """The same of the mirrored image, and notes; no confidence if outlines overlap by less than `LEAST_IOU`."""
     flipped = replace(image, rgba=np.ascontiguousarray(image.rgba[:, ::-1]))
     camera = LEFT_AND_RIGHT.mirrored(image.viewpoint.cameras(image.size)).to(surface.device)
     outline = distance_map(surface, camera).isfinite().float().cpu().numpy()
     iou = mask_iou(outline, flipped.mask)
     job.metric("mirrored_mask_iou", iou, "", n=outline.size, higher_is_better=True)
     colours, confidence = projected(surface, points, flipped, camera, params)
-    return colours, confidence * params.mirror_confidence * (iou >= LEAST_IOU), iou
+    notes = [] if iou >= LEAST_IOU else [f"the mirror image is left out: outlines overlap by {iou:.0%}"]
+    return colours, confidence * params.mirror_confidence * (iou >= LEAST_IOU), notes
+
+
+def complete(
+    points: SurfaceTexels, colours: Tensor, confidence: Tensor, source: Tensor, base: Tensor | None
+) -> PartialTexture:
+    """The texture; texels without confidence take the mesh's own colours, or the nearest known ones.
+
+    They count as unknown, but a refinement may start from their colours.
+    """
+    known = confidence > 0
+    others = nearest_known(points.positions, colours, known) if base is None else points.from_texture(base.to(colours))
+    colours = colours.where(known[:, None], others)
+    return PartialTexture(
+        dilate_charts(points.to_texture(colours), points), points.to_texture(confidence), points.to_texture(source)
+    )
 
 
 def agreement(job: Job, surface: Surface, image: ObjectImage, camera: Cameras) -> list[str]:
-    """Record how far the mesh's outline is the photograph's, and say so if it is not."""
+    """Record how well the mesh's outline matches the image's; return a note if it does not."""
     outline = distance_map(surface, camera).isfinite().float().cpu().numpy()
     iou = mask_iou(outline, image.mask)
     job.metric("mask_iou", iou, "", n=outline.size, higher_is_better=True)
@@ -111,7 +119,7 @@ def agreement(job: Job, surface: Surface, image: ObjectImage, camera: Cameras) -
         return []
     view = image.viewpoint
     note = (
-        f"the mesh's outline overlaps the photograph's by {iou:.0%} only, from azimuth {view.azimuth_deg:.0f}, "
+        f"the mesh's outline overlaps the image's by {iou:.0%} only, from azimuth {view.azimuth_deg:.0f}, "
         f"elevation {view.elevation_deg:.0f}, field of view {view.fov_deg:.0f}; check --camera, and how the mesh stands"
     )
     print(f"{job.name}: {note}", flush=True)  # noqa: T201
@@ -119,14 +127,17 @@ def agreement(job: Job, surface: Surface, image: ObjectImage, camera: Cameras) -
     return [note]
 
 
-def checks(
+def preview(
     surface: Surface, points: SurfaceTexels, paint: PartialTexture, image: ObjectImage, size: int = 128
 ) -> np.ndarray:
-    """The photograph, and the mesh with what is known of its texture from there, from both sides and from behind."""
+    """The image, and the mesh with the known part of its texture, from the image's camera, both sides and behind.
+
+    Unknown texels are grey.
+    """
     view = image.viewpoint
     cameras = orbit_cameras(ring(4, view.elevation_deg, view.radius, view.fov_deg, view.azimuth_deg), size, size)
-    seen = surface.texel_weights(cameras.to(surface.device), points.resolution, 2)
-    shown = paint.colours.where((paint.confidence > 0)[..., None], 0.5)
-    behind = 0.85 * (1 - seen.coverage[..., None])
-    pictures = (seen.render(dilate_charts(shown, points)) + behind).clamp(0, 1).cpu().numpy()
-    return contact_sheet([[image.over(0.85, size).movedim(0, -1).numpy(), *pictures]])
+    weights = surface.texel_weights(cameras.to(surface.device), points.resolution, 2)
+    known_colours = paint.colours.where((paint.confidence > 0)[..., None], 0.5)
+    background = 0.85 * (1 - weights.coverage[..., None])
+    renders = (weights.render(dilate_charts(known_colours, points)) + background).clamp(0, 1).cpu().numpy()
+    return contact_sheet([[image.over(0.85, size).movedim(0, -1).numpy(), *renders]])

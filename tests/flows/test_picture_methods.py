@@ -33,7 +33,7 @@ PAINT = {
 }
 FIELD = {
     "textual_inversion.steps": "1",
-    "textual_inversion.initial_word": "ball",
+    "textual_inversion.initializer_token": "ball",
     "image_nerf.steps": "4",
     "image_nerf.refreshing.steps": "4",
     "image_nerf.n_samples": "16",

@@ -15,8 +15,6 @@ from flows.methods import METHODS
 
 LISTED = Path(__file__).with_name("reach.yaml")
 MODULES = sorted({stage.module for method in METHODS.values() for stage in method.stages})
-# Algorithms that still lie beside the stages and are shared by some of them; they move to `prior3d`.
-BESIDE = {"first_words"}
 # What stages still take from one another, until it has moved too. Nothing may be added.
 BORROWED: dict[str, set[str]] = {}
 
@@ -36,8 +34,7 @@ def test_a_stage_reaches_no_other_stage(module):
     """Nor a method: a change in one stage reruns that stage, and what lies behind it if its output changed."""
     allowed = (f"{module}.", "stages.contract.", "stages.artifacts.", "prior3d.")
     others = [name for name in reached(module) - {module, "prior3d"} if not name.startswith(allowed)]
-    known = {f"stages.{name}" for name in BESIDE} | BORROWED.get(module, set())
-    assert sorted(set(others) - known) == []
+    assert sorted(set(others) - BORROWED.get(module, set())) == []
 
 
 def test_a_stage_is_known_by_its_declaration_and_its_body():

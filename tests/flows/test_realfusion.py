@@ -12,7 +12,7 @@ from flows.methods import METHODS
 from tests.tiny_prior import write_tiny_prior
 
 TINY = [
-    "textual_inversion.steps=2", "textual_inversion.initial_word=ball", "textual_inversion.batch=2",
+    "textual_inversion.steps=2", "textual_inversion.initializer_token=ball", "textual_inversion.batch=2",
     "image_nerf.steps=6", "image_nerf.refreshing.steps=8", "image_nerf.n_samples=16",
     "image_nerf.field.grid_resolutions=[9,17]",
     "image_nerf.views.per_step=1", "image_nerf.sds.image_size=16", "image_nerf.refresh.n_views=4",

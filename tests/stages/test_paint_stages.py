@@ -208,7 +208,7 @@ def test_a_mesh_that_stands_otherwise_is_said(tmp_path, priors, capfd):
     for stage, words in (("mesh_preparation", PREPARE_MESH), ("image_preparation", PREPARE_IMAGE)):
         assert execute(f"stages.{stage}", words, folder) == 0
     assert execute("stages.texture_projection", PROJECT, folder) == 0
-    assert "overlaps the photograph's by" in capfd.readouterr().out
+    assert "overlaps the image's by" in capfd.readouterr().out
     assert "check --camera" in (folder / "texture_projection" / "notes.txt").read_text()
     assert value(folder, "texture_projection", "mask_iou") < 0.5
 
@@ -222,7 +222,7 @@ def test_a_photograph_that_misses_the_mesh_is_one_line(tmp_path, priors, capfd):
         assert execute(f"stages.{stage}", words, folder) == 0
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"texture_projection": {"erosion": 12}}))
     assert execute("stages.texture_projection", PROJECT, folder) == 2
-    assert "the photograph shows no texel of the mesh" in capfd.readouterr().err
+    assert "the image shows no texel of the mesh" in capfd.readouterr().err
 
 
 def test_refinement_wants_latents_or_paint(tmp_path, priors, capfd):

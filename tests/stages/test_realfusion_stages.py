@@ -23,7 +23,7 @@ from tests.breaking_off import stop_at
 from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
-INVERSION = {"steps": 6, "batch": 2, "initial_word": "ball", "n_rows": 2}
+INVERSION = {"steps": 6, "batch": 2, "initializer_token": "ball", "num_vectors": 2}
 NERF = {
     "steps": 4,
     "refreshing.steps": 6,
@@ -120,9 +120,9 @@ def test_the_mirror_image_stays_where_the_field_agrees(tmp_path, prior, capfd):
 
 
 def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
-    folder = make_run(tmp_path / "run", prior, {"steps": 3, "n_rows": 1})
+    folder = make_run(tmp_path / "run", prior, {"steps": 3, "num_vectors": 1})
     assert execute("stages.textual_inversion", INVERTED, folder) == 0
-    start = make_run(tmp_path / "start", prior, {"steps": 0, "n_rows": 1})
+    start = make_run(tmp_path / "start", prior, {"steps": 0, "num_vectors": 1})
     assert execute("stages.textual_inversion", INVERTED, start) == 0
     moved, begun = (load_concept(f / "textual_inversion").embeddings for f in (folder, start))
     embeddings = load_file(prior / "text_encoder" / "model.safetensors")
@@ -130,7 +130,7 @@ def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
     assert (table == begun).all(-1).any() and not torch.equal(moved, begun)
 
 
-def test_as_released_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(tmp_path, prior, monkeypatch):
+def test_the_released_code_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(tmp_path, prior, monkeypatch):
     told, shaken = [], []
     predict, render_rays = ViewSampler.predict, single_image.render_rays
 
@@ -156,7 +156,7 @@ def test_as_released_names_the_front_in_nine_of_ten_steps_and_shakes_those_rays(
     assert len(shaken) == 3 and all(((s > 0.015) & (s < 0.025)).all() for s in shaken)
 
 
-def test_as_released_shows_the_encoder_the_upper_half_of_the_range(tmp_path, prior, monkeypatch):
+def test_the_released_code_shows_the_encoder_the_upper_half_of_the_range(tmp_path, prior, monkeypatch):
     darkest = {False: [], True: []}
     encode = LatentDiffusion.encode
     for released, seen in darkest.items():
@@ -165,7 +165,7 @@ def test_as_released_shows_the_encoder_the_upper_half_of_the_range(tmp_path, pri
             "encode",
             lambda prior, images, generator=None, seen=seen: (seen.append(images.min()), encode(prior, images))[1],
         )
-        folder = make_run(tmp_path / str(released), prior, {"steps": 1, "as_released": released})
+        folder = make_run(tmp_path / str(released), prior, {"steps": 1, "match_released_code": released})
         assert execute("stages.textual_inversion", INVERTED, folder) == 0
     assert min(darkest[False]) < 0.3 and min(darkest[True]) >= 0.5
 
@@ -173,10 +173,10 @@ def test_as_released_shows_the_encoder_the_upper_half_of_the_range(tmp_path, pri
 def test_messages_of_the_inversion(tmp_path, prior, capfd):
     for place, (change, expected) in enumerate(
         (
-            ({"initial_word": ""}, "there is no scorer to choose one; name a word"),
-            ({"initial_word": "elephant"}, "must be one known word"),
+            ({"initializer_token": ""}, "there is no scorer to choose one; name a word"),
+            ({"initializer_token": "elephant"}, "must be one known word"),
             ({"token": "object"}, "between angle brackets"),
-            ({"templates": ["a picture"]}, "must hold {} once"),
+            ({"prompting.templates": ["a picture"]}, "must hold {} once"),
         )
     ):
         folder = make_run(tmp_path / str(place), prior, change)

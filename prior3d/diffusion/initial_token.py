@@ -1,0 +1,140 @@
+"""The word that a concept begins as, and the sentences that hold the concept's word.
+
+RealFusion (Melas-Kyriazi et al. 2023), section 3.3, begins textual inversion (Gal et al. 2022) at the word that CLIP
+finds nearest to the image. Pairs of words, for a concept of several vectors, are not in the paper.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from prior3d.cameras import Orbit, view_words
+from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.concepts import inversion_loss, vocabulary
+from prior3d.diffusion.scorer import Scorer
+from prior3d.diffusion.text_to_image import TextToImagePrior
+from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
+from prior3d.errors import Prior3dError
+from prior3d.images.object_image import ObjectImage
+from prior3d.settings.textual_inversion import InitializerSettings, InversionPromptSettings
+
+
+@dataclass(frozen=True)
+class InitialToken:
+    """A word, or a pair of words, of the prior's vocabulary.
+
+    Attributes:
+        word: the word; the two of a pair are separated by a space.
+        likeness: cosine between the image and the nearest single word, by the scorer.
+        n_candidates: words that the scorer compared.
+    """
+
+    word: str
+    likeness: float
+    n_candidates: int
+
+
+def find_initial_token(
+    prior: TextToImagePrior,
+    scorer: Scorer,
+    image: ObjectImage,
+    settings: InitializerSettings,
+    prompting: InversionPromptSettings,
+    *,
+    pairs: bool,
+    generator: torch.Generator,
+) -> InitialToken:
+    """Find the word of the prior's vocabulary that is nearest to the image (RealFusion, section 3.3).
+
+    The scorer alone picks a single word. It is easily misled by pairs that no sentence holds. The prior therefore picks
+    among the nearest pairs and the two nearest words: the phrase with which it denoises the image best.
+
+    Args:
+        prior: whose vocabulary is searched.
+        scorer: compares words with the image.
+        image: of the object.
+        settings: how many words and pairs are compared.
+        prompting: the sentence that the prior is told when it compares pairs.
+        pairs: allow two words.
+        generator: of the noise with which the prior compares pairs; on the CPU.
+
+    Raises:
+        Prior3dError: the prior's vocabulary holds no whole words.
+    """
+    words = vocabulary(prior, settings.n_candidates)
+    if not words:
+        raise Prior3dError("initializer: the prior's vocabulary holds no whole words; name one as initializer_token")
+    singles, likeness = nearest_phrases(scorer, image, words, settings.n_words)
+    chosen = singles[0]
+    if pairs:
+        every = [f"{first} {second}" for first in singles for second in singles if first != second]
+        phrases = [*(nearest_phrases(scorer, image, every, settings.n_pairs)[0] if every else []), *singles[:2]]
+        losses = denoising_losses(prior, image, phrases, prompting, settings.n_noise_levels, generator)
+        chosen = phrases[losses.argmin()]
+    return InitialToken(chosen, likeness, len(words))
+
+
+@torch.no_grad()
+def nearest_phrases(scorer: Scorer, image: ObjectImage, phrases: list[str], n_nearest: int) -> tuple[list[str], float]:
+    """The phrases that the scorer finds nearest to the image over white, grey and black, and the first one's cosine."""
+    images = torch.stack([image.over(level, scorer.image_size) for level in NAMED_BACKGROUNDS.values()])
+    likeness = scorer.similarity(images.to(scorer.device), [f"a {phrase}" for phrase in phrases]).mean(0)
+    nearest = likeness.topk(min(n_nearest, len(phrases)))
+    return [phrases[index] for index in nearest.indices.tolist()], float(nearest.values[0])
+
+
+@torch.no_grad()
+def denoising_losses(
+    prior: TextToImagePrior,
+    image: ObjectImage,
+    phrases: list[str],
+    prompting: InversionPromptSettings,
+    n_noise_levels: int,
+    generator: torch.Generator,
+) -> Float[Tensor, "phrases"]:
+    """How badly the prior denoises the image, over white, when it is told each phrase.
+
+    Args:
+        prior: the model; its own training loss is measured.
+        image: of the object.
+        phrases: put where the word goes in the first template.
+        prompting: how sentences are made of phrases, and whether the prior is given the image's camera.
+        n_noise_levels: spread evenly; all phrases are compared at the same levels, with the same noise.
+        generator: of that noise; on the CPU.
+    """
+    viewpoint, n = image.viewpoint, n_noise_levels
+    camera = None
+    if prompting.camera_conditioning and prior.camera_conditioned:
+        orbit = viewpoint.orbit
+        camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg).expand(n, -1).to(prior.device)
+    timesteps = ((torch.arange(n) + 0.5) / n * prior.n_timesteps).long().to(prior.device)
+    latents = prior.encode(image.over(1.0, prior.image_size)[None].to(prior.device)).expand(n, -1, -1, -1)
+    noise = torch.randn(latents.shape, generator=generator).to(prior.device)
+    losses = []
+    for phrase in phrases:
+        prompt = inversion_prompt(
+            prompting, prompting.templates[0], phrase, viewpoint.azimuth_deg, viewpoint.elevation_deg, "white"
+        )
+        text = prior.embed([prompt]).expand(n, -1, -1)
+        losses.append(inversion_loss(prior, latents, noise, timesteps, text, camera))
+    return torch.stack(losses)
+
+
+def inversion_prompt(
+    prompting: InversionPromptSettings,
+    template: str,
+    word: str,
+    azimuth_deg: float,
+    elevation_deg: float,
+    background: str,
+) -> str:
+    """A template with the word in it, then the view's word and the background's where the settings name them."""
+    parts = [template.format(word)]
+    if prompting.view_words:
+        orbit = Orbit(*(torch.tensor([value]) for value in (azimuth_deg, elevation_deg, 1.0, 40.0)))
+        parts += view_words(orbit)
+    if prompting.named_backgrounds:
+        parts.append(f"{background} background")
+    return ", ".join(parts)

@@ -1,0 +1,90 @@
+"""The initializer of a concept: the nearest word by the scorer, the best pair by the prior, and the sentences."""
+
+import numpy as np
+import pytest
+import torch
+
+from prior3d.diffusion import initial_token
+from prior3d.diffusion.initial_token import find_initial_token, inversion_prompt, nearest_phrases
+from prior3d.diffusion.scorer import Scorer
+from prior3d.diffusion.text_to_image import load_text_to_image
+from prior3d.errors import Prior3dError
+from prior3d.images.object_image import ObjectImage, Viewpoint
+from prior3d.settings.textual_inversion import InitializerSettings, InversionPromptSettings
+from tests.tiny_prior import write_tiny_prior
+
+IMAGE = ObjectImage(np.ones((8, 8, 4), np.float32), Viewpoint(180.0, 10.0, 40.0, 3.2))
+LIKENESS = {"ball": 0.9, "red": 0.8, "cube": 0.3}  # any other word: 0.1
+
+
+class ByWords(Scorer):
+    """Finds an image as like a text as the mean of its words' likenesses."""
+
+    def __init__(self):
+        self.image_size, self.device = 8, torch.device("cpu")
+
+    def similarity(self, images, texts):
+        one = [np.mean([LIKENESS.get(word, 0.1) for word in text.split()[1:]]) for text in texts]
+        return torch.tensor(one, dtype=torch.float32).expand(len(images), -1)
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    return load_text_to_image(write_tiny_prior(tmp_path_factory.mktemp("p") / "p", camera=True), torch.device("cpu"))
+
+
+def found(prior, pairs, **settings):
+    return find_initial_token(
+        prior,
+        ByWords(),
+        IMAGE,
+        InitializerSettings(**settings),
+        InversionPromptSettings(),
+        pairs=pairs,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def test_the_scorer_picks_a_single_word(prior):
+    chosen = found(prior, pairs=False)
+    assert chosen.word == "ball" and chosen.likeness == pytest.approx(0.9) and chosen.n_candidates > 3
+
+
+def test_the_nearest_come_first_and_no_more_than_there_are():
+    assert nearest_phrases(ByWords(), IMAGE, ["cube", "red", "ball"], 2)[0] == ["ball", "red"]
+    assert nearest_phrases(ByWords(), IMAGE, ["cube"], 5)[0] == ["cube"]
+
+
+def test_the_prior_picks_among_the_nearest_pairs_and_two_words(prior, monkeypatch):
+    told = []
+
+    def losses(prior, image, phrases, prompting, n_noise_levels, generator):
+        told.append((phrases, n_noise_levels))
+        return torch.tensor([1.0, 0.5, 2.0, 2.0])
+
+    monkeypatch.setattr(initial_token, "denoising_losses", losses)
+    chosen = found(prior, pairs=True, n_words=2, n_pairs=9, n_noise_levels=3)
+    assert told == [(told[0][0], 3)] and sorted(told[0][0]) == ["ball", "ball red", "red", "red ball"]
+    assert chosen.word == told[0][0][1] and chosen.likeness == pytest.approx(0.9)
+
+
+def test_phrases_are_compared_with_the_same_noise(prior):
+    def losses(phrases):
+        generator = torch.Generator().manual_seed(0)
+        return initial_token.denoising_losses(prior, IMAGE, phrases, InversionPromptSettings(), 4, generator)
+
+    both = losses(["ball", "cube"])
+    assert both[0] != both[1] and torch.equal(both, torch.cat([losses(["ball"]), losses(["cube"])]))
+
+
+def test_a_vocabulary_without_words(prior, monkeypatch):
+    monkeypatch.setattr(initial_token, "vocabulary", lambda prior, longest: [])
+    with pytest.raises(Prior3dError, match="holds no whole words; name one as initializer_token"):
+        found(prior, pairs=False)
+
+
+def test_sentences_name_view_and_background_if_told_to():
+    named = inversion_prompt(InversionPromptSettings(), "a {}", "ball", 180.0, 10.0, "grey")
+    assert named == "a ball, back view, grey background"
+    plain = InversionPromptSettings(view_words=False, named_backgrounds=False)
+    assert inversion_prompt(plain, "one {}", "ball", 180.0, 10.0, "grey") == "one ball"
