@@ -38,10 +38,12 @@ class DvcStore:
 
     @contextlib.contextmanager
     def _repo(self) -> Iterator[Any]:
+        # start-up: DVC takes most of a second, and the plan of a cached run need not wait for it
         from dvc.exceptions import DvcException
         from dvc.repo import Repo, lock_repo
 
-        from flows.engine.dvc_setup import database_problem  # start-up: it imports DVC
+        # start-up: it imports DVC
+        from flows.engine.dvc_setup import database_problem
 
         os.chdir(self.root)
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its lines would come through Prefect's handler
@@ -174,6 +176,7 @@ class DvcStore:
             paths: objects or any other files.
             reread: read files again even if DVC has hashed them and their inode, time and size are the same since.
         """
+        # start-up: DVC, as in `_repo`
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_objects.fs.local import LocalFileSystem
 
@@ -244,6 +247,7 @@ def _forget_damaged_results(repo: Any, stage: Any) -> None:
 
     DVC takes the first thing in the key's folder for an entry. A kill can leave the folder empty.
     """
+    # start-up: DVC, as in `_repo`
     from dvc.exceptions import DvcException
     from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
 

@@ -7,17 +7,15 @@
 import contextlib
 import json
 import platform
-import re
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-from typing import Any, TypedDict, get_type_hints
+from typing import Any, get_type_hints
 
 from flows.engine.declaration import Declaration
+from flows.engine.environment import GitState, git_state, package_versions
 from flows.engine.fingerprint import functions
 from flows.engine.inside import climbs
 from flows.engine.results import read_cost, read_metrics
@@ -35,13 +33,6 @@ from flows.engine.run_files import (
 from prior3d.files import write_whole
 
 ABSENT = "(none)"
-
-
-class GitState(TypedDict, total=False):
-    """A revision, and whether tracked files differed from it."""
-
-    revision: str
-    dirty: bool
 
 
 @dataclass(frozen=True)
@@ -98,35 +89,39 @@ def remember(
         run: it is held.
         declaration: what the run is asked to be.
         how: what made it.
-        reasons: by stage.
-        outcomes: by stage.
+        reasons, outcomes: by stage.
         warn: receives a line about a version that cannot be read; it is left as it is.
     """
     versions = run.versions()
     number = run.next_version()
     file = run.folder / "history" / f"{number or versions[-1].stem}.json"
     known = read_record(file)
-    if number is None and known is not None:
-        return None
-    if number is not None and known is not None:  # a kill fell between the record and the lock
-        reasons = reasons or known.reasons
+    if known is not None:
+        if number is None:
+            return None
+        reasons = reasons or known.reasons  # a kill fell between the record and the lock
     old = _lock_before([v for v in versions if v.stem != file.stem], warn)
     file.parent.mkdir(exist_ok=True)
     with contextlib.suppress(OSError):
         file.rmdir()  # an empty folder in its place
     new = run.locked()
+    _list_functions(run, declaration, new)
+    made = versions[-1].stat().st_mtime if number is None else time.time()
+    record = asdict(describe(run, old, new, how, reasons, dict(outcomes), made))
+    write_whole(file, json.dumps(record, indent=1) + "\n")
+    if number is not None:
+        run.remember(number)
+    return number
+
+
+def _list_functions(run: Run, declaration: Declaration, lock: dict[str, Any]) -> None:
+    """Write the functions behind each stage's code digest, where the lock has the code of today."""
     for stage in declaration.method.stages:
-        digest = locked_code(new, stage.name)
+        digest = locked_code(lock, stage.name)
         listed = code_file(run, digest)
         if digest == declaration.code[stage.name] and not listed.is_file():
             listed.parent.mkdir(exist_ok=True)
             write_whole(listed, json.dumps(functions(stage.module), indent=0))
-    made = versions[-1].stat().st_mtime if number is None else time.time()
-    record = describe(run, old, new, how, reasons, dict(outcomes), made)
-    write_whole(file, json.dumps(asdict(record), indent=1) + "\n")
-    if number is not None:
-        run.remember(number)
-    return number
 
 
 def _lock_before(versions: list[Path], warn: Callable[[str], None]) -> dict[str, LockEntry]:
@@ -151,21 +146,18 @@ def describe(
     outcomes: dict[str, str],
     made: float,
 ) -> Record:
-    """The record of a run as it lies on the disk.
+    """The record of a run, which is held, as it lies on the disk.
 
     Args:
-        run: it is held.
+        run: whose.
         old: the lock of the version before; empty for none.
         new: its lock.
         how: what made it.
-        reasons: by stage.
-        outcomes: by stage; a stage that an earlier, interrupted command made counts as Completed.
+        reasons, outcomes: by stage.
         made: when, in seconds since 1970.
     """
     described = read_method(run.folder)
-    for stage, entry in new.items():
-        if old.get(stage, {}).get("outs") != entry.get("outs") and outcomes.get(stage, "Cached") == "Cached":
-            outcomes[stage] = "Completed" if how == "run" else outcomes.get(stage, "Cached")
+    outcomes = _with_earlier_work(old, new, how, outcomes)
     cost = {stage: read_cost(run.folder, stage) for stage in new}
     return Record(
         when=datetime.fromtimestamp(made, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -185,6 +177,15 @@ def describe(
         packages=package_versions(),
         machine=f"Python {platform.python_version()}, {platform.system()} {platform.machine()}",
     )
+
+
+def _with_earlier_work(old: dict[str, Any], new: dict[str, Any], how: str, outcomes: dict[str, str]) -> dict[str, str]:
+    """Outcomes in which a stage that an earlier, interrupted command made counts as Completed."""
+    found = dict(outcomes)
+    for stage, entry in new.items():
+        if old.get(stage, {}).get("outs") != entry.get("outs") and found.get(stage, "Cached") == "Cached":
+            found[stage] = "Completed" if how == "run" else found.get(stage, "Cached")
+    return found
 
 
 def code_file(run: Run, digest: str) -> Path:
@@ -257,37 +258,3 @@ def parameter_changes(old: Any, new: Any, where: str = "") -> list[tuple[str, An
             )
         ]
     return [] if old == new else [(where, old, new)]
-
-
-def git_state(root: Path) -> GitState:
-    """The revision that is checked out in a project, and whether tracked files differ from it; empty without git."""
-    revision = _git(root, "rev-parse", "HEAD")
-    if revision is None:
-        return {}
-    return {
-        "revision": revision.strip(),
-        "dirty": bool((_git(root, "status", "--porcelain", "--untracked-files=no") or "").strip()),
-    }
-
-
-def _git(root: Path, *words: str) -> str | None:
-    try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout
-
-
-def package_versions() -> dict[str, str]:
-    """The version of prior3d and of each package that it names as a dependency."""
-    try:
-        required = metadata.requires("prior3d") or []
-    except metadata.PackageNotFoundError:  # run from a bare checkout
-        return {}
-    found = {}
-    for name in ["prior3d", *(re.split(r"[^\w.-]", r)[0] for r in required if "extra" not in r)]:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # of another platform
-    return found
