@@ -23,74 +23,11 @@ from stages.contract.job import Job
 from stages.contract.monitors import PhaseMonitor
 from stages.scene_fit import Params
 
-
-def run(job: Job, params: Params) -> None:
-    """Fit, phase after phase, and measure."""
-    views = load_posed_images(job.inputs["images"])
-    held_out, training = split_views(views.views, params.held_out_every)
-    job.progress(0, sum(params.steps), text=f"reading {len(training)} images")
-    store = PixelSampler(views, training, job.work / "pixels.npy")
-    field = fit(job, params, views, store)
-    if field is None:
-        return
-    measure(job, params, views, field, held_out, training)
-    save_field(job.out, field)
-    store.remove()
+Losses = Callable[[int], dict[str, Tensor]]  # of a step
+BuildLosses = Callable[[Params, int, SceneField, PixelSampler, Seeds], Losses]
 
 
-def start(params: Params, views: PosedViews) -> SceneField:
-    """A field at its start: fog, in the box or in all of space."""
-    is_object = views.mask_meaning == "object"
-    contracted = params.extent == "unbounded" or (params.extent == "auto" and not is_object)
-    return SceneField(SceneFieldConfig(params.resolutions[0], contracted, params.sh_degree))
-
-
-def fit(job: Job, params: Params, views: PosedViews, store: PixelSampler) -> SceneField | None:
-    """Fit phase after phase, each with a checkpoint of its own; None when the job is asked to stop."""
-    field = start(params, views).to(job.device)
-    for phase, resolution in enumerate(params.resolutions):
-        last = phase == len(params.resolutions) - 1
-        done = checkpoints.load(ended(job, phase))
-        if phase:
-            field = field.upsample(resolution, params.pruning.min_weight)
-        if done is not None:
-            field = SceneField(field.config, done[0]["rows"]).to(job.device)
-            field.load_state_dict(done[0])
-            continue
-        seeds = Seeds(params.seed + 1000 * phase)
-        groups = [
-            {"params": [field.density_logits], "lr": params.optimiser.density_learning_rate},
-            {"params": [field.colours, field.sky], "lr": params.optimiser.learning_rate},
-        ]
-        finished = optimise(
-            losses(params, phase, field, store, seeds),
-            modules={"field": field},
-            optimiser=adam(groups, params.optimiser, fused=True),
-            n_steps=params.steps[phase],
-            seeds=seeds,
-            checkpoint=job.work / f"phase_{phase}.safetensors",
-            monitor=PhaseMonitor(job, sum(params.steps[:phase]), sum(params.steps)),
-            learning_rate_factor=decay(params.optimiser) if last else unchanged,
-        )
-        if not finished:
-            return None
-        checkpoints.save(ended(job, phase), field.state_dict(), {})
-    return field
-
-
-def unchanged(progress: float) -> float:
-    """The learning rates' factor in all phases but the last."""
-    return 1.0
-
-
-def ended(job: Job, phase: int) -> Path:
-    """The file of a finished phase's field."""
-    return job.work / f"phase_{phase}.end.safetensors"
-
-
-def losses(
-    params: Params, phase: int, field: SceneField, store: PixelSampler, seeds: Seeds
-) -> Callable[[int], dict[str, Tensor]]:
+def losses(params: Params, phase: int, field: SceneField, store: PixelSampler, seeds: Seeds) -> Losses:
     """The losses of a phase: colour differences of random pixels, roughness, and spread along the ray."""
     occupied = occupied_cells(field) if phase else None
     n_rays, n_bins, samples_per_bin = amounts(params, phase)
@@ -133,6 +70,72 @@ def amounts(params: Params, phase: int) -> tuple[int, int, int]:
         max(1, int(fraction * n)) for n in (rendering.rays_per_step, rendering.n_bins, rendering.samples_per_bin)
     )
     return n_rays, n_bins, samples_per_bin
+
+
+def run(job: Job, params: Params, build_losses: BuildLosses = losses) -> None:
+    """Fit, phase after phase, and measure; `build_losses` makes each phase's losses, as `losses` does."""
+    views = load_posed_images(job.inputs["images"])
+    held_out, training = split_views(views.views, params.held_out_every)
+    job.progress(0, sum(params.steps), text=f"reading {len(training)} images")
+    store = PixelSampler(views, training, job.work / "pixels.npy")
+    field = fit(job, params, views, store, build_losses)
+    if field is None:
+        return
+    measure(job, params, views, field, held_out, training)
+    save_field(job.out, field)
+    store.remove()
+
+
+def start(params: Params, views: PosedViews) -> SceneField:
+    """A field at its start: fog, in the box or in all of space."""
+    is_object = views.mask_meaning == "object"
+    contracted = params.extent == "unbounded" or (params.extent == "auto" and not is_object)
+    return SceneField(SceneFieldConfig(params.resolutions[0], contracted, params.sh_degree))
+
+
+def fit(
+    job: Job, params: Params, views: PosedViews, store: PixelSampler, build_losses: BuildLosses
+) -> SceneField | None:
+    """Fit phase after phase, each with a checkpoint of its own; None when the job is asked to stop."""
+    field = start(params, views).to(job.device)
+    for phase, resolution in enumerate(params.resolutions):
+        last = phase == len(params.resolutions) - 1
+        done = checkpoints.load(ended(job, phase))
+        if phase:
+            field = field.upsample(resolution, params.pruning.min_weight)
+        if done is not None:
+            field = SceneField(field.config, done[0]["rows"]).to(job.device)
+            field.load_state_dict(done[0])
+            continue
+        seeds = Seeds(params.seed + 1000 * phase)
+        groups = [
+            {"params": [field.density_logits], "lr": params.optimiser.density_learning_rate},
+            {"params": [field.colours, field.sky], "lr": params.optimiser.learning_rate},
+        ]
+        finished = optimise(
+            build_losses(params, phase, field, store, seeds),
+            modules={"field": field},
+            optimiser=adam(groups, params.optimiser, fused=True),
+            n_steps=params.steps[phase],
+            seeds=seeds,
+            checkpoint=job.work / f"phase_{phase}.safetensors",
+            monitor=PhaseMonitor(job, sum(params.steps[:phase]), sum(params.steps)),
+            learning_rate_factor=decay(params.optimiser) if last else unchanged,
+        )
+        if not finished:
+            return None
+        checkpoints.save(ended(job, phase), field.state_dict(), {})
+    return field
+
+
+def unchanged(progress: float) -> float:
+    """The learning rates' factor in all phases but the last."""
+    return 1.0
+
+
+def ended(job: Job, phase: int) -> Path:
+    """The file of a finished phase's field."""
+    return job.work / f"phase_{phase}.end.safetensors"
 
 
 def measure(

@@ -17,7 +17,9 @@ from stages.contract.parameters import StageParams
 class Params(StageParams):
     """What the stage can be told."""
 
-    transforms: str = Field("", description="name of the cameras' file, where it is not transforms.json")
+    transforms: str = Field(
+        "", description="name of the cameras' file; empty: transforms.json, else transforms_train.json"
+    )
     longest_side: Pixels = Field(
         512, ge=0, le=8192, description="larger images are shrunk to this longest side; 0: images keep their size"
     )
@@ -27,7 +29,8 @@ class Params(StageParams):
     min_images: int = Field(3, ge=1, le=100, description="a capture with fewer images is an error")
     orientation: Literal["auto", "keep", "cameras"] = Field(
         "auto",
-        description="keep: the capture's z axis is up; cameras: the mean up of the cameras; auto: cameras for COLMAP, else keep",
+        description="what is up: the capture's z axis (keep) or the cameras' mean up (cameras); auto: cameras for "
+        "COLMAP, keep for all others",
     )
     masks: Literal["auto", "object", "ignore", "none"] = Field(
         "auto",
