@@ -39,7 +39,7 @@ SIZE, N_VIEWS, N_TEST = 64, 24, 8
 FIGURES = ("psnr", "unnamed", "unnamed_loss", "direction", "consistency", "seconds", "processor")
 SETTINGS = {
     "scene_preparation": {},
-    "scene_fit": {"resolutions": [33, 65], "steps": [200, 500], "rays_per_step": 1024, "segments": 32,
+    "scene_fit": {"resolutions": [33, 65], "steps": [200, 500], "rendering": {"rays_per_step": 1024, "n_bins": 32},
                   "held_out_every": 0},
     "dataset_update": {"rendering": {"rays_per_step": 1024, "n_bins": 32}, "held_out_every": 0,
                        "preview_scales": [[], []]},

@@ -1,42 +1,48 @@
 """How fast are captures fitted? `python benchmarks/fit_scenes.py CAPTURE [CAPTURE ...] [--set STAGE.NAME=X]`.
 
-Runs scene_preparation and scene_fit as a flow does, with the parameters that `prior3d run scene` has, and measures
-held-out pictures on the way: their PSNR against the seconds of fitting, by the clock and of the processor. What the
-measuring takes is not counted. Threads are as many as OMP_NUM_THREADS says, two by default.
+It runs scene_preparation and scene_fit with the parameters of `prior3d run scene`, and measures held-out images on the
+way: their PSNR against the seconds of fitting, by the clock and of the processor. The time of measuring is not counted.
+It uses as many threads as OMP_NUM_THREADS says, two by default.
 """
 
 import argparse
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
 import torch
 import yaml
 
-import stages.scene_fit.stage as scene_fit
+from flows.engine.parameters import resolve
+from flows.methods import find_method
 from prior3d.captures.held_out import evenly_chosen, render_and_photo, split_views
 from prior3d.metrics import psnr_db
 from stages.artifacts.capture import load_posed_images
 from stages.contract.entry import execute
+from stages.contract.job import Job
+from stages.contract.parameters import check_params
+from stages.scene_fit import Params
+from stages.scene_fit.stage import losses, run
 
 
 class Watch:
-    """Takes the place of `scene_fit.losses`, and looks at the field between steps.
+    """Builds the losses of scene_fit's phases, and looks at the field between steps.
 
     Attributes:
         rows: step, seconds by the clock and of the processor, and PSNR, of each look.
     """
 
     def __init__(self, every: float, n_views: int):
-        """Look whenever so many seconds of the processor have gone into fitting, at so many held-out pictures."""
-        self.every, self.n_views, self.losses = every, n_views, scene_fit.losses
+        """Look whenever so many seconds of the processor have gone into fitting, at so many held-out images."""
+        self.every, self.n_views = every, n_views
         self.rows: list[dict[str, float]] = []
         self.clock, self.processor, self.steps = 0.0, 0.0, 0
 
     def __call__(self, params, phase, field, store, seeds):
         """The losses of a phase, watched."""
-        terms = self.losses(params, phase, field, store, seeds)
+        terms = losses(params, phase, field, store, seeds)
         held_out, _ = split_views(store.views.views, params.held_out_every)
         some = evenly_chosen(held_out, min(self.n_views, len(held_out)))
         began = (time.perf_counter(), time.process_time())
@@ -46,7 +52,7 @@ class Watch:
             now = (time.perf_counter(), time.process_time())
             self.clock, self.processor = self.clock + now[0] - began[0], self.processor + now[1] - began[1]
             if self.processor >= self.every * (len(self.rows) + 1) or self.is_last(params):
-                pairs = [render_and_photo(store.views, field, view, params.segments) for view in some]
+                pairs = [render_and_photo(store.views, field, view, params.rendering.n_bins) for view in some]
                 psnr = sum(psnr_db(*pair) for pair in pairs) / len(pairs)
                 self.rows.append({"step": self.steps, "clock": self.clock, "processor": self.processor, "psnr": psnr})
                 print(f"{self.steps:6d} steps {self.clock:7.0f} s {self.processor:7.0f} s of the processor"
@@ -62,45 +68,49 @@ class Watch:
         return self.steps == sum(params.steps) - 1
 
 
+def fit_watched(folder: Path, params: Params, watch: Watch) -> dict[str, dict]:
+    """Fit the prepared capture of a folder from the start, as the stage does; its metrics."""
+    work = folder / "fit"
+    shutil.rmtree(work, ignore_errors=True)
+    job = Job("scene_fit", folder, {"images": folder / "scene_preparation"}, work, settings={"device": "cpu"})
+    job.out.mkdir(parents=True)
+    run(job, params, build_losses=watch)
+    return job.metrics
+
+
+def prepare(folder: Path, capture: Path, settings: dict[str, dict]) -> None:
+    """Run scene_preparation on a capture."""
+    (folder / "inputs").mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    if not (folder / "inputs" / "scene").exists():
+        (folder / "inputs" / "scene").symlink_to(capture.resolve())
+    if execute("stages.scene_preparation", ["--scene", "inputs/scene"], folder) != 0:
+        raise SystemExit(f"scene_preparation failed in {folder}")
+
+
 def main() -> None:
     """Fit each, and print its curve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("captures", nargs="+", type=Path)
     parser.add_argument("--every", type=float, default=30.0, help="seconds of the processor between two looks")
-    parser.add_argument("--views", type=int, default=5, help="held-out pictures of a look")
+    parser.add_argument("--views", type=int, default=5, help="held-out images of a look")
     parser.add_argument("--out", type=Path, default=Path("fit-scenes"), help="folder for runs and figures")
-    parser.add_argument("--set", action="append", default=[], help="STAGE.PARAMETER=VALUE")
+    parser.add_argument("--set", action="append", default=[], help="STAGE.PARAMETER=VALUE, e.g. scene_fit.sh_degree=2")
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
-    settings: dict[str, dict] = {"scene_preparation": {}, "scene_fit": {}}
-    for text in args.set:
-        key, _, value = text.partition("=")
-        name, _, parameter = key.partition(".")
-        settings[name][parameter] = yaml.safe_load(value)
+    settings = resolve(find_method("scene"), "toy", None, args.set)
     for capture in args.captures:
-        run = args.out.resolve() / capture.name
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "local.yaml").write_text(yaml.safe_dump({"device": "cpu"}))
-        (run / "params.yaml").write_text(yaml.safe_dump(settings))
-        if not (run / "inputs" / "scene").exists():
-            (run / "inputs").mkdir(exist_ok=True)
-            (run / "inputs" / "scene").symlink_to(capture.resolve())
+        folder = args.out.resolve() / capture.name
+        prepare(folder, capture, settings)
         watch = Watch(args.every, args.views)
-        scene_fit.losses = watch  # the stage looks it up there
-        try:
-            for name, words in (("scene_preparation", ["--scene", "inputs/scene"]),
-                                ("scene_fit", ["--images", "scene_preparation"])):  # fmt: skip
-                began = (time.perf_counter(), time.process_time())
-                if execute(f"stages.{name}", words, run) != 0:
-                    raise SystemExit(f"{name} failed in {run}")
-                print(f"{name}: {time.perf_counter() - began[0]:.0f} s, {time.process_time() - began[1]:.0f} s of the "
-                      "processor, measuring included", flush=True)  # fmt: skip
-        finally:
-            scene_fit.losses = watch.losses
-        metrics = json.loads((run / "scene_fit" / "metrics.json").read_text())
-        (run / "curve.json").write_text(json.dumps({"rows": watch.rows, "metrics": metrics}, indent=1))
-        views = load_posed_images(run / "scene_preparation").views
-        print(capture.name, f"{views} pictures", json.dumps(metrics), flush=True)
+        params = check_params(Params, settings["scene_fit"], "scene_fit")
+        began = (time.perf_counter(), time.process_time())
+        metrics = fit_watched(folder, params, watch)
+        print(f"scene_fit: {time.perf_counter() - began[0]:.0f} s, {time.process_time() - began[1]:.0f} s of the "
+              "processor, measuring included", flush=True)  # fmt: skip
+        (folder / "curve.json").write_text(json.dumps({"rows": watch.rows, "metrics": metrics}, indent=1))
+        views = load_posed_images(folder / "scene_preparation").views
+        print(capture.name, f"{views} images", json.dumps(metrics), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ The paper's second stage has no mesh: the picture's pixels, and those of the coa
 points do not reach, become points with a colour and a feature each, splatted (eight a pixel, alpha 1 - √(0.1 d²/r²))
 and turned into a picture by a small gated U-Net, which is trained beside the features (Tang et al. 2023, section 3.3;
 numbers from the authors' description). Here that is done for runs of `make-it-3d` that `image_to_3d.py` has left, with
-the prior of the mesh's texture: it re-makes the points' views at a noise level of 0.3, as `texture_refinement` does.
+the prior of the mesh's texture: it refreshes the points' views at a strength of 0.3, as `texture_refinement` does.
 All of them are seen from the 16 novel cameras of `image_to_3d.py`, beside exact renders.
 """
 
 import argparse
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from prior3d.cameras import Cameras, orbit_cameras
 from prior3d.diffusion.concepts import add_concept
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.text_to_image import load_text_to_image
+from prior3d.distillation.view_sampler import ViewSampler, spiral
+from prior3d.fields import RadianceField
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.images.object_image import ObjectImage
 from prior3d.meshes.raster import render_mesh
@@ -30,18 +33,17 @@ from prior3d.metrics import psnr_db, ssim
 from prior3d.rendering import rays, render_without_gradient
 from prior3d.rendering.rays import project
 from prior3d.seeds import Seeds
+from prior3d.settings.distillation import PromptSettings, ViewSettings
 from prior3d.toyworld.objects import sample_object
 from prior3d.toyworld.renders import render_toy
-from stages.artifacts import FIELD
 from stages.artifacts.fields import load_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_textured_mesh
 from stages.artifacts.priors import load_concept
-from stages.contract.parameters import GuidedParams
-from stages.guided_views import GuidedViews, spiral
 
 SPLAT_SIZE, RADIUS_PX, POINTS_A_PIXEL, N_FEATURES = 128, 1.6, 8, 16
-N_VIEWS, N_SAMPLES, STEPS, NOISE_LEVEL, DENOISING_STEPS, LEVEL = 24, 96, 300, 0.3, 6, 1.0
+N_VIEWS, N_SAMPLES, STEPS, STRENGTH, NUM_INFERENCE_STEPS, LEVEL = 24, 96, 300, 0.3, 6, 1.0
+GUIDANCE_SCALE = 3.0
 FIGURES = ("psnr", "ssim", "reference_psnr", "sharpness", "seconds")
 
 
@@ -99,7 +101,7 @@ def splat(places: Tensor, camera: Cameras) -> Splats:
     return Splats(pixels, points, opaque * passed)
 
 
-def points_of(field: FIELD, picture: ObjectImage, cameras: Cameras) -> Points:
+def points_of(field: RadianceField, picture: ObjectImage, cameras: Cameras) -> Points:
     """The picture's pixels at the field's depth; then of each view what the points so far leave open."""
     own = picture.viewpoint.cameras(SPLAT_SIZE)
     colours, mask = picture.premultiplied(SPLAT_SIZE)
@@ -120,7 +122,7 @@ def points_of(field: FIELD, picture: ObjectImage, cameras: Cameras) -> Points:
     return cloud
 
 
-def unprojected(field: FIELD, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
+def unprojected(field: RadianceField, camera: Cameras) -> tuple[Tensor, Tensor, Tensor]:
     """Where the rays of a camera meet the field [h, w, 3], its colour there, and whether they meet anything."""
     features, opacity, depth = render_without_gradient(field, camera, N_SAMPLES)
     origins, directions = rays(camera)
@@ -172,7 +174,7 @@ class Deferred:
         return functional.avg_pool2d((made * coverage + LEVEL * (1 - coverage))[None], SPLAT_SIZE // SIZE)[0]
 
     def fit(self, own: Splats, given: Tensor, others: list[Splats], targets: Tensor, seeds: Seeds) -> None:
-        """A quarter of the steps on the picture, the others on re-made views; colours stay near what they were."""
+        """A quarter of the steps on the picture, the others on refreshed views; colours stay near what they were."""
         parameters = [self.features, self.colours, *self.network.parameters()]
         optimiser = torch.optim.Adam(parameters, lr=2e-3)
         start, weight = self.cloud.colours, torch.where(self.cloud.given, 100.0, 1.0)[:, None]
@@ -193,14 +195,13 @@ def plainly(cloud: Points, seen: Splats) -> Tensor:
     return functional.avg_pool2d((layers[:3] + LEVEL * (1 - layers[3:]))[None], SPLAT_SIZE // SIZE)[0]
 
 
-def remade(run: Path, pictures: Tensor, views: GuidedViews, params: GuidedParams, seeds: Seeds) -> Tensor:
-    """The views, taken to the noise level and back by the prior."""
-    prior = views.prior
-    orbit = spiral(params, N_VIEWS)
-    place = views.background_names.index("white")
+def refreshed(pictures: Tensor, sampler: ViewSampler, seeds: Seeds) -> Tensor:
+    """The views, taken to the noise level and back by the prior (SDEdit)."""
+    prior, orbit = sampler.prior, spiral(sampler.views, N_VIEWS)
+    background = sampler.background_names.index("white")
     with torch.no_grad():
-        latents = prior.encode(pictures)
-        return prior.decode(views.remade(latents, orbit, place, NOISE_LEVEL, DENOISING_STEPS, seeds)).clamp(0, 1)
+        latents = sampler.sdedit(prior.encode(pictures), orbit, background, STRENGTH, NUM_INFERENCE_STEPS, seeds)
+        return prior.decode(latents).clamp(0, 1)
 
 
 def judge(made: np.ndarray, true: np.ndarray, seen: np.ndarray, given: np.ndarray, seconds: float) -> dict[str, float]:
@@ -216,10 +217,10 @@ def judge(made: np.ndarray, true: np.ndarray, seen: np.ndarray, given: np.ndarra
 
 def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[np.ndarray]]]:
     """All ways for one object, and rows of pictures."""
-    toy, seeds, params = sample_object(WORLD_SEED, index, "held-out"), Seeds(0), GuidedParams()
+    toy, seeds, ranges = sample_object(WORLD_SEED, index, "held-out"), Seeds(0), ViewSettings()
     field = load_field(run / "image_nerf").requires_grad_(False)
     picture = load_object_image(run / "image_preparation")
-    own, ring = picture.viewpoint.cameras(SPLAT_SIZE), orbit_cameras(spiral(params, N_VIEWS), SPLAT_SIZE, SPLAT_SIZE)
+    own, ring = picture.viewpoint.cameras(SPLAT_SIZE), orbit_cameras(spiral(ranges, N_VIEWS), SPLAT_SIZE, SPLAT_SIZE)
     novel = novel_cameras(picture.viewpoint.azimuth_deg)
     true = render_toy(toy, novel).over((1.0, 1.0, 1.0))
     given = render_toy(toy, picture.viewpoint.cameras(SIZE)).over((1.0, 1.0, 1.0))[0]
@@ -235,8 +236,8 @@ def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[
     prior = load_text_to_image(embedded_prior("toy"), torch.device("cpu"))
     concept = load_concept(run / "textual_inversion")
     add_concept(prior, concept)
-    views = GuidedViews(prior, f"a {concept.token}", params, named_backgrounds=True)
-    targets = remade(run, torch.stack([plainly(cloud, s) for s in around]), views, params, seeds)
+    views = ViewSampler(prior, f"a {concept.token}", ranges, PromptSettings(), GUIDANCE_SCALE, named_backgrounds=True)
+    targets = refreshed(torch.stack([plainly(cloud, s) for s in around]), views, seeds)
     renderer = Deferred(cloud, seeds)
     renderer.fit(seen, picture.over(LEVEL, SIZE), around, targets, seeds)
     with torch.no_grad():
@@ -254,8 +255,6 @@ def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[
 
 def mesh_seconds(run: Path) -> float:
     """What the stages behind the coarse field took together."""
-    import json
-
     later = ("mesh_extraction", "texture_baking", "texture_projection", "inpainting", "texture_refinement")
     return sum(json.loads((run / f"{name}.cost.json").read_text())["seconds"] for name in later)
 
@@ -285,8 +284,8 @@ def main() -> None:
             told = "  ".join(f"{figure} {figures[figure]:.3f}" for figure in FIGURES)
             print(f"{index:02d} {name:20} {told}", flush=True)
     print(f"{'':20}{'n':>4}" + "".join(f"{figure:>27}" for figure in FIGURES))
-    for name, found in all_of.items():
-        print(f"{name:20}{len(found):4d}" + "".join(cell([f[figure] for f in found]) for figure in FIGURES))
+    for name, rows_of in all_of.items():
+        print(f"{name:20}{len(rows_of):4d}" + "".join(cell([row[figure] for row in rows_of]) for figure in FIGURES))
     if args.sheet and pictures:
         write_png(args.sheet, contact_sheet(pictures))
 

@@ -14,7 +14,7 @@ from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
 OVERVIEW = """\
-3D from a text, a photograph, a few photographs or an edit in words.
+3D from a text, one image, a few images or an edit in words.
 
 make things
   init [DIR]          make a folder a project

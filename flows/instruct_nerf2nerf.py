@@ -1,10 +1,10 @@
 """Instruct-NeRF2NeRF: a captured scene, changed by an instruction.
 
-    scene --> [ scene_preparation ]  cameras put into the world, pictures resized and undistorted
+    scene --> [ scene_preparation ]  cameras moved into the world's frame, images resized and undistorted
                      |
                [ scene_fit ]  a radiance field of the capture; every edit of it begins with the same one
                      |
-    instruction --> [ dataset_update ]  pictures replaced one by one by edits of what the field shows, as it is fitted
+    instruction --> [ dataset_update ]  images replaced one by one by edits of the field's renders, while it is fitted
                      |
                [ capture_path ]  before and after, along the capture's path
                      |

@@ -1,4 +1,4 @@
-"""Make-It-3D: one picture to a 3D object whose visible side is made of the picture's own pixels.
+"""Make-It-3D: one image to a 3D object whose visible side is made of the image's own pixels.
 
     image --> [ image_preparation ]  the object cut out, square, with its camera; its depth, if it is given
                      |
@@ -10,11 +10,11 @@
                      |
                [ texture_baking ]  the field's colours on it, a first guess of the sides
                      |
-               [ texture_projection ]  the picture's pixels on the texels that its camera sees
+               [ texture_projection ]  the image's pixels on the texels that its camera sees
                      |
                [ inpainting ]  the other texels, view by view round the object
                      |
-               [ texture_refinement ]  the whole texture, held where the picture showed it
+               [ texture_refinement ]  the whole texture, held where the image showed it
                      |
                [ evaluation ]  turntables, measurements, the report
 
@@ -27,7 +27,7 @@ from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, OPTIONAL_CAMERA, 
 
 METHOD = Method(
     name="make-it-3d",
-    summary="one picture to a whole textured 3D object; what the picture shows keeps its own pixels",
+    summary="one image to a whole textured 3D object; the side that the image shows keeps the image's pixels",
     inputs=(IMAGE, MASK, OPTIONAL_CAMERA, DEPTH, OPTIONAL_PROMPT, PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage("image_preparation", {"image": "image", "mask": "mask", "depth": "depth", "camera": "camera"}),

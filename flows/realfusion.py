@@ -1,10 +1,10 @@
-"""RealFusion: one picture to a whole 3D object.
+"""RealFusion: one image to a whole 3D object.
 
     image --> [ image_preparation ]  the object cut out, square, with its camera
                      |
                [ textual_inversion ]  a word of the prior's that means this object
                      |
-               [ image_nerf ]  a field that is the picture from its camera and the prior's from all round
+               [ image_nerf ]  a field that matches the image from its camera and the prior from all around
                      |
                [ mesh_extraction ]  the field's surface as triangles
                      |
@@ -22,7 +22,7 @@ from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, NORMAL, OPTIONAL_
 
 METHOD = Method(
     name="realfusion",
-    summary="one picture to a whole textured 3D object, by textual inversion and score distillation",
+    summary="one image to a whole textured 3D object, by textual inversion and score distillation",
     inputs=(IMAGE, MASK, OPTIONAL_CAMERA, DEPTH, NORMAL, PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage(

@@ -1,13 +1,13 @@
-"""Retexture: a person's mesh, painted with a photograph where it shows the mesh, and by diffusion elsewhere.
+"""Retexture: a person's mesh, painted with an image where it shows the mesh, and by diffusion elsewhere.
 
     mesh --> [ mesh_preparation ]  its own UVs if they are good, else an atlas; where it stands in the world
     image --> [ image_preparation ]  cut out, with the camera that sees it so
                      |
-               [ texture_projection ]  the photograph's pixels on the texels that its camera sees
+               [ texture_projection ]  the image's pixels on the texels that its camera sees
                      |
                [ inpainting ]  the other texels, view by view round the object
                      |
-               [ texture_refinement ]  the whole texture, held where the photograph showed it
+               [ texture_refinement ]  the whole texture, held where the image showed it
                      |
                [ evaluation ]  turntables, measurements, the report
 
@@ -19,7 +19,7 @@ from flows.inputs import CAMERA, IMAGE, INPAINTING_PRIOR, MASK, MESH, OPTIONAL_P
 
 METHOD = Method(
     name="retexture",
-    summary="a person's mesh with the texture that a photograph shows, continued where it shows nothing",
+    summary="a person's mesh with the texture that an image shows, continued where the image shows nothing",
     inputs=(MESH, IMAGE, CAMERA, MASK, OPTIONAL_PROMPT, PRIOR, INPAINTING_PRIOR),
     stages=(
         Stage("mesh_preparation", {"mesh": "mesh"}),
@@ -49,7 +49,7 @@ METHOD = Method(
         ),
         Stage("evaluation", {"mesh": "texture_refinement", "prompt": "prompt", "image": "image_preparation"}, gpu=True),
     ),
-    # The paint already is a picture of the object: views that are re-made from much noise would only blur it.
+    # The paint already shows the object: views that are refreshed from much noise would only blur it.
     presets={"toy": {"texture_refinement": {"refresh": {"strengths": (0.3,)}, "steps": 60}}},
     example='prior3d run retexture --mesh mug.obj --image mug.png --camera 30,15,40 --prompt "a red mug" --name my-mug',
 )

@@ -1,8 +1,8 @@
-"""A captured scene: posed photographs to a radiance field, a mesh, and a video along the capture's path.
+"""A captured scene: posed images to a radiance field, a mesh, and a video along the capture's path.
 
-scene --> [ scene_preparation ]  cameras put into the world, pictures resized and undistorted
+scene --> [ scene_preparation ]  cameras moved into the world's frame, images resized and undistorted
                  |
-           [ scene_fit ]  a radiance field, bounded or contracted; every tenth picture held out and measured
+           [ scene_fit ]  a radiance field, bounded or contracted; every tenth image held out and measured
                  |
            [ capture_path ]  a video along the capture's path
                  |
@@ -22,7 +22,7 @@ FITTING = (
 )
 METHOD = Method(
     name="scene",
-    summary="a captured scene as a radiance field, a mesh and a video, from posed photographs",
+    summary="a captured scene as a radiance field, a mesh and a video, from posed images",
     inputs=(CAPTURE,),
     stages=(
         *FITTING,

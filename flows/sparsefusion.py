@@ -1,4 +1,4 @@
-"""SparseFusion: a textured 3D object from one to ten posed pictures.
+"""SparseFusion: a textured 3D object from one to ten posed images.
 
     images --> [ view_preparation ]  square cut-outs about the object, cameras and scale normalised; the rest held out
                      |
@@ -14,7 +14,7 @@
                      |
                [ texture_baking ]  the field's colours in the mesh's texture atlas
                      |
-               [ evaluation ]  turntables, measurements on the held-out pictures, the report
+               [ evaluation ]  turntables, measurements on the held-out images, the report
 
 Source: Zhou and Tulsiani, SparseFusion: Distilling View-conditioned Diffusion for 3D Reconstruction, CVPR 2023,
 figure 2; written from the description alone. `view_symmetry` is not of the paper.
@@ -25,7 +25,7 @@ from flows.inputs import POSED_IMAGES, VIEWS_PRIOR
 
 METHOD = Method(
     name="sparsefusion",
-    summary="a textured 3D object from one to ten posed pictures of it",
+    summary="a textured 3D object from one to ten posed images of it",
     inputs=(POSED_IMAGES, VIEWS_PRIOR),
     stages=(
         Stage("view_preparation", {"images": "images"}),

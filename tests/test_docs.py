@@ -48,12 +48,7 @@ FORBIDDEN = (
 # Legitimate uses: the name of a page, and a sentence that CLIP was trained on.
 EXCEPTIONS = {r"\bpictures?\b": ("pictures_on_meshes", "a picture of a {}")}
 # Declarations whose help texts are not plain yet; take one out when it is.
-NOT_PLAIN_YET = {
-    *("capture_path", "dataset_update", "evaluation", "image_preparation", "inpainting", "mesh_extraction"),
-    *("scene_fit", "scene_preparation", "textual_inversion", "texture_baking", "texture_projection"),
-    *("texture_refinement", "view_distillation", "view_features", "view_preparation"),
-    *("make-it-3d", "realfusion", "retexture", "scene", "sparsefusion", "overview"),
-}
+NOT_PLAIN_YET = {"textual_inversion", "texture_projection"}
 
 
 def prose(document):

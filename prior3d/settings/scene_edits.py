@@ -13,7 +13,9 @@ class ViewEditSettings:
     """How an instruct prior edits one image; the defaults are the toy prior's."""
 
     guidance_scale: float = Field(default=3.0, ge=0, le=100, description="how strongly the instruction is followed")
-    image_guidance_scale: float = Field(default=1.5, ge=0, le=100, description="how strongly the photo is kept")
+    image_guidance_scale: float = Field(
+        default=1.5, ge=0, le=100, description="how strongly the original image is kept"
+    )
     noise_range: StrengthRange = Field(
         default=(0.98, 0.98), description="range from which an edit's noise level is drawn, evenly"
     )
@@ -28,7 +30,7 @@ class ViewEditSettings:
         default=0,
         ge=0,
         le=2048,
-        description="shorter side of images shown to the prior; 0: an embedded prior's own size, else the photo's",
+        description="shorter side of images shown to the prior; 0: an embedded prior's own size, else the image's own",
     )
     camera_conditioning: Literal["auto", "yes", "no"] = Field(
         default="auto",
@@ -36,7 +38,7 @@ class ViewEditSettings:
     )
     transfer: bool = Field(
         default=True,
-        description="add the prior's change to the photo, so the autoencoder costs no detail; false: take its image",
+        description="add the prior's change to the original image, which keeps detail; false: take the prior's image",
     )
     min_change: ColourRange = Field(
         default=0.1, ge=0, le=1, description="with transfer, without consensus: leave out smaller mean changes"

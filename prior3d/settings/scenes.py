@@ -3,7 +3,7 @@
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from prior3d.settings import STRICT, FractionOfSteps, Pixels, Rays, Samples, Weight
+from prior3d.settings import STRICT, Fraction, FractionOfSteps, Pixels, Rays, Samples, Weight
 from prior3d.settings.optimisation import OptimiserSettings
 
 
@@ -26,6 +26,24 @@ class SceneOptimiserSettings(OptimiserSettings):
     decay_from: FractionOfSteps = Field(default=0.3, description="when the learning rates begin to fall")
     decay_to: float = Field(
         default=0.05, gt=0, le=1, description="fraction of the learning rates at the end; 1 is no decay"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SceneRegulariserSettings:
+    """What keeps a scene from noise and fog while it is fitted to a capture."""
+
+    smoothness_weight: Weight = Field(default=0.02, description="weight of the differences between neighbouring nodes")
+    distortion_weight: Weight = Field(default=0.01, description="weight of the spread of a ray's weight along it")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ScenePruningSettings:
+    """Which cells of the grid are dropped between two phases, because no ray saw anything in them."""
+
+    min_weight: Fraction = Field(default=0.02, description="cells in which no ray has this weight are dropped")
+    observe_from: FractionOfSteps = Field(
+        default=0.3, description="of the phase: weights count from here, once the fog has settled"
     )
 
 

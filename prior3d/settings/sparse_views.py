@@ -8,7 +8,7 @@ from prior3d.settings import STRICT, Decibels, FractionOfSteps, Steps, StrengthR
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ConfidenceSettings:
-    """How far a prior is trusted, by its PSNR on inputs left out against that of fits without a prior."""
+    """How far a prior is trusted: its PSNR on inputs left out, compared with fits without a prior."""
 
     full_at_db: Decibels = Field(
         default=0.0,

@@ -26,9 +26,9 @@ class TextureRefreshSettings:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AnchorSettings:
-    """How a texture is held to what a photograph showed of it, where it begins as paint."""
+    """How a texture that begins as paint is held to the image that the paint comes from."""
 
-    paint_weight: Weight = Field(default=4.0, description="weight of photographed texels keeping their colour")
+    paint_weight: Weight = Field(default=4.0, description="weight that keeps painted texels at their colour")
     image_weight: Weight = Field(default=4.0, description="weight of the image's pixels, rendered from its camera")
     image_steps: int = Field(
         default=20,

@@ -1,4 +1,4 @@
-"""A fitted scene along its capture's path: a video and a contact sheet, before and after an edit if there is one."""
+"""A video and a contact sheet of a fitted scene along its capture's path; for an edit, before and after it."""
 
 from typing import ClassVar
 
@@ -18,6 +18,7 @@ class Params(StageParams):
     )
     n_bins: int = Field(64, ge=8, le=1024, description="coarse intervals along a ray")
     background: GreyLevel = Field(1.0, description="grey level behind an object")
+    sheet_frames: Frames = Field(6, ge=1, le=100, description="frames of the video on the contact sheet")
     frames_per_second: int = Field(12, ge=1, le=60, description="speed of the video")
 
     renamed: ClassVar[dict[str, str]] = {"segments": "n_bins"}

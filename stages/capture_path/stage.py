@@ -15,8 +15,6 @@ from stages.artifacts.fields import load_scene_field
 from stages.capture_path import Params
 from stages.contract.job import Job
 
-SHEET = 6
-
 
 def run(job: Job, params: Params) -> None:
     """Render the path, with the earlier field beside it if there is one."""
@@ -24,17 +22,16 @@ def run(job: Job, params: Params) -> None:
     views = load_posed_images(job.inputs["images"])
     cameras = path(views, params)
     rows: list[list[np.ndarray]] = [[] for _ in fields]
-    chosen = {frame * params.frames // SHEET for frame in range(SHEET)}
+    chosen = {frame * params.frames // params.sheet_frames for frame in range(params.sheet_frames)}
 
     def frames() -> Iterator[np.ndarray]:
-
         for frame in range(cameras.views):
-            pictures = [picture(field, cameras[frame], params) for field in fields]
+            shown = [render_frame(field, cameras[frame], params) for field in fields]
             if frame in chosen:
-                for row, shown in zip(rows, pictures, strict=True):
-                    row.append(shown)
+                for row, image in zip(rows, shown, strict=True):
+                    row.append(image)
             job.progress(frame + 1, cameras.views, text="the capture's path")
-            yield np.concatenate(pictures, axis=1)
+            yield np.concatenate(shown, axis=1)
 
     write_video(job.out / "path.mp4", frames(), (cameras.height, cameras.width * len(fields)), params.frames_per_second)
     write_png(job.out / "path.png", contact_sheet(rows))
@@ -58,8 +55,8 @@ def path(views: PosedViews, params: Params) -> Cameras:
     return Cameras(c2w, fov_deg, height, width)
 
 
-def picture(field: SceneField, camera: Cameras, params: Params) -> np.ndarray:
-    """[height, width, 3] what one camera sees."""
+def render_frame(field: SceneField, camera: Cameras, params: Params) -> np.ndarray:
+    """[height, width, 3] the field as one camera sees it."""
     cameras = camera.to(field.rows.device)
     seen, _, _ = render_scene_view(field, cameras, params.n_bins, occupied_cells(field), params.background)
     return seen[0].clamp(0, 1).cpu().numpy()

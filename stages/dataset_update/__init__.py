@@ -1,12 +1,12 @@
 """A captured scene edited by an instruction: its images are replaced one by one while the field is fitted to them.
 
-Haque et al. 2023, Instruct-NeRF2NeRF, section 3.2: every few steps an image is rendered from the field as it is now,
-noised to a random level, and denoised by InstructPix2Pix, which is told the instruction and shows the untouched photo;
-the result takes the photo's place in the dataset. The other variants are that paper's comparisons (section 4).
+Haque et al. 2023, Instruct-NeRF2NeRF, section 3.2: every few steps the current field is rendered from one camera.
+InstructPix2Pix noises this render to a random level and denoises it, given the instruction and the original image. The
+result replaces that image in the dataset. The other variants are the paper's comparisons (section 4).
 
-By default the edits of all images are averaged over the surfaces they show before the field is fitted to them, and
-kept where they are strong and agree (`consensus`): a weak prior is right on average only. `relevance` restricts an edit
-to the part that the instruction concerns (Mirzaei et al. 2023).
+By default the edits of all images are averaged over the surfaces they show before the field is fitted to them. They
+are kept where they are strong and agree (`consensus`), because a weak prior is right on average only. `relevance`
+restricts an edit to the part that the instruction concerns (Mirzaei et al. 2023).
 """
 
 from typing import ClassVar, Literal
@@ -37,7 +37,7 @@ class Params(StageParams):
     edit_every: Steps = Field(4, ge=1, le=100_000, description="iterative: steps between two edits")
     background: float = Field(1.0, ge=0, le=1, description="grey level behind objects that masks cut out")
     held_out_every: int = Field(
-        10, ge=0, le=1000, description="one view of so many is not edited, as in scene_fit; 0: all are edited"
+        10, ge=0, le=1000, description="one image of so many is not edited, as in scene_fit; 0: all are edited"
     )
     preview_scales: tuple[tuple[float, ...], tuple[float, ...]] = Field(
         ((1.0, 1.5, 2.0), (2.0, 3.0, 5.0)), description="image and text guidance of the preview's grid; empty: none"

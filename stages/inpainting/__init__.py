@@ -1,12 +1,13 @@
 """The unseen part of a texture, filled view by view by an inpainting prior.
 
-After Richardson et al. 2023, TEXTure. From the image's camera outwards the mesh is looked at from all round, then from
-above and from below. In each view the prior fills what no view has shown yet (`prior3d.dataset_update.inpaint_views`).
-What remains takes the colour of the nearest known surface, and is counted.
+After Richardson et al. 2023, TEXTure. Cameras look at the mesh from all around, beginning next to the image's camera,
+then from above and from below. In each view the prior fills the part that no earlier view has shown
+(`prior3d.dataset_update.inpaint_views`). Texels that remain take the colour of the nearest known texel; a metric counts
+them.
 
-A mesh may come with a texture of its own, baked from a coarse NeRF. With `inpaint.strength` below 1 the prior then
-starts from a render of it and not from noise alone, so the sides stay what the NeRF has made of them. Without such a
-texture it starts from the nearest known colours.
+A mesh may have a texture already, baked from a coarse NeRF. With `inpaint.strength` below 1 the prior starts from a
+render of this texture instead of noise alone, so the sides stay close to the NeRF. Without a texture it starts from the
+nearest known colours.
 """
 
 from typing import ClassVar

@@ -1,7 +1,6 @@
 """The body of scene_fit; the package says what it takes, gives and is set by."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,81 +14,21 @@ from prior3d.captures.posed import PosedViews
 from prior3d.fields.scene_field import SceneField, SceneFieldConfig, grid_total_variation
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.metrics import psnr_db, ssim
-from prior3d.optimisation import late_decay, optimise
+from prior3d.optimisation import adam, decay, optimise
 from prior3d.rendering.scene import occupied_cells, render_scene_rays
 from prior3d.seeds import Seeds
 from stages.artifacts.capture import load_posed_images
 from stages.artifacts.fields import save_field
 from stages.contract.job import Job
+from stages.contract.monitors import PhaseMonitor
 from stages.scene_fit import Params
 
-SHOWN = 4  # pairs in a row of the preview
-WATCHED_FROM = 0.3  # of a phase: what was seen before is fog that has not settled
+Losses = Callable[[int], dict[str, Tensor]]  # of a step
+BuildLosses = Callable[[Params, int, SceneField, PixelSampler, Seeds], Losses]
 
 
-def run(job: Job, params: Params) -> None:
-    """Fit, phase after phase, and measure."""
-    views = load_posed_images(job.inputs["images"])
-    held_out, training = split_views(views.views, params.held_out_every)
-    job.progress(0, sum(params.steps), text=f"reading {len(training)} pictures")
-    store = PixelSampler(views, training, job.work / "pixels.npy")
-    field = fit(job, params, views, store)
-    if field is None:
-        return
-    measure(job, params, views, field, held_out, training)
-    save_field(job.out, field)
-    store.remove()
-
-
-def start(params: Params, views: PosedViews) -> SceneField:
-    """Fog, in the box or in all of space."""
-    is_object = views.mask_meaning == "object"
-    contracted = params.extent == "unbounded" or (params.extent == "auto" and not is_object)
-    return SceneField(SceneFieldConfig(params.resolutions[0], contracted, params.sh_degree))
-
-
-def fit(job: Job, params: Params, views: PosedViews, store: PixelSampler) -> SceneField | None:
-    """Every phase, each with a checkpoint of its own; None when asked to stop."""
-    field = start(params, views).to(job.device)
-    for phase, resolution in enumerate(params.resolutions):
-        last = phase == len(params.resolutions) - 1
-        done = checkpoints.load(ended(job, phase))
-        if phase:
-            field = field.upsample(resolution, params.least_weight)
-        if done is not None:
-            field = SceneField(field.config, done[0]["rows"]).to(job.device)
-            field.load_state_dict(done[0])
-            continue
-        seeds = Seeds(params.seed + 1000 * phase)
-        rates = [
-            {"params": [field.density_logits], "lr": params.density_rate},
-            {"params": [field.colours, field.sky], "lr": params.colour_rate},
-        ]
-        finished = optimise(
-            losses(params, phase, field, store, seeds),
-            modules={"field": field},
-            optimiser=torch.optim.Adam(rates, betas=(0.9, 0.99), eps=1e-12, fused=True),
-            n_steps=params.steps[phase],
-            seeds=seeds,
-            checkpoint=job.work / f"phase_{phase}.safetensors",
-            monitor=Phase(job, sum(params.steps[:phase]), sum(params.steps)),
-            learning_rate_factor=partial(late_decay, begin=0.0, final=params.decay_to if last else 1.0),
-        )
-        if not finished:
-            return None
-        checkpoints.save(ended(job, phase), field.state_dict(), {})
-    return field
-
-
-def ended(job: Job, phase: int) -> Path:
-    """Where a phase's field lies once it is finished."""
-    return job.work / f"phase_{phase}.end.safetensors"
-
-
-def losses(
-    params: Params, phase: int, field: SceneField, store: PixelSampler, seeds: Seeds
-) -> Callable[[int], dict[str, Tensor]]:
-    """What a phase goes down: colour differences of random pixels, roughness, and spread along the ray."""
+def losses(params: Params, phase: int, field: SceneField, store: PixelSampler, seeds: Seeds) -> Losses:
+    """The losses of a phase: colour differences of random pixels, roughness, and spread along the ray."""
     occupied = occupied_cells(field) if phase else None
     n_rays, n_bins, samples_per_bin = amounts(params, phase)
     meaning = store.views.mask_meaning
@@ -101,7 +40,7 @@ def losses(
         behind = torch.rand((n_rays, 3), generator=seeds.generator("behind")).to(colours)
         rendered = render_scene_rays(
             field, origins, directions, n_bins, samples_per_bin, occupied, seeds.generator("samples"),
-            behind, record_visibility=step >= WATCHED_FROM * params.steps[phase],
+            behind, record_visibility=step >= params.pruning.observe_from * params.steps[phase],
         )  # fmt: skip
         difference = rendered.colours - wanted(colours, masks, behind, meaning)
         if meaning == "ignore":
@@ -109,63 +48,111 @@ def losses(
         rough = grid_total_variation(field, kept, seeds.generator("nodes"))
         return {
             "colour": difference.square().mean(),
-            "smoothness": params.smoothness_weight * rough,
-            "distortion": params.distortion_weight * rendered.distortion,
+            "smoothness": params.regularisers.smoothness_weight * rough,
+            "distortion": params.regularisers.distortion_weight * rendered.distortion,
         }
 
     return terms
 
 
 def wanted(colours: Tensor, masks: Tensor, behind: Tensor, meaning: str) -> Tensor:
-    """What rays should see: an object's picture over what is put behind it, else the picture."""
+    """What rays should see: an object's image over the random background, else the image."""
     if meaning != "object":
         return colours
     return colours * masks[:, None] + (1 - masks[:, None]) * behind
 
 
 def amounts(params: Params, phase: int) -> tuple[int, int, int]:
-    """Rays, segments and samples in a segment; less of each while nothing can be skipped."""
-    if phase == 0 and len(params.steps) > 1:
-        return max(1, params.rays_per_step // 2), max(1, params.segments // 2), max(1, params.samples_per_segment // 2)
-    return params.rays_per_step, params.segments, params.samples_per_segment
+    """Rays, bins of a ray and samples in a bin; the first of several phases, which can skip nothing, takes fewer."""
+    fraction = params.first_phase_fraction if phase == 0 and len(params.steps) > 1 else 1.0
+    rendering = params.rendering
+    n_rays, n_bins, samples_per_bin = (
+        max(1, int(fraction * n)) for n in (rendering.rays_per_step, rendering.n_bins, rendering.samples_per_bin)
+    )
+    return n_rays, n_bins, samples_per_bin
 
 
-class Phase:
-    """The monitor of one phase: it counts steps through all of them."""
+def run(job: Job, params: Params, build_losses: BuildLosses = losses) -> None:
+    """Fit, phase after phase, and measure; `build_losses` makes each phase's losses, as `losses` does."""
+    views = load_posed_images(job.inputs["images"])
+    held_out, training = split_views(views.views, params.held_out_every)
+    job.progress(0, sum(params.steps), text=f"reading {len(training)} images")
+    store = PixelSampler(views, training, job.work / "pixels.npy")
+    field = fit(job, params, views, store, build_losses)
+    if field is None:
+        return
+    measure(job, params, views, field, held_out, training)
+    save_field(job.out, field)
+    store.remove()
 
-    def __init__(self, job: Job, before: int, total: int):
-        """Take the job, the steps of earlier phases, and those of all."""
-        self.job, self.before, self.total = job, before, total
 
-    @property
-    def stopping(self) -> bool:
-        """Whether the job was asked to stop."""
-        return self.job.stopping
+def start(params: Params, views: PosedViews) -> SceneField:
+    """A field at its start: fog, in the box or in all of space."""
+    is_object = views.mask_meaning == "object"
+    contracted = params.extent == "unbounded" or (params.extent == "auto" and not is_object)
+    return SceneField(SceneFieldConfig(params.resolutions[0], contracted, params.sh_degree))
 
-    def checkpoint_due(self) -> bool:
-        """Whether it is time to save."""
-        return self.job.checkpoint_due()
 
-    def progress(self, step: int, total: int, *, loss: float | None = None) -> None:
-        """Report a step."""
-        self.job.progress(self.before + step, self.total, loss=loss)
+def fit(
+    job: Job, params: Params, views: PosedViews, store: PixelSampler, build_losses: BuildLosses
+) -> SceneField | None:
+    """Fit phase after phase, each with a checkpoint of its own; None when the job is asked to stop."""
+    field = start(params, views).to(job.device)
+    for phase, resolution in enumerate(params.resolutions):
+        last = phase == len(params.resolutions) - 1
+        done = checkpoints.load(ended(job, phase))
+        if phase:
+            field = field.upsample(resolution, params.pruning.min_weight)
+        if done is not None:
+            field = SceneField(field.config, done[0]["rows"]).to(job.device)
+            field.load_state_dict(done[0])
+            continue
+        seeds = Seeds(params.seed + 1000 * phase)
+        groups = [
+            {"params": [field.density_logits], "lr": params.optimiser.density_learning_rate},
+            {"params": [field.colours, field.sky], "lr": params.optimiser.learning_rate},
+        ]
+        finished = optimise(
+            build_losses(params, phase, field, store, seeds),
+            modules={"field": field},
+            optimiser=adam(groups, params.optimiser, fused=True),
+            n_steps=params.steps[phase],
+            seeds=seeds,
+            checkpoint=job.work / f"phase_{phase}.safetensors",
+            monitor=PhaseMonitor(job, sum(params.steps[:phase]), sum(params.steps)),
+            learning_rate_factor=decay(params.optimiser) if last else unchanged,
+        )
+        if not finished:
+            return None
+        checkpoints.save(ended(job, phase), field.state_dict(), {})
+    return field
+
+
+def unchanged(progress: float) -> float:
+    """The learning rates' factor in all phases but the last."""
+    return 1.0
+
+
+def ended(job: Job, phase: int) -> Path:
+    """The file of a finished phase's field."""
+    return job.work / f"phase_{phase}.end.safetensors"
 
 
 def measure(
     job: Job, params: Params, views: PosedViews, field: SceneField, held_out: list[int], training: list[int]
 ) -> None:
-    """PSNR and SSIM of the held-out pictures and of as many training ones, and a picture of both."""
+    """PSNR and SSIM of the held-out images and of as many training images, and a preview of both."""
     rows = []
     for name, chosen in (("held_out", held_out), ("training", training)):
-        some = evenly_chosen(chosen, min(params.measured_views, max(1, len(held_out))))
+        some = evenly_chosen(chosen, min(params.n_measured_views, max(1, len(held_out))))
         if not some:
             continue
         scores: list[tuple[float, float]] = []
         shown: list[np.ndarray] = []
         for view in some:
-            pair = render_and_photo(views, field, view, params.segments)
+            pair = render_and_photo(views, field, view, params.rendering.n_bins)
             scores.append((psnr_db(*pair), ssim(*pair)))
-            shown += pair if len(shown) < 2 * SHOWN else ()
+            shown += pair if len(shown) < 2 * params.preview_pairs else ()
         rows.append(shown)
         for measure_name, unit, values in zip(("psnr", "ssim"), ("dB", ""), zip(*scores, strict=True), strict=True):
             job.metric(f"{name}_{measure_name}", sum(values) / len(some), unit, n=len(some), higher_is_better=True)

@@ -1,13 +1,15 @@
-"""A capture made ready: its cameras put into the world, its pictures resized and undistorted, one after the other.
+"""A capture made ready: its cameras are moved into the world's frame, its images resized and undistorted one by one.
 
-nerfstudio's and instant-ngp's transforms.json, the Blender layout, or COLMAP. The cameras' common look-at point comes
-to the origin, and what all of them see whole fills the unit ball; the capture's units are said in transforms.json.
+It reads transforms.json of nerfstudio and instant-ngp, the Blender layout, and COLMAP. The cameras' common look-at
+point becomes the origin, and the ball that every camera sees whole becomes the unit ball. The output's transforms.json
+records this shift and scale.
 """
 
 from typing import Literal
 
 from pydantic import Field
 
+from prior3d.settings import Fraction, Pixels
 from stages.artifacts import CAPTURE_FOLDER, POSED_IMAGES
 from stages.contract.parameters import StageParams
 
@@ -15,23 +17,27 @@ from stages.contract.parameters import StageParams
 class Params(StageParams):
     """What the stage can be told."""
 
-    transforms: str = Field("", description="another file of the folder than transforms.json or transforms_train.json")
-    longest_side: int = Field(
-        512, ge=0, le=8192, description="pictures are made as small as this; 0: as they are",
-        json_schema_extra={"unit": "pixels"},
-    )  # fmt: skip
-    max_images: int = Field(
-        300, ge=0, le=100_000, description="of more, so many are taken, evenly along the path; 0: all"
+    transforms: str = Field(
+        "", description="name of the cameras' file; empty: transforms.json, else transforms_train.json"
     )
-    min_images: int = Field(3, ge=1, le=100, description="fewer are an error")
+    longest_side: Pixels = Field(
+        512, ge=0, le=8192, description="larger images are shrunk to this longest side; 0: images keep their size"
+    )
+    max_images: int = Field(
+        300, ge=0, le=100_000, description="most images that are used, chosen evenly along the path; 0: all"
+    )
+    min_images: int = Field(3, ge=1, le=100, description="a capture with fewer images is an error")
     orientation: Literal["auto", "keep", "cameras"] = Field(
-        "auto", description="keep the capture's z axis, or turn the cameras' mean up to z; auto: for COLMAP only"
+        "auto",
+        description="what is up: the capture's z axis (keep) or the cameras' mean up (cameras); auto: cameras for "
+        "COLMAP, keep for all others",
     )
     masks: Literal["auto", "object", "ignore", "none"] = Field(
         "auto",
-        description="what lies outside of masks: nothing (object) or what must not count (ignore); "
-        "auto: nothing where pictures have an alpha channel, and not counted where mask_path is given",
+        description="what lies outside the masks: empty space (object), or pixels that do not count (ignore); none: "
+        "use no masks; auto: object for alpha channels, ignore for mask_path",
     )
+    min_mask: Fraction = Field(0.99, description="ignore: pixels count where the resized mask is above this value")
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {}}

@@ -17,7 +17,7 @@ from stages.scene_preparation import Params
 
 
 def run(job: Job, params: Params) -> None:
-    """Read the cameras, place them, and make the pictures one by one."""
+    """Read the cameras, place them, and resize and undistort the images one by one."""
     capture = chosen(read_capture(job.inputs["scene"], params.transforms), params)
     height, width = target_size(capture.frames[0].intrinsics, params.longest_side)
     check_shapes(capture, height, width)
@@ -35,7 +35,7 @@ def run(job: Job, params: Params) -> None:
     meaning = mask_meaning(capture, params)
     names = [f"{index:05d}" for index in range(len(capture.frames))]
     for index, frame in enumerate(capture.frames):
-        image, mask = picture(frame, focal[index], (height, width), meaning)
+        image, mask = prepared_image(frame, focal[index], (height, width), meaning, params.min_mask)
         save_posed_image(job.out, names[index], image, mask)
         job.progress(index + 1, len(names), text=f"{width}x{height}: {frame.image.name}")
         if job.stopping:
@@ -60,7 +60,7 @@ def chosen(capture: Capture, params: Params) -> Capture:
 
 
 def check_shapes(capture: Capture, height: int, width: int) -> None:
-    """All pictures have one shape; they may differ in size."""
+    """Check that all images have one shape; they may differ in size."""
     for frame in capture.frames:
         intrinsics = frame.intrinsics
         if abs(intrinsics.width * height / width - intrinsics.height) > 1.5 * max(1.0, intrinsics.height / height):
@@ -86,17 +86,17 @@ def mask_meaning(capture: Capture, params: Params) -> Literal["object", "ignore"
     return "ignore" if any(files) else "object"
 
 
-def picture(
-    frame: Frame, focal: float, size: tuple[int, int], meaning: Literal["object", "ignore", "none"]
+def prepared_image(
+    frame: Frame, focal: float, size: tuple[int, int], meaning: Literal["object", "ignore", "none"], min_mask: float
 ) -> tuple[Tensor, Tensor | None]:
-    """One picture [3, height, width], not premultiplied, and its mask [height, width] if masks mean something."""
+    """One image [3, height, width], not premultiplied, and its mask [height, width] if masks mean something."""
     rgb, alpha = read_rgba(frame)
     if meaning == "none":
         return undistort(rgb, frame.intrinsics, focal, *size), None
     weight = alpha if meaning == "object" else torch.ones_like(alpha)  # what is ignored is there all the same
     made = undistort(torch.cat([rgb * weight, alpha]), frame.intrinsics, focal, *size)
     if meaning == "ignore":
-        return made[:3], (made[3] > 0.99).float()
+        return made[:3], (made[3] > min_mask).float()
     return torch.where(made[3] > 1 / 512, made[:3] / made[3].clamp_min(1 / 512), 0.0).clamp(0, 1), made[3]
 
 

@@ -4,10 +4,10 @@ By `mode`:
 - `sds`, the paper's: score distillation again, of RGB renders through the prior's encoder.
 - `consistency`: the texture is fitted to views that the prior makes from it and refreshes a few times (SDEdit, Meng et
   al. 2022; dataset update, Haque et al. 2023). A view counts where it sees the surface squarely and the prior drew
-  something there. What no view tells takes the colour of the nearest surface that one does.
+  something there. Texels that no view shows take the colour of the nearest texel that some view shows.
 
-In place of latents it may be given paint, a texture in colour of which a photograph showed a part (Make-It-3D's
-second stage, Tang et al. 2023). Refinement then begins there, and what the photograph showed is held.
+In place of latents it takes paint: a texture in colour that an input image shows in part (Make-It-3D's second stage,
+Tang et al. 2023). Refinement then starts from the paint, and keeps the part that the image shows.
 """
 
 from typing import ClassVar, Literal

@@ -16,7 +16,7 @@ class Params(StageParams):
     """What the stage can be told."""
 
     n_views: int = Field(32, ge=4, le=400, description="cameras of the ring")
-    elevation_deg: DegreeRange = Field((-10, 60), description="range of their elevation")
+    elevation_deg: DegreeRange = Field((-10, 60), description="range of the cameras' elevation")
     confidence: ConfidenceSettings = ConfidenceSettings()
 
 

@@ -20,7 +20,9 @@ class Params(StageParams):
     n_inputs: int = Field(0, ge=0, le=10, description="images to use, spread around the object; 0: all")
     frames: tuple[int, ...] = Field((), description="use these images, by number from 0 in the order of their names")
     n_held_out: int = Field(32, ge=0, le=1000, description="how many of the other images are held out for measurement")
-    transforms: str = Field("", description="another file of the folder than transforms.json or transforms_train.json")
+    transforms: str = Field(
+        "", description="name of the cameras' file; empty: transforms.json, else transforms_train.json"
+    )
     sequence: str = Field("", description="name of the sequence, in a category of CO3Dv2's layout")
     size: Pixels = Field(0, ge=0, le=1024, description="side of the cut-outs; 0: by the images' resolution, 64 or 128")
     masks: Literal["auto", "none"] = Field(

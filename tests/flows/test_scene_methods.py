@@ -14,8 +14,8 @@ from tests.scenes import write_capture
 from tests.tiny_prior import write_tiny_prior
 
 TINY = (
-    "scene_fit.steps=[60, 60]", "scene_fit.resolutions=[9, 17]", "scene_fit.rays_per_step=256",
-    "scene_fit.segments=12", "scene_fit.held_out_every=4", "capture_path.frames=4", "capture_path.n_bins=12",
+    "scene_fit.steps=[60, 60]", "scene_fit.resolutions=[9, 17]", "scene_fit.rendering.rays_per_step=256",
+    "scene_fit.rendering.n_bins=12", "scene_fit.held_out_every=4", "capture_path.frames=4", "capture_path.n_bins=12",
     "mesh_extraction.resolution=24", "mesh_extraction.n_azimuths=3", "texture_baking.resolution=64",
     "evaluation.n_azimuths=2", "evaluation.size=32", "evaluation.video_frames=2", "evaluation.video_size=32",
 )  # fmt: skip

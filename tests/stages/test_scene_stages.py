@@ -24,8 +24,8 @@ EDIT = ["--field", "scene_fit", *FIT, "--instruction", "inputs/instruction.txt",
 PATH = ["--field", "dataset_update", *FIT, "--before", "scene_fit"]
 PARAMS = {
     "scene_fit": {
-        "steps": [6, 8], "resolutions": [9, 17], "rays_per_step": 64, "segments": 12, "held_out_every": 4,
-        "least_weight": 0.0,
+        "steps": [6, 8], "resolutions": [9, 17], "rendering.rays_per_step": 64, "rendering.n_bins": 12,
+        "held_out_every": 4, "pruning.min_weight": 0.0,
     },
     "dataset_update": {
         "steps": 8, "edit_every": 2, "rendering.rays_per_step": 32, "rendering.n_bins": 12, "held_out_every": 4,
