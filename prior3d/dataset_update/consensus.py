@@ -28,8 +28,7 @@ class ConsensusEditSettings:
     Attributes:
         edit: settings of each edit; guidance on the text near 1, since it makes single edits bolder and the mean worse.
         n_samples: edits that the mean is of, each from noise of its own.
-        relative_threshold: fraction of the greatest change at which half of a change is taken (`soft_threshold`); 0: all
-            of every change.
+        relative_threshold: fraction of the greatest change at which half of a change is taken; 0: all of every change.
     """
 
     edit: EditSettings = EditSettings(guidance_scale=1.5, image_guidance_scale=1.2, num_inference_steps=4)
@@ -46,7 +45,7 @@ def consensus_edit(
     prior: InstructPrior,
     images: Float[Tensor, "views 3 height width"],
     instructions: list[str],
-    camera: Float[Tensor, "views embedding"] | None = None,
+    camera: Float[Tensor, "views 16"] | None = None,
     settings: ConsensusEditSettings = ConsensusEditSettings(),
     *,
     generator: torch.Generator,
