@@ -46,7 +46,7 @@ def consensus_edit(
     prior: InstructPrior,
     images: Float[Tensor, "views 3 height width"],
     instructions: list[str],
-    camera: Float[Tensor, "views embedding"] | None = None,
+    camera: Float[Tensor, "views 16"] | None = None,
     settings: ConsensusEditSettings = ConsensusEditSettings(),
     *,
     generator: torch.Generator,

@@ -131,7 +131,7 @@ class ViewEditor:
         """Images at the size that the prior is shown."""
         return resized(images, self.size)
 
-    def camera(self, view: int, n: int = 1) -> Float[Tensor, "n embedding"] | None:
+    def camera(self, view: int, n: int = 1) -> Float[Tensor, "n 16"] | None:
         """What the prior is told of a view's camera, n times; None: nothing."""
         return None if self.cameras is None else self.cameras[view : view + 1].expand(n, -1)
 
@@ -176,7 +176,7 @@ def edit_strength(settings: ViewEditSettings, progress: float, generator: torch.
     return high if generator is None else low + (high - low) * float(torch.rand((), generator=generator))
 
 
-def conditioning_cameras(cameras: Cameras, prior: InstructPrior, mode: str) -> Float[Tensor, "views embedding"] | None:
+def conditioning_cameras(cameras: Cameras, prior: InstructPrior, mode: str) -> Float[Tensor, "views 16"] | None:
     """Embeddings of the cameras for a prior that takes them; None: it is told nothing.
 
     Args:
