@@ -44,7 +44,8 @@ def find(text: str) -> Known:
 
 def load(known: Known, device: str) -> Any:
     """The prior itself, on a device (raises Prior3dError if no role that this version knows fits it)."""
-    from prior3d.devices import choose_device  # start-up: torch and diffusers, which `priors ls` does not need
+    # start-up: torch and diffusers, which `priors ls` does not need
+    from prior3d.devices import choose_device
     from prior3d.diffusion import inpainting, instruct, scorer, text_to_image, views
 
     loaders: dict[str, Any] = {

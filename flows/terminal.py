@@ -79,7 +79,8 @@ def table(rows: list[list[str]]) -> str:
 
 
 def _wrapped(rows: list[list[str]]) -> str:
-    from rich.console import Console  # start-up: 60 ms
+    # start-up: 60 ms
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 

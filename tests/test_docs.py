@@ -48,7 +48,7 @@ FORBIDDEN = (
 # Legitimate uses: the name of a page, and a sentence that CLIP was trained on.
 EXCEPTIONS = {r"\bpictures?\b": ("pictures_on_meshes", "a picture of a {}")}
 # Declarations whose help texts are not plain yet; take one out when it is.
-NOT_PLAIN_YET = {"textual_inversion", "texture_projection"}
+NOT_PLAIN_YET: set[str] = set()
 
 
 def prose(document):

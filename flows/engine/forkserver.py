@@ -159,7 +159,7 @@ def _become_stage(request: dict[str, Any], output: int, driver_started: bool) ->
     if reason is not None:
         _start_over(request, reason)
     sys.argv = [request["module"], *request["argv"]]
-    from stages.contract.entry import execute
+    from stages.contract.entry import execute  # the child's own: the server knows its path only once it is told
 
     code = execute(request["module"], request["argv"], Path(request["cwd"]))
     sys.stdout.flush()

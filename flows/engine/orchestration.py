@@ -124,7 +124,7 @@ class _Artifacts:
 
 def _small(picture: Path) -> str:
     """A picture as a data: URL of some ten kilobytes: it is kept in the server's database."""
-    from PIL import Image
+    from PIL import Image  # start-up: only previews need it
 
     stream = io.BytesIO()
     Image.open(picture).convert("RGB").save(stream, "WEBP", quality=85)
@@ -133,7 +133,7 @@ def _small(picture: Path) -> str:
 
 def _summary(worker: Worker, stage: Stage) -> str:
     """The stage's metrics, as a table."""
-    from flows.engine.results import read_results
+    from flows.engine.results import read_results  # start-up: only a stage's end needs it
 
     results = read_results(worker.run.folder, stage.name)
     rows = [f"| {r.name} | {r.value:g} | {r.unit} | {r.n} |" for r in results]

@@ -70,7 +70,7 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
 
 def _scorer(text: str, project: Project) -> PriorChoice:
     """A CLIPModel folder, by its path or by the name of an embedded one or one of the project's."""
-    from prior3d.diffusion.scorer import check_scorer_folder
+    from prior3d.diffusion.scorer import check_scorer_folder  # start-up: it imports torch
 
     given = Path(text).expanduser()
     folder, embedded = given.resolve(), False
@@ -111,7 +111,7 @@ def _unknown(text: str, folder: Path) -> str:
 
 
 def _from_hub(repository: str, revision: str) -> Path:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import snapshot_download  # start-up: only hub ids need it
 
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     try:

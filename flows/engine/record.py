@@ -82,14 +82,14 @@ def remember(
 ) -> str | None:
     """Add the present state to the run's versions, with its record, if it is a new one; returns its number.
 
-    The lock is written last: a version that is there has its record. A record that is missing, of a version that an
-    earlier program left without one, or that cannot be read, is written again from what is known.
+    The lock is written last: a version that is there has its record. A missing or damaged record is written again.
 
     Args:
         run: it is held.
         declaration: what the run is asked to be.
         how: what made it.
-        reasons, outcomes: by stage.
+        reasons: why each stage was made.
+        outcomes: how each stage ended.
         warn: receives a line about a version that cannot be read; it is left as it is.
     """
     versions = run.versions()
@@ -153,11 +153,11 @@ def describe(
         old: the lock of the version before; empty for none.
         new: its lock.
         how: what made it.
-        reasons, outcomes: by stage.
+        reasons: why each stage was made.
+        outcomes: how each stage ended.
         made: when, in seconds since 1970.
     """
-    described = read_method(run.folder)
-    outcomes = _with_earlier_work(old, new, how, outcomes)
+    described, outcomes = read_method(run.folder), _with_earlier_work(old, new, how, outcomes)
     cost = {stage: read_cost(run.folder, stage) for stage in new}
     return Record(
         when=datetime.fromtimestamp(made, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

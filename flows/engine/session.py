@@ -140,7 +140,7 @@ def _make(
             _preload(worker, ahead)
             if _wait_until_healthy(server.healthy, early.get(first or "")):
                 os.environ.update(client_environment(worker.run.project, server))
-                from flows.engine.orchestration import run_as_flow
+                from flows.engine.orchestration import run_as_flow  # seconds: Prefect, beside the first stage
 
                 return run_as_flow(worker, stages, early)
             warn(

@@ -129,7 +129,8 @@ def as_webp(content: bytes, largest: int = LARGEST) -> str:
 @cache
 def video_frames(content: bytes) -> list[str]:
     """Every frame of a short video, as data: URLs of JPEGs."""
-    import imageio.v3 as imageio  # start-up: `ls` imports this module and draws nothing
+    # start-up: `ls` imports this module and draws nothing
+    import imageio.v3 as imageio
     from PIL import Image
 
     urls = []

@@ -37,8 +37,7 @@ def run(job: Job, params: Params) -> None:
     prompt, scale = object_prompt(job, prior), params.sds.guidance_scale
     views = ViewSampler(prior, prompt, params.views, params.prompting, scale, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
-    mesh = load_paintable_mesh(job.inputs["mesh"])
-    surface = Surface(mesh, job.device)
+    surface = Surface(mesh := load_paintable_mesh(job.inputs["mesh"]), job.device)
     texture, latents, anchors = first_texture(job, params, surface, views)
     modules: dict[str, nn.Module] = {"texture": texture}
     if params.mode == "sds":
