@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from results import add_write_option, markdown_table, write_results
 from text_to_3d import WORLD_SEED
 from torch import Tensor
 
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument("--scorer", type=Path, default=Path("data/priors/toy-scorer"), help="folder of the judge")
     parser.add_argument("--out", type=Path, default=Path("edit-scenes"), help="folder for runs, pictures and figures")
     parser.add_argument("--set", action="append", default=[], help="STAGE.PARAMETER=VALUE")
+    add_write_option(parser, "edit_scenes", "scenes")
     args = parser.parse_args()
     args.out = args.out.resolve()
     sets: dict[str, dict] = {}
@@ -214,28 +216,35 @@ def main() -> None:
         if index not in {row["scene"] for row in rows}:
             rows += one_scene(index, "colour" if index % 2 == 0 else "pattern", args, scorer, sets)
             file.write_text(json.dumps({"described": described, "rows": rows}, indent=1))
-    table(rows, args.variants)
+    lines = table(rows, args.variants)
+    for first, (kind, variant, n, *cells) in zip([None, *(row[0] for row in lines)], lines, strict=False):
+        if kind != first:
+            print(f"\n{kind:10}{'n':>3}" + "".join(f"{key:>24}" for key in FIGURES))
+        print(f"{variant:10}{n:>3}" + "".join(f"{cell:>24}" for cell in cells))
+    if args.write:
+        write_results(args.write, "edit_scenes", markdown_table(["edits", "variant", "scenes", *FIGURES], lines))
 
 
-def table(rows: list[dict], variants: list[str]) -> None:
+def table(rows: list[dict], variants: list[str]) -> list[list[str]]:
     """Means over scenes with 95 % bootstrap intervals, of all and of each kind of edit."""
+    lines = []
     for name, kept in (("all", rows), ("colour", [r for r in rows if r["scene"] % 2 == 0]),
                        ("pattern", [r for r in rows if r["scene"] % 2])):  # fmt: skip
-        print(f"\n{name:10}{'n':>3}" + "".join(f"{key:>24}" for key in FIGURES))
         for variant in ("nothing", *variants):
             own = [row for row in kept if row["variant"] == variant]
             cells = [cell([row.get(key, np.nan) for row in own]) for key in FIGURES]
-            print(f"{variant:10}{len(own):3d}" + "".join(cells))
+            lines.append([name, variant, str(len(own)), *cells])
+    return lines
 
 
 def cell(values: list[float]) -> str:
     """Mean and interval in one column, of those that are."""
     there = np.array([value for value in values if np.isfinite(value)])
     if not len(there):
-        return f"{'-':>24}"
+        return "-"
     means = there[np.random.default_rng(0).integers(0, len(there), (2000, len(there)))].mean(1)
     low, high = np.percentile(means, [2.5, 97.5])
-    return f"{there.mean():9.2f} [{low:5.2f}, {high:5.2f}]".rjust(24)
+    return f"{there.mean():9.2f} [{low:5.2f}, {high:5.2f}]".strip()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from results import add_write_option, markdown_table, write_results
 
 from flows.methods import METHODS
 from prior3d.cameras import orbit_cameras
@@ -201,13 +202,7 @@ def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, wor
         name,
         "--plain",
     ]
-    command += [
-        "--camera",
-        f"{azimuth_deg:.4f},{elevation_deg:.4f},40",
-        "--stop-after",
-        args.result,
-        *words,
-    ]
+    command += ["--camera", f"{azimuth_deg:.4f},{elevation_deg:.4f},40", "--stop-after", args.result, *words]
     if args.with_depth:
         depth = args.project / "pictures" / f"{index:02d}_depth.png"
         Image.fromarray(depth_of(toy, azimuth_deg, elevation_deg)).save(depth)
@@ -238,22 +233,22 @@ def stage_seconds(folder: Path) -> float:
 def cell(values: list[float], sign: str = "") -> str:
     """Mean and interval in one column."""
     mean, low, high = (f"{value:{sign}.3f}" for value in interval(np.array(values)))
-    return f"{mean} [{low}, {high}]".rjust(27)
+    return f"{mean} [{low}, {high}]"
 
 
-def table(rows: dict[str, dict[int, dict[str, float]]]) -> str:
+def table(rows: dict[str, dict[int, dict[str, float]]]) -> list[list[str]]:
     """Means with intervals of each variant, then the differences to the full method on the same objects."""
-    lines = [f"{'':24}{'n':>4}" + "".join(f"{figure:>27}" for figure in FIGURES)]
+    lines = [["", "n", *FIGURES]]
     for variant, found in rows.items():
         if found:
             cells = [cell([row[figure] for row in found.values()]) for figure in FIGURES]
-            lines.append(f"{variant:24}{len(found):4d}" + "".join(cells))
+            lines.append([variant, str(len(found)), *cells])
     for variant in rows:
         both = sorted(set(rows[variant]) & set(rows["full"]))
         if variant != "full" and both:
             gains = [[rows["full"][i][name] - rows[variant][i][name] for i in both] for name in FIGURES]
-            lines.append(f"full - {variant:17}{len(both):4d}" + "".join(cell(gain, "+") for gain in gains))
-    return "\n".join(lines)
+            lines.append([f"full - {variant}", str(len(both)), *(cell(gain, "+") for gain in gains)])
+    return lines
 
 
 def main() -> None:
@@ -269,6 +264,7 @@ def main() -> None:
     parser.add_argument("--reuse", action="store_true", help="only judge the runs that are there")
     parser.add_argument("--sheet", type=Path, help="a PNG: exact renders above the meshes, all round")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures of each object")
+    add_write_option(parser, "image_to_3d", "image_to_3d")
     args, words = parser.parse_known_args()
     args.project, args.result = args.project.resolve(), result_stage(args.method, words)
     torch.set_num_threads(1)
@@ -288,11 +284,15 @@ def main() -> None:
                 pictures += sheet_rows(toy, index, folder / args.result)
             told = "  ".join(f"{name} {found[name]:.3f}" for name in FIGURES)
             print(f"{index:02d} {toy.caption[:34]:34} {variant:18} {told}", flush=True)
-    print(table(rows))
+    header, *lines = table(rows)
+    for name, n, *cells in (header, *lines):
+        print(f"{name:24}{n:>4}" + "".join(f"{cell:>27}" for cell in cells))
     if pictures:
         write_png(args.sheet, contact_sheet(pictures))
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
+    if args.write:
+        write_results(args.write, "image_to_3d", f"{markdown_table(header, lines)}\n\nruns that failed: {failed}")
     sys.exit(failed > 0)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
+from results import add_write_option, markdown_table, write_results
 from sketch_shape import make
 from text_to_3d import WORLD_SEED
 
@@ -37,6 +38,7 @@ CATEGORIES = (
     "fish",
     "ball",
 )
+MEASURED = ("colour_error", "colour_error_of_grey", "similarity", "similarity_true")
 
 
 def rig() -> Cameras:
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("--scorer", type=Path, default=Path("data/priors/toy-scorer"), help="folder of the judge")
     parser.add_argument("--objects", type=int, default=len(CATEGORIES), help="only so many objects")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures of each object")
+    add_write_option(parser, "latent_paint", "sketch_and_paint")
     args, words = parser.parse_known_args()
     torch.set_num_threads(1)
     scorer = load_scorer(args.scorer, torch.device("cpu")) if args.scorer.is_dir() else None
@@ -94,12 +97,17 @@ def main() -> None:
         print(f"{toy.caption:40}{seconds:8.0f}{row['colour_error']:13.3f}{row['colour_error_of_grey']:9.3f}"
               f"{row['similarity']:11.3f}{row['similarity_true']:7.3f}{ratio:7.2f}", flush=True)  # fmt: skip
     mean = {key: np.mean([row[key] for row in rows]) for key in rows[0] if key != "caption"}
-    print(f"mean: {mean['seconds']:.0f} s")
-    print(f"colour error {mean['colour_error']:.3f}, of grey {mean['colour_error_of_grey']:.3f}")
+    told = [f"mean: {mean['seconds']:.0f} s"]
+    told.append(f"colour error {mean['colour_error']:.3f}, of grey {mean['colour_error_of_grey']:.3f}")
     if scorer:
-        print(f"similarity over that of true renders: {mean['similarity'] / mean['similarity_true']:.1%}")
+        told.append(f"similarity relative to true renders: {mean['similarity'] / mean['similarity_true']:.1%}")
+    print("\n".join(told))
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
+    if args.write:
+        header = ["prompt", "seconds", "colour error", "of grey", "similarity", "of true renders"]
+        table = [[row["caption"], f"{row['seconds']:.0f}", *(f"{row[key]:.3f}" for key in MEASURED)] for row in rows]
+        write_results(args.write, "latent_paint", "\n- ".join([markdown_table(header, table) + "\n", *told]))
 
 
 if __name__ == "__main__":

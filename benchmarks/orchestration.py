@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from results import add_write_option, markdown_table, write_results
+
 N_STAGES = 5
 HERE = Path(__file__).resolve().parent
 COMMAND = [sys.executable, str(HERE / "orchestration.py"), "cli"]
@@ -56,7 +58,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prefect", action="store_true", help="also with Prefect: starts a server and stops it again")
-    with_prefect = parser.parse_args().prefect
+    add_write_option(parser, "orchestration", "speed")
+    args = parser.parse_args()
     project = Path(tempfile.mkdtemp(prefix="prior3d-orchestration-"))
     run = [*COMMAND, "run", "trivial", "--text"]
     try:
@@ -70,7 +73,7 @@ def main() -> None:
             "plan": seconds([*COMMAND, "plan", "one"], project),
             "command line alone": seconds([*COMMAND, "methods"], project),
         }
-        if with_prefect:
+        if args.prefect:
             rows["engine, cold, server started"] = seconds([*run, "three", "--name", "three"], project)
             rows["engine, cold, server there"] = seconds([*run, "four", "--name", "four"], project)
             seconds([*COMMAND, "server", "stop"], project)
@@ -79,8 +82,14 @@ def main() -> None:
     baseline = rows["bare `python -m` processes"]
     print(f"{N_STAGES} stages that do nothing, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"{'':34}{'seconds':>9}{'s a stage':>11}{'ratio':>8}")
+    table = []
     for name, total in rows.items():
-        print(f"{name:34}{total:9.2f}{total / N_STAGES:11.2f}{total / baseline:8.2f}")
+        cells = [f"{total:.2f}", f"{total / N_STAGES:.2f}", f"{total / baseline:.2f}"]
+        print(f"{name:34}{cells[0]:>9}{cells[1]:>11}{cells[2]:>8}")
+        table.append([name, *cells])
+    if args.write:
+        text = markdown_table([f"{N_STAGES} stages that do nothing", "seconds", "seconds per stage", "ratio"], table)
+        write_results(args.write, "orchestration", text)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import yaml
+from results import add_write_option, markdown_table, write_results
 
 from flows.known_priors import known_priors
 from prior3d.diffusion.embedded import embedded_prior
@@ -49,7 +50,9 @@ def main() -> None:
     """Score the toy priors that are here and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=GOALS, default=list(GOALS), help="these priors alone")
-    wanted = parser.parse_args().only
+    add_write_option(parser, "priors", "priors")
+    args = parser.parse_args()
+    wanted, rows = args.only, []
     torch.set_flush_denormal(True)
     folders = {known.name: known.folder for known in known_priors() if known.name in wanted}
     measures: dict[str, Callable[[Path], dict[str, float]]] = {
@@ -62,8 +65,12 @@ def main() -> None:
         for figure, value in measures[name](folder).items():
             goal = GOALS[name].get(figure)
             verdict = "" if goal is None else "reached" if value >= goal else "missed"
-            print(f"| {name} | {figure} | {value:.4g} | {'' if goal is None else goal} | {verdict} |", flush=True)
-        print(f"| {name} | seconds | {time.monotonic() - started:.0f} | | |", flush=True)
+            rows.append([name, figure, f"{value:.4g}", "" if goal is None else goal, verdict])
+            print("| " + " | ".join(str(cell) for cell in rows[-1]) + " |", flush=True)
+        rows.append([name, "seconds", f"{time.monotonic() - started:.0f}", "", ""])
+        print("| " + " | ".join(str(cell) for cell in rows[-1]) + " |", flush=True)
+    if args.write:
+        write_results(args.write, "priors", markdown_table(["prior", "figure", "value", "goal", ""], rows))
 
 
 def text_to_image(folder: Path) -> dict[str, float]:

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import torch
+from results import add_write_option, markdown_table, write_results
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -87,6 +88,7 @@ def main() -> None:
     parser.add_argument("--prior", type=Path, help="a diffusers folder (default: the embedded toy prior)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=10)
+    add_write_option(parser, "sds_step", "speed")
     args = parser.parse_args()
     device = choose_device(args.device)
     prior = load_text_to_image(args.prior or embedded_prior("toy"), device)
@@ -98,11 +100,18 @@ def main() -> None:
     }
     baseline = sum(rows["latent SDS"].values())
     clock = "processor time" if device.type == "cpu" else "time"
-    print(f"ms of {clock} a step; {VIEWS} views, latents {prior.latent_size}², images {prior.image_size}², on {device}")
+    told = f"ms of {clock} a step; {VIEWS} views, latents {prior.latent_size}², images {prior.image_size}², on {device}"
+    print(told)
     print(f"{'':12}" + "".join(f"{part:>10}" for part in (*PARTS, "total", "ratio")))
+    table = []
     for name, parts in rows.items():
         total = sum(parts.values())
-        print(f"{name:12}" + "".join(f"{v:10.1f}" for v in (*parts.values(), total)) + f"{total / baseline:10.2f}")
+        cells = [f"{v:.1f}" for v in (*parts.values(), total)] + [f"{total / baseline:.2f}"]
+        print(f"{name:12}" + "".join(f"{cell:>10}" for cell in cells))
+        table.append([name, *cells])
+    if args.write:
+        text = markdown_table(["", *PARTS, "total", "ratio"], table)
+        write_results(args.write, "sds_step", f"{told}:\n\n{text}", device)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
+from results import add_write_option, markdown_table, write_results
 from text_to_3d import N_CAPTIONS, WORLD_SEED, cameras, hits, world_until
 
 from prior3d.diffusion.scorer import Scorer, load_scorer
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--prompt", default="", help="what to make of it")
     parser.add_argument("--no-unguided", action="store_true", help="leave the runs without a sketch out")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures of each object")
+    add_write_option(parser, "sketch_shape", "sketch_and_paint")
     args, words = parser.parse_known_args()
     torch.set_num_threads(1)
     scorer = load_scorer(args.scorer, torch.device("cpu")) if args.scorer.is_dir() else None
@@ -102,7 +104,7 @@ def main() -> None:
     others = world_until(set(), N_CAPTIONS)[1] if scorer else []
     captions = list(dict.fromkeys([*(prompt for prompt, _ in cases), *others]))[:N_CAPTIONS]
     print(f"{'caption':40}{'seconds':>8}{'IoU guided':>11}{'unguided':>9}{'found guided':>13}{'unguided':>9}")
-    rows = []
+    rows, lines = [], []
     for place, (prompt, file) in enumerate(cases):
         slug = prompt.replace(" ", "-")
         row: dict = {"prompt": prompt}
@@ -121,12 +123,17 @@ def main() -> None:
         iou = [f"{row[s]['iou']:.2f}" if s in row else "-" for s in ("guided", "unguided")]
         found = [f"{sum(row[s]['found'])}" if s in row and scorer else "-" for s in ("guided", "unguided")]
         print(f"{prompt:40}{row['seconds']:8.0f}{iou[0]:>11}{iou[1]:>9}{found[0]:>13}{found[1]:>9}", flush=True)
-    print(f"mean volume IoU with the sketch: {np.mean([row['guided']['iou'] for row in rows]):.2f}")
+        lines.append([prompt, f"{row['seconds']:.0f}", *iou, *found])
+    told = [f"mean volume IoU with the sketch: {np.mean([row['guided']['iou'] for row in rows]):.2f}"]
     for side in ("guided", "unguided"):
         if scorer and side in rows[0]:
-            print(f"R-Precision {side}: {np.mean([row[side]['found'] for row in rows]):.1%}")
+            told.append(f"R-Precision {side}: {np.mean([row[side]['found'] for row in rows]):.1%}")
+    print("\n".join(told))
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
+    if args.write:
+        header = ["prompt", "seconds", "IoU with the sketch, guided", "unguided", "views found, guided", "unguided"]
+        write_results(args.write, "sketch_shape", "\n- ".join([markdown_table(header, lines) + "\n", *told]))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from results import add_write_option, markdown_table, write_results
 
 from prior3d.cameras import Cameras, orbit_cameras, to_nerfstudio
 from prior3d.diffusion.embedded import embedded_prior
@@ -182,9 +183,26 @@ def table(rows: list[dict], n: int) -> str:
     lines = [f"{n} inputs, {len(mine)} objects, mean confidence in the prior {confidence:.2f}"]
     lines.append(f"  {'':14}{'PSNR dB':>9}{'SSIM':>8}{'inconsistency':>15}")
     for method in METHODS:
-        values = [np.mean([row[f"{method}_{what}"] for row in mine]) for what in ("psnr_db", "ssim", "inconsistency")]
-        lines.append(f"  {method:14}{values[0]:9.2f}{values[1]:8.3f}{values[2]:15.4f}")
+        values = means(mine, method)
+        lines.append(f"  {method:14}{values[0]:>9}{values[1]:>8}{values[2]:>15}")
     return "\n".join(lines)
+
+
+def means(rows: list[dict], method: str) -> list[str]:
+    """Mean PSNR, SSIM and inconsistency of one method."""
+    digits = {"psnr_db": 2, "ssim": 3, "inconsistency": 4}
+    return [f"{np.mean([row[f'{method}_{what}'] for row in rows]):.{n}f}" for what, n in digits.items()]
+
+
+def markdown(rows: list[dict], inputs: list[int]) -> str:
+    """The tables of all numbers of inputs as one."""
+    lines = []
+    for n in inputs:
+        mine = [row for row in rows if row["inputs"] == n]
+        trust = f"{np.mean([row['prior_confidence'] for row in mine]):.2f}"
+        lines += [[n, len(mine), trust, method, *means(mine, method)] for method in METHODS]
+    header = ["inputs", "objects", "trust in the prior", "", "PSNR, dB", "SSIM", "inconsistency"]
+    return markdown_table(header, lines)
 
 
 def main() -> None:
@@ -198,6 +216,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="where what the stages make stays")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sheet", type=Path)
+    add_write_option(parser, "sparse_views", "sparse_views")
     args = parser.parse_args()
     args.prior = args.prior or embedded_prior("toy-views")
     torch.set_flush_denormal(True)
@@ -218,6 +237,8 @@ def main() -> None:
         write_png(args.sheet, contact_sheet(sheet))
     for n in args.inputs:
         print(table(rows, n))
+    if args.write:
+        write_results(args.write, "sparse_views", markdown(rows, args.inputs))
 
 
 if __name__ == "__main__":

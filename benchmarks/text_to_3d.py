@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from eight_prompts import make
+from results import add_write_option, markdown_table, write_results
 
 from prior3d.cameras import Cameras, orbit_cameras
 from prior3d.diffusion.scorer import Scorer, load_scorer
@@ -78,6 +79,12 @@ def hits(scorer: Scorer, images: np.ndarray, place: int, captions: list[str]) ->
     return (scorer.similarity(pixels, captions).argmax(-1) == place).tolist()
 
 
+def markdown_cells(row: dict) -> list[str]:
+    """One prompt's row of the table that `--write` writes."""
+    seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+    return [row["prompt"], seconds, str(sum(row["mesh"])), str(sum(row["real"]))]
+
+
 def main() -> None:
     """Make them, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,6 +93,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="only so many of the prompts")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures of each prompt")
     parser.add_argument("--reuse", action="store_true", help="judge the runs that are there, without running anything")
+    add_write_option(parser, "text_to_3d", "text_to_3d")
     args, words = parser.parse_known_args()
     torch.set_num_threads(1)
     scorer, rig, grey = load_scorer(args.scorer, torch.device("cpu")), cameras(), BACKGROUNDS["grey"]
@@ -106,9 +114,14 @@ def main() -> None:
         told = "" if seconds is None else f"{seconds:.1f}"
         print(f"{prompt:36}{told:>9}{sum(made):7d}{sum(true):7d}", flush=True)
     mesh_share, real_share = (float(np.mean([row[key] for row in rows])) for key in ("mesh", "real"))
-    print(f"R-Precision {mesh_share:.1%}, of real renders {real_share:.1%}, ratio {mesh_share / real_share:.2f}")
+    told = f"R-Precision {mesh_share:.1%}, of real renders {real_share:.1%}, ratio {mesh_share / real_share:.2f}"
+    print(told)
     if args.out:
         args.out.write_text(json.dumps(rows, indent=1))
+    if args.write:
+        header = ["prompt", "seconds", f"mesh, found in {N_AZIMUTHS} views", "exact renders, found"]
+        text = markdown_table(header, [markdown_cells(row) for row in rows])
+        write_results(args.write, "text_to_3d", f"{text}\n\n{told}; runs that failed: {failed}")
     sys.exit(failed > 0)
 
 

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from orchestration import COMMAND, command_line, seconds
+from results import add_write_option, markdown_table, write_results
 
 REPEATS = 3
 
@@ -143,6 +144,7 @@ def main() -> None:
     parser.add_argument("--versions", type=int, default=1000, help="of one run")
     parser.add_argument("--runs", type=int, default=1000, help="beside it")
     parser.add_argument("--megabytes", type=int, default=1024, help="of the file that is restored")
+    add_write_option(parser, "versions", "versions")
     args = parser.parse_args()
     project = Path(tempfile.mkdtemp(prefix="prior3d-versions-"))
     run = [*COMMAND, "run", "trivial", "--text", "one", "--name", "one", "--plain"]
@@ -178,9 +180,14 @@ def main() -> None:
     print(f"{'':34}{'wall':>10}{'processor':>12}")
     for name, (wall, used) in rows.items():
         print(f"{name:34}{wall:8.3f} s{used:10.3f} s")
-    print(f"restore of {args.megabytes} MB: {restored:,.0f} MB/s, a plain copy {copied:,.0f} MB/s")
+    restoring_told = f"restore of {args.megabytes} MB: {restored:,.0f} MB/s, a plain copy {copied:,.0f} MB/s"
     page = "no Chromium here" if opened is None else f"{opened[1]:.1f} MB, there after {opened[0]:.2f} s"
-    print(f"a comparison of two runs, from the disk in Chromium: {page}")
+    opening_told = f"a comparison of two runs, from the disk in Chromium: {page}"
+    print(f"{restoring_told}\n{opening_told}")
+    if args.write:
+        table = [(name, f"{wall:.3f}", f"{used:.3f}") for name, (wall, used) in rows.items()]
+        text = markdown_table(["command", "seconds, clock", "seconds, processor"], table)
+        write_results(args.write, "versions", f"{text}\n\n- {restoring_told}\n- {opening_told}")
 
 
 if __name__ == "__main__":

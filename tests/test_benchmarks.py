@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,24 @@ from tests.test_docs import STAGES, unknown_parameter
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+BENCHMARKS = [name for name in NAMES if name != "results"]
+WRITE = re.compile(r'add_write_option\(parser, "(\w+)", "(\w+)"\)')
+WRITERS = {
+    name: found.groups()
+    for name in BENCHMARKS
+    if (found := WRITE.search((FOLDER / f"{name}.py").read_text(encoding="utf-8")))
+}
+PAGE = """# Page
+
+<!-- benchmark first: `python` -->
+old
+<!-- end of first -->
+| by | hand |
+
+<!-- benchmark second: `python` -->
+other
+<!-- end of second -->
+"""
 SETTING = re.compile(r"\"([a-z0-9_]+)\.([a-z0-9_.]+)=")  # "stage.parameter=value"
 
 
@@ -29,7 +48,7 @@ def load(monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_it_imports_and_shows_its_help(name, load, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
     with pytest.raises(SystemExit) as left:
@@ -69,3 +88,103 @@ def test_a_fit_with_a_wrong_parameter_is_refused(load, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["fit_scenes.py", str(tmp_path), "--set", "scene_fit.segments=8"])
     with pytest.raises(Prior3dError, match="scene_fit.segments is now called scene_fit.rendering.n_bins"):
         load("fit_scenes").main()
+
+
+def test_a_block_is_replaced_and_nothing_else(load, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    load("results").write_block(page, "first", "new \\1\n")
+    assert page.read_text() == PAGE.replace("old\n", "\nnew \\1\n\n")
+    load("results").write_block(page, "first", "newer")
+    assert page.read_text() == PAGE.replace("old\n", "\nnewer\n\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Page\n",
+        PAGE.replace("<!-- end of first -->", ""),
+        PAGE + PAGE,
+        "<!-- end of first -->\n<!-- benchmark first: `python` -->\n",
+    ],
+    ids=["no marks", "no end", "twice", "the end first"],
+)
+def test_a_page_without_its_marks_is_refused(text, load, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(Prior3dError, match=r"^page.md: found \d lines '<!-- benchmark first: .*one of each.*$"):
+        load("results").write_block(page, "first", "new")
+    assert page.read_text() == text
+
+
+def test_a_wrong_page_is_refused_before_anything_is_measured(load, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["sds_step.py", "--write", str(tmp_path / "none.md")])
+    with pytest.raises(SystemExit) as left:
+        load("sds_step").main()
+    assert left.value.code == 2
+    assert "none.md: there is no such page, so the table of sds_step cannot be written" in capsys.readouterr().err
+
+
+def test_results_say_how_they_were_made(load, tmp_path, monkeypatch):
+    module, page = load("results"), tmp_path / "page.md"
+    page.write_text(PAGE)
+    given = ["x.py", "--steps", "3", "--write", str(page), "--out", "/some/where/out.json", "--set", "a=1|2"]
+    monkeypatch.setattr(sys, "argv", given)
+    monkeypatch.setattr(module, "commit", lambda: "abc1234")
+    module.write_results(page, "first", module.markdown_table(["a", "b"], [["x|y", 2]]))
+    text = page.read_text()
+    assert "| commit | abc1234 |" in text and "no GPU used, torch" in text
+    assert "| options | `--steps 3 --out out.json --set 'a=1\\|2'` |" in text
+    assert "| a | b |\n| --- | --- |\n| x\\|y | 2 |" in text and "| by | hand |" in text
+
+
+@pytest.mark.parametrize("words, changed", [((), ""), (("docs/results/page.md",), ""), (("code.py",), " with changes")])
+def test_results_name_the_commit(words, changed, load, tmp_path, monkeypatch):
+    module = load("results")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for file in ("docs/results/page.md", "code.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("first\n")
+    assert module.commit() == "unknown: this is not a git checkout"
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["add", "docs/results/page.md", "code.py"], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    for file in words:
+        (tmp_path / file).write_text("second, longer\n")
+    assert re.fullmatch(rf"[0-9a-f]{{7,}}{changed}.*" if changed else "[0-9a-f]{7,}", module.commit())
+
+
+def test_ten_benchmarks_write_their_results():
+    assert sorted(WRITERS) == [
+        "edit_scenes", "image_to_3d", "latent_paint", "orchestration", "priors", "sds_step", "sketch_shape",
+        "sparse_views", "text_to_3d", "versions",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_page_of_a_benchmark_has_its_marks(name, load):
+    module, (block, page) = load("results"), WRITERS[name]
+    assert block == name
+    text, start, end = module.find_block(module.PAGES / f"{page}.md", block)
+    assert text[start:end].strip()
+    assert f'write_results(args.write, "{name}"' in (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+
+
+def test_tables_are_written_as_they_are_printed(load):
+    rows = [{"scene": i, "variant": v, "psnr": 20.0 + i} for i in range(2) for v in ("nothing", "sds")]
+    lines = load("edit_scenes").table(rows, ["sds"])
+    assert [line[:3] for line in lines[:3]] == [
+        ["all", "nothing", "2"],
+        ["all", "sds", "2"],
+        ["colour", "nothing", "1"],
+    ]
+    assert lines[0][3] == "20.50 [20.00, 21.00]" and lines[0][4] == "-"
+    module = load("image_to_3d")
+    figures = dict.fromkeys(module.FIGURES, 1.0)
+    found = {"full": {0: figures}, "without-prior": {0: dict.fromkeys(module.FIGURES, 0.5)}}
+    assert module.table(found)[-1][:3] == ["full - without-prior", "1", "+0.500 [+0.500, +0.500]"]
+    module = load("sparse_views")
+    row = {f"{m}_{what}": 1.0 for m in module.METHODS for what in ("psnr_db", "ssim", "inconsistency")}
+    text = module.markdown([{"inputs": 3, "prior_confidence": 0.5, **row}], [3])
+    assert f"| 3 | 1 | 0.50 | {module.METHODS[0]} | 1.00 | 1.000 | 1.0000 |" in text
