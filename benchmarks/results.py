@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from prior3d.errors import Prior3dError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,12 +73,12 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def write_results(page: Path, name: str, text: str, device: str | torch.device = "cpu") -> None:
+def write_results(page: Path, name: str, text: str, device: str = "cpu") -> None:
     """Write what a benchmark found into its block, with the conditions of this run above it."""
     conditions = [
         ("commit", commit()),
         ("date", datetime.now(UTC).date().isoformat()),
-        ("machine", machine(torch.device(device))),
+        ("machine", machine(device)),
         ("options", options(sys.argv[1:])),
     ]
     write_block(page, name, f"{markdown_table(['', ''], conditions)}\n\n{text}")
@@ -100,9 +98,11 @@ def commit() -> str:
         return "unknown: this is not a git checkout"
 
 
-def machine(device: torch.device) -> str:
+def machine(device: str) -> str:
     """The machine in words."""
-    used = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU used"
+    import torch  # late: orchestration.py measures how fast processes start that import this module
+
+    used = torch.cuda.get_device_name(device) if device.startswith("cuda") else "no GPU used"
     return f"{os.cpu_count()} CPUs (load {os.getloadavg()[0]:.1f}), {used}, torch {torch.__version__}"
 
 

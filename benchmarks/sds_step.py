@@ -111,7 +111,7 @@ def main() -> None:
         table.append([name, *cells])
     if args.write:
         text = markdown_table(["", *PARTS, "total", "ratio"], table)
-        write_results(args.write, "sds_step", f"{told}:\n\n{text}", device)
+        write_results(args.write, "sds_step", f"{told}:\n\n{text}", str(device))
 
 
 if __name__ == "__main__":
