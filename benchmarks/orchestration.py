@@ -28,7 +28,7 @@ def command_line(words: list[str]) -> int:
 
     names = [f"step_{i}" for i in range(N_STAGES)]
     stages = tuple(
-        Stage(name, {"text": source}, module="trivial.stage")
+        Stage(name, {"text": source}, module="trivial.copying")
         for name, source in zip(names, ["text", *names[:-1]], strict=True)
     )
     methods.METHODS["trivial"] = Method("trivial", "copies", (Input("text", "text", "what to copy"),), stages)
@@ -49,7 +49,7 @@ def bare(run_folder: Path) -> float:
     total = 0.0
     for i in range(N_STAGES):
         source = f"step_{i - 1}" if i else "inputs/text.txt"
-        command = [sys.executable, "-m", "trivial.stage", "--text", source, "--name", f"step_{i}"]
+        command = [sys.executable, "-m", "stages", "trivial.copying", "--text", source, "--name", f"step_{i}"]
         total += seconds(command, run_folder)
     return total
 

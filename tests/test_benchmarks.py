@@ -188,3 +188,12 @@ def test_tables_are_written_as_they_are_printed(load):
     row = {f"{m}_{what}": 1.0 for m in module.METHODS for what in ("psnr_db", "ssim", "inconsistency")}
     text = module.markdown([{"inputs": 3, "prior_confidence": 0.5, **row}], [3])
     assert f"| 3 | 1 | 0.50 | {module.METHODS[0]} | 1.00 | 1.000 | 1.0000 |" in text
+
+
+def test_the_stage_that_orchestration_is_measured_with_runs(load, tmp_path):
+    module = load("orchestration")
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "text.txt").write_text("hello\n")
+    (tmp_path / "params.yaml").write_text("".join(f"step_{i}: {{seed: 0}}\n" for i in range(module.N_STAGES)))
+    assert module.bare(tmp_path) > 0
+    assert (tmp_path / f"step_{module.N_STAGES - 1}" / "text.txt").read_text() == "hello\n"
