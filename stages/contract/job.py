@@ -47,7 +47,7 @@ class Job:
     inputs: dict[str, Path]
     work: Path
     settings: dict[str, Any] = field(default_factory=dict)
-    checkpoint_every_s: float = CHECKPOINT_EVERY_S
+    checkpoint_every_s: float = field(default_factory=lambda: CHECKPOINT_EVERY_S)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     losses: LossCurve = field(default_factory=LossCurve)
     stopping: bool = False

@@ -82,6 +82,7 @@ def test_both_stages_make_checked_fields_and_resume_bit_identically(tmp_path, re
             patch.setattr("stages.contract.preview.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
             assert execute(f"stages.{stage}", arguments, broken) == 1
         assert list((broken / ".work" / stage).glob("*/preview.png"))
+        assert list((broken / ".work" / stage).glob("*/checkpoint.safetensors"))
         assert not (broken / stage).exists()
         assert execute(f"stages.{stage}", arguments, broken) == 0
         assert field_bytes(broken, stage) == field_bytes(whole, stage)

@@ -14,6 +14,7 @@ from prior3d.errors import Prior3dError
 from stages.contract.entry import execute
 from stages.contract.job import Job, Stopped, work_digest
 from stages.contract.parameters import check_params
+from tests.breaking_off import stop_at
 
 MODULE = "fake_stages.counting"
 
@@ -135,6 +136,11 @@ def test_job_prior_and_prompt(folder):
         _ = Job("counting", folder, {}, folder).prompt
     with pytest.raises(Prior3dError, match="prior 'p' is not embedded in this installation"):
         embedded_prior("p")
+
+
+def test_the_tests_that_break_stages_off_have_checkpoints_at_every_step(folder, monkeypatch):
+    stop_at(monkeypatch, 3)
+    assert Job("counting", folder, {}, folder).checkpoint_due()
 
 
 def test_checkpoints_are_due_every_five_seconds_and_when_stopping(folder):

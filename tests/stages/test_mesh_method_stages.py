@@ -7,7 +7,6 @@ import pytest
 import trimesh
 import yaml
 
-import stages.contract.job
 from prior3d.meshes.painted_files import load_uv_mesh
 from prior3d.meshes.reading import read_mesh
 from stages import latent_paint, mesh_preparation, texture_refinement
@@ -17,6 +16,7 @@ from stages.artifacts.shape_guide import load_shape_guide
 from stages.artifacts.textures import save_latent_texture
 from stages.contract.entry import execute
 from stages.contract.parameters import merged
+from tests.breaking_off import stop_at
 from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
@@ -80,18 +80,11 @@ def value(folder, stage, name):
 
 def broken_off(monkeypatch, stage, arguments, folder, step_to_stop=5):
     """Break a stage off after a step, as a kill does, and run it again to its end."""
-    report = stages.contract.job.Job.progress
-
-    def progress(self, step, total, **others):
-        if step == step_to_stop:
-            raise RuntimeError("broken off")
-        report(self, step, total, **others)
-
     with monkeypatch.context() as patch:
-        patch.setattr(stages.contract.job, "CHECKPOINT_EVERY_S", 0.0)
-        patch.setattr(stages.contract.job.Job, "progress", progress)
+        stop_at(patch, step_to_stop)
         patch.setattr("stages.contract.preview.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
         assert execute(f"stages.{stage}", arguments, folder) == 1
+    assert list((folder / ".work" / stage).glob("*/checkpoint.safetensors"))
     assert not (folder / stage).exists()
     assert execute(f"stages.{stage}", arguments, folder) == 0
 

@@ -9,7 +9,6 @@ import trimesh
 import yaml
 from PIL import Image
 
-import stages.contract.job
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.dataset_update.inpaint_views import outward_views
 from prior3d.images.files import write_png
@@ -21,6 +20,7 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.meshes import load_paintable_mesh, load_textured_mesh
 from stages.artifacts.textures import load_partial_texture
 from stages.contract.entry import execute
+from tests.breaking_off import stop_at
 from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
@@ -187,17 +187,10 @@ def test_refinement_ends_with_the_photographs_pixels(tmp_path, priors):
 def test_inpainting_is_the_same_to_the_bit_after_a_kill(tmp_path, priors, monkeypatch):
     whole, broken = (projected(tmp_path / name, priors) for name in ("whole", "broken"))
     assert execute("stages.inpainting", FILL, whole) == 0  # without a prompt
-    report = stages.contract.job.Job.progress
-
-    def progress(self, step, total, **others):
-        if step == 4:
-            raise RuntimeError("broken off")
-        report(self, step, total, **others)
-
     with monkeypatch.context() as patch:
-        patch.setattr(stages.contract.job, "CHECKPOINT_EVERY_S", 0.0)
-        patch.setattr(stages.contract.job.Job, "progress", progress)
+        stop_at(patch, 4)
         assert execute("stages.inpainting", FILL, broken) == 1
+    assert list((broken / ".work" / "inpainting").glob("*/checkpoint.safetensors"))
     assert execute("stages.inpainting", FILL, broken) == 0
     for name in ("texture.safetensors", "views.png", "metrics.json"):
         assert (whole / "inpainting" / name).read_bytes() == (broken / "inpainting" / name).read_bytes(), name

@@ -86,6 +86,7 @@ def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
         with monkeypatch.context() as patch:
             stop_at(patch, step)
             assert execute(f"stages.{stage}", arguments, broken) == 1
+        assert list((broken / ".work" / stage).glob("*/checkpoint.safetensors"))
         assert execute(f"stages.{stage}", arguments, broken) == 0
         assert (broken / stage / file).read_bytes() == (whole / stage / file).read_bytes()
         assert (whole / stage / "preview.png").read_bytes().startswith(b"\x89PNG")

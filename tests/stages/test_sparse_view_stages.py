@@ -84,6 +84,7 @@ def test_artifacts_and_a_resume_to_the_same_bits(tmp_path, prior, monkeypatch):
         stop_at(patch, 6)  # after some views were denoised
         patch.setattr("stages.contract.preview.PREVIEW_EVERY_S", 0.0)  # previews must not change the result
         assert execute("stages.view_distillation", KNOWING, broken) == 1
+    assert list((broken / ".work/view_distillation").glob("*/checkpoint.safetensors"))
     assert not (broken / "view_distillation").exists()
     assert execute("stages.view_distillation", KNOWING, broken) == 0
     assert field_bytes(broken) == field_bytes(whole)
