@@ -3,7 +3,6 @@
 The pure functions work on unit embeddings, so that they can be checked by hand; `Scorer` makes the embeddings.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from jaxtyping import Float, Int
 from safetensors.torch import load_file
 from torch import Tensor
 
-from prior3d.diffusion.folders import check_safetensors
+from prior3d.diffusion.folders import check_safetensors, read_json
 from prior3d.diffusion.loading import without_progress_bars
 from prior3d.errors import Prior3dError
 
@@ -165,7 +164,7 @@ def load_scorer(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
     for name, tensor in model.named_parameters():
         if not torch.isfinite(tensor).all():
             raise Prior3dError(f"scorer {folder}: {name} holds values that are not finite; fetch or train it again")
-    settings = _read_json(folder / "preprocessor_config.json")
+    settings = read_json(folder / "preprocessor_config.json")
     mean, deviation = (tuple(settings.get(k, d)) for k, d in (("image_mean", CLIP_MEAN), ("image_std", CLIP_DEVIATION)))
     model = model.requires_grad_(False).eval().to(device)
     return Scorer(model, tokenizer, mean, deviation, _view_head(folder, model.config.vision_config.hidden_size, device))
@@ -179,7 +178,7 @@ def check_scorer_folder(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise Prior3dError(f"scorer {folder}: no such folder; give a CLIPModel folder")
-    kind = _read_json(folder / "config.json").get("model_type")
+    kind = read_json(folder / "config.json").get("model_type")
     if kind != "clip":
         raise Prior3dError(f"scorer {folder}: its config.json says model_type {kind!r}, not 'clip'; give a CLIPModel")
     if not (folder / "model.safetensors").is_file():
@@ -199,13 +198,3 @@ def _view_head(folder: Path, width: int, device: torch.device) -> tuple[Tensor, 
     if {name: tuple(t.shape) for name, t in tensors.items()} != {"weight": (4, width), "bias": (4,)}:
         raise Prior3dError(f"scorer {file}: not a view head of this model ({width} wide); train the scorer again")
     return tensors["weight"], tensors["bias"]
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Prior3dError(f"scorer file {file}: cannot be read ({error}); complete the folder") from error
-    if not isinstance(content, dict):
-        raise Prior3dError(f"scorer file {file}: a JSON object is needed, found {type(content).__name__}")
-    return content

@@ -1,66 +1,20 @@
-import io
 import math
-import struct
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
-from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.meshes.atlas import dilate, texels, unwrap
-from prior3d.meshes.baking import bake, shell_colours
+from prior3d.meshes.baking import shell_colours
 from prior3d.meshes.consistency import photo_inconsistency
 from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts
-from prior3d.meshes.files import check_glb, load_glb, load_ply, save_glb, save_obj, save_ply
 from prior3d.meshes.mesh import Mesh, TexturedMesh, measure, vertex_normals
 from prior3d.meshes.raster import render_mesh, sample_texture
-from prior3d.meshes.reading import read_mesh
 from prior3d.meshes.simplification import simplify
 from prior3d.meshes.threshold import choose_threshold, march_silhouettes, viewing_ring
-
-
-def painted(logit, colour, resolution: int = 49) -> ObjectField:
-    """An rgb field from functions of the grid's (x, y, z): the density's logit, and rgb in (0, 1)."""
-    field = ObjectField(FieldConfig(encoding=DenseGrids((resolution,)), head="rgb", channels=3, blob_density=0))
-    axis = torch.linspace(-1, 1, resolution)
-    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-    content = [logit(x, y, z)[..., None], torch.logit(colour(x, y, z), eps=1e-3)]
-    with torch.no_grad():
-        field.encoding.grids[0].copy_(torch.cat(content, -1))
-    return field
-
-
-def ball(x, y, z, radius: float = 0.6):
-    """A foggy ball: the density falls from about 55 inside to 0.02 outside over a quarter of a world unit."""
-    return 4 * torch.tanh((radius - (x * x + y * y + z * z).sqrt()) * 10)
-
-
-def two_colours(x, y, z):
-    return torch.where((z > 0)[..., None], torch.tensor([0.9, 0.1, 0.1]), torch.tensor([0.1, 0.2, 0.8]))
-
-
-def sphere_grid(radius: float, resolution: int = 48) -> np.ndarray:
-    axis = np.linspace(-1, 1, resolution)
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-    return np.expm1(np.clip(20 * (radius - np.sqrt(x * x + y * y + z * z)) + np.log(11), 0, None))  # 10 at the radius
-
-
-@pytest.fixture(scope="module")
-def field() -> ObjectField:
-    return painted(ball, two_colours)
-
-
-@pytest.fixture(scope="module")
-def sphere() -> Mesh:
-    return simplify(isosurface(sphere_grid(0.6), 10.0, 1.0), max_faces=1500, smoothing_steps=0)
-
-
-@pytest.fixture(scope="module")
-def textured(sphere, field) -> TexturedMesh:
-    return bake(sphere, field, resolution=128, depth=0.06)[0]
+from tests.foggy_ball import ball, painted, sphere_grid, two_colours
 
 
 def test_marching_cubes_of_a_sphere_has_its_radius_volume_and_outward_faces():
@@ -228,91 +182,6 @@ def test_photo_inconsistency_is_nothing_for_true_pictures_and_large_for_shuffled
     false, _ = photo_inconsistency(textured, cameras, striped)
     assert n_points > 100
     assert true < 0.02 and false > 0.15
-
-
-def test_glb_round_trip_and_contents(tmp_path, textured):
-    save_glb(tmp_path / "mesh.glb", textured)
-    back = load_glb(tmp_path / "mesh.glb")
-    assert np.allclose(back.vertices, textured.vertices, atol=1e-5)
-    assert (back.faces == textured.faces).all()
-    assert np.allclose(back.uv, textured.uv, atol=1e-5)
-    assert abs(back.texture - textured.texture).max() <= 0.5 / 255 + 1e-6
-    assert measure(back).volume > 0
-    described = check_glb(tmp_path / "mesh.glb")
-    assert described["asset"]["version"] == "2.0"
-    assert described["images"][0]["mimeType"] == "image/png" and "bufferView" in described["images"][0]
-    material = described["materials"][0]["pbrMetallicRoughness"]
-    assert material["metallicFactor"] == 0 and "baseColorTexture" in material
-    assert {"POSITION", "NORMAL", "TEXCOORD_0"} <= set(described["meshes"][0]["primitives"][0]["attributes"])
-
-
-def test_glb_is_y_up_with_its_front_along_z(tmp_path):
-    """World up (+z) is the file's +y, world front (+x) its +z, world +y its +x; read from the file's bytes."""
-    vertices = np.array([[5.0, 0, 0], [0, 6.0, 0], [0, 0, 7.0]])
-    mesh = TexturedMesh(vertices, np.array([[0, 1, 2]]), np.array([[0.0, 0], [1, 0], [0, 1]]), np.zeros((4, 4, 3)))
-    save_glb(tmp_path / "m.glb", mesh)
-    described = check_glb(tmp_path / "m.glb")
-    assert "matrix" not in described["nodes"][-1]
-    accessor = described["accessors"][described["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
-    assert accessor["max"] == [6, 7, 5]
-
-
-def test_glb_texture_corner_is_where_gltf_has_it(tmp_path):
-    """glTF counts v downwards: our (0, 1), the picture's top left, must be (0, 0) in the file."""
-    vertices = np.eye(3)
-    texture = np.zeros((2, 2, 3))
-    texture[0, 0] = [1, 0, 0]
-    save_glb(
-        tmp_path / "m.glb", TexturedMesh(vertices, np.array([[0, 1, 2]]), np.array([[0.0, 1], [1, 1], [0, 0]]), texture)
-    )
-    content = (tmp_path / "m.glb").read_bytes()
-    described = check_glb(tmp_path / "m.glb")
-    begin = 20 + struct.unpack("<I", content[12:16])[0] + 8
-    accessor = described["accessors"][described["meshes"][0]["primitives"][0]["attributes"]["TEXCOORD_0"]]
-    view = described["bufferViews"][accessor["bufferView"]]
-    uv = np.frombuffer(content, "<f4", 6, begin + view.get("byteOffset", 0)).reshape(3, 2)
-    assert uv.tolist() == [[0, 0], [1, 0], [0, 1]]
-    view = described["bufferViews"][described["images"][0]["bufferView"]]
-    start = begin + view.get("byteOffset", 0)
-    picture = Image.open(io.BytesIO(content[start : start + view["byteLength"]]))
-    assert picture.convert("RGB").getpixel((0, 0)) == (255, 0, 0)
-
-
-@pytest.mark.parametrize("kept", [0, 10, 200, -1])
-def test_a_truncated_glb_is_refused(tmp_path, textured, kept):
-    path = tmp_path / "mesh.glb"
-    save_glb(path, textured)
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(Prior3dError, match=r"not a GLB file|damaged GLB"):
-        load_glb(path)
-
-
-def test_a_glb_without_a_texture_is_refused(tmp_path, sphere):
-    import trimesh
-
-    (tmp_path / "m.glb").write_bytes(trimesh.Trimesh(sphere.vertices, sphere.faces).export(file_type="glb"))
-    with pytest.raises(Prior3dError, match="has no texture"):
-        load_glb(tmp_path / "m.glb")
-
-
-def test_obj_round_trip(tmp_path, textured):
-    save_obj(tmp_path, textured)
-    assert "map_Kd mesh.png" in (tmp_path / "mesh.mtl").read_text()
-    back = read_mesh(tmp_path / "mesh.obj")
-    world = back.vertices[:, [2, 0, 1]]  # the file is y up, its front along +z
-    assert np.allclose(world[back.faces], textured.vertices[textured.faces], atol=1e-5)
-    assert np.allclose(back.uv[back.uv_faces], textured.uv[textured.faces], atol=1e-5)
-
-
-def test_ply_round_trip_and_damage(tmp_path, sphere):
-    save_ply(tmp_path / "m.ply", sphere)
-    back = load_ply(tmp_path / "m.ply")
-    assert np.allclose(back.vertices, sphere.vertices, atol=1e-5) and (back.faces == sphere.faces).all()
-    (tmp_path / "m.ply").write_bytes((tmp_path / "m.ply").read_bytes()[:500])
-    with pytest.raises(Prior3dError, match="m.ply"):
-        load_ply(tmp_path / "m.ply")
-    with pytest.raises(Prior3dError, match="there is no such mesh"):
-        load_ply(tmp_path / "none.ply")
 
 
 def test_doubled_vertices_on_seams_are_no_holes(textured):

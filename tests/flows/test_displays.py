@@ -1,0 +1,93 @@
+"""What a run prints while it goes: the live table, and lines where there is no terminal."""
+
+import io
+
+import pytest
+from rich import console
+
+from flows.engine.events import Event
+from flows.progress import LiveDisplay, PlainDisplay, Stages, duration
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_rate_and_remaining_time_leave_out_what_was_done_before_a_resume():
+    clock = Clock()
+    stages = Stages(["s"], io.StringIO(), clock)
+    stages.take(Event("s", "running"))
+    stages.take(Event("s", "progress", {"step": 0, "total": 200, "text": "reading 45 pictures"}))
+    clock.now += 60
+    state = stages.take(Event("s", "progress", {"step": 80, "total": 200}))  # its checkpoint
+    assert state.task.speed is None and "left" not in state.details()
+    clock.now += 10
+    state = stages.take(Event("s", "progress", {"step": 100, "total": 200}))
+    assert state.task.speed == pytest.approx(2.0) and "2.0 steps/s, 50 s left" in state.details()
+    stages.take(Event("s", "retrying", {"message": "crashed"}))
+    stages.take(Event("s", "running"))
+    state = stages.take(Event("s", "progress", {"step": 80, "total": 200}))
+    assert state.count == "80/200" and "left" not in state.details()
+    assert [duration(s) for s in (42.4, 200, 7500)] == ["42 s", "3 min 20 s", "2 h 5 min"]
+
+
+def test_plain_display_is_not_flooded():
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    display(Event("s", "running"))
+    for step in range(100):
+        display(Event("s", "progress", {"step": step, "total": 100}))
+    display(Event("s", "progress", {"step": 99, "total": 100, "preview": "s/p.png"}))
+    assert stream.getvalue().splitlines() == ["s  running"]
+
+
+def test_plain_display_tells_the_last_text_and_every_warning():
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    display(Event("s", "running"))
+    display(Event("s", "progress", {"step": 0, "total": 2, "text": "warning: unknown words"}))
+    display(Event("s", "progress", {"step": 1, "total": 2, "text": "one of two"}))
+    display(Event("s", "progress", {"step": 2, "total": 2, "text": "trust 0.10"}))
+    display(Event("s", "ended", {"outcome": "Completed", "seconds": 1.0}))
+    lines = stream.getvalue().splitlines()
+    assert lines == ["s  running", "s  | warning: unknown words", "s  done in 1.0 s; trust 0.10"]
+
+
+def test_plain_display_names_a_new_preview_once(monkeypatch):
+    monkeypatch.setattr("flows.progress.LINE_EVERY_S", 0.0)
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    display(Event("s", "progress", {"step": 50, "total": 100, "preview": "s/p.png"}))
+    display(Event("s", "progress", {"step": 60, "total": 100}))
+    first, second = stream.getvalue().splitlines()
+    assert first.startswith("s  50/100") and first.endswith("preview s/p.png")
+    assert second.startswith("s  60/100") and "preview" not in second
+
+
+def test_live_display_shows_bar_rate_loss_and_preview():
+    clock, stream = Clock(), io.StringIO()
+    display = LiveDisplay(["s", "later"], stream, clock)
+    display(Event("s", "running"))
+    for step in (40, 90):
+        display(Event("s", "progress", {"step": step, "total": 100, "loss": 0.25, "preview": "s/p.png"}))
+        clock.now += 5
+    shown = console.Console(width=120, file=io.StringIO(), highlight=False)
+    shown.print(display._progress.get_renderable())
+    display.close()
+    for part in ("s ", "running", "90/100", "10.0 steps/s", "1 s left", "loss 0.25", "s/p.png", "later", "waiting"):
+        assert part in shown.file.getvalue()
+
+
+def test_live_display_prints_lines_and_warnings_above_the_table():
+    stream = io.StringIO()
+    display = LiveDisplay(["s"], stream)
+    display(Event("s", "line", {"text": "[said]"}))
+    display(Event("s", "progress", {"step": 0, "total": 2, "text": "warning: unknown words"}))
+    display(Event("s", "retrying", {"message": "out of memory"}))
+    display(Event("s", "ended", {"outcome": "Completed", "seconds": 1.0}))
+    display.close()
+    for line in ("s | [said]", "s | warning: unknown words", "s crashed, trying again: out of memory", "1.0 s"):
+        assert line in stream.getvalue()
