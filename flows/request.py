@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine.declaration import Declaration, code_digests
+from flows.engine.gpus import gpu_numbers
 from flows.engine.method import Input, Method
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
@@ -18,8 +19,10 @@ from flows.engine.session import Options
 from flows.method_options import option_of, parser_for
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.errors import Prior3dError
+from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
 
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 
 
@@ -55,7 +58,8 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
-    declaration = Declaration(method, given, resolve(method, preset, args.seed, sets), code_digests(method), preset)
+    values = resolve(method, preset, args.seed, sets, _precision(args.precision, args.device))
+    declaration = Declaration(method, given, values, code_digests(method), preset)
     return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
 
 
@@ -134,6 +138,15 @@ def _path(option: str, declared: Input, value: str) -> Path:
             f"{option} {value!r}: its ending is {path.suffix!r}; use one of {', '.join(declared.suffixes)}"
         )
     return path
+
+
+def _precision(text: str, device: str) -> Precision:
+    """The precision of the frozen networks, settled before the run; GPUs are counted without waking CUDA."""
+    for known in PRECISIONS:
+        if text == known:
+            return known
+    on_cuda = device.startswith("cuda") or (device == "auto" and gpu_numbers())
+    return "float16" if on_cuda else "float32"
 
 
 def _device(text: str) -> str:

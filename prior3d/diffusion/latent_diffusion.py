@@ -14,7 +14,7 @@ from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
 from prior3d.diffusion.folders import check_prior_folder, read_json
-from prior3d.diffusion.loading import load_network, one_line
+from prior3d.diffusion.networks import GradientScale, load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
 from prior3d.errors import Prior3dError
@@ -92,13 +92,15 @@ class LatentDiffusion:
 
         With a generator they are drawn from the encoder's posterior (as in training), without it they are its mode.
         """
-        posterior = self.vae.encode((images * 2 - 1).to(self.dtype)).latent_dist
+        passage = GradientScale(self.dtype)
+        posterior = self.vae.encode(passage.into(images * 2 - 1)).latent_dist
         latents: Tensor = posterior.mode() if generator is None else posterior.sample(generator)
-        return latents.float() * self.scaling_factor
+        return passage.out_of(latents) * self.scaling_factor
 
     def decode(self, latents: Float[Tensor, "views channels h w"]) -> Float[Tensor, "views 3 height width"]:
         """Scaled latents to images in [0, 1]; differentiable."""
-        images: Tensor = self.vae.decode((latents / self.scaling_factor).to(self.dtype)).sample.float()
+        passage = GradientScale(self.dtype)
+        images = passage.out_of(self.vae.decode(passage.into(latents / self.scaling_factor)).sample)
         return (images / 2 + 0.5).clamp(0, 1)
 
     def network(

@@ -15,11 +15,11 @@ from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSetti
 from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
 from prior3d.settings.refresh import ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
-from stages.contract.parameters import StageParams, merged
+from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     steps: Steps = Field(300, ge=1, le=100_000, description="optimisation steps")

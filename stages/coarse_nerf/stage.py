@@ -34,7 +34,7 @@ AGAINST_FULL = (
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent field."""
-    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     channels, named, scale = prior.latent_channels, params.background == "named", params.sds.guidance_scale
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)

@@ -25,11 +25,11 @@ from prior3d.settings.single_image import (
     ReferenceSettings,
 )
 from stages.artifacts import CONCEPT, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
-from stages.contract.parameters import StageParams, merged
+from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     prompt: str = Field("a {}", max_length=500, description="the object in words; {} is the concept's word, or generic")

@@ -35,7 +35,7 @@ AGAINST_FULL = (
 
 def run(job: Job, params: Params) -> None:
     """Reconstruct the object."""
-    image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job), Seeds(params.seed)
+    image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job, params.precision), Seeds(params.seed)
     views = ViewSampler(
         prior, sentence(job, params), params.views, params.prompting, params.sds.guidance_scale, named_backgrounds=True
     )

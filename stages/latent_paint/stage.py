@@ -22,7 +22,7 @@ from stages.latent_paint import Params
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
-    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     named, scale = params.background == "named", params.sds.guidance_scale
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)

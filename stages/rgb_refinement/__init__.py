@@ -17,11 +17,11 @@ from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSetti
 from prior3d.settings.optimisation import OptimiserSettings
 from prior3d.settings.refresh import RefreshSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
-from stages.contract.parameters import StageParams, merged
+from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     mode: Literal["consistency", "sds"] = Field("consistency", description="fit refreshed views, or distil RGB renders")

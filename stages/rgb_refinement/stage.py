@@ -41,7 +41,7 @@ Losses = Callable[[int], dict[str, Tensor]]
 
 def run(job: Job, params: Params) -> None:
     """Turn a latent field into an RGB field that is a surface."""
-    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     scale = params.sds.guidance_scale
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)

@@ -17,11 +17,11 @@ from prior3d.settings import Steps
 from prior3d.settings.reconstruction import FitSettings
 from prior3d.settings.sparse_views import RingSettings
 from stages.artifacts import FIELD, POSED_IMAGES, PRIOR, SYMMETRY, VIEW_FEATURES
-from stages.contract.parameters import StageParams
+from stages.contract.parameters import PriorParams
 from stages.contract.presets import FIT_NAMES
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     steps: Steps = Field(480, ge=1, le=100_000, description="optimisation steps")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.views import load_views
 from prior3d.distillation.sparse_views import RingRefresher, ring_targets
 from prior3d.metrics import psnr_db
@@ -24,7 +25,7 @@ AGAINST_FULL = "raise view_distillation.fit.mask_weight, or give images with mas
 
 def run(job: Job, params: Params) -> None:
     """Fit the field."""
-    prior = load_views(job.prior(), job.device)
+    prior = load_views(job.prior(), job.device, dtype_of(params.precision))
     features = load_view_features(job.inputs["features"], job.device)
     predicted = features.predicted
     views = load_input_views(job.inputs["views"], job.device)
