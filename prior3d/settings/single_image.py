@@ -4,6 +4,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from prior3d.settings import STRICT, Degrees, FractionOfSteps, FractionOfT, Rays, Steps, Weight
+from prior3d.settings.optimisation import FieldSettings
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -64,3 +65,10 @@ class ImageRefreshSettings:
 
     steps: Steps = Field(default=150, ge=0, le=100_000, description="steps on refreshed views, after distillation")
     weight: Weight = Field(default=1.0, description="weight of refreshed views beside the image")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ImageFieldSettings(FieldSettings):
+    """The field of an object that one image shows: coarse grids first, so that the shape comes before detail."""
+
+    fine_from: FractionOfSteps = Field(default=0.5, description="when the finer half of the grids comes in")

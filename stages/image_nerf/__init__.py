@@ -12,13 +12,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from prior3d.settings import FractionOfSteps, Samples, Steps
+from prior3d.settings import Samples, Steps
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
-from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
+from prior3d.settings.optimisation import OptimiserSettings
 from prior3d.settings.refresh import RefreshSettings, SurfaceSettings
 from prior3d.settings.single_image import (
     ClipSettings,
     FrontFirstSettings,
+    ImageFieldSettings,
     ImageRefreshSettings,
     MirrorSettings,
     NormalSettings,
@@ -36,7 +37,6 @@ class Params(PriorParams):
     generic: str = Field("thing", max_length=100, description="stands for {} where there is no concept")
     steps: Steps = Field(70, ge=0, le=100_000, description="steps of distillation")
     n_samples: Samples = Field(48, ge=4, le=2048, description="samples along a ray")
-    fine_from: FractionOfSteps = Field(0.5, description="when the finer half of the grids comes in")
     match_released_code: bool = Field(
         False,
         description="RealFusion's code, not its paper: in nine of ten steps the prompt names the front view wherever "
@@ -51,7 +51,9 @@ class Params(PriorParams):
     clip: ClipSettings = ClipSettings()
     normals: NormalSettings = NormalSettings()
     surface: SurfaceSettings = SurfaceSettings(ramp=(0.2, 1.0))
-    field: FieldSettings = FieldSettings(grid_resolutions=(17, 33, 65), tiled_log2_entries=16, tiled_finest=1536)
+    field: ImageFieldSettings = ImageFieldSettings(
+        grid_resolutions=(17, 33, 65), tiled_log2_entries=16, tiled_finest=1536
+    )
     refreshing: ImageRefreshSettings = ImageRefreshSettings()
     refresh: RefreshSettings = RefreshSettings(n_views=20, num_inference_steps=6, mask_weight=1.0)
     optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.01, decay_from=0.7, decay_to=0.05)
@@ -60,6 +62,7 @@ class Params(PriorParams):
         DISTILLATION_NAMES
         | OPTIMISER_NAMES
         | {
+            "fine_from": "field.fine_from",
             "remake_steps": "refreshing.steps",
             "remade_weight": "refreshing.weight",
             "n_views": "refresh.n_views",

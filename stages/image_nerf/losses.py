@@ -66,7 +66,7 @@ class Reconstruction:
         """The weighted terms of a step: image and distillation, later image and refreshed views."""
         p = self.params
         for parameter in self.fine:
-            parameter.requires_grad_(step >= p.fine_from * p.steps)
+            parameter.requires_grad_(step >= p.field.fine_from * p.steps)
         if step == p.steps:
             self.mirror.compare()
         terms = self.reference() | self.mirror()
