@@ -12,8 +12,9 @@ from prior3d.captures.capture import (
     Intrinsics,
     checked_pose,
     fitted_to_image,
-    image_size,
+    image_header,
     natural_order,
+    size_and_turn,
 )
 from prior3d.errors import Prior3dError
 
@@ -62,7 +63,7 @@ def read_colmap(folder: Path, model: Path) -> Capture:
 def _frame(folder: Path, model: Path, image: Any, camera: Any) -> Frame:
     where = f"{model}, image {image.name}"
     path = folder / "images" / image.name
-    size = image_size(path, str(model))
+    size, upright = size_and_turn(image_header(path, str(model)), (camera.width, camera.height), stored=True)
     pose = image.cam_from_world() if callable(image.cam_from_world) else image.cam_from_world  # 3.12 made it a method
     w2c = torch.eye(4, dtype=torch.float64)
     w2c[:3] = torch.as_tensor(pose.matrix(), dtype=torch.float64)
@@ -70,7 +71,7 @@ def _frame(folder: Path, model: Path, image: Any, camera: Any) -> Frame:
     intrinsics = intrinsics_of(
         camera.model.name, [float(p) for p in camera.params], (camera.width, camera.height), where
     )
-    return Frame(path, checked_pose(c2w, where), fitted_to_image(intrinsics, size, where))
+    return Frame(path, checked_pose(c2w, where), fitted_to_image(intrinsics, size, where), upright=upright)
 
 
 def intrinsics_of(model: str, params: list[float], size: tuple[int, int], where: str) -> Intrinsics:

@@ -11,8 +11,10 @@ from prior3d.captures.capture import (
     Intrinsics,
     checked_pose,
     fitted_to_image,
+    image_header,
     image_size,
     natural_order,
+    size_and_turn,
 )
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
@@ -67,13 +69,23 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
     image = _image_file(file.parent, path)
-    size = image_size(image, str(file))
-    intrinsics = fitted_to_image(_intrinsics(content | frame, size, where), size, where)
+    header, given = image_header(image, str(file)), content | frame
+    size, upright = size_and_turn(header, _calibrated_size(given))
+    turned = " (an image that its EXIF turns)" if header.turned else ""
+    intrinsics = fitted_to_image(_intrinsics(given, size, where), size, f"{where}{turned}")
     mask = frame.get("mask_path")
     mask_file = None if mask is None else file.parent / mask
     if mask_file is not None and image_size(mask_file, str(file)) != size:
         raise Prior3dError(f"{where}: its mask {mask} has another size than the image; make them alike")
-    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file)
+    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file, upright)
+
+
+def _calibrated_size(given: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height that a frame's intrinsics are for, if both are there."""
+    width, height = given.get("w"), given.get("h")
+    if not isinstance(width, int | float) or not isinstance(height, int | float):
+        return None
+    return int(width), int(height)
 
 
 def _image_file(folder: Path, path: str) -> Path:
