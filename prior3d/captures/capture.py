@@ -81,11 +81,13 @@ class Capture:
         folder: where it lies.
         layout: how it was written down.
         frames: in the natural order of their names (r_2 before r_10), which is usually the camera's path.
+        notes: what a person may not expect of what was read.
     """
 
     folder: Path
     layout: Layout
     frames: tuple[Frame, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def c2w(self) -> Float[Tensor, "frames 4 4"]:
@@ -96,6 +98,11 @@ class Capture:
 def natural_order(text: str) -> list[tuple[int, int, str]]:
     """A sorting key under which numbers inside names count as numbers."""
     return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
+
+
+def portable(folder: Path, path: str) -> str:
+    """A path out of a capture's file as it is called here: Windows' programs write backslashes."""
+    return path if "\\" not in path or (folder / path).exists() else path.replace("\\", "/")
 
 
 def image_header(path: Path, said_in: str) -> ImageHeader:

@@ -16,6 +16,9 @@ from stages.artifacts.capture import save_posed_cameras, save_posed_image
 from stages.contract.job import Job
 from stages.scene_preparation import Params
 
+FILLED = "its alpha is opaque everywhere: the object is taken to fill it"
+MOST_FILLED = 0.25  # of the images that an object may fill; more of them were not cut out
+
 
 def run(job: Job, params: Params) -> None:
     """Read the cameras, place them, and resize and undistort the images one by one."""
@@ -45,9 +48,9 @@ def run(job: Job, params: Params) -> None:
         job.progress(index + 1, len(names), text=f"{width}x{height}: {frame.image.name}")
         if job.stopping:
             return
-    check_some_pixels_count(capture, meaning, used)
-    for note, times in said.items():
-        print(f"{job.name}: {times} of {len(names)} images: {note}", flush=True)  # noqa: T201
+    check_masks(capture, meaning, used, said[FILLED])
+    for note in [*capture.notes, *(f"{times} of {len(names)} images: {note}" for note, times in said.items())]:
+        print(f"{job.name}: {note}", flush=True)  # noqa: T201
     cameras = Cameras(placement.apply(capture.c2w).float(), fov_deg.float(), height, width)
     about = {"layout": capture.layout, "placement": placement.describe(), "common_look_at": placement.common}
     save_posed_cameras(job.out, names, cameras, meaning, about)
@@ -138,17 +141,28 @@ def prepared_image(
     made = undistort(torch.cat([rgb * weight, alpha]), frame.intrinsics, focal, *size)
     if meaning == "ignore":
         return made[:3], (made[3] > min_mask).float(), image.notes
+    notes = image.notes + (() if image.alpha is not None or frame.mask is not None else (FILLED,))
     colours = torch.where(made[3] > 1 / 512, made[:3] / made[3].clamp_min(1 / 512), 0.0).clamp(0, 1)
-    return colours, made[3], image.notes
+    return colours, made[3], notes
 
 
-def check_some_pixels_count(capture: Capture, meaning: str, share: float) -> None:
-    """Hold that masks leave something to look at (raises Prior3dError)."""
-    if meaning != "none" and share == 0:
+def check_masks(capture: Capture, meaning: str, used: float, n_filled: int) -> None:
+    """Hold that masks leave something to look at, and that alpha cuts something out of most images.
+
+    Raises:
+        Prior3dError: they do not.
+    """
+    n = len(capture.frames)
+    if meaning != "none" and used == 0:
         what = "black everywhere" if meaning == "ignore" else "empty everywhere"
         raise Prior3dError(
-            f"{capture.folder}: the masks of all {len(capture.frames)} images are {what}, so no pixel counts; make "
-            "them white where the image is to be used, or set scene_preparation.masks=none"
+            f"{capture.folder}: the masks of all {n} images are {what}, so no pixel counts; make them white where the "
+            "image is to be used, or set scene_preparation.masks=none"
+        )
+    if n_filled > MOST_FILLED * n:
+        raise Prior3dError(
+            f"{capture.folder}: the alpha of {n_filled} of {n} images is opaque everywhere, but others have a "
+            "background cut out; cut it out of all of them, or set scene_preparation.masks=none"
         )
 
 

@@ -28,6 +28,8 @@ PRIOR_PIXELS = 64  # cut-outs are as many times this as the pictures are fine
 def run(job: Job, params: Params) -> None:
     """Read, choose, place, cut out."""
     capture = read(job.inputs["images"], params)
+    for note in capture.notes:
+        print(f"{job.name}: {note}", flush=True)  # noqa: T201
     n = len(capture.frames)
     inputs = choose_inputs(n, -capture.c2w[:, :3, 2], params.n_inputs, params.frames, str(capture.folder))
     others = held_out(n, inputs, params.n_held_out)

@@ -88,12 +88,22 @@ def test_some_images_with_alpha_and_some_without_are_refused_by_name(prepare, ba
     assert f"{len(bare)} of 4 images have no alpha ({named}), but others have it" in said
 
 
-def test_an_image_that_the_object_fills_belongs_to_a_capture_with_alpha(prepare):
+def opaque_in(filled):
     def save(index, image, mask):
-        alpha = HALF * 0 + 255 if index == 2 else HALF * 255
+        alpha = HALF * 0 + 255 if index in filled else HALF * 255
         Image.fromarray(np.dstack([np.full((12, 16, 3), 90, np.uint8), alpha])).save(image)
 
-    views, _ = prepare(save)
+    return save
+
+
+def test_opaque_alpha_of_many_images_is_no_outline(prepare):
+    said, _ = prepare(opaque_in({1, 3}))
+    assert "the alpha of 2 of 4 images is opaque everywhere, but others have a background cut out" in said
+
+
+def test_an_image_that_the_object_fills_belongs_to_a_capture_with_alpha(prepare):
+    views, out = prepare(opaque_in({2}))
+    assert "1 of 4 images: its alpha is opaque everywhere: the object is taken to fill it" in out
     assert views.mask_meaning == "object" and views.mask(2).min() == 1 and views.mask(1).min() == 0
 
 
