@@ -89,9 +89,8 @@ def _frame(folder: Path, frame: dict[str, Any]) -> Frame:
         raise Prior3dError(f"{mask}: it has another size than its image {image.name}; fetch both again")
     c2w = torch.cat([rotation, position[:, None]], dim=1)
     (fx, fy), (cx, cy) = focal.tolist(), centre.tolist()
-    return Frame(
-        image, checked_pose(c2w, f"{where}, frame {image.name}"), Intrinsics(width, height, fx, fy, cx, cy), mask
-    )
+    intrinsics = Intrinsics(width, height, fx, fy, cx, cy)
+    return Frame(image, checked_pose(c2w, f"{where}, frame {image.name}"), intrinsics, mask, soft_mask=True)
 
 
 def frame_pose(

@@ -11,8 +11,11 @@ from prior3d.captures.capture import (
     Intrinsics,
     checked_pose,
     fitted_to_image,
+    image_header,
     image_size,
     natural_order,
+    portable,
+    size_and_turn,
 )
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
@@ -41,9 +44,7 @@ def read_capture(folder: Path, transforms: str = "") -> Capture:
     if model is not None and not transforms:
         return read_colmap(folder, model)
     raise Prior3dError(
-        f"{folder}: no {' or '.join(names)}"
-        + ("" if transforms else " and no COLMAP model in sparse/0")
-        + " is in it; "
+        f"{folder}: no {' or '.join(names)}" + ("" if transforms else " and no COLMAP model in sparse") + " is in it; "
         "give the folder of a nerfstudio, instant-ngp, Blender or COLMAP capture"
     )
 
@@ -66,14 +67,24 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     where = f"{file}, frame {path}"
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
-    image = _image_file(file.parent, path)
-    size = image_size(image, str(file))
-    intrinsics = fitted_to_image(_intrinsics(content | frame, size, where), size, where)
+    image = _image_file(file.parent, portable(file.parent, path))
+    header, given = image_header(image, str(file)), content | frame
+    size, upright = size_and_turn(header, _calibrated_size(given))
+    turned = " (an image that its EXIF turns)" if header.turned else ""
+    intrinsics = fitted_to_image(_intrinsics(given, size, where), size, f"{where}{turned}")
     mask = frame.get("mask_path")
-    mask_file = None if mask is None else file.parent / mask
+    mask_file = None if mask is None else file.parent / portable(file.parent, mask)
     if mask_file is not None and image_size(mask_file, str(file)) != size:
         raise Prior3dError(f"{where}: its mask {mask} has another size than the image; make them alike")
-    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file)
+    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file, upright)
+
+
+def _calibrated_size(given: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height that a frame's intrinsics are for, if both are there."""
+    width, height = given.get("w"), given.get("h")
+    if not isinstance(width, int | float) or not isinstance(height, int | float):
+        return None
+    return int(width), int(height)
 
 
 def _image_file(folder: Path, path: str) -> Path:
@@ -122,7 +133,7 @@ def _focal(given: dict[str, Any], name: str, angle: str, pixels: int) -> float |
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_bytes())  # of bytes json tells UTF-8 and UTF-16, with or without a mark
     except (OSError, ValueError) as error:
         raise Prior3dError(f"{file}: cannot be read as JSON ({error}); export it again") from None
     if not isinstance(content, dict):
