@@ -4,10 +4,10 @@ from typing import Any
 
 import yaml
 
-from flows.engine import yaml_text
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
+from stages.contract import yaml_text
 from stages.contract.parameters import check_params, merged
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
-from prior3d.captures.capture import Frame
+from prior3d.captures.capture import REPLACE, Frame
 from prior3d.errors import Prior3dError
+from prior3d.images.opening import opened_image
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,8 @@ def decoded(path: Path, mode: str) -> Float[Tensor, "height width *channels"]:
     """A whole image in [0, 1]: [h, w, channels], or [h, w] where the mode `L` has one.
 
     Raises:
-        Prior3dError: the file is cut off.
+        Prior3dError: the file is damaged or cut off, or has too many pixels.
     """
-    try:
-        with Image.open(path) as opened:
-            return torch.from_numpy(np.array(opened.convert(mode))).float() / 255
-    except OSError as error:
-        raise Prior3dError(f"{path}: cannot be read to its end ({error}); replace it, or take its frame out") from None
+    with opened_image(path, str(path), REPLACE) as opened:
+        pixels = np.array(opened.convert(mode))
+    return torch.from_numpy(pixels).float().div_(255)

@@ -1,6 +1,5 @@
 """Read a person's image, whatever kind of file it is: colours, and what it says of the object's outline."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,9 @@ from PIL import Image, ImageOps
 
 from prior3d.errors import Prior3dError
 from prior3d.images.files import resample
+from prior3d.images.opening import MAX_PIXELS, opened_image
 
-MAX_PIXELS = 64_000_000
+REMEDY = f"give a PNG, JPEG, WebP or TIFF of at most {MAX_PIXELS:,} pixels; 2048 a side are more than enough"
 OPAQUE = 250 / 255  # an image whose alpha never falls below it has no alpha worth the name
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
@@ -37,23 +37,12 @@ def read_image(path: Path) -> InputImage:
     Raises:
         Prior3dError: no image, cut off, or too large; says which, and what to do.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at below
-            with Image.open(path) as opened:
-                _check_size(path, opened.width, opened.height)
-                notes = _notes(opened)
-                opened.seek(0)
-                image = ImageOps.exif_transpose(opened)
-                image.load()
-    except Image.DecompressionBombError as error:
-        raise Prior3dError(f"{path}: {error}. Give an image of at most {MAX_PIXELS:,} pixels.") from None
-    except Image.UnidentifiedImageError:
-        raise Prior3dError(f"{path}: not an image that can be read. Give a PNG, JPEG, WebP or TIFF.") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise Prior3dError(f"{path}: the image is damaged or cut off ({reason}). Fetch it again.") from None
-    rgb, alpha = _values(path, image)
+    with opened_image(path, str(path), REMEDY) as opened:
+        notes = _notes(opened)
+        opened.seek(0)
+        image = ImageOps.exif_transpose(opened)
+        image.load()
+        rgb, alpha = _values(path, image)
     return InputImage(rgb, alpha, notes)
 
 
@@ -90,14 +79,6 @@ def check_mask(mask: Float32[np.ndarray, "height width"], where: str) -> None:
         raise Prior3dError(
             f"{where}: the mask covers {covered:.0%} of the image, so there is no object to tell from a background. "
             "Make it black where the object is not."
-        )
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise Prior3dError(
-            f"{path}: {width:,}x{height:,} pixels, which is more than {MAX_PIXELS:,}. Make it smaller first; "
-            "2048 pixels a side are more than enough."
         )
 
 

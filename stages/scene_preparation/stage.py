@@ -4,13 +4,14 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.captures import Capture, Frame, pinhole_focal, place_cameras, read_capture, target_size, undistort
+from prior3d.captures.capture import REPLACE
 from prior3d.captures.photographs import decoded
 from prior3d.errors import Prior3dError
+from prior3d.images.opening import opened_image
 from stages.artifacts.capture import save_posed_cameras, save_posed_image
 from stages.contract.job import Job
 from stages.scene_preparation import Params
@@ -74,7 +75,8 @@ def check_shapes(capture: Capture, height: int, width: int) -> None:
 
 def mask_meaning(capture: Capture, params: Params) -> Literal["object", "ignore", "none"]:
     """What the masks mean; 'none' where there are none."""
-    with Image.open(capture.frames[0].image) as first:
+    name = capture.frames[0].image
+    with opened_image(name, str(name), REPLACE) as first:
         alpha = "A" in first.getbands()
     files = [frame.mask is not None for frame in capture.frames]
     if any(files) != all(files) and params.masks != "none":

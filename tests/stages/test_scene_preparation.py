@@ -107,7 +107,7 @@ def test_a_picture_that_is_cut_off(tmp_path, capsys):
     whole = (folder / "images" / "view_4.png").read_bytes()
     (folder / "images" / "view_4.png").write_bytes(whole[: len(whole) // 2])
     code, said = prepare(tmp_path, capsys)
-    assert code == 2 and "view_4.png: cannot be read to its end" in said
+    assert code == 2 and "view_4.png: the image is damaged or cut off" in said
 
 
 def test_some_frames_without_a_mask(tmp_path, capsys):

@@ -52,5 +52,5 @@ def test_a_photo_that_is_cut_off_is_named(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)).save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(Prior3dError, match=r"a.png: cannot be read to its end .* take its frame out"):
+    with pytest.raises(Prior3dError, match=r"a.png: the image is damaged or cut off .* take its frame out"):
         decoded(tmp_path / "a.png", "RGB")
