@@ -4,11 +4,11 @@ from typing import Any
 
 import yaml
 
-from flows.engine import yaml_text
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
+from stages.contract import yaml_text
 from stages.contract.parameters import PriorParams, check_params, merged
 
 

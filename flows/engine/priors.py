@@ -15,6 +15,7 @@ from prior3d.diffusion.embedded import embedded_names, embedded_prior
 from prior3d.diffusion.folders import check_channels, check_safetensors, check_views
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.limits import read_bytes
 from prior3d.suggestions import did_you_mean
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
@@ -150,7 +151,7 @@ def check_prior(folder: Path, known: Collection[str] = ()) -> None:
     """
     index_file = folder / "model_index.json"
     try:
-        index = parse_json(index_file.read_text(encoding="utf-8"), dict[str, Any])
+        index = parse_json(read_bytes(index_file), dict[str, Any])
     except (OSError, ValueError) as error:
         raise Prior3dError(f"prior {folder}: model_index.json cannot be read ({error}); copy the prior again") from None
     for component, kind in index.items():
@@ -187,7 +188,7 @@ def _check_settings(folder: Path, place: Path) -> None:
         return
     file = place / SETTINGS.get(place.name, "config.json")
     try:
-        parse_json(file.read_text(encoding="utf-8"), dict[str, Any])
+        parse_json(read_bytes(file), dict[str, Any])
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise Prior3dError(

@@ -17,7 +17,6 @@ from typing import Any, get_type_hints
 from flows.engine.declaration import Declaration
 from flows.engine.environment import GitState, git_state, package_versions
 from flows.engine.fingerprint import functions
-from flows.engine.inside import climbs
 from flows.engine.results import read_cost, read_metrics
 from flows.engine.run import Run
 from flows.engine.run_files import (
@@ -31,6 +30,7 @@ from flows.engine.run_files import (
     read_method,
 )
 from prior3d.files import write_whole
+from prior3d.inside import climbs
 
 ABSENT = "(none)"
 

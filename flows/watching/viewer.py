@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from flows.progress import duration
 from flows.watching.live_view import LiveView, camera_of
 from flows.watching.state import State
+from prior3d.errors import Prior3dError
 from prior3d.images.files import to_uint8
+from prior3d.images.opening import opened_image
 
 if TYPE_CHECKING:
     import viser
@@ -112,8 +113,9 @@ def _pixels(state: State) -> Any:
     if state.preview is None:
         return None
     try:
-        return np.asarray(Image.open(state.preview).convert("RGB"))
-    except OSError:  # the stage has just ended
+        with opened_image(state.preview, str(state.preview), "wait for the next") as image:
+            return np.asarray(image.convert("RGB"))
+    except Prior3dError:  # the stage has just ended
         return None
 
 

@@ -1,5 +1,6 @@
 """What a capture consists of: frames with an image and its camera; and the checks that all layouts share."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
+from prior3d.images.opening import MAX_PIXELS
 from prior3d.images.photographs import ImageHeader, read_header
 
 Layout = Literal["transforms", "blender", "colmap", "co3d"]
+REPLACE = "replace it, or take its frame out"
 ORTHONORMAL_WITHIN = 1e-2  # of each entry of R^T R; what text files and solvers leave
 
 
@@ -97,7 +100,7 @@ class Capture:
 
 def natural_order(text: str) -> list[tuple[int, int, str]]:
     """A sorting key under which numbers inside names count as numbers."""
-    return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
+    return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
 
 
 def portable(folder: Path, path: str) -> str:
@@ -159,6 +162,23 @@ def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     )
 
 
+def checked_intrinsics(intrinsics: Intrinsics, where: str) -> Intrinsics:
+    """The intrinsics, if a camera can have them.
+
+    Raises:
+        Prior3dError: a number is not finite, or a focal length or size is not above 0 or beyond any image.
+    """
+    i = intrinsics
+    numbers = (i.fx, i.fy, i.cx, i.cy, *i.radial, *i.tangential)
+    possible = all(math.isfinite(number) for number in numbers) and min(i.fx, i.fy, i.width, i.height) > 0
+    if not possible or max(i.width, i.height) > MAX_PIXELS:
+        raise Prior3dError(
+            f"{where}: focal length [{i.fx:g}, {i.fy:g}], principal point [{i.cx:g}, {i.cy:g}] or size "
+            f"{str(i.width)[:12]}x{str(i.height)[:12]} is not possible; right it"
+        )
+    return intrinsics
+
+
 def fitted_to_image(intrinsics: Intrinsics, size: tuple[int, int], where: str) -> Intrinsics:
     """The intrinsics for an image of another size (width, height) than they are for, if the shape is the same.
 
@@ -189,7 +209,7 @@ def checked_pose(matrix: object, where: str) -> Float[Tensor, "4 4"]:
     """
     try:
         given = torch.as_tensor(matrix, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise Prior3dError(f"{where}: transform_matrix is no matrix of numbers; give 4 rows of 4") from None
     if given.shape not in ((4, 4), (3, 4)):
         raise Prior3dError(f"{where}: transform_matrix is {tuple(given.shape)}; give 4 rows of 4")

@@ -10,6 +10,7 @@ from prior3d.captures.capture import (
     Capture,
     Frame,
     Intrinsics,
+    checked_intrinsics,
     checked_pose,
     fitted_to_image,
     image_header,
@@ -17,7 +18,9 @@ from prior3d.captures.capture import (
     portable,
     size_and_turn,
 )
+from prior3d.captures.colmap_files import check_model_files
 from prior3d.errors import Prior3dError
+from prior3d.inside import named_file
 
 MODEL_FOLDERS = ("sparse/*", "sparse", "colmap/sparse/*", ".")  # in this order; of several at one place the largest
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -74,13 +77,18 @@ def read_colmap(folder: Path, model: Path) -> Capture:
             f"{model}: a COLMAP model is read by pycolmap, which is not installed; "
             "install prior3d[colmap], or convert the capture with `ns-process-data` to transforms.json"
         ) from None
+    check_model_files(model)
     try:
         reconstruction = pycolmap.Reconstruction(str(model))
     except (OSError, RuntimeError, ValueError, LookupError) as error:
-        raise Prior3dError(f"{model}: not a whole COLMAP model ({error}); run COLMAP again") from None
+        reason = " ".join(str(error).split())[:160]
+        raise Prior3dError(f"{model}: not a whole COLMAP model ({reason}); run COLMAP again") from None
     images = list(reconstruction.images.values())
     if not images:
         raise Prior3dError(f"{model}: no image of it has a camera; run COLMAP again with more overlap")
+    lost = [image.name for image in images if image.camera_id not in reconstruction.cameras]
+    if lost:
+        raise Prior3dError(f"{model}: image {lost[0]} names a camera that is not there; run COLMAP again")
     frames = [_frame(folder, model, image, reconstruction.cameras[image.camera_id]) for image in images]
     ordered = tuple(sorted(frames, key=lambda f: natural_order(f.image.as_posix())))
     return Capture(folder, "colmap", ordered, _notes(folder, model, len(frames)))
@@ -99,11 +107,15 @@ def _notes(folder: Path, model: Path, n_used: int) -> tuple[str, ...]:
 
 def _frame(folder: Path, model: Path, image: Any, camera: Any) -> Frame:
     where = f"{model}, image {image.name}"
-    path = folder / "images" / portable(folder / "images", image.name)
+    folder = folder / "images"
+    path = named_file(folder, portable(folder, image.name), str(model))
     size, upright = size_and_turn(image_header(path, str(model)), (camera.width, camera.height), stored=True)
     pose = image.cam_from_world() if callable(image.cam_from_world) else image.cam_from_world  # 3.12 made it a method
+    if pose is None:
+        raise Prior3dError(f"{where}: it has no pose; run COLMAP again, or take the image out of the model")
     w2c = torch.eye(4, dtype=torch.float64)
     w2c[:3] = torch.as_tensor(pose.matrix(), dtype=torch.float64)
+    checked_pose(w2c, where)
     c2w = opencv_to_opengl(torch.linalg.inv(w2c)[None])[0]
     intrinsics = intrinsics_of(
         camera.model.name, [float(p) for p in camera.params], (camera.width, camera.height), where
@@ -123,8 +135,11 @@ def intrinsics_of(model: str, params: list[float], size: tuple[int, int], where:
             "or run COLMAP's image_undistorter first"
         )
     n_focal, names = DISTORTION[model]
+    if len(params) != n_focal + 2 + len(names):
+        raise Prior3dError(f"{where}: {len(params)} parameters for a camera {model}; run COLMAP again")
     focal, point = params[:n_focal], params[n_focal : n_focal + 2]
     further = dict(zip(names, params[n_focal + 2 :], strict=True))
     radial = (further.get("k1", 0.0), further.get("k2", 0.0), 0.0)
     tangential = (further.get("p1", 0.0), further.get("p2", 0.0))
-    return Intrinsics(size[0], size[1], focal[0], focal[-1], point[0], point[1], radial, tangential)
+    found = Intrinsics(size[0], size[1], focal[0], focal[-1], point[0], point[1], radial, tangential)
+    return checked_intrinsics(found, where)

@@ -161,7 +161,7 @@ def test_colmap_by_a_stand_in_of_its_classes(tmp_path, monkeypatch):
     """The classes of pycolmap that are used, by hand: this environment does not have it."""
     cameras = orbit_cameras(ring(2, 30.0), 12, 16)
     (tmp_path / "sparse" / "0").mkdir(parents=True)
-    (tmp_path / "sparse" / "0" / "cameras.bin").write_bytes(b"")
+    (tmp_path / "sparse" / "0" / "cameras.bin").write_bytes(bytes(8))
     (tmp_path / "images").mkdir()
     images = {}
     for index in range(2):
