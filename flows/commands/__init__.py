@@ -20,6 +20,8 @@ PLACES = {
     "diff": "flows.commands.versions:diff",
     "restore": "flows.commands.versions:restore",
     "export": "flows.commands.versions:export",
+    "whence": "flows.commands.provenance:whence",
+    "find": "flows.commands.provenance:find",
     "gc": "flows.commands.versions:gc",
     "methods": "flows.commands.methods:list_methods",
     "stage": "flows.commands.methods:stage",
