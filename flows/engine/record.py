@@ -150,20 +150,18 @@ def describe(
     outcomes: dict[str, str],
     made: float,
 ) -> Record:
-    """The record of a run as it lies on the disk (`run` is held).
+    """The record of a run, which is held, as it lies on the disk.
 
     Args:
         run: whose.
         given: method input -> its content, or where its file or folder lies.
         old: the lock of the version before; empty for none.
         new: its lock.
-        how: what made it.
-        reasons: why each stage was made.
-        outcomes: how each stage ended.
+        how, reasons, outcomes: as in `remember`.
         made: when, in seconds since 1970.
     """
     described, outcomes = read_method(run.folder), _with_earlier_work(old, new, how, outcomes)
-    inputs, settings = described.get("inputs") or {}, run.settings()
+    inputs = described.get("inputs") or {}
     cost = {stage: read_cost(run.folder, stage) for stage in new}
     return Record(
         when=datetime.fromtimestamp(made, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -178,15 +176,15 @@ def describe(
         cost=cost,
         inputs=inputs,
         stages=described.get("stages") or {},
-        device=str(settings.get("device", "")),
+        licences=licences(inputs, given, run.settings().get("priors") or {}),
         **_surroundings(run),
-        licences=licences(inputs, given, settings.get("priors") or {}),
     )
 
 
 def _surroundings(run: Run) -> dict[str, Any]:
     machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    return {"git": git_state(run.project.root), "packages": package_versions(), "machine": machine}
+    device = str(run.settings().get("device", ""))
+    return {"device": device, "git": git_state(run.project.root), "packages": package_versions(), "machine": machine}
 
 
 def _with_earlier_work(old: dict[str, Any], new: dict[str, Any], how: str, outcomes: dict[str, str]) -> dict[str, str]:

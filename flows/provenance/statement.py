@@ -1,8 +1,8 @@
 """What a file says about where it came from: a function of its version's record and lock, the same in every export.
 
-It is written when a file leaves the project, not when a stage makes it. A stage's output is shared by every run with the
-same key, and the run's name is not in the key. And a digest of code inside an artifact would change the artifact with
-every change of code, so that all stages behind it would run again although nothing that they read has changed.
+It is written when a file leaves the project, not when a stage makes it. A stage's output is shared by every run with
+the same key, and the run's name is not in the key. And a digest of code inside an artifact would change the artifact
+with every change of code: all stages behind it would run again although nothing that they read has changed.
 """
 
 import hashlib

@@ -67,12 +67,8 @@ def test_a_project_knows_its_files_and_copies_of_them(boxes, exported, tmp_path)
     code, out, _ = boxes.cli("whence", str(tmp_path / "copy.bin"))
     assert code == 0 and f"one@2  {GLB}" in out and f"two@1  {GLB}" in out
     made_from = out.partition("made from\n")[2].splitlines()
-    assert [line.split()[0] for line in made_from] == [
-        "picturing",
-        "counting",
-        "inputs/prior.json",
-        "inputs/prompt.txt",
-    ]
+    heads = [line.split()[0] for line in made_from]
+    assert heads == ["picturing", "counting", "inputs/prior.json", "inputs/prompt.txt"]
     assert "from inputs/prior.json, inputs/prompt.txt" in made_from[1] and "licence: openrail" in made_from[2]
     code, out, _ = boxes.cli("whence", str(exported / GLB), "--json")
     found = json.loads(out)
