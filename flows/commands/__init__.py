@@ -22,6 +22,7 @@ PLACES = {
     "export": "flows.commands.versions:export",
     "whence": "flows.commands.provenance:whence",
     "find": "flows.commands.provenance:find",
+    "reproduce": "flows.commands.reproduce:reproduce",
     "gc": "flows.commands.versions:gc",
     "methods": "flows.commands.methods:list_methods",
     "stage": "flows.commands.methods:stage",

@@ -157,11 +157,12 @@ def describe(
         given: method input -> its content, or where its file or folder lies.
         old: the lock of the version before; empty for none.
         new: its lock.
-        how, reasons, outcomes: as in `remember`.
+        how: what made it.
+        reasons: why each stage was made.
+        outcomes: how each stage ended.
         made: when, in seconds since 1970.
     """
     described, outcomes = read_method(run.folder), _with_earlier_work(old, new, how, outcomes)
-    inputs = described.get("inputs") or {}
     cost = {stage: read_cost(run.folder, stage) for stage in new}
     return Record(
         when=datetime.fromtimestamp(made, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -174,9 +175,9 @@ def describe(
         seconds=round(sum(cost[s].get("seconds", 0.0) for s in new if outcomes.get(s) == "Completed"), 2),
         metrics={stage: read_metrics(run.folder, stage) for stage in new},
         cost=cost,
-        inputs=inputs,
+        inputs=described.get("inputs") or {},
         stages=described.get("stages") or {},
-        licences=licences(inputs, given, run.settings().get("priors") or {}),
+        licences=licences(described.get("inputs") or {}, given, run.settings().get("priors") or {}),
         **_surroundings(run),
     )
 
