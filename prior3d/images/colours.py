@@ -108,6 +108,8 @@ def rgb_field(
                 if place < len(latent_values.grids):
                     new.copy_(latent_values.grids[place] @ mix.T)
             values.grids[0].add_(shift)
+    if field.occupancy is not None and latent_field.occupancy is not None:
+        field.occupancy.load_state_dict(latent_field.occupancy.state_dict())
     return field
 
 

@@ -80,7 +80,7 @@ def render_rays(
 ) -> Rendering:
     """Render rays [n, 3] with unit directions [n, 3]; background [n, channels]; else as `render`."""
     bounds = field.config
-    near, far = near_far(origins, directions, bounds.bound, bounds.ball_radius)
+    near, far = near_far(origins, directions, bounds.bound, bounds.ball_radius, bounds.near_plane)
     starts, ends = sample_distances(near, far, n_samples, generator)
     points = origins[:, None] + directions[:, None] * ((starts + ends) / 2)[..., None]
     density, features = field(points.view(-1, 3))

@@ -69,3 +69,11 @@ class FieldSettings:
     )
     blob_radius: WorldUnits = Field(default=0.4, gt=0, le=2, description="standard deviation of the initial blob")
     ball_radius: WorldUnits = Field(default=1.2, gt=0, le=2, description="nothing exists farther from the origin")
+    near_plane: WorldUnits = Field(default=0.0, ge=0, le=2, description="nothing is drawn nearer to a camera")
+    occupancy_resolution: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="cells along an axis of the grid that says where the field is empty, so that nothing is computed "
+        "there; 0: no such grid",
+    )

@@ -13,7 +13,7 @@ from pydantic import Field
 from prior3d.settings import Samples, Steps
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
-from prior3d.settings.refresh import ShapeSettings, SurfaceSettings
+from prior3d.settings.refresh import ObjectCheckSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
 from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION
@@ -36,6 +36,7 @@ class Params(PriorParams):
         entropy_weight=0.01, distortion_weight=0.0, sparsity_weight=0.1, smoothness_weight=0.0, ramp=(0.1, 0.5)
     )
     shape: ShapeSettings = ShapeSettings()
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
     renamed: ClassVar[dict[str, str]] = DISTILLATION_NAMES | {
         "learning_rate": "optimiser.learning_rate",
@@ -71,6 +72,8 @@ PRESETS = {
                 "blob_density": 5.0,
                 "blob_radius": 0.2,
                 "ball_radius": 1.75,
+                "near_plane": 0.2,
+                "occupancy_resolution": 128,
             },
             "optimiser": {"learning_rate": 1e-3},
             "surface": {"entropy_weight": 0.002, "sparsity_weight": 0.0, "ramp": (0.0, 0.0)},

@@ -15,7 +15,7 @@ from pydantic import Field
 from prior3d.settings import Samples, Steps
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 from prior3d.settings.optimisation import OptimiserSettings
-from prior3d.settings.refresh import RefreshSettings, SurfaceSettings
+from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, SurfaceSettings
 from prior3d.settings.single_image import (
     ClipSettings,
     FrontFirstSettings,
@@ -57,6 +57,7 @@ class Params(PriorParams):
     refreshing: ImageRefreshSettings = ImageRefreshSettings()
     refresh: RefreshSettings = RefreshSettings(n_views=20, num_inference_steps=6, mask_weight=1.0)
     optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.01, decay_from=0.7, decay_to=0.05)
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
     renamed: ClassVar[dict[str, str]] = (
         DISTILLATION_NAMES

@@ -20,7 +20,8 @@ from stages.artifacts.fields import save_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import load_concept, load_prior
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
+from stages.contract.object_check import ObjectCheck
+from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.image_nerf import Params
 from stages.image_nerf.losses import Reconstruction
 
@@ -44,13 +45,16 @@ def run(job: Job, params: Params) -> None:
     field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)
     reconstruction = Reconstruction(field, image, views, seeds, params, load_clip_guidance(job, params, image))
 
-    def ring(size: int) -> tuple[Tensor, Tensor]:
-        images, opacity = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
-        return images.movedim(-1, 1), opacity
+    def ring(size: int) -> Tensor:
+        images, _ = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
+        return images.movedim(-1, 1)
 
-    preview = Preview(job, lambda: ring(prior.image_size // 2)[0])
+    preview = Preview(job, lambda: ring(prior.image_size // 2))
+    check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def losses(step: int) -> dict[str, Tensor]:
+        field.update_occupancy(step, seeds.generator)
+        check.before(step, total)
         preview.perhaps(step, total)
         return reconstruction.losses(step)
 
@@ -65,8 +69,8 @@ def run(job: Job, params: Params) -> None:
         learning_rate_factor=decay(params.optimiser),
     )
     if finished:
-        images, opacity = ring(prior.image_size)
-        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        images = ring(prior.image_size)
+        check.at_end()
         report_mirror(job, reconstruction, total)
         job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
         save_field(job.out, field)

@@ -15,7 +15,7 @@ from pydantic import Field
 from prior3d.settings import Resolution, Samples, Steps
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 from prior3d.settings.optimisation import OptimiserSettings
-from prior3d.settings.refresh import RefreshSettings, ShapeSettings, SurfaceSettings
+from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
 from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
@@ -40,6 +40,7 @@ class Params(PriorParams):
     optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.01, decay_from=0.6, decay_to=0.05)
     surface: SurfaceSettings = SurfaceSettings()
     shape: ShapeSettings = ShapeSettings(weight=5.0)
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
     renamed: ClassVar[dict[str, str]] = (
         DISTILLATION_NAMES

@@ -25,7 +25,8 @@ from stages.artifacts.fields import load_object_field, save_field
 from stages.artifacts.priors import load_prior
 from stages.artifacts.shape_guide import load_shape_guide
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
+from stages.contract.object_check import ObjectCheck
+from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.rgb_refinement import Params
 
 AGAINST_EMPTY = (
@@ -54,13 +55,16 @@ def run(job: Job, params: Params) -> None:
     else:
         losses, modules["targets"] = refreshed_losses(latent_field, field, views, seeds, params, terms)
 
-    def views_at(size: int) -> tuple[Tensor, Tensor]:
-        images, opacity = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
-        return images.movedim(-1, 1), opacity
+    def views_at(size: int) -> Tensor:
+        images, _ = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
+        return images.movedim(-1, 1)
 
-    preview = Preview(job, lambda: views_at(prior.image_size // 2)[0])
+    preview = Preview(job, lambda: views_at(prior.image_size // 2))
+    check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def with_preview(step: int) -> dict[str, Tensor]:
+        field.update_occupancy(step, seeds.generator)
+        check.before(step, params.steps)
         preview.perhaps(step, params.steps)
         return losses(step)
 
@@ -75,10 +79,9 @@ def run(job: Job, params: Params) -> None:
         learning_rate_factor=decay(params.optimiser),
     )
     if finished:
-        images, opacity = views_at(prior.image_size)
-        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        check.at_end()
         save_field(job.out, field)
-        write_row(job.out / "preview.png", images)
+        write_row(job.out / "preview.png", views_at(prior.image_size))
 
 
 def start(latent_field: ObjectField, prior: TextToImagePrior, params: Params) -> ObjectField:

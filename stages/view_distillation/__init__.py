@@ -15,6 +15,7 @@ from pydantic import Field
 
 from prior3d.settings import Steps
 from prior3d.settings.reconstruction import FitSettings
+from prior3d.settings.refresh import ObjectCheckSettings
 from prior3d.settings.sparse_views import RingSettings
 from stages.artifacts import FIELD, POSED_IMAGES, PRIOR, SYMMETRY, VIEW_FEATURES
 from stages.contract.parameters import PriorParams
@@ -27,6 +28,7 @@ class Params(PriorParams):
     steps: Steps = Field(480, ge=1, le=100_000, description="optimisation steps")
     fit: FitSettings = FitSettings()
     ring: RingSettings = RingSettings()
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
     renamed: ClassVar[dict[str, str]] = FIT_NAMES | {
         "prior_weight": "ring.weight",
