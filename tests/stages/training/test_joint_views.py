@@ -1,5 +1,6 @@
 """The training of the joint-view prior: what it draws, what it counts, how it begins and goes on, what comes out."""
 
+import json
 import shutil
 
 import pytest
@@ -9,12 +10,15 @@ from prior3d.diffusion.joint_views import load_joint_views
 from prior3d.diffusion.text_to_image import load_text_to_image
 from stages.artifacts.datasets import RenderedDataset
 from stages.contract.job import Stopped
+from stages.training import joint_views_card
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.set_batches import KINDS, draw_kinds, draw_sets
 from stages.training.diffusion_loss import noise_scheduler
 from stages.training.joint_loss import frames_of, joint_v_errors
 from stages.training.joint_views import FOLDER, Params, stage
+from stages.training.joint_views_card import stage as card_stage
 from stages.training.scores.joint_views import given_views_scores, sample_sheet, v_errors
+from stages.training.scores.sets import ring_scores, rings
 from tests.tiny_prior import write_tiny_prior
 from tests.toy_training import give_toy_words, training_job, write_world
 
@@ -188,3 +192,43 @@ def test_scores_are_of_the_held_out_sets(data, trained):
     scores = given_views_scores(prior, world, 2, counts=(1, 3), n_steps=1)
     assert set(scores) == {f"given_{n}_{said}_psnr_db" for n in (1, 3) for said in ("captioned", "uncaptioned")}
     assert sample_sheet(prior, world, 2, 1).shape == (3, 6 * 64, 5 * 64)
+
+
+class Judge:
+    """Takes every image for the front of the first caption's object."""
+
+    def r_precision(self, images, own, captions):
+        return float((own == 0).float().mean())
+
+    def view_logits(self, images):
+        return torch.tensor([1.0, 0, 0, 0]).expand(len(images), 4)
+
+    def embed_images(self, images):
+        return torch.nn.functional.normalize(images.mean(dim=(2, 3)) + 0.1, dim=-1)
+
+
+def test_fronts_are_counted_where_none_should_be(data, monkeypatch):
+    """Of rings seen from 0, 180, 0, 180 degrees, every second view shows a false front, and each set has four."""
+    kind = type("Kind", (), {"front": True})
+    monkeypatch.setattr("stages.training.datasets.held_out.kind_of_caption", lambda caption: kind)
+    world = RenderedDataset(data / "data/sets", "held-out")
+    world.views[:, 0] = [0, 180, 0, 180, 30, 30] * 8
+    wanted = rings(world, 4)
+    assert len(wanted.captions) == 8 and wanted.real.captions == [c for c in wanted.captions[:4] for _ in range(4)]
+    scores = ring_scores(Judge(), wanted, wanted.real.images)
+    assert (scores["false_fronts"], scores["clear_views"]) == (8, 8)
+    assert (scores["two_fronts"], scores["fronted_sets"]) == (4, 4)
+    assert scores["r_precision"] == 0.25 and scores["view_word"] == scores["clear_view_word"] == 0.5
+
+
+def test_the_card_says_what_was_measured(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained / "data", tmp_path / "data")
+    monkeypatch.setattr(card_stage, "load_scorer", lambda folder, device: Judge())
+    job = training_job(tmp_path, "training.joint_views_card", scorer="data/priors/toy-scorer", **INPUTS)
+    card_stage.run(job, joint_views_card.Params(objects=6, sets=8, steps=1, threads=1))
+    card, scores = ((tmp_path / FOLDER / name).read_text() for name in ("README.md", "scores.json"))
+    numbers = json.loads(scores)
+    assert "{" not in card and "**Trained on** 8 sets (8 in the last sitting)" in card
+    assert f"| 2 | {numbers['given_2_captioned_psnr_db']:.2f} |" in card
+    assert f"| ring, one given | {numbers['v_error_one_given_captioned']:.4f} |" in card
+    assert (tmp_path / FOLDER / "samples.png").is_file()
