@@ -80,7 +80,7 @@ def load_mvdream_unet(folder: Path, dtype: torch.dtype) -> Any:
     # seconds to import, and only loading needs them
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    from prior3d.diffusion.joint_unet import SetUNet
+    from prior3d.diffusion.joint_unet import SetUNet  # it imports diffusers too
 
     config = mvdream_config(folder)
     weights: dict[str, Tensor] = {}
