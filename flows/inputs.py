@@ -52,4 +52,7 @@ INSTRUCT_PRIOR = Input(
     "prior", "prior", f"instruct prior (InstructPix2Pix): toy-instruct, {FROM}", default="toy-instruct", role="instruct"
 )
 VIEWS_PRIOR = Input("prior", "prior", "views prior: toy-views or a folder of one", default="toy-views", role="views")
+JOINT_VIEWS_PRIOR = Input(
+    "prior", "prior", "joint-view prior: toy-mv or a folder of one", default="toy-mv", role="joint_views"
+)
 SCORER = Input("scorer", "prior", "CLIP-shaped model that judges images", default="toy-scorer", role="scorer")

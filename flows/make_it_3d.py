@@ -95,7 +95,7 @@ METHOD = Method(
         # SDS between 0.2 and 0.6 T at a guidance scale of 11; 2,000 of 5,000 steps from the front
         "paper": {
             "image_nerf": {
-                "prompt": "{}",
+                "prompting": {"template": "{}"},
                 "sds": {"guidance_scale": 11.0, "timestep_min": 0.2, "timestep_max": 0.6, "timestep_max_end": 0.6},
                 "views": {"radius": (1.0, 1.5), "fov_deg": (15.0, 25.0), "elevation_deg": (-20.0, 20.0)},
                 "field": {"blob_radius": 0.1},

@@ -4,6 +4,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from prior3d.settings import STRICT, Degrees, FractionOfSteps, FractionOfT, Rays, Steps, Weight
+from prior3d.settings.distillation import PromptSettings
 from prior3d.settings.optimisation import FieldSettings
 
 
@@ -72,3 +73,13 @@ class ImageFieldSettings(FieldSettings):
     """The field of an object that one image shows: coarse grids first, so that the shape comes before detail."""
 
     fine_from: FractionOfSteps = Field(default=0.5, description="when the finer half of the grids comes in")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ObjectPromptSettings(PromptSettings):
+    """How the object of an image is called, and how the prompt tells the prior about a view."""
+
+    template: str = Field(
+        default="a {}", max_length=500, description="the object in words; {} is the concept's word, or `generic`"
+    )
+    generic: str = Field(default="thing", max_length=100, description="stands for {} where there is no concept")

@@ -13,7 +13,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from prior3d.settings import Samples, Steps
-from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
+from prior3d.settings.distillation import SdsSettings, ViewSettings
 from prior3d.settings.optimisation import OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, SurfaceSettings
 from prior3d.settings.single_image import (
@@ -23,6 +23,7 @@ from prior3d.settings.single_image import (
     ImageRefreshSettings,
     MirrorSettings,
     NormalSettings,
+    ObjectPromptSettings,
     ReferenceSettings,
 )
 from stages.artifacts import CONCEPT, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
@@ -33,8 +34,6 @@ from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_D
 class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
-    prompt: str = Field("a {}", max_length=500, description="the object in words; {} is the concept's word, or generic")
-    generic: str = Field("thing", max_length=100, description="stands for {} where there is no concept")
     steps: Steps = Field(70, ge=0, le=100_000, description="steps of distillation")
     n_samples: Samples = Field(48, ge=4, le=2048, description="samples along a ray")
     match_released_code: bool = Field(
@@ -46,7 +45,7 @@ class Params(PriorParams):
     mirror: MirrorSettings = MirrorSettings()
     views: ViewSettings = ViewSettings()
     front_first: FrontFirstSettings = FrontFirstSettings()
-    prompting: PromptSettings = PromptSettings()
+    prompting: ObjectPromptSettings = ObjectPromptSettings()
     sds: SdsSettings = SdsSettings(image_size=32)
     clip: ClipSettings = ClipSettings()
     normals: NormalSettings = NormalSettings()
@@ -63,6 +62,8 @@ class Params(PriorParams):
         DISTILLATION_NAMES
         | OPTIMISER_NAMES
         | {
+            "prompt": "prompting.template",
+            "generic": "prompting.generic",
             "fine_from": "field.fine_from",
             "remake_steps": "refreshing.steps",
             "remade_weight": "refreshing.weight",
@@ -106,7 +107,7 @@ PRESETS: dict[str, dict] = {
     "paper": merged(
         PAPER_DISTILLATION,
         {
-            "prompt": "A high-resolution DSLR image of a {}",
+            "prompting": {"template": "A high-resolution DSLR image of a {}"},
             "steps": 5000,
             "n_samples": 512,
             "views": {"elevation_deg": (-30.0, 90.0)},

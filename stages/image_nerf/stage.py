@@ -83,8 +83,8 @@ def sentence(job: Job, params: Params) -> str:
     """The object in words: a person's prompt, else the parameter's with the concept's word in it."""
     if "prompt" in job.inputs:
         return job.prompt
-    word = load_concept(job.inputs["concept"]).token if "concept" in job.inputs else params.generic
-    return params.prompt.replace("{}", word)
+    word = load_concept(job.inputs["concept"]).token if "concept" in job.inputs else params.prompting.generic
+    return params.prompting.template.replace("{}", word)
 
 
 def load_clip_guidance(job: Job, params: Params, image: ObjectImage) -> ClipGuidance | None:

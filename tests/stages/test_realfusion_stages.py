@@ -100,7 +100,7 @@ def test_both_stages_resume_bit_identically(tmp_path, prior, monkeypatch):
     "nerf", [{"sds.weight": 0.0, "refreshing.steps": 0}, {"refreshing.steps": 0}, {"steps": 0, "refreshing.steps": 4}]
 )
 def test_image_nerf_without_a_word_without_the_prior_and_as_the_paper(tmp_path, prior, nerf):
-    folder = make_run(tmp_path / "run", prior, nerf={"prompt": "a red {}", "generic": "ball"} | nerf)
+    folder = make_run(tmp_path / "run", prior, nerf={"prompting": {"template": "a red {}", "generic": "ball"}} | nerf)
     assert execute("stages.image_nerf", INVERTED, folder) == 0
     assert load_metrics(folder / "image_nerf")["unknown_words"]["value"] == 0
 
@@ -149,7 +149,7 @@ def test_the_released_code_names_the_front_in_nine_of_ten_steps_and_shakes_those
     monkeypatch.setattr(single_image, "render_rays", watch)
     for name, azimuth_deg, released in (("back", 180, False), ("released", 180, True), ("front", 0, False)):
         nerf = {"refreshing.steps": 0, "views.azimuth_deg": [azimuth_deg] * 2, "match_released_code": released}
-        folder = make_run(tmp_path / name, prior, nerf=nerf | {"prompt": "a ball"})
+        folder = make_run(tmp_path / name, prior, nerf=nerf | {"prompting.template": "a ball"})
         assert execute("stages.image_nerf", INVERTED, folder) == 0
     back, released, front = told[:4], told[4:8], told[8:]
     assert torch.equal(released[0], back[0]) and not torch.equal(back[0], front[0])
