@@ -15,6 +15,31 @@ WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_mod
 PICKLE_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
 
+# What a folder holds that cannot serve, and why; by what its index has: a component, or the beginning of its class.
+UNSUPPORTED = {
+    "text_encoder_2": "SDXL's layout: two text encoders, and a UNet that is told image sizes and pooled text",
+    "StableDiffusionXL": "SDXL's layout: two text encoders, and a UNet that is told image sizes and pooled text",
+    "StableDiffusion3": "Stable Diffusion 3: a flow-matching transformer, without the noise schedule that is used here",
+    "Flux": "FLUX: a flow-matching transformer, without the noise schedule that is used here",
+    "transformer": "a diffusion transformer in place of a UNet",
+}
+
+
+def refuse_unsupported(folder: Path) -> None:
+    """Refuse a pipeline of a kind that is known not to serve (raises Prior3dError); others are looked at further."""
+    index = read_json(folder / "model_index.json")
+    kind = str(index.get("_class_name", ""))
+    if kind == VIEWS_CLASS:
+        return
+    for name, why in sorted(UNSUPPORTED.items(), key=lambda entry: entry[0][0].islower()):
+        component = index.get(name)
+        if kind.startswith(name) or (isinstance(component, list) and component and component[0] is not None):
+            raise Prior3dError(
+                f"prior {folder}: a {kind}, which cannot serve as a prior here ({why}); give a pipeline of Stable "
+                "Diffusion 1.x or 2.x, or one that was made from these"
+            )
+
+
 def role_of(folder: Path) -> str:
     """The role of a prior's folder: one of `EXTRA_INPUT_CHANNELS`, `views`, or `scorer` for a CLIPModel folder.
 
@@ -27,6 +52,7 @@ def role_of(folder: Path) -> str:
         raise Prior3dError(f"prior {folder}: neither a diffusers pipeline (model_index.json) nor a CLIPModel folder")
     if is_views(folder):
         return "views"
+    refuse_unsupported(folder)
     unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
     extra = unet.get("in_channels", 4) - vae.get("latent_channels", 4)
     for role, channels in EXTRA_INPUT_CHANNELS.items():
@@ -99,7 +125,7 @@ def check_prior_folder(folder: Path, role: str) -> None:
         )
     if not (folder / "model_index.json").is_file():
         raise Prior3dError(f"prior {folder}: it has no model_index.json, so it is not a diffusers pipeline folder")
-    read_json(folder / "model_index.json")
+    refuse_unsupported(folder)
     missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
     if missing:
         raise Prior3dError(f"prior {folder}: it lacks {', '.join(m + '/' for m in missing)}; complete the folder")
