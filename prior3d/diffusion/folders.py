@@ -22,6 +22,31 @@ WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_mod
 PICKLE_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
 
+# What a folder holds that cannot serve, and why; by what its index has: a component, or the beginning of its class.
+UNSUPPORTED = {
+    "text_encoder_2": "SDXL's layout: two text encoders, and a UNet that is told image sizes and pooled text",
+    "StableDiffusionXL": "SDXL's layout: two text encoders, and a UNet that is told image sizes and pooled text",
+    "StableDiffusion3": "Stable Diffusion 3: a flow-matching transformer, without the noise schedule that is used here",
+    "Flux": "FLUX: a flow-matching transformer, without the noise schedule that is used here",
+    "transformer": "a diffusion transformer in place of a UNet",
+}
+
+
+def refuse_unsupported(folder: Path) -> None:
+    """Refuse a pipeline of a kind that is known not to serve (raises Prior3dError); others are looked at further."""
+    index = read_json(folder / "model_index.json")
+    kind = str(index.get("_class_name", ""))
+    if kind in NAMED_ROLES:
+        return
+    for name, why in sorted(UNSUPPORTED.items(), key=lambda entry: entry[0][0].islower()):
+        component = index.get(name)
+        if kind.startswith(name) or (isinstance(component, list) and component and component[0] is not None):
+            raise Prior3dError(
+                f"prior {folder}: a {kind}, which cannot serve as a prior here ({why}); give a pipeline of Stable "
+                "Diffusion 1.x or 2.x, or one that was made from these"
+            )
+
+
 def role_of(folder: Path) -> str:
     """The role of a prior's folder: of `EXTRA_INPUT_CHANNELS`, of `NAMED_ROLES`, or `scorer` for a CLIPModel folder.
 
@@ -34,6 +59,7 @@ def role_of(folder: Path) -> str:
         raise Prior3dError(f"prior {folder}: neither a diffusers pipeline (model_index.json) nor a CLIPModel folder")
     if named := named_role(folder):
         return named
+    refuse_unsupported(folder)
     inputs, latents = _number(folder / "unet", "in_channels"), _number(folder / "vae", "latent_channels")
     extra = inputs - latents
     for role, channels in EXTRA_INPUT_CHANNELS.items():
@@ -130,7 +156,7 @@ def check_parts(folder: Path) -> None:
         )
     if not (folder / "model_index.json").is_file():
         raise Prior3dError(f"prior {folder}: it has no model_index.json, so it is not a diffusers pipeline folder")
-    read_json(folder / "model_index.json")
+    refuse_unsupported(folder)
     missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
     if missing:
         raise Prior3dError(f"prior {folder}: it lacks {', '.join(m + '/' for m in missing)}; complete the folder")

@@ -49,6 +49,17 @@ class TiledGrid:
     log2_entries: int = 19
     kind: Literal["tiled"] = "tiled"
 
+    @property
+    def cells(self) -> list[int]:
+        """Cells along an axis, of each level."""
+        growth = (self.finest / self.base) ** (1 / max(self.levels - 1, 1))
+        return [round(self.base * growth**level) for level in range(self.levels)]
+
+    @property
+    def rows(self) -> list[int]:
+        """Rows of each level's table."""
+        return [min((cells + 1) ** 3, 2**self.log2_entries) for cells in self.cells]
+
 
 class DenseEncoding(nn.Module):
     """The parameters of DenseGrids, with `channels` numbers a point."""
@@ -86,10 +97,8 @@ class TiledEncoding(nn.Module):
 
     def __init__(self, config: TiledGrid, generator: torch.Generator | None = None):
         super().__init__()
-        growth = (config.finest / config.base) ** (1 / max(config.levels - 1, 1))
-        self.cells = [round(config.base * growth**level) for level in range(config.levels)]
-        entries = [min((cells + 1) ** 3, 2**config.log2_entries) for cells in self.cells]
-        self.tables = nn.ParameterList([_small_uniform((count, config.features), generator) for count in entries])
+        self.cells = config.cells
+        self.tables = nn.ParameterList([_small_uniform((count, config.features), generator) for count in config.rows])
         self.channels = config.levels * config.features
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:

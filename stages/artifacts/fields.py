@@ -108,11 +108,18 @@ def _check_shapes(config: FieldConfig, tensors: dict[str, torch.Tensor]) -> None
     n_grids = len(encoding.resolutions) if isinstance(encoding, DenseGrids) else encoding.levels
     if not 0 < n_grids <= MOST_GRIDS:
         raise RuntimeError(f"{n_grids} grids")
-    with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in ObjectField(config).state_dict().items()}
-    for name in expected.keys() | tensors.keys():
-        if name not in expected or name not in tensors or expected[name] != tensors[name].shape:
-            raise RuntimeError(f"{name} is missing, superfluous or of another shape")
+    if isinstance(encoding, DenseGrids):
+        width = encoding.features if config.hidden else 1 + config.channels
+        expected = {f"encoding.grids.{i}": (r, r, r, width) for i, r in enumerate(encoding.resolutions)}
+    else:
+        expected = {f"encoding.tables.{i}": (rows, encoding.features) for i, rows in enumerate(encoding.rows)}
+    if config.hidden:
+        expected["network.0.bias"] = (config.hidden,)
+    if config.occupancy_resolution:
+        expected["occupancy.density"] = (config.occupancy_resolution**3,)
+    for name, shape in expected.items():
+        if name not in tensors or tensors[name].shape != shape:
+            raise RuntimeError(f"{name} is missing or of another shape")
 
 
 def _scene_field(described: bytes, tensors: dict[str, torch.Tensor]) -> SceneField:

@@ -16,7 +16,7 @@ from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
 from stages.contract.parameters import PriorParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION
+from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION, paper_weight
 
 
 class Params(PriorParams):
@@ -55,8 +55,6 @@ class Params(PriorParams):
     }
 
 
-# The paper's entropy weight of 5e-4 stood beside a *summed* SDS of 4 x 64 x 64 elements, and was in effect multiplied
-# by the mixed-precision loss scale of about 65,536 (later more): 5e-4 * 65,536 / 16,384 = 0.002 beside our mean.
 PRESETS = {
     "toy": {},
     "paper": merged(
@@ -76,9 +74,12 @@ PRESETS = {
                 "occupancy_resolution": 128,
             },
             "optimiser": {"learning_rate": 1e-3},
-            "surface": {"entropy_weight": 0.002, "sparsity_weight": 0.0, "ramp": (0.0, 0.0)},
-            # 5e-6, summed over the samples, times 65,536 / 16,384 as above, for 64 x 64 rays of 512 samples
-            "shape": {"weight": 40.0, "proximal_surface": 0.3},
+            "surface": {
+                "entropy_weight": paper_weight("latent-nerf entropy"),
+                "sparsity_weight": 0.0,
+                "ramp": (0.0, 0.0),
+            },
+            "shape": {"weight": paper_weight("sketch-shape shape"), "proximal_surface": 0.3},
         },
     ),
 }

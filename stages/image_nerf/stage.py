@@ -37,9 +37,8 @@ AGAINST_FULL = (
 def run(job: Job, params: Params) -> None:
     """Reconstruct the object."""
     image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job, params.precision), Seeds(params.seed)
-    views = ViewSampler(
-        prior, sentence(job, params), params.views, params.prompting, params.sds.guidance_scale, named_backgrounds=True
-    )
+    named, scale = params.background == "named", params.sds.guidance_scale
+    views = ViewSampler(prior, sentence(job, params), params.views, params.prompting, scale, named_backgrounds=named)
     total = params.steps + params.refreshing.steps
     warn_of_unknown_words(job, views.unknown_words, total)
     field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)
@@ -61,7 +60,7 @@ def run(job: Job, params: Params) -> None:
     finished = optimise(
         losses,
         modules={"field": field} | reconstruction.modules,
-        optimiser=adam(field.parameter_groups(params.optimiser.learning_rate), params.optimiser),
+        optimiser=adam(reconstruction.parameter_groups(params.optimiser.learning_rate), params.optimiser),
         n_steps=total,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
@@ -69,14 +68,18 @@ def run(job: Job, params: Params) -> None:
         learning_rate_factor=decay(params.optimiser),
     )
     if finished:
-        images = ring(prior.image_size)
         check.at_end()
         report_mirror(job, reconstruction, total)
-        job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
-        save_field(job.out, field)
-        write_png(job.out / "depth.png", depth_sheet(field, image, params))
-        given = image.over(1.0, prior.image_size)[None].to(images)
-        write_row(job.out / "preview.png", torch.cat([given, images]))
+        save(job, params, field, image, ring(prior.image_size))
+
+
+def save(job: Job, params: Params, field: ObjectField, image: ObjectImage, images: Tensor) -> None:
+    """Measure the field, and write it with images of it [8, 3, height, width]."""
+    job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
+    save_field(job.out, field)
+    write_png(job.out / "depth.png", depth_sheet(field, image, params))
+    given = image.over(1.0, images.shape[-1])[None].to(images)
+    write_row(job.out / "preview.png", torch.cat([given, images]))
 
 
 def sentence(job: Job, params: Params) -> str:

@@ -18,7 +18,7 @@ from prior3d.settings.optimisation import OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
 from stages.contract.parameters import PriorParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
+from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION, paper_weight
 
 
 class Params(PriorParams):
@@ -32,6 +32,11 @@ class Params(PriorParams):
     )
     linear_map: Literal["fitted", "paper"] = Field(
         "fitted", description="latent-to-RGB map: fitted to this prior's decoder, or the paper's for Stable Diffusion"
+    )
+    background: Literal["named", "learned"] = Field(
+        "named",
+        description="mode sds: flat white, grey or black that the prompt may name, or a learned function of the "
+        "direction",
     )
     views: ViewSettings = ViewSettings()
     prompting: PromptSettings = PromptSettings()
@@ -73,15 +78,16 @@ PRESETS = {
             "n_samples": 512,
             "finer_resolutions": (),
             "linear_map": "paper",
-            "sds": {"image_size": 128},
+            "background": "learned",
+            "sds": {"image_size": 128, "views_at_once": 1},
             "optimiser": {"learning_rate": 1e-3, "decay_to": 1.0, "epsilon": 1e-15},
             "surface": {
-                "entropy_weight": 0.002,
+                "entropy_weight": paper_weight("latent-nerf entropy"),
                 "distortion_weight": 0.0,
                 "smoothness_weight": 0.0,
                 "ramp": (0.0, 0.0),
             },
-            "shape": {"weight": 40.0, "proximal_surface": 0.3},  # as in coarse_nerf
+            "shape": {"weight": paper_weight("sketch-shape shape"), "proximal_surface": 0.3},
         },
     ),
 }

@@ -50,7 +50,9 @@ PRESETS: dict[str, dict] = {
             "resolutions": (17, 33, 65, 129),
             "n_samples": 128,
             "rays_per_step": 16_384,
-            "optimiser": {"learning_rate": 5e-4},
+            "mask_weight": 1.0,
+            "surface": {"entropy_weight": 0.0, "distortion_weight": 0.0, "smoothness_weight": 0.0},
+            "optimiser": {"learning_rate": 5e-4, "decay_to": 1.0},
         },
         "ring": {
             "weight": 1.0,
