@@ -68,7 +68,7 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     if role == "scorer":
         return _scorer(text, project)
     choice = _found(text, project)
-    if role in NAMED_ROLES.values():
+    if role is not None and role in NAMED_ROLES.values():
         check_named(choice.folder, role)
     elif role is not None:
         check_channels(choice.folder, role)
