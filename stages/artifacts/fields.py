@@ -39,7 +39,7 @@ def load_field(folder: Path, device: torch.device | str = "cpu") -> ObjectField 
         if read_json(folder / "field.json").get("kind") == "scene":
             return _scene_field(described, tensors).to(device)
         config = TypeAdapter(FieldConfig).validate_json(described)
-        _check_shapes(config, tensors)
+        _check_size(config, tensors)
         field = ObjectField(config)
         field.load_state_dict(tensors)
     except ValidationError as error:
@@ -98,21 +98,21 @@ def check_field(folder: Path) -> None:
     _check_finite(folder, load_field(folder))
 
 
-def _check_shapes(config: FieldConfig, tensors: dict[str, torch.Tensor]) -> None:
-    """Hold the tensors against the sizes in field.json, before a field of those sizes takes memory.
+def _check_size(config: FieldConfig, tensors: dict[str, torch.Tensor]) -> None:
+    """Hold the sizes in field.json against the tensors, before a field of those sizes takes memory.
 
     Raises:
-        RuntimeError: they do not fit.
+        RuntimeError: it describes a larger field than the tensors are.
     """
     encoding = config.encoding
-    n_grids = len(encoding.resolutions) if isinstance(encoding, DenseGrids) else encoding.levels
-    if not 0 < n_grids <= MOST_GRIDS:
-        raise RuntimeError(f"{n_grids} grids")
-    with torch.device("meta"):
-        expected = {name: tensor.shape for name, tensor in ObjectField(config).state_dict().items()}
-    for name in expected.keys() | tensors.keys():
-        if name not in expected or name not in tensors or expected[name] != tensors[name].shape:
-            raise RuntimeError(f"{name} is missing, superfluous or of another shape")
+    if isinstance(encoding, DenseGrids):
+        n_grids, needed = len(encoding.resolutions), sum(abs(r) ** 3 for r in encoding.resolutions)
+    else:
+        n_grids = encoding.levels
+        needed = abs(encoding.features) * min((abs(encoding.finest) + 1) ** 3, 2 ** min(abs(encoding.log2_entries), 64))
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if not 0 < n_grids <= MOST_GRIDS or needed + config.hidden**2 > held:
+        raise RuntimeError(f"{n_grids} grids, {needed + config.hidden**2:,} values or more, but it holds {held:,}")
 
 
 def _scene_field(described: bytes, tensors: dict[str, torch.Tensor]) -> SceneField:

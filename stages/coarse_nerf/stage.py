@@ -24,6 +24,7 @@ from stages.coarse_nerf import Params
 from stages.contract.job import Job
 from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
 
+DIVERGED = "lower coarse_nerf.optimiser.learning_rate or coarse_nerf.sds.guidance_scale"
 CHECKED_SIZE = 32  # pixels, of the eight views that the result is checked by
 AGAINST_EMPTY = "raise coarse_nerf.field.blob_density, lower coarse_nerf.surface.sparsity_weight, or try another seed"
 AGAINST_FULL = (
@@ -59,6 +60,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         _, opacity = render_ring(field, params.views, params.n_samples, CHECKED_SIZE)
