@@ -21,6 +21,7 @@ from flows.engine.run_files import Measure
 from flows.engine.session import carry_out, wanted_stages
 from flows.method_options import option_of
 from flows.methods import METHODS, find_method
+from flows.progress import make_display
 from flows.request import Request, make_request
 from flows.terminal import show, warn
 from flows.versions.history import Version, find_version
@@ -189,8 +190,6 @@ def _carry_out(request: Request) -> Run:
 
     def show_plan(plan: Plan) -> None:
         if not plan.idle:
-            from flows.progress import make_display  # start-up: rich, which a run with nothing to do does not need
-
             stages = wanted_stages(request.declaration, request.options.stop_after)
             displays.append(make_display([s.name for s in stages], plain=True))
             events.listen(displays[0])

@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flows.progress import duration
+from flows.watching.guard import guarded
 from flows.watching.live_view import LiveView, camera_of
 from flows.watching.state import State
 from prior3d.errors import Prior3dError
@@ -26,16 +28,17 @@ class Viewer:
     """A page with the object, camera buttons, the stage, its loss and its newest preview.
 
     Attributes:
-        url: the page's address.
+        url: the page's address, with the token without which it is not shown.
     """
 
     def __init__(self, name: str, port: int) -> None:
         """Serve the page on a port, or on the next free one."""
         import viser  # an extra: `prior3d watch` says how to install it
 
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints a table of its own
+        token = secrets.token_urlsafe(24)
+        with guarded(token), contextlib.redirect_stdout(io.StringIO()):  # it prints a table of its own
             self._server = viser.ViserServer(host="127.0.0.1", port=port, label=f"prior3d watch {name}", verbose=False)
-        self.url = f"http://127.0.0.1:{self._server.get_port()}"
+        self.url = f"http://127.0.0.1:{self._server.get_port()}/?token={token}"
         gui = self._server.gui
         gui.configure_theme(show_share_button=False, show_logo=False, control_layout="fixed")
         self._server.scene.set_up_direction("+z")

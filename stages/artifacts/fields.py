@@ -39,7 +39,7 @@ def load_field(folder: Path, device: torch.device | str = "cpu") -> ObjectField 
         if read_json(folder / "field.json").get("kind") == "scene":
             return _scene_field(described, tensors).to(device)
         config = TypeAdapter(FieldConfig).validate_json(described)
-        _check_shapes(config, tensors)
+        _check_size(config, tensors)
         field = ObjectField(config)
         field.load_state_dict(tensors)
     except ValidationError as error:
@@ -98,11 +98,11 @@ def check_field(folder: Path) -> None:
     _check_finite(folder, load_field(folder))
 
 
-def _check_shapes(config: FieldConfig, tensors: dict[str, torch.Tensor]) -> None:
-    """Hold the tensors against the sizes in field.json, before a field of those sizes takes memory.
+def _check_size(config: FieldConfig, tensors: dict[str, torch.Tensor]) -> None:
+    """Hold the sizes in field.json against the tensors, before a field of those sizes takes memory.
 
     Raises:
-        RuntimeError: they do not fit.
+        RuntimeError: it describes a larger field than the tensors are.
     """
     encoding = config.encoding
     n_grids = len(encoding.resolutions) if isinstance(encoding, DenseGrids) else encoding.levels

@@ -25,6 +25,7 @@ from stages.contract.job import Job
 from stages.contract.object_check import ObjectCheck
 from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 
+DIVERGED = "lower coarse_nerf.optimiser.learning_rate or coarse_nerf.sds.guidance_scale"
 AGAINST_EMPTY = "raise coarse_nerf.field.blob_density, lower coarse_nerf.surface.sparsity_weight, or try another seed"
 AGAINST_FULL = (
     "raise coarse_nerf.surface.sparsity_weight or coarse_nerf.surface.entropy_weight, "
@@ -62,6 +63,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         check.at_end()

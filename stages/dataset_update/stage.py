@@ -24,6 +24,7 @@ from stages.contract.preview import warn_of_unknown_words
 from stages.dataset_update import Params
 from stages.dataset_update.losses import fitting_losses, sds_losses
 
+DIVERGED = "lower dataset_update.optimiser.learning_rate or dataset_update.optimiser.density_learning_rate"
 N_SHOWN, BINS_SHOWN = 6, 64  # views of the last preview and of the metric, whatever the fit was rendered with
 UNCHANGED = 0.02  # of colour range: smaller changes are none
 NOTHING_CHANGED = (
@@ -54,6 +55,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         write(job, scene)

@@ -25,6 +25,7 @@ from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.image_nerf import Params
 from stages.image_nerf.losses import Reconstruction
 
+DIVERGED = "lower image_nerf.optimiser.learning_rate or image_nerf.sds.guidance_scale"
 AGAINST_EMPTY = (
     "raise image_nerf.reference.weight or image_nerf.field.blob_density, or lower image_nerf.surface.entropy_weight"
 )
@@ -66,6 +67,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         check.at_end()

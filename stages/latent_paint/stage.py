@@ -19,6 +19,8 @@ from stages.contract.job import Job
 from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.latent_paint import Params
 
+DIVERGED = "lower latent_paint.optimiser.learning_rate or latent_paint.sds.guidance_scale"
+
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
@@ -56,6 +58,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         save_latent_texture(job.out, texture.values)

@@ -29,6 +29,7 @@ from stages.contract.object_check import ObjectCheck
 from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.rgb_refinement import Params
 
+DIVERGED = "lower rgb_refinement.optimiser.learning_rate or rgb_refinement.sds.guidance_scale"
 AGAINST_EMPTY = (
     "lower rgb_refinement.refresh.strengths or rgb_refinement.surface.sparsity_weight, or look at coarse_nerf's preview"
 )
@@ -75,6 +76,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         check.at_end()

@@ -29,6 +29,7 @@ from stages.contract.job import Job
 from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.texture_refinement import Params
 
+DIVERGED = "lower texture_refinement.optimiser.learning_rate or texture_refinement.sds.guidance_scale"
 Losses = Callable[[int], dict[str, Tensor]]
 
 
@@ -64,6 +65,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         painted, fraction = paint(job, params, mesh, surface, texture, known(), anchors)

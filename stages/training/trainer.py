@@ -19,7 +19,7 @@ from prior3d.settings.optimisation import TrainingSettings
 from stages.contract.job import Job, Stopped
 from stages.training.parameters import Precision, TrainingParams
 
-STEPS_BETWEEN_CHECKS = 50  # of the losses on a GPU, which waits to answer
+STEPS_BETWEEN_CHECKS = 10  # of losses and gradients on a GPU, which waits to answer
 STEPS_BETWEEN_REPORTS = 20
 WINDOW = 200  # losses in a running mean
 
@@ -111,16 +111,17 @@ class Trainer:
         """One optimiser step on a loss.
 
         Raises:
-            Prior3dError: a loss was not finite; asked every 50 steps on a GPU, which waits to answer.
+            Prior3dError: a loss or its gradient was not finite; asked every 10 steps on a GPU, which waits to answer.
         """
         self.finite &= torch.isfinite(loss.detach())
-        if self.device.type == "cpu" or self.step % STEPS_BETWEEN_CHECKS == 0:
-            self._check()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         average_gradients(parameters)
-        torch.nn.utils.clip_grad_norm_(parameters, self.params.optimiser.max_gradient_norm)
+        limit = self.params.optimiser.max_gradient_norm
+        self.finite &= torch.isfinite(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        if self.device.type == "cpu" or self.step % STEPS_BETWEEN_CHECKS == 0:
+            self._check()
         self.optimiser.step()
         for name, model in self.models.items():
             self.average[name].step(model.parameters())
@@ -192,7 +193,8 @@ class Trainer:
     def _check(self) -> None:
         if not self.finite:
             raise Prior3dError(
-                f"{self.job.name}: the loss is not finite by step {self.step}; lower {self.job.name}.learning_rate"
+                f"{self.job.name}: a loss or its gradient is not finite by step {self.step}; lower "
+                f"{self.job.name}.learning_rate"
             )
 
 

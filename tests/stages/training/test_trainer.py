@@ -89,7 +89,9 @@ def test_training_refuses_a_loss_that_is_not_finite(tmp_path):
     trainer = linear_trainer(tmp_path)
     next(trainer.steps())
     loss = trainer.models["model"](torch.tensor([[float("nan")]])).sum()
-    with pytest.raises(Prior3dError, match="linear: the loss is not finite by step 0; lower linear.learning_rate"):
+    with pytest.raises(
+        Prior3dError, match="linear: a loss or its gradient is not finite by step 0; lower linear.learning_rate"
+    ):
         trainer.update(loss)
     with pytest.raises(Prior3dError, match="not finite"):
         trainer.save()
