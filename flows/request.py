@@ -56,6 +56,11 @@ def make_request(project: Project, method: Method, words: list[str], command: st
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
     declaration = Declaration(method, given, resolve(method, preset, args.seed, sets), code_digests(method), preset)
+    for declared in method.inputs:
+        if declared.name in given:
+            declaration.files_of(
+                declared.name
+            )  # a folder that is no capture is an error now, before anything is copied
     return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
 
 
@@ -124,16 +129,17 @@ def check_text(option: str, text: str, longest: int) -> str:
 
 
 def _path(option: str, declared: Input, value: str) -> Path:
-    path = Path(value).expanduser().resolve()
+    named = Path(value).expanduser()
+    path = named.resolve()
     if declared.kind == "file" and path.is_dir():
         raise Prior3dError(f"{option} {value!r}: it is a folder; give a file")
     if not (path.is_dir() if declared.kind == "folder" else path.is_file()):
         raise Prior3dError(f"{option} {value!r}: there is no such {declared.kind}")
-    if declared.suffixes and path.suffix.lower() not in declared.suffixes:
-        raise Prior3dError(
-            f"{option} {value!r}: its ending is {path.suffix!r}; use one of {', '.join(declared.suffixes)}"
-        )
-    return path
+    if not declared.suffixes or path.suffix.lower() in declared.suffixes:
+        return path
+    if named.suffix.lower() in declared.suffixes:  # a link into a store whose files have no ending
+        return named.absolute()
+    raise Prior3dError(f"{option} {value!r}: its ending is {named.suffix!r}; use one of {', '.join(declared.suffixes)}")
 
 
 def _device(text: str) -> str:

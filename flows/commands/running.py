@@ -30,7 +30,9 @@ def run_method(method: Method, words: list[str]) -> int:
     say(f"run {run.name}: {run.folder.relative_to(run.project.root)}")
     shown = _Shown(request)
     try:
-        report = carry_out(run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn)
+        report = carry_out(
+            run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn, say
+        )
     except Prior3dError as error:
         shown.close()
         fail(str(error))

@@ -1,10 +1,10 @@
 """Read a capture: transforms.json of nerfstudio or instant-ngp, the Blender layout, or COLMAP's sparse model."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from prior3d.capture_files import ENDINGS, TRANSFORMS, no_capture, portable, read_cameras_file
 from prior3d.captures.capture import (
     Capture,
     Frame,
@@ -14,14 +14,11 @@ from prior3d.captures.capture import (
     image_header,
     image_size,
     natural_order,
-    portable,
     size_and_turn,
 )
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
 
-TRANSFORMS = ("transforms.json", "transforms_train.json")
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
 UNKNOWN_DISTORTION = ("k4", "k5", "k6")
 
@@ -43,15 +40,12 @@ def read_capture(folder: Path, transforms: str = "") -> Capture:
     model = colmap_model(folder)
     if model is not None and not transforms:
         return read_colmap(folder, model)
-    raise Prior3dError(
-        f"{folder}: no {' or '.join(names)}" + ("" if transforms else " and no COLMAP model in sparse") + " is in it; "
-        "give the folder of a nerfstudio, instant-ngp, Blender or COLMAP capture"
-    )
+    raise no_capture(folder, transforms)
 
 
 def read_transforms(file: Path) -> Capture:
     """Read a transforms.json; intrinsics may stand at the top or in each frame."""
-    content = _json(file)
+    content = read_cameras_file(file)
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise Prior3dError(f"{file}: 'frames' is missing or empty; it must list the images and their cameras")
@@ -129,13 +123,3 @@ def _focal(given: dict[str, Any], name: str, angle: str, pixels: int) -> float |
     if name in given:
         return float(given[name])
     return 0.5 * pixels / math.tan(0.5 * float(given[angle])) if angle in given else None
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_bytes())  # of bytes json tells UTF-8 and UTF-16, with or without a mark
-    except (OSError, ValueError) as error:
-        raise Prior3dError(f"{file}: cannot be read as JSON ({error}); export it again") from None
-    if not isinstance(content, dict):
-        raise Prior3dError(f"{file}: holds a JSON {type(content).__name__}, not an object; export it again")
-    return content
