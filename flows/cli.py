@@ -33,7 +33,7 @@ versions: RUN, RUN@3, RUN@<git revision>
   log RUN             when and why each version was made, what changed, what was measured
   diff A B            parameters, code, measurements and files that differ
   restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP
-  gc                  remove cached files that no version needs
+  rm RUN              remove a run                        gc   remove cached files that no version needs
 keep things working
   doctor              check device, packages and priors; says how to fix what is missing
   accept RUN          keep a run's outputs and record the present code beside them

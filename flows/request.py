@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.engine.declaration import Declaration, code_digests
+from flows.engine.declaration import Declaration, code_digests, given_names
 from flows.engine.method import Input, Method
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
-from flows.engine.run import Run, slug
+from flows.engine.run import Run
 from flows.engine.run_files import Damaged, read_method
 from flows.engine.session import Options
 from flows.method_options import option_of, parser_for
+from flows.run_names import unnamed_run
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
@@ -46,22 +47,31 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     settings = {"device": _device(args.device), "priors": {p.name: str(p.folder) for p in priors if not p.embedded}}
     embedded = all(p.embedded or p.name in embedded_names() for p in priors)
     preset = args.preset or ("toy" if embedded else "paper")
-    text = next(
-        (v.decode() for i in method.inputs if i.kind == "text" and isinstance(v := given.get(i.name), bytes)), ""
-    )
-    run = Run(project, slug(text or method.name) if args.name is None else args.name)
+    run = unnamed_run(project, method, given) if args.name is None else Run(project, args.name)
     _refuse_other_method(run, whole)
     names = [s.name for s in method.stages]
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
-    declaration = Declaration(method, given, resolve(method, preset, args.seed, sets), code_digests(method), preset)
+    params = resolve(method, preset, args.seed, sets)
+    declaration = Declaration(method, given, params, code_digests(method), preset, _earlier_names(given))
     for declared in method.inputs:
         if declared.name in given:
             declaration.files_of(
                 declared.name
             )  # a folder that is no capture is an error now, before anything is copied
     return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
+
+
+def _earlier_names(given: dict[str, bytes | Path]) -> dict[str, str]:
+    """What files out of a run's `inputs` were called before they were copied there."""
+    names: dict[str, str] = {}
+    for name, content in given.items():
+        if isinstance(content, Path) and content.parent.name == "inputs":
+            with contextlib.suppress(Damaged):  # the file's name in the run will do
+                found = given_names(read_method(content.parent.parent).get("inputs") or {})
+                names |= {name: found[name]} if name in found else {}
+    return names
 
 
 def _refuse_other_method(run: Run, method: Method) -> None:

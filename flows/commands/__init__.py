@@ -20,6 +20,7 @@ PLACES = {
     "diff": "flows.commands.versions:diff",
     "restore": "flows.commands.versions:restore",
     "export": "flows.commands.versions:export",
+    "rm": "flows.commands.remove:remove_run",
     "gc": "flows.commands.versions:gc",
     "methods": "flows.commands.methods:list_methods",
     "stage": "flows.commands.methods:stage",
