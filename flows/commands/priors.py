@@ -6,6 +6,7 @@ from typing import Required, TypedDict
 from flows.engine.run_files import derived
 from flows.known_priors import find, known_priors, load
 from flows.terminal import Parser, say, table
+from flows.versions.text import number_text
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
@@ -70,7 +71,7 @@ def check(words: list[str]) -> int:
     if not of_toys:
         return say("not a prior of the toy world, so the toy world's scores do not apply")
     scores = toy_scores(known.role, prior, args.images)
-    rows = [[f"  {name}", f"{value:.4g}"] for name, value in scores.items()]
+    rows = [[f"  {name}", number_text(value)] for name, value in scores.items()]
     return say(f"{table(rows)}\n{verdict(known.role, scores)}")
 
 
