@@ -1,4 +1,4 @@
-"""`prior3d priors ls | check NAME | train NAME | sample NAME | lock | accept [NAME ...]`: priors on this machine."""
+"""`prior3d priors ls | check NAME | train NAME | sample NAME | fuse FOLDER LORA | lock | accept [NAME ...]`."""
 
 from pathlib import Path
 from typing import Required, TypedDict
@@ -10,7 +10,7 @@ from flows.versions.text import number_text
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
-ACTIONS = ("ls", "check", "train", "sample", "lock", "accept")
+ACTIONS = ("ls", "check", "train", "sample", "fuse", "lock", "accept")
 
 
 class TrainedOn(TypedDict, total=False):
@@ -35,6 +35,10 @@ def priors(words: list[str]) -> int:
             from flows.commands.priors_sample import sample  # start-up: only this action needs it
 
             return sample(rest)
+        case "fuse":
+            from flows.commands.priors_fuse import fuse  # start-up: only this action needs it
+
+            return fuse(rest)
         case "train" | "lock" | "accept":
             from flows.commands import priors_train  # start-up: only these actions need it
 
