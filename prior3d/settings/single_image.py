@@ -1,9 +1,13 @@
 """Settings of a reconstruction from one image: the image, its mirror image, normals, and a scorer's judgement."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from prior3d.settings import STRICT, Degrees, FractionOfSteps, FractionOfT, Rays, Steps, Weight
+from prior3d.settings.completion import CompletionSettings
+from prior3d.settings.optimisation import FieldSettings
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -64,3 +68,15 @@ class ImageRefreshSettings:
 
     steps: Steps = Field(default=150, ge=0, le=100_000, description="steps on refreshed views, after distillation")
     weight: Weight = Field(default=1.0, description="weight of refreshed views beside the image")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ImageFieldSettings(FieldSettings):
+    """The radiance field of one image at its start."""
+
+    start: Literal["blob", "completion"] = Field(
+        default="blob",
+        description="blob: the prior shapes it; completion: the image's symmetric completion, fitted to the image "
+        "without a prior, for things that the prior does not know",
+    )
+    completion: CompletionSettings = CompletionSettings()

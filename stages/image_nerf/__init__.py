@@ -6,6 +6,8 @@ prompt. Regularisers: orientation, normals that are smooth in the views, entropy
 Make-It-3D (Tang et al. 2023), section 3.2, adds views from the front first, depth, and a scorer's judgement.
 Then, beyond both papers, `refreshing.steps` fit the field to views that the prior makes from it and refreshes, still
 beside the image: this turns the distillation's fog into a surface.
+
+With `field.start=completion` the prior takes no part: the field is the image's symmetric completion.
 """
 
 from typing import ClassVar
@@ -14,11 +16,12 @@ from pydantic import Field
 
 from prior3d.settings import FractionOfSteps, Samples, Steps
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
-from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
+from prior3d.settings.optimisation import OptimiserSettings
 from prior3d.settings.refresh import RefreshSettings, SurfaceSettings
 from prior3d.settings.single_image import (
     ClipSettings,
     FrontFirstSettings,
+    ImageFieldSettings,
     ImageRefreshSettings,
     MirrorSettings,
     NormalSettings,
@@ -51,7 +54,9 @@ class Params(StageParams):
     clip: ClipSettings = ClipSettings()
     normals: NormalSettings = NormalSettings()
     surface: SurfaceSettings = SurfaceSettings(ramp=(0.2, 1.0))
-    field: FieldSettings = FieldSettings(grid_resolutions=(17, 33, 65), tiled_log2_entries=16, tiled_finest=1536)
+    field: ImageFieldSettings = ImageFieldSettings(
+        grid_resolutions=(17, 33, 65), tiled_log2_entries=16, tiled_finest=1536
+    )
     refreshing: ImageRefreshSettings = ImageRefreshSettings()
     refresh: RefreshSettings = RefreshSettings(n_views=20, num_inference_steps=6, mask_weight=1.0)
     optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.01, decay_from=0.7, decay_to=0.05)

@@ -14,8 +14,10 @@ from prior3d.images.files import contact_sheet, resample, write_png
 from prior3d.images.object_image import ObjectImage
 from prior3d.metrics import psnr_db
 from prior3d.optimisation import adam, decay, optimise
+from prior3d.reconstruction.completion import complete, completion_fit
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
+from stages.artifacts.completions import save_completion
 from stages.artifacts.fields import save_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import load_concept, load_prior
@@ -36,6 +38,9 @@ AGAINST_FULL = (
 def run(job: Job, params: Params) -> None:
     """Reconstruct the object."""
     image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job), Seeds(params.seed)
+    if params.field.start == "completion":
+        run_completion(job, params, image, prior.image_size)
+        return
     views = ViewSampler(
         prior, sentence(job, params), params.views, params.prompting, params.sds.guidance_scale, named_backgrounds=True
     )
@@ -44,11 +49,11 @@ def run(job: Job, params: Params) -> None:
     field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)
     reconstruction = Reconstruction(field, image, views, seeds, params, load_clip_guidance(job, params, image))
 
-    def ring(size: int) -> tuple[Tensor, Tensor]:
-        images, opacity = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
-        return images.movedim(-1, 1), opacity
+    def ring() -> Tensor:
+        white, size = torch.ones(3, device=job.device), prior.image_size // 2
+        return render_ring(field, params.views, params.n_samples, size, white)[0].movedim(-1, 1)
 
-    preview = Preview(job, lambda: ring(prior.image_size // 2)[0])
+    preview = Preview(job, ring)
 
     def losses(step: int) -> dict[str, Tensor]:
         preview.perhaps(step, total)
@@ -65,14 +70,28 @@ def run(job: Job, params: Params) -> None:
         learning_rate_factor=decay(params.optimiser),
     )
     if finished:
-        images, opacity = ring(prior.image_size)
-        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
         report_mirror(job, reconstruction, total)
-        job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
-        save_field(job.out, field)
-        write_png(job.out / "depth.png", depth_sheet(field, image, params))
-        given = image.over(1.0, prior.image_size)[None].to(images)
-        write_row(job.out / "preview.png", torch.cat([given, images]))
+        report(job, params, field, image, prior.image_size)
+
+
+def run_completion(job: Job, params: Params, image: ObjectImage, size: int) -> None:
+    """Reconstruct the object without a prior, by the image's symmetric completion."""
+    settings, seeds = params.field.completion, Seeds(params.seed)
+    fit = completion_fit(complete(image, settings, seeds), settings, seeds, job.device)
+    if fit.run(settings.steps, job.work / "checkpoint.safetensors", job):
+        report(job, params, fit.field, image, size)
+        save_completion(job.out, settings)
+
+
+def report(job: Job, params: Params, field: ObjectField, image: ObjectImage, size: int) -> None:
+    """Check the field, measure it, write it, and show it from all sides."""
+    images, opacity = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
+    check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+    job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
+    save_field(job.out, field)
+    write_png(job.out / "depth.png", depth_sheet(field, image, params))
+    given = image.over(1.0, size)[None].to(images)
+    write_row(job.out / "preview.png", torch.cat([given, images.movedim(-1, 1)]))
 
 
 def sentence(job: Job, params: Params) -> str:
