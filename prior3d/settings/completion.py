@@ -49,7 +49,7 @@ class BackSettings:
     )
     detail: Fraction = Field(default=1.0, description="contrast of mirrored detail at the middle of the back")
     grain: ColourRange = Field(
-        default=0.06,
+        default=0.1,
         ge=0,
         le=1,
         description="greatest contrast on the back of what does not touch the outline: fur goes round, eyes do not",

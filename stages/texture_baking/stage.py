@@ -12,7 +12,7 @@ from prior3d.meshes.texture_fit import fit_texture_to_image
 from prior3d.meshes.texture_smoothing import smooth_texture
 from prior3d.reconstruction.body import Body
 from prior3d.settings.completion import CompletionSettings
-from stages.artifacts.completions import load_completion
+from stages.artifacts.completions import load_completion, save_completion
 from stages.artifacts.fields import load_rgb_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_mesh, save_textured_mesh
@@ -34,6 +34,8 @@ def run(job: Job, params: Params) -> None:
         textured, numbers = bake_colours(mesh, colours, params.resolution)
     textured = finished(job, params, textured, smooth=completion is None)
     save_textured_mesh(job.out, textured)
+    if completion is not None:
+        save_completion(job.out, completion)
     job.metric("charts", numbers["charts"], "charts", higher_is_better=False)
     job.metric("texture_use", numbers["texture_use"], "of texels", n=params.resolution**2, higher_is_better=True)
     job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)

@@ -28,17 +28,23 @@ ARGUMENTS = ["--image", "picture", "--prior", "inputs/prior.json"]
 
 
 @pytest.fixture(scope="module")
-def prior(tmp_path_factory):
-    return write_tiny_prior(tmp_path_factory.mktemp("priors") / "p", camera=True, prediction_type="v_prediction")
+def priors(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("priors")
+    return {
+        "tiny": str(write_tiny_prior(folder / "p", camera=True, prediction_type="v_prediction")),
+        "tiny-holes": str(write_tiny_prior(folder / "i", camera=True, in_channels=9)),
+    }
 
 
-def make_run(folder, prior):
+def make_run(folder, priors):
     (folder / "inputs").mkdir(parents=True)
-    (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "tiny", "digest": "0"}))
-    (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": {"tiny": str(prior)}}))
+    for file, name in (("prior", "tiny"), ("inpainting", "tiny-holes")):
+        (folder / "inputs" / f"{file}.json").write_text(json.dumps({"name": name, "digest": "0"}))
+    (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu", "priors": priors}))
     nerf = {"field": {"start": "completion", "completion": COMPLETION}, "n_samples": 48}
     mesh = {"mesh_extraction": {"resolution": 40, "max_faces": 1200}, "texture_baking": {"resolution": 128}}
-    (folder / "params.yaml").write_text(yaml.safe_dump({"image_nerf": nerf} | mesh))
+    paint = {"texture_projection": {"resolution": 128}, "inpainting": {}, "texture_refinement": {"resolution": 128}}
+    (folder / "params.yaml").write_text(yaml.safe_dump({"image_nerf": nerf} | mesh | paint))
     x, y = grid()
     (folder / "picture").mkdir()
     save_object_image(
@@ -47,8 +53,8 @@ def make_run(folder, prior):
     return folder
 
 
-def test_a_mesh_of_the_completion_has_the_images_colours_all_round_and_no_second_face(tmp_path, prior):
-    run = make_run(tmp_path / "run", prior)
+def test_a_mesh_of_the_completion_has_the_images_colours_all_round_and_no_second_face(tmp_path, priors):
+    run = make_run(tmp_path / "run", priors)
     assert execute("stages.image_nerf", ARGUMENTS, run) == 0
     field = ["--field", "image_nerf", "--image", "picture"]
     assert execute("stages.mesh_extraction", field, run) == 0
@@ -62,10 +68,23 @@ def test_a_mesh_of_the_completion_has_the_images_colours_all_round_and_no_second
     assert blue_minus_red[13] > 0.2 and blue_minus_red[-14] < -0.2  # each on its own side
     metrics = json.loads((run / "mesh_extraction" / "metrics.json").read_text())
     assert metrics["picture_iou"]["value"] > 0.95 and metrics["watertight"]["value"] == 1
+    assert_no_prior_paints(run, cameras, np.stack([front, right, back, left]))
 
 
-def test_a_completion_that_was_broken_off_goes_on_to_the_same_bits(tmp_path, prior, monkeypatch):
-    whole, broken = (make_run(tmp_path / name, prior) for name in ("whole", "broken"))
+def assert_no_prior_paints(run, cameras, baked):
+    """Make-It-3D's second stage leaves a completion as it is, but for the image's own pixels."""
+    mesh = ["--mesh", "texture_baking", "--image", "picture"]
+    assert execute("stages.texture_projection", mesh, run) == 0
+    fill = ["--texture", "texture_projection", "--prior", "inputs/inpainting.json"]
+    assert execute("stages.inpainting", [*mesh, *fill], run) == 0
+    refine = ["--paint", "inpainting", "--prior", "inputs/prior.json"]
+    assert execute("stages.texture_refinement", [*mesh, *refine], run) == 0
+    refined = render_mesh(load_textured_mesh(run / "texture_refinement"), cameras, background=0.0).rgb
+    assert np.abs(refined - baked).mean() < 0.02 and np.abs(refined - baked)[2, 20:44, 20:44].max() < 0.15
+
+
+def test_a_completion_that_was_broken_off_goes_on_to_the_same_bits(tmp_path, priors, monkeypatch):
+    whole, broken = (make_run(tmp_path / name, priors) for name in ("whole", "broken"))
     assert execute("stages.image_nerf", ARGUMENTS, whole) == 0
     with monkeypatch.context() as patch:
         stop_at(patch, 4)
