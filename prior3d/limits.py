@@ -56,7 +56,7 @@ def parse_json(content: bytes | str, most_memory: int = MOST_MEMORY) -> Any:
         ValueError: it is no JSON, nested deeper than Python reads, or its values would take more memory than
             `most_memory` bytes.
     """
-    text = content if isinstance(content, str) else content.decode("utf-8")
+    text = content if isinstance(content, str) else content.decode(json.detect_encoding(content))
     if sum(text.count(mark) * size for mark, size in BYTES_A_VALUE.items()) > most_memory:
         raise ValueError(f"its values would take more than {most_memory // 10**6} MB of memory")
     try:

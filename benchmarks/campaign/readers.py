@@ -23,12 +23,12 @@ from prior3d.cameras import orbit_cameras, ring
 from prior3d.captures import read_capture
 from prior3d.captures.co3d import read_co3d_sequence, read_co3d_sequences
 from prior3d.captures.colmap_files import check_model_files
-from prior3d.captures.photographs import decoded
 from prior3d.diffusion.concepts import Concept
 from prior3d.diffusion.folders import check_prior_folder, role_of
 from prior3d.errors import Prior3dError
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
-from prior3d.images.photographs import read_image
+from prior3d.images.masks import decoded_mask
+from prior3d.images.photographs import read_header, read_image
 from prior3d.limits import parse_json
 from prior3d.meshes.reading import read_mesh
 from prior3d.rendering.background import Background, load_background, save_background
@@ -67,13 +67,11 @@ def _image(ending: str, **options: Any) -> Reader:
         pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"a.{ending}", **options)
 
-    def read(folder: Path) -> None:
-        for call in (lambda: read_image(folder / f"a.{ending}"), lambda: decoded(folder / f"a.{ending}", "RGBA")):
-            try:
-                call()
-            except Prior3dError:
-                continue
-
+    read = _each(
+        lambda folder: read_header(folder / f"a.{ending}"),
+        lambda folder: read_image(folder / f"a.{ending}"),
+        lambda folder: decoded_mask(folder / f"a.{ending}"),
+    )
     return Reader(write, {f"a.{ending}": changed_bytes}, read)
 
 

@@ -1,6 +1,7 @@
 """What a capture consists of: frames with an image and its camera; and the checks that all layouts share."""
 
 import math
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
-from prior3d.images.opening import MAX_PIXELS, opened_image
+from prior3d.images.opening import MAX_PIXELS
+from prior3d.images.photographs import ImageHeader, read_header
 from prior3d.inside import resolved_inside
 
 Layout = Literal["transforms", "blender", "colmap", "co3d"]
-REPLACE = "replace it, or take its frame out"
 ORTHONORMAL_WITHIN = 1e-2  # of each entry of R^T R; what text files and solvers leave
 
 
@@ -64,12 +65,16 @@ class Frame:
         c2w: [4, 4] float64 camera-to-world, OpenGL axes.
         intrinsics: for the image's own number of pixels.
         mask: an image, white where the first is to be used; or None.
+        upright: whether the image is to be turned as its EXIF says; else its pixels are used as they are stored.
+        soft_mask: whether the mask holds probabilities, which may be faint everywhere.
     """
 
     image: Path
     c2w: Float[Tensor, "4 4"]
     intrinsics: Intrinsics
     mask: Path | None = None
+    upright: bool = True
+    soft_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,13 @@ class Capture:
         folder: where it lies.
         layout: how it was written down.
         frames: in the natural order of their names (r_2 before r_10), which is usually the camera's path.
+        notes: what a person may not expect of what was read.
     """
 
     folder: Path
     layout: Layout
     frames: tuple[Frame, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def c2w(self) -> Float[Tensor, "frames 4 4"]:
@@ -107,16 +114,25 @@ def named_file(folder: Path, path: str, said_in: str) -> Path:
     return folder / path
 
 
-def image_size(path: Path, said_in: str) -> tuple[int, int]:
-    """Width and height from an image's header.
+def portable(folder: Path, path: str) -> str:
+    """A path out of a capture's file as it is called here: Windows' programs write backslashes."""
+    if "\\" not in path or os.path.lexists(folder / path):
+        return path
+    return path.replace("\\", "/")
+
+
+def image_header(path: Path, said_in: str) -> ImageHeader:
+    """What an image's file says before it is decoded.
 
     Raises:
         Prior3dError: the file is missing, or is no image, or has more pixels than are read.
     """
     if not path.is_file():
         raise Prior3dError(f"{said_in}: {path} is named there but missing; restore it, or take its frame out")
-    with opened_image(path, str(path), REPLACE) as image:
-        return image.size
+    try:
+        return read_header(path)
+    except Prior3dError as error:
+        raise Prior3dError(f"{error}; or take its frame out") from None
 
 
 def checked_intrinsics(intrinsics: Intrinsics, where: str) -> Intrinsics:
@@ -136,6 +152,46 @@ def checked_intrinsics(intrinsics: Intrinsics, where: str) -> Intrinsics:
     return intrinsics
 
 
+def image_size(path: Path, said_in: str) -> tuple[int, int]:
+    """Width and height of an upright image, from its header (raises Prior3dError as `image_header` does)."""
+    header = image_header(path, said_in)
+    return header.width, header.height
+
+
+def size_and_turn(
+    header: ImageHeader, calibrated: tuple[int, int] | None, *, stored: bool = False
+) -> tuple[tuple[int, int], bool]:
+    """Which way an image that its EXIF turns was calibrated: upright, as viewers show it, or as it is stored.
+
+    Args:
+        header: of the image.
+        calibrated: width and height that the intrinsics are for, if they are known: their shape decides.
+        stored: as it is stored, where the shape does not tell; some programs do not look at EXIF.
+
+    Returns:
+        width and height, and whether EXIF is to be followed.
+    """
+    sizes = {True: (header.width, header.height), False: (header.width, header.height)}
+    if header.turned:
+        sizes[False] = (header.height, header.width)
+    turns = (False, True) if stored else (True, False)
+    for upright in turns:
+        if calibrated is not None and _same_shape(sizes[upright], calibrated):
+            return sizes[upright], upright
+    return sizes[turns[0]], turns[0]
+
+
+def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) are of one shape, to a pixel or so."""
+    (width, height), (other_width, other_height) = size, other
+    if min(other) <= 0:
+        return False
+    return (
+        abs(width * other_height / other_width - height) <= 1.5
+        and abs(height * other_width / other_height - width) <= 1.5
+    )
+
+
 def fitted_to_image(intrinsics: Intrinsics, size: tuple[int, int], where: str) -> Intrinsics:
     """The intrinsics for an image of another size (width, height) than they are for, if the shape is the same.
 
@@ -145,10 +201,7 @@ def fitted_to_image(intrinsics: Intrinsics, size: tuple[int, int], where: str) -
     width, height = size
     if size == (intrinsics.width, intrinsics.height):
         return intrinsics
-    if (
-        abs(width * intrinsics.height / intrinsics.width - height) > 1.5
-        or abs(height * intrinsics.width / intrinsics.height - width) > 1.5
-    ):
+    if not _same_shape(size, (intrinsics.width, intrinsics.height)):
         raise Prior3dError(
             f"{where}: the image has {width}x{height} pixels, its intrinsics are for "
             f"{intrinsics.width}x{intrinsics.height}, which is another shape; give the image that was calibrated, "

@@ -102,7 +102,7 @@ def _frame(folder: Path, frame: dict[str, Any]) -> Frame:
         raise Prior3dError(f"{mask}: it has another size than its image {image.name}; fetch both again")
     where = f"{where}, frame {image.name}"
     intrinsics = checked_intrinsics(Intrinsics(width, height, fx, fy, cx, cy), where)
-    return Frame(image, checked_pose(c2w, where), intrinsics, mask)
+    return Frame(image, checked_pose(c2w, where), intrinsics, mask, soft_mask=True)
 
 
 def frame_pose(

@@ -47,6 +47,10 @@ class PosedViews:
             return torch.ones(self.cameras.height, self.cameras.width)
         return self._pixels(self.masks[view], "L") / 255
 
+    def counts(self, view: int) -> bool:
+        """Whether any pixel of an image counts: with nothing in its mask a score of it would say nothing."""
+        return self.mask_meaning != "ignore" or bool(self.mask(view).any())
+
     def over(self, view: int, level: float) -> Float[Tensor, "3 height width"]:
         """[3, height, width] the image; an object over a grey of that level."""
         if self.mask_meaning != "object":

@@ -11,12 +11,16 @@ from prior3d.captures.capture import (
     checked_intrinsics,
     checked_pose,
     fitted_to_image,
+    image_header,
     image_size,
     named_file,
     natural_order,
+    portable,
+    size_and_turn,
 )
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
+from prior3d.images.opening import MAX_PIXELS
 from prior3d.limits import read_json
 
 TRANSFORMS = ("transforms.json", "transforms_train.json")
@@ -43,9 +47,7 @@ def read_capture(folder: Path, transforms: str = "") -> Capture:
     if model is not None and not transforms:
         return read_colmap(folder, model)
     raise Prior3dError(
-        f"{folder}: no {' or '.join(names)}"
-        + ("" if transforms else " and no COLMAP model in sparse/0")
-        + " is in it; "
+        f"{folder}: no {' or '.join(names)}" + ("" if transforms else " and no COLMAP model in sparse") + " is in it; "
         "give the folder of a nerfstudio, instant-ngp, Blender or COLMAP capture"
     )
 
@@ -65,19 +67,29 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     path = frame.get("file_path")
     if not isinstance(path, str) or not path:
         raise Prior3dError(f"{file}: a frame has no file_path; each needs one, and a transform_matrix")
-    image = _image_file(file.parent, path, str(file))
+    image = _image_file(file.parent, portable(file.parent, path), str(file))
     where = f"{file}, frame {path}"
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
-    size = image_size(image, str(file))
-    intrinsics = fitted_to_image(_intrinsics(content | frame, size, where), size, where)
+    header, given = image_header(image, str(file)), content | frame
+    size, upright = size_and_turn(header, _calibrated_size(given))
+    turned = " (an image that its EXIF turns)" if header.turned else ""
+    intrinsics = fitted_to_image(_intrinsics(given, size, where), size, f"{where}{turned}")
     mask = frame.get("mask_path")
     if mask is not None and not isinstance(mask, str):
         raise Prior3dError(f"{where}: its mask_path is a JSON {type(mask).__name__}, not a text; give a file's path")
-    mask_file = None if mask is None else named_file(file.parent, mask, where)
+    mask_file = None if mask is None else named_file(file.parent, portable(file.parent, mask), where)
     if mask_file is not None and image_size(mask_file, str(file)) != size:
         raise Prior3dError(f"{where}: its mask {mask} has another size than the image; make them alike")
-    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file)
+    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file, upright)
+
+
+def _calibrated_size(given: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height that a frame's intrinsics are for, if both are there."""
+    width, height = given.get("w"), given.get("h")
+    if not isinstance(width, int | float) or not isinstance(height, int | float):
+        return None
+    return (int(width), int(height)) if 0 < width <= MAX_PIXELS and 0 < height <= MAX_PIXELS else None
 
 
 def _image_file(folder: Path, path: str, said_in: str) -> Path:

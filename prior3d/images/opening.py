@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from prior3d.errors import Prior3dError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 MAX_PIXELS = 64_000_000
 LONGEST_REASON = 160
 
@@ -40,12 +40,12 @@ def opened_image(source: Path | bytes, where: str, remedy: str) -> Iterator[Imag
     except Prior3dError:
         raise
     except UnidentifiedImageError:
-        raise Prior3dError(f"{where}: not an image that can be read ({', '.join(FORMATS)}); {remedy}") from None
+        raise Prior3dError(f"{where}: cannot be read as an image ({', '.join(FORMATS)} can be); {remedy}") from None
     except Image.DecompressionBombError:
-        raise Prior3dError(f"{where}: by its header it has more than {MAX_PIXELS:,} pixels; {remedy}") from None
+        raise Prior3dError(f"{where}: its header says more than {MAX_PIXELS:,} pixels; {remedy}") from None
     except Exception as error:  # Pillow raises many kinds on damaged files
         reason = " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
-        raise Prior3dError(f"{where}: the image is damaged or cut off ({reason}); {remedy}") from None
+        raise Prior3dError(f"{where}: cannot be read as an image to its end ({reason}); {remedy}") from None
 
 
 def check_pixels(width: int, height: int, where: str, remedy: str) -> None:

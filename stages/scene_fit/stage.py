@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prior3d import checkpoints
-from prior3d.captures.held_out import evenly_chosen, render_and_photo, split_views
+from prior3d.captures.held_out import counting_views, evenly_chosen, render_and_photo, split_views
 from prior3d.captures.pixels import PixelSampler
 from prior3d.captures.posed import PosedViews
 from prior3d.errors import Prior3dError
@@ -162,7 +162,8 @@ def measure(
     """PSNR and SSIM of the held-out images and of as many training images, and a preview of both."""
     rows = []
     for name, chosen in (("held_out", held_out), ("training", training)):
-        some = evenly_chosen(chosen, min(params.n_measured_views, max(1, len(held_out))))
+        most = min(params.n_measured_views, max(1, len(held_out)))
+        some = evenly_chosen(counting_views(views, chosen), most)
         if not some:
             continue
         scores: list[tuple[float, float, float]] = []
