@@ -13,7 +13,12 @@ FROM = "a diffusers folder, or ORG/NAME@REVISION"
 PROMPT = Input("prompt", "text", "what it is, in words, e.g. 'a brown teddy bear'")
 OPTIONAL_PROMPT = Input("prompt", "text", "what the image shows, in words, e.g. 'a brown teddy bear'", default="")
 INSTRUCTION = Input("instruction", "text", "what to change, e.g. 'make the roof red'")
-CONCEPT = Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default="")
+CONCEPT = Input(
+    "concept",
+    "folder",
+    "a word that the prompt then holds: a folder of textual_inversion, or one that holds learned_embeds.safetensors",
+    default="",
+)
 
 # an image of one object
 IMAGE = Input("image", "file", "the image of the object; with alpha, or give --mask", suffixes=PICTURES)
@@ -52,4 +57,7 @@ INSTRUCT_PRIOR = Input(
     "prior", "prior", f"instruct prior (InstructPix2Pix): toy-instruct, {FROM}", default="toy-instruct", role="instruct"
 )
 VIEWS_PRIOR = Input("prior", "prior", "views prior: toy-views or a folder of one", default="toy-views", role="views")
+JOINT_VIEWS_PRIOR = Input(
+    "prior", "prior", "joint-view prior: toy-mv or a folder of one", default="toy-mv", role="joint_views"
+)
 SCORER = Input("scorer", "prior", "CLIP-shaped model that judges images", default="toy-scorer", role="scorer")

@@ -39,6 +39,16 @@ def resolved_inside(folder: Path, path: str | Path, where: str, remedy: str = BR
     return place
 
 
+def named_file(folder: Path, path: str, said_in: str) -> Path:
+    """The file that a capture names: inside the capture, so that a run copies it and notices when it changes.
+
+    Raises:
+        Prior3dError: it lies elsewhere, or no file can be called so.
+    """
+    resolved_inside(folder, path, said_in, "put the file into the capture, and name it from there")
+    return folder / path
+
+
 def remove(place: Path) -> None:
     """Remove a file, a link or a whole folder; nothing if it is not there."""
     if place.is_dir() and not place.is_symlink():

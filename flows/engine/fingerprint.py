@@ -23,6 +23,7 @@ PROJECT = ("prior3d", "stages", "flows")
 CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.preview"})
 PLUMBING = frozenset(
     {
+        "prior3d",  # hands names of flows/api.py on, to people and not to stages
         "prior3d.diffusion.embedded",
         "prior3d.errors",
         "prior3d.fields.protocol",  # signatures only

@@ -37,7 +37,7 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
     _check_objects(version, store, reread)
     with run.held():
         _keep_present(run, warn)
-        declaration = _declaration(version)
+        declaration = declaration_of(version)
         run.drop_stages(declaration)
         declaration.write(run.folder)
         write_whole(run.folder / "dvc.lock", version.text)
@@ -83,8 +83,8 @@ def _keep_present(run: Run, warn: Callable[[str], None]) -> None:
         remember(run, read_declaration(run.folder, METHODS), "run", {}, {}, warn)
 
 
-def _declaration(version: Version) -> Declaration:
-    """The declaration of a version, with the code that made it."""
+def declaration_of(version: Version) -> Declaration:
+    """The declaration of a version, with the code that made it (raises Prior3dError if its method is not known)."""
     described = version.described
     if version.method not in METHODS:
         raise Prior3dError(f"{version.label}: its method {version.method!r} is not one of {', '.join(METHODS)}")

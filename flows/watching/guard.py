@@ -13,6 +13,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from websockets.asyncio import server
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
 COOKIE = "prior3d-watch"
 NAMES = ("127.0.0.1", "localhost")
 Answer = tuple[http.HTTPStatus, dict[str, str]]  # headers
@@ -52,10 +56,6 @@ def _cookie(text: str, name: str) -> str:
 @contextlib.contextmanager
 def guarded(token: str) -> Iterator[None]:
     """Every websocket server that is started in the block asks `answer_to` first; viser has no setting for that."""
-    from websockets.asyncio import server  # comes with viser, which is an extra
-    from websockets.datastructures import Headers  # the same
-    from websockets.http11 import Response  # the same
-
     original = server.serve
 
     def serve(*arguments: Any, process_request: Callable[..., Any], **options: Any) -> Any:

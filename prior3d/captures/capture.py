@@ -14,7 +14,6 @@ from torch import Tensor
 from prior3d.errors import Prior3dError
 from prior3d.images.opening import MAX_PIXELS
 from prior3d.images.photographs import ImageHeader, read_header
-from prior3d.inside import resolved_inside
 
 Layout = Literal["transforms", "blender", "colmap", "co3d"]
 ORTHONORMAL_WITHIN = 1e-2  # of each entry of R^T R; what text files and solvers leave
@@ -102,16 +101,6 @@ class Capture:
 def natural_order(text: str) -> list[tuple[int, int, str]]:
     """A sorting key under which numbers inside names count as numbers."""
     return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
-
-
-def named_file(folder: Path, path: str, said_in: str) -> Path:
-    """The file that a capture names: inside the capture, so that a run copies it and notices when it changes.
-
-    Raises:
-        Prior3dError: it lies elsewhere, or no file can be called so.
-    """
-    resolved_inside(folder, path, said_in, "put the file into the capture, and name it from there")
-    return folder / path
 
 
 def portable(folder: Path, path: str) -> str:

@@ -21,9 +21,9 @@ from prior3d.captures.capture import (
     checked_intrinsics,
     checked_pose,
     image_size,
-    named_file,
 )
 from prior3d.errors import Prior3dError
+from prior3d.inside import named_file
 from prior3d.limits import parse_json, unpack_gzip
 from prior3d.suggestions import did_you_mean
 

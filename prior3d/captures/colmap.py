@@ -14,13 +14,13 @@ from prior3d.captures.capture import (
     checked_pose,
     fitted_to_image,
     image_header,
-    named_file,
     natural_order,
     portable,
     size_and_turn,
 )
 from prior3d.captures.colmap_files import check_model_files
 from prior3d.errors import Prior3dError
+from prior3d.inside import named_file
 
 MODEL_FOLDERS = ("sparse/*", "sparse", "colmap/sparse/*", ".")  # in this order; of several at one place the largest
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -107,8 +107,8 @@ def _notes(folder: Path, model: Path, n_used: int) -> tuple[str, ...]:
 
 def _frame(folder: Path, model: Path, image: Any, camera: Any) -> Frame:
     where = f"{model}, image {image.name}"
-    images = folder / "images"
-    path = named_file(images, portable(images, image.name), str(model))
+    folder = folder / "images"
+    path = named_file(folder, portable(folder, image.name), str(model))
     size, upright = size_and_turn(image_header(path, str(model)), (camera.width, camera.height), stored=True)
     pose = image.cam_from_world() if callable(image.cam_from_world) else image.cam_from_world  # 3.12 made it a method
     if pose is None:

@@ -13,7 +13,6 @@ from prior3d.captures.capture import (
     fitted_to_image,
     image_header,
     image_size,
-    named_file,
     natural_order,
     portable,
     size_and_turn,
@@ -21,6 +20,7 @@ from prior3d.captures.capture import (
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
 from prior3d.images.opening import MAX_PIXELS
+from prior3d.inside import named_file
 from prior3d.limits import read_json
 
 TRANSFORMS = ("transforms.json", "transforms_train.json")

@@ -10,14 +10,45 @@ from prior3d.inside import resolved_inside
 from prior3d.limits import read_json as read_limited_json
 
 EXTRA_INPUT_CHANNELS = {"text_to_image": 0, "inpainting": 5, "instruct": 4}  # beyond the latent's own channels
-VIEWS_CLASS = "ViewsPrior"
+RAYS_AND_MASK = 7  # input channels of a joint-view prior beyond the latents: rays of its pixels, and if it is given
+NAMED_ROLES = {  # by the class in model_index.json
+    "ViewsPrior": "views",
+    "JointViewsPrior": "joint_views",
+    "MVDreamPipeline": "joint_views",
+}
+EXAMPLES = {"views": "a views prior, e.g. toy-views", "joint_views": "a joint-view prior, e.g. toy-mv"}
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 PICKLE_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
 
+# What a folder holds that cannot serve, and why; by what its index has: a component, or the beginning of its class.
+UNSUPPORTED = {
+    "text_encoder_2": "SDXL's layout: two text encoders, and a UNet that is told image sizes and pooled text",
+    "StableDiffusionXL": "SDXL's layout: two text encoders, and a UNet that is told image sizes and pooled text",
+    "StableDiffusion3": "Stable Diffusion 3: a flow-matching transformer, without the noise schedule that is used here",
+    "Flux": "FLUX: a flow-matching transformer, without the noise schedule that is used here",
+    "transformer": "a diffusion transformer in place of a UNet",
+}
+
+
+def refuse_unsupported(folder: Path) -> None:
+    """Refuse a pipeline of a kind that is known not to serve (raises Prior3dError); others are looked at further."""
+    index = read_json(folder / "model_index.json")
+    kind = str(index.get("_class_name", ""))
+    if kind in NAMED_ROLES:
+        return
+    for name, why in sorted(UNSUPPORTED.items(), key=lambda entry: entry[0][0].islower()):
+        component = index.get(name)
+        if kind.startswith(name) or (isinstance(component, list) and component and component[0] is not None):
+            raise Prior3dError(
+                f"prior {folder}: a {kind}, which cannot serve as a prior here ({why}); give a pipeline of Stable "
+                "Diffusion 1.x or 2.x, or one that was made from these"
+            )
+
+
 def role_of(folder: Path) -> str:
-    """The role of a prior's folder: one of `EXTRA_INPUT_CHANNELS`, `views`, or `scorer` for a CLIPModel folder.
+    """The role of a prior's folder: of `EXTRA_INPUT_CHANNELS`, of `NAMED_ROLES`, or `scorer` for a CLIPModel folder.
 
     Raises:
         Prior3dError: no prior, or none of a known role.
@@ -26,8 +57,9 @@ def role_of(folder: Path) -> str:
         if (folder / "config.json").is_file() and read_json(folder / "config.json").get("model_type") == "clip":
             return "scorer"
         raise Prior3dError(f"prior {folder}: neither a diffusers pipeline (model_index.json) nor a CLIPModel folder")
-    if is_views(folder):
-        return "views"
+    if named := named_role(folder):
+        return named
+    refuse_unsupported(folder)
     inputs, latents = _number(folder / "unet", "in_channels"), _number(folder / "vae", "latent_channels")
     extra = inputs - latents
     for role, channels in EXTRA_INPUT_CHANNELS.items():
@@ -38,16 +70,26 @@ def role_of(folder: Path) -> str:
     )
 
 
-def is_views(folder: Path) -> bool:
-    """Whether the folder's index calls it a views prior (raises Prior3dError if there is no index)."""
-    return read_json(folder / "model_index.json").get("_class_name") == VIEWS_CLASS
+def named_role(folder: Path) -> str | None:
+    """The role that the class in a folder's index stands for; None where its channels tell the role.
+
+    Raises:
+        Prior3dError: there is no index.
+    """
+    return NAMED_ROLES.get(class_of(folder))
 
 
-def check_views(folder: Path) -> None:
-    """Hold that a folder is a views prior (raises Prior3dError); its parts are looked over where it is loaded."""
-    if not is_views(folder):
-        kind = read_json(folder / "model_index.json").get("_class_name")
-        raise Prior3dError(f"prior {folder}: it is a {kind}, but views is needed; give a views prior, e.g. toy-views")
+def class_of(folder: Path) -> str:
+    """The class in a folder's index (raises Prior3dError if there is none)."""
+    if not folder.is_dir():
+        raise Prior3dError(f"prior {folder}: no such folder; give the folder or the name of a prior")
+    return str(read_json(folder / "model_index.json").get("_class_name", "pipeline without a name"))
+
+
+def check_named(folder: Path, role: str) -> None:
+    """Hold that a folder's index names a role (raises Prior3dError); its parts are looked over where it is loaded."""
+    if named_role(folder) != role:
+        raise Prior3dError(f"prior {folder}: it is a {class_of(folder)}, but {role} is needed; give {EXAMPLES[role]}")
 
 
 def check_channels(folder: Path, role: str) -> None:
@@ -58,11 +100,9 @@ def check_channels(folder: Path, role: str) -> None:
     """
     if role not in EXTRA_INPUT_CHANNELS:
         raise Prior3dError(f"prior role {role!r} is unknown; it is one of {', '.join(EXTRA_INPUT_CHANNELS)}")
-    if is_views(folder):
-        raise Prior3dError(
-            f"prior {folder}: it makes views of posed pictures, but {role} is needed; give another prior"
-        )
-    unet, text = (read_json(folder / name / "config.json") for name in ("unet", "text_encoder"))
+    if named := named_role(folder):
+        what = "makes views of posed pictures" if named == "views" else "draws several views of a thing together"
+        raise Prior3dError(f"prior {folder}: it {what}, but {role} is needed; give another prior")
     latent_channels = _number(folder / "vae", "latent_channels")
     found, expected = _number(folder / "unet", "in_channels"), latent_channels + EXTRA_INPUT_CHANNELS[role]
     if found != expected:
@@ -71,6 +111,12 @@ def check_channels(folder: Path, role: str) -> None:
             f"prior {folder}: its UNet takes {found} channels ({names.get(found, 'no known role')}), but {role} needs "
             f"{expected}; give a prior made for {role}"
         )
+    check_text_width(folder)
+
+
+def check_text_width(folder: Path) -> None:
+    """Hold the UNet's cross-attention against the text encoder (raises Prior3dError)."""
+    unet, text = (read_json(folder / name / "config.json") for name in ("unet", "text_encoder"))
     width = unet.get("cross_attention_dim")
     inner = text.get("text_config")
     text_width = text.get("hidden_size", inner.get("hidden_size") if isinstance(inner, dict) else None)
@@ -94,13 +140,23 @@ def check_prior_folder(folder: Path, role: str) -> None:
     folder = Path(folder)
     if role not in EXTRA_INPUT_CHANNELS:
         raise Prior3dError(f"prior role {role!r} is unknown; it is one of {', '.join(EXTRA_INPUT_CHANNELS)}")
+    check_parts(folder)
+    check_channels(folder, role)
+
+
+def check_parts(folder: Path) -> None:
+    """Check that a prior with a text side has all its parts, without loading a tensor.
+
+    Raises:
+        Prior3dError: folder or component missing, weights only pickled or truncated.
+    """
     if not folder.is_dir():
         raise Prior3dError(
             f"prior {folder}: no such folder; give --prior a diffusers pipeline folder or a prior's name"
         )
     if not (folder / "model_index.json").is_file():
         raise Prior3dError(f"prior {folder}: it has no model_index.json, so it is not a diffusers pipeline folder")
-    read_json(folder / "model_index.json")
+    refuse_unsupported(folder)
     missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
     if missing:
         raise Prior3dError(f"prior {folder}: it lacks {', '.join(m + '/' for m in missing)}; complete the folder")
@@ -114,7 +170,29 @@ def check_prior_folder(folder: Path, role: str) -> None:
     for name in WEIGHT_STEMS:
         for file in weight_files(folder / name, name)[0]:
             check_safetensors(file)
-    check_channels(folder, role)
+
+
+def check_joint_views_folder(folder: Path) -> None:
+    """Check that a folder can serve as a joint-view prior, without loading a tensor.
+
+    Raises:
+        Prior3dError: folder or component missing, of another role, weights pickled or truncated, parts that do not fit.
+    """
+    folder = Path(folder)
+    check_parts(folder)
+    check_named(folder, "joint_views")
+    check_text_width(folder)
+    unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
+    found, expected = unet.get("in_channels"), vae.get("latent_channels", 4) + RAYS_AND_MASK
+    if found != expected:
+        raise Prior3dError(
+            f"prior {folder}: its UNet takes {found} channels, but a joint-view prior's takes {expected}: latents, a "
+            "mask and rays; unet/ and vae/ are from different models"
+        )
+    index = read_json(folder / "model_index.json")
+    lacking = [name for name in ("camera_radius", "fov_deg") if not isinstance(index.get(name), int | float)]
+    if lacking:
+        raise Prior3dError(f"prior {folder}: model_index.json lacks {' and '.join(lacking)}, its cameras' own; add it")
 
 
 def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from prior3d.cameras import Cameras, from_nerfstudio, to_nerfstudio
-from prior3d.captures.capture import named_file
 from prior3d.captures.posed import PosedViews
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
+from prior3d.inside import named_file
 from stages.artifacts.base import RUN_AGAIN, read_json, write_json
 
 HELD_OUT = "held_out"  # folder in a PosedImages folder, with images that nothing is made from

@@ -105,14 +105,21 @@ def _check_size(config: FieldConfig, tensors: dict[str, torch.Tensor]) -> None:
         RuntimeError: it describes a larger field than the tensors are.
     """
     encoding = config.encoding
+    n_grids = len(encoding.resolutions) if isinstance(encoding, DenseGrids) else encoding.levels
+    if not 0 < n_grids <= MOST_GRIDS:
+        raise RuntimeError(f"{n_grids} grids")
     if isinstance(encoding, DenseGrids):
-        n_grids, needed = len(encoding.resolutions), sum(abs(r) ** 3 for r in encoding.resolutions)
+        width = encoding.features if config.hidden else 1 + config.channels
+        expected = {f"encoding.grids.{i}": (r, r, r, width) for i, r in enumerate(encoding.resolutions)}
     else:
-        n_grids = encoding.levels
-        needed = abs(encoding.features) * min((abs(encoding.finest) + 1) ** 3, 2 ** min(abs(encoding.log2_entries), 64))
-    held = sum(tensor.numel() for tensor in tensors.values())
-    if not 0 < n_grids <= MOST_GRIDS or needed + config.hidden**2 > held:
-        raise RuntimeError(f"{n_grids} grids, {needed + config.hidden**2:,} values or more, but it holds {held:,}")
+        expected = {f"encoding.tables.{i}": (rows, encoding.features) for i, rows in enumerate(encoding.rows)}
+    if config.hidden:
+        expected["network.0.bias"] = (config.hidden,)
+    if config.occupancy_resolution:
+        expected["occupancy.density"] = (config.occupancy_resolution**3,)
+    for name, shape in expected.items():
+        if name not in tensors or tensors[name].shape != shape:
+            raise RuntimeError(f"{name} is missing or of another shape")
 
 
 def _scene_field(described: bytes, tensors: dict[str, torch.Tensor]) -> SceneField:

@@ -1,7 +1,7 @@
 """Score distillation of a latent texture: Latent-NeRF, section 3.4."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
@@ -24,7 +24,7 @@ DIVERGED = "lower latent_paint.optimiser.learning_rate or latent_paint.sds.guida
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
-    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     named, scale = params.background == "named", params.sds.guidance_scale
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
@@ -48,10 +48,9 @@ def run(job: Job, params: Params) -> None:
 
     rate = params.optimiser.learning_rate
     groups = [{"params": list(texture.parameters()), "lr": rate}, *backdrop.parameter_groups(rate)]
-    modules: dict[str, nn.Module] = {"texture": texture}
     finished = optimise(
         losses,
-        modules=modules | backdrop.modules,
+        modules={"texture": texture, **backdrop.modules},
         optimiser=adam(groups, params.optimiser),
         n_steps=params.steps,
         seeds=seeds,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras, orbit_cameras
 from prior3d.dataset_update.anchors import Anchors, anchors_of
 from prior3d.dataset_update.refresh_texture import RefreshedTextureViews
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.distillation.backgrounds import fit_latent_to_rgb_of_views, grey_levels
 from prior3d.distillation.sds import ScoreDistillation
@@ -34,7 +35,7 @@ Losses = Callable[[int], dict[str, Tensor]]
 
 def run(job: Job, params: Params) -> None:
     """Turn the latent texture into colours."""
-    prior, seeds = load_text_to_image(job.prior(), job.device), Seeds(params.seed)
+    prior, seeds = load_text_to_image(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
     prompt, scale = object_prompt(job, prior), params.sds.guidance_scale
     views = ViewSampler(prior, prompt, params.views, params.prompting, scale, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
@@ -54,11 +55,10 @@ def run(job: Job, params: Params) -> None:
         preview.perhaps(step, params.steps)
         return losses(step) | ({} if anchors is None else anchors.losses(texture.values, params.anchors))
 
-    groups = [{"params": list(texture.parameters()), "lr": params.optimiser.learning_rate}]
     finished = optimise(
         with_anchors,
         modules=modules,
-        optimiser=adam(groups, params.optimiser),
+        optimiser=adam([{"params": [*texture.parameters()], "lr": params.optimiser.learning_rate}], params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",

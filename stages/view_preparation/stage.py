@@ -20,8 +20,6 @@ from stages.artifacts.capture import HELD_OUT, save_posed_cameras, save_posed_im
 from stages.contract.job import Job
 from stages.view_preparation import Params
 
-FITTING_RADII = (0.5, 1.35)  # half the diagonal of the boxes about masks, under the cameras' scale: else by the masks
-FITTING_OFFSET = 0.3  # of its middle from the origin, world units
 PRIOR_PIXELS = 64  # cut-outs are as many times this as the pictures are fine
 
 
@@ -115,7 +113,8 @@ def placed(
         return placement, "cameras"
     masks = [photograph.pixels[3] for photograph in photographs]
     middle, radius = object_place(masks, [frame.intrinsics for frame in frames], placement.apply(c2w))
-    fits = FITTING_RADII[0] <= radius <= FITTING_RADII[1] and float(middle.norm()) <= FITTING_OFFSET
+    smallest, largest = params.fitting_radii
+    fits = smallest <= radius <= largest and float(middle.norm()) <= params.fitting_offset
     if fits and params.scale_by == "auto":
         return placement, "cameras"
     return fitted_to_masks(placement, middle, radius), "masks"

@@ -86,7 +86,7 @@ def test_inputs_are_declared_once_and_all_taken(method):
 
 
 WRONG = {"text_to_image": "toy-inpainting", "inpainting": "toy", "instruct": "toy-views", "views": "toy-instruct",
-         "scorer": "toy"}  # fmt: skip
+         "joint_views": "toy-views", "scorer": "toy"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

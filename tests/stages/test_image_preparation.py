@@ -248,7 +248,7 @@ def test_a_damaged_artifact_says_so(prepare, tmp_path):
     whole = (folder / "image.json").read_text()
     for name, content, said in (
         ("image.json", "{}", "its camera cannot be read"),
-        ("rgba.png", "no", "damaged"),
+        ("rgba.png", "no", "rgba.png: cannot be read as an image"),
         ("image.json", "[", "not JSON"),
     ):
         (folder / "image.json").write_text(whole)
