@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -137,7 +138,9 @@ def in_child(name: str, first: int, n_inputs: int) -> Found:
     return Found(**json.loads(text))
 
 
-def campaign(state: dict[str, dict[str, Any]], minutes: float, names: list[str], most: int) -> dict[str, Found]:
+def campaign(
+    state: dict[str, dict[str, Any]], minutes: float, names: list[str], most: int, keep: Callable[[], None]
+) -> None:
     """Fuzz reader after reader in batches until the time is up or each has had `most` inputs; goes on from `state`.
 
     Args:
@@ -145,6 +148,7 @@ def campaign(state: dict[str, dict[str, Any]], minutes: float, names: list[str],
         minutes: to fuzz for.
         names: of the readers.
         most: inputs of each.
+        keep: is called after every batch.
     """
     until = time.monotonic() + 60 * minutes
     found = {name: Found(**state.get(name, {})) for name in names}
@@ -155,4 +159,4 @@ def campaign(state: dict[str, dict[str, Any]], minutes: float, names: list[str],
         name = min(open_names, key=lambda n: found[n].inputs)
         found[name].add(in_child(name, found[name].inputs, min(BATCH, most - found[name].inputs)))
         state[name] = asdict(found[name])
-    return found
+        keep()
