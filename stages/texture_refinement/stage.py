@@ -56,11 +56,10 @@ def run(job: Job, params: Params) -> None:
         preview.perhaps(step, params.steps)
         return losses(step) | ({} if anchors is None else anchors.losses(texture.values, params.anchors))
 
-    groups = [{"params": list(texture.parameters()), "lr": params.optimiser.learning_rate}]
     finished = optimise(
         with_anchors,
         modules=modules,
-        optimiser=adam(groups, params.optimiser),
+        optimiser=adam([{"params": [*texture.parameters()], "lr": params.optimiser.learning_rate}], params.optimiser),
         n_steps=0 if load_completion(job.inputs["mesh"]) is not None else params.steps,  # it is whole without a prior
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
