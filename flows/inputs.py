@@ -17,6 +17,13 @@ CONCEPT = Input("concept", "folder", "a word made by textual_inversion, which th
 
 # an image of one object
 IMAGE = Input("image", "file", "the image of the object; with alpha, or give --mask", suffixes=PICTURES)
+OPTIONAL_IMAGE = Input(
+    "image",
+    "file",
+    "an image of the object; with alpha, with --mask, or before a plain background",
+    default="",
+    suffixes=PICTURES,
+)
 MASK = Input("mask", "file", "image that is white where the object is", default="", suffixes=PICTURES)
 DEPTH = Input("depth", "file", "depth map of the same view", default="", suffixes=PICTURES)
 NORMAL = Input("normal", "file", "normal map of the same view", default="", suffixes=PICTURES)
@@ -38,6 +45,12 @@ CAPTURE = Input(
 POSED_IMAGES = Input(
     "images", "folder", "posed images: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category"
 )
+OPTIONAL_POSED_IMAGES = Input(
+    "images",
+    "folder",
+    "posed images of the object: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category",
+    default="",
+)
 
 # priors
 PRIOR = Input("prior", "prior", f"text-to-image prior: toy, {FROM}", default="toy", role="text_to_image")
@@ -52,4 +65,7 @@ INSTRUCT_PRIOR = Input(
     "prior", "prior", f"instruct prior (InstructPix2Pix): toy-instruct, {FROM}", default="toy-instruct", role="instruct"
 )
 VIEWS_PRIOR = Input("prior", "prior", "views prior: toy-views or a folder of one", default="toy-views", role="views")
+JOINT_VIEWS_PRIOR = Input(
+    "prior", "prior", "joint-view prior: toy-mv or a folder of one", default="toy-mv", role="joint_views"
+)
 SCORER = Input("scorer", "prior", "CLIP-shaped model that judges images", default="toy-scorer", role="scorer")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.engine.declaration import read_declaration
 from flows.engine.dvc_store import DvcStore
-from flows.engine.events import Display, Events
+from flows.engine.events import Display, Event, Events, warns
 from flows.engine.execution import Interrupted
 from flows.engine.method import Method
 from flows.engine.plan import Plan, make_plan
@@ -16,7 +16,7 @@ from flows.engine.session import accept as accept_run
 from flows.engine.session import carry_out, wanted_stages
 from flows.methods import METHODS
 from flows.request import Request, make_request
-from flows.terminal import INTERRUPTED, USER_ERROR, Parser, fail, say, show, table, warn
+from flows.terminal import INTERRUPTED, USER_ERROR, Parser, clean, fail, say, show, table, warn
 from prior3d.errors import Prior3dError
 
 ACTIONS = {"keep": "unchanged", "make": "to make", "follow": "perhaps"}
@@ -38,6 +38,8 @@ def run_method(method: Method, words: list[str]) -> int:
             show(sys.stderr, f"to resume: {shlex.join(['prior3d', 'run', method.name, *words])}")
         return INTERRUPTED if isinstance(error, Interrupted) else USER_ERROR
     shown.close()
+    for text in shown.warnings:  # again, as they have scrolled by
+        warn(text)
     version = f", version {int(report.version)}" if report.version else ""
     what = "nothing to do, all is as it was made" if report.plan.idle else f"done{version}"
     return say(f"{what}; next: prior3d open {run.name}")
@@ -49,6 +51,8 @@ class _Shown:
     def __init__(self, request: Request) -> None:
         self.events = Events()
         self.display: Display | None = None
+        self.warnings: list[str] = []
+        self.events.listen(self._note_warning)
         self._options = request.options
         self._stages = [s.name for s in wanted_stages(request.declaration, request.options.stop_after)]
 
@@ -59,6 +63,10 @@ class _Shown:
 
             self.display = make_display(self._stages, self._options.plain)
             self.events.listen(self.display)
+
+    def _note_warning(self, event: Event) -> None:
+        if warns(event):
+            self.warnings.append(f"{event.stage}: {clean(event.data['text']).removeprefix('warning:').strip()}")
 
     def close(self) -> None:
         if self.display is not None:

@@ -18,6 +18,7 @@ from prior3d.meshes.winding import volume_iou
 from prior3d.metrics import mask_iou, psnr_db
 from prior3d.rendering import render_without_gradient
 from stages.artifacts.base import load_metrics
+from stages.artifacts.captions import Caption, load_caption
 from stages.artifacts.fields import load_rgb_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_textured_mesh
@@ -26,6 +27,13 @@ from stages.contract.job import Job
 from stages.evaluation import Params
 from stages.evaluation.held_out import measure_held_out
 from stages.evaluation.report import report
+
+
+# What earlier stages show of their work, by the name of this stage's input: a line below each image of the report.
+SHOWN_OF_INPUTS = {
+    "image": "The given image as it was cut out, and its mask.",
+    "drawn": "The images that the field was fitted to: given ones first, then those that the prior drew.",
+}
 
 
 def run(job: Job, params: Params) -> None:
@@ -151,6 +159,17 @@ def measure(job: Job, mesh: TexturedMesh) -> None:
     job.metric("glb_size", (job.inputs["mesh"] / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
 
 
+def told(caption: Caption | None) -> str:
+    """Whether the prior knew what the given images show; nothing where that was not asked."""
+    if caption is None:
+        return ""
+    source = "as a person said" if caption.from_person else "as it was found"
+    if caption.known:
+        return f"The prior knows this thing: {caption.text}, {source} (error ratio {caption.error_ratio:.2f})."
+    tried = f" The best caption was {caption.text}, {source} (error ratio {caption.error_ratio:.2f})."
+    return f"The prior does not know this thing: what the images do not show is a guess.{tried if caption.text else ''}"
+
+
 def write_page(job: Job) -> None:
     """`report.html`: one file that needs nothing else, but for the links to the mesh beside it."""
     parameters = yaml.safe_load((job.run_folder / "params.yaml").read_text(encoding="utf-8"))
@@ -161,12 +180,19 @@ def write_page(job: Job) -> None:
         for name in sorted(upstream, key=lambda name: order.index(name) if name in order else -1)
         if (upstream[name] / "metrics.json").is_file()
     }
+    caption = load_caption(job.inputs["caption"]) if "caption" in job.inputs else None
     html = report(
-        prompt=job.prompt if "prompt" in job.inputs else job.run_folder.name,
+        prompt=job.prompt if "prompt" in job.inputs else (caption and caption.believed) or job.run_folder.name,
         folder=job.out,
         metrics=metrics | {job.name: job.metrics},
         parameters=parameters,
         with_field="field" in job.inputs,
+        further={
+            SHOWN_OF_INPUTS[name]: job.inputs[name] / "preview.png"
+            for name in SHOWN_OF_INPUTS
+            if name in job.inputs and (job.inputs[name] / "preview.png").is_file()
+        },
+        remark=told(caption),
         # The page will lie in RUN/NAME/, one level under the run's folder.
         mesh_link=os.path.relpath(job.inputs["mesh"], job.run_folder / job.name),
     )

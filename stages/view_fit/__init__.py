@@ -1,0 +1,24 @@
+"""A radiance field fitted from noise to views of one object, some of them given and some drawn by a prior.
+
+Every step renders rays of all views. Views of more weight lend more rays. The terms that make a surface out of fog are
+those of view_distillation.
+"""
+
+from pydantic import Field
+
+from prior3d.settings import Steps
+from prior3d.settings.reconstruction import FitSettings
+from stages.artifacts import DRAWN_VIEWS, FIELD
+from stages.contract.parameters import StageParams
+
+
+class Params(StageParams):
+    """What the stage can be told; the defaults are the `toy` preset."""
+
+    steps: Steps = Field(200, ge=1, le=100_000, description="optimisation steps")
+    fit: FitSettings = FitSettings()
+
+
+PRESETS: dict[str, dict] = {"toy": {}, "paper": {"steps": 2000, "fit": {"resolutions": (17, 33, 65, 129)}}}
+INPUTS = {"views": DRAWN_VIEWS}
+OUTPUT = FIELD

@@ -1,0 +1,48 @@
+"""The body of view_fit; the package says what it takes, gives and is set by."""
+
+from prior3d.cameras import orbit_cameras, ring
+from prior3d.metrics import psnr_db
+from prior3d.reconstruction.sparse_fit import SparseFit, start_fit
+from prior3d.seeds import Seeds
+from stages.artifacts.drawn_views import ViewsOfObject, load_drawn_views
+from stages.artifacts.fields import save_field
+from stages.contract.job import Job
+from stages.contract.preview import Preview, check_object, write_row
+from stages.view_fit import Params
+
+AGAINST_EMPTY = "lower view_fit.fit.surface.sparsity_weight, or look at the preview of joint_views"
+AGAINST_FULL = "raise view_fit.fit.mask_weight, or look at the preview of joint_views"
+MOST_COMPARED = 16  # drawn views
+
+
+def run(job: Job, params: Params) -> None:
+    """Fit the field."""
+    found = load_drawn_views(job.inputs["views"], job.device)
+    fit = start_fit(found.views, params.fit, Seeds(params.seed))
+    size = found.views.cameras.height
+    shown = orbit_cameras(ring(8), size, size).to(job.device)
+    preview = Preview(job, lambda: fit.images(shown, 1.0)[0])
+
+    def losses(step: int):
+        preview.perhaps(step, params.steps)
+        return fit.losses(step / params.steps)
+
+    if fit.run(params.steps, job.work / "checkpoint.safetensors", job, losses):
+        images, opacity = fit.images(shown, 1.0)
+        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        save_field(job.out, fit.field)
+        write_row(job.out / "preview.png", images)
+        measure(job, fit, found)
+
+
+def measure(job: Job, fit: SparseFit, found: ViewsOfObject) -> None:
+    """Record how well the field shows the given images and the drawn ones, over white."""
+    n = len(found.views.colours)
+    parts = {"given_psnr": range(found.n_given), "drawn_psnr": range(found.n_given, n)[:MOST_COMPARED]}
+    for name, places in parts.items():
+        if not places:
+            continue
+        views = found.views[list(places)]
+        images, _ = fit.images(views.cameras, 1.0)
+        score_db = psnr_db(images.cpu().numpy(), views.over(1.0).cpu().numpy())
+        job.metric(name, score_db, "dB", n=len(places), higher_is_better=True)
