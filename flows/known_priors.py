@@ -46,13 +46,14 @@ def load(known: Known, device: str) -> Any:
     """The prior itself, on a device (raises Prior3dError if no role that this version knows fits it)."""
     # start-up: torch and diffusers, which `priors ls` does not need
     from prior3d.devices import choose_device
-    from prior3d.diffusion import inpainting, instruct, scorer, text_to_image, views
+    from prior3d.diffusion import inpainting, instruct, joint_views, scorer, text_to_image, views
 
     loaders: dict[str, Any] = {
         "text_to_image": text_to_image.load_text_to_image,
         "inpainting": inpainting.load_inpainting,
         "instruct": instruct.load_instruct,
         "views": views.load_views,
+        "joint_views": joint_views.load_joint_views,
         "scorer": scorer.load_scorer,
     }
     if known.role not in loaders:

@@ -12,7 +12,7 @@ from typing import Any
 from flows.engine.project import Project
 from flows.engine.run_files import derived, parse_json
 from prior3d.diffusion.embedded import embedded_names, embedded_prior
-from prior3d.diffusion.folders import check_channels, check_safetensors, check_views
+from prior3d.diffusion.folders import NAMED_ROLES, check_channels, check_named, check_safetensors
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 from prior3d.suggestions import did_you_mean
@@ -61,8 +61,8 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     if role == "scorer":
         return _scorer(text, project)
     choice = _found(text, project)
-    if role == "views":
-        check_views(choice.folder)
+    if role in NAMED_ROLES.values():
+        check_named(choice.folder, role)
     elif role is not None:
         check_channels(choice.folder, role)
     return choice

@@ -9,14 +9,16 @@ from safetensors import SafetensorError, safe_open
 from prior3d.errors import Prior3dError
 
 EXTRA_INPUT_CHANNELS = {"text_to_image": 0, "inpainting": 5, "instruct": 4}  # beyond the latent's own channels
-VIEWS_CLASS = "ViewsPrior"
+RAYS_AND_MASK = 7  # input channels of a joint-view prior beyond the latents: rays of its pixels, and if it is given
+NAMED_ROLES = {"ViewsPrior": "views", "JointViewsPrior": "joint_views"}  # by the class in model_index.json
+EXAMPLES = {"views": "a views prior, e.g. toy-views", "joint_views": "a joint-view prior, e.g. toy-mv"}
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 PICKLE_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
 
 def role_of(folder: Path) -> str:
-    """The role of a prior's folder: one of `EXTRA_INPUT_CHANNELS`, `views`, or `scorer` for a CLIPModel folder.
+    """The role of a prior's folder: of `EXTRA_INPUT_CHANNELS`, of `NAMED_ROLES`, or `scorer` for a CLIPModel folder.
 
     Raises:
         Prior3dError: no prior, or none of a known role.
@@ -25,8 +27,8 @@ def role_of(folder: Path) -> str:
         if (folder / "config.json").is_file() and read_json(folder / "config.json").get("model_type") == "clip":
             return "scorer"
         raise Prior3dError(f"prior {folder}: neither a diffusers pipeline (model_index.json) nor a CLIPModel folder")
-    if is_views(folder):
-        return "views"
+    if named := named_role(folder):
+        return named
     unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
     extra = unet.get("in_channels", 4) - vae.get("latent_channels", 4)
     for role, channels in EXTRA_INPUT_CHANNELS.items():
@@ -38,16 +40,20 @@ def role_of(folder: Path) -> str:
     )
 
 
-def is_views(folder: Path) -> bool:
-    """Whether the folder's index calls it a views prior (raises Prior3dError if there is no index)."""
-    return read_json(folder / "model_index.json").get("_class_name") == VIEWS_CLASS
+def named_role(folder: Path) -> str | None:
+    """The role that the class in a folder's index stands for; None where its channels tell the role.
+
+    Raises:
+        Prior3dError: there is no index.
+    """
+    return NAMED_ROLES.get(read_json(folder / "model_index.json").get("_class_name", ""))
 
 
-def check_views(folder: Path) -> None:
-    """Hold that a folder is a views prior (raises Prior3dError); its parts are looked over where it is loaded."""
-    if not is_views(folder):
+def check_named(folder: Path, role: str) -> None:
+    """Hold that a folder's index names a role (raises Prior3dError); its parts are looked over where it is loaded."""
+    if named_role(folder) != role:
         kind = read_json(folder / "model_index.json").get("_class_name")
-        raise Prior3dError(f"prior {folder}: it is a {kind}, but views is needed; give a views prior, e.g. toy-views")
+        raise Prior3dError(f"prior {folder}: it is a {kind}, but {role} is needed; give {EXAMPLES[role]}")
 
 
 def check_channels(folder: Path, role: str) -> None:
@@ -58,11 +64,10 @@ def check_channels(folder: Path, role: str) -> None:
     """
     if role not in EXTRA_INPUT_CHANNELS:
         raise Prior3dError(f"prior role {role!r} is unknown; it is one of {', '.join(EXTRA_INPUT_CHANNELS)}")
-    if is_views(folder):
-        raise Prior3dError(
-            f"prior {folder}: it makes views of posed pictures, but {role} is needed; give another prior"
-        )
-    unet, vae, text = (read_json(folder / name / "config.json") for name in ("unet", "vae", "text_encoder"))
+    if named := named_role(folder):
+        what = "makes views of posed pictures" if named == "views" else "draws several views of a thing together"
+        raise Prior3dError(f"prior {folder}: it {what}, but {role} is needed; give another prior")
+    unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
     latent_channels = vae.get("latent_channels", 4)
     found, expected = unet.get("in_channels", 4), latent_channels + EXTRA_INPUT_CHANNELS[role]
     if found != expected:
@@ -71,6 +76,12 @@ def check_channels(folder: Path, role: str) -> None:
             f"prior {folder}: its UNet takes {found} channels ({names.get(found, 'no known role')}), but {role} needs "
             f"{expected}; give a prior made for {role}"
         )
+    check_text_width(folder)
+
+
+def check_text_width(folder: Path) -> None:
+    """Hold the UNet's cross-attention against the text encoder (raises Prior3dError)."""
+    unet, text = (read_json(folder / name / "config.json") for name in ("unet", "text_encoder"))
     width = unet.get("cross_attention_dim")
     text_width = text.get("hidden_size", text.get("text_config", {}).get("hidden_size"))
     if width != text_width:
@@ -93,6 +104,16 @@ def check_prior_folder(folder: Path, role: str) -> None:
     folder = Path(folder)
     if role not in EXTRA_INPUT_CHANNELS:
         raise Prior3dError(f"prior role {role!r} is unknown; it is one of {', '.join(EXTRA_INPUT_CHANNELS)}")
+    check_parts(folder)
+    check_channels(folder, role)
+
+
+def check_parts(folder: Path) -> None:
+    """Check that a prior with a text side has all its parts, without loading a tensor.
+
+    Raises:
+        Prior3dError: folder or component missing, weights only pickled or truncated.
+    """
     if not folder.is_dir():
         raise Prior3dError(
             f"prior {folder}: no such folder; give --prior a diffusers pipeline folder or a prior's name"
@@ -113,7 +134,29 @@ def check_prior_folder(folder: Path, role: str) -> None:
     for name in WEIGHT_STEMS:
         for file in weight_files(folder / name, name)[0]:
             check_safetensors(file)
-    check_channels(folder, role)
+
+
+def check_joint_views_folder(folder: Path) -> None:
+    """Check that a folder can serve as a joint-view prior, without loading a tensor.
+
+    Raises:
+        Prior3dError: folder or component missing, of another role, weights pickled or truncated, parts that do not fit.
+    """
+    folder = Path(folder)
+    check_parts(folder)
+    check_named(folder, "joint_views")
+    check_text_width(folder)
+    unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
+    found, expected = unet.get("in_channels"), vae.get("latent_channels", 4) + RAYS_AND_MASK
+    if found != expected:
+        raise Prior3dError(
+            f"prior {folder}: its UNet takes {found} channels, but a joint-view prior's takes {expected}: latents, a "
+            "mask and rays; unet/ and vae/ are from different models"
+        )
+    index = read_json(folder / "model_index.json")
+    lacking = [name for name in ("camera_radius", "fov_deg") if not isinstance(index.get(name), int | float)]
+    if lacking:
+        raise Prior3dError(f"prior {folder}: model_index.json lacks {' and '.join(lacking)}, its cameras' own; add it")
 
 
 def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:

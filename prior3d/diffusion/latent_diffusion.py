@@ -223,13 +223,20 @@ class LatentDiffusion:
 
 
 def load_latent_diffusion(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:
-    """The networks of a folder of that role, checked and frozen; convolutions lie channels-last, which is faster."""
-    # seconds to import, and only loading needs them
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    """The networks of a folder of that role, checked and frozen."""
+    from diffusers import UNet2DConditionModel  # seconds to import, and only loading needs it
 
     check_prior_folder(folder, role)
-    unet = load_network(UNet2DConditionModel, folder / "unet", "unet", dtype).to(device)
+    return with_text(folder, load_network(UNet2DConditionModel, folder / "unet", "unet", dtype), device, dtype)
+
+
+def with_text(folder: Path, unet: Any, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:
+    """A UNet with the other networks of its folder; convolutions lie channels-last, which is faster."""
+    # seconds to import, and only loading needs them
+    from diffusers import AutoencoderKL, DDIMScheduler
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    unet = unet.to(device)
     vae = load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
     text_encoder = load_network(CLIPTextModel, folder / "text_encoder", "text_encoder", dtype).to(device)
     unet, vae = (network.to(memory_format=torch.channels_last) for network in (unet, vae))
