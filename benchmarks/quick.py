@@ -4,17 +4,17 @@ text: the 24 prompts of text_to_3d.py. Each mesh is drawn from four azimuths ove
 prompt among 200 captions, beside exact renders of such objects. A false front is a view that is clearly none of the
 front, of an object that has one, and that the scorer calls a front view.
 image: held-out objects of image_to_3d.py from one image with its camera and without a caption; 16 other views of the
-mesh, and its geometry. posed: objects of sparse_views.py from 2, 3 and 6 posed images; 32 other views of the field and the
-mesh.
+mesh, and its geometry. posed: objects of sparse_views.py from 2, 3 and 6 posed images; 32 other views of the field and
+the mesh.
 
-Every figure is of the whole command line. Runs that are there are not computed again: break it off and start it again.
+Runs that are there are not computed again, even if parameters changed: break it off and start it again. Seconds are
+those of all stages up to the mesh, without starts and report.
 """
 
 import argparse
+import contextlib
+import io
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ import torch
 from PIL import Image
 from results import add_write_option, markdown_table, write_results
 
+from flows.engine.project import find_project
+from flows.methods import METHODS
+from flows.request import make_request
 from prior3d.cameras import Orbit, orbit_cameras, view_words
 from prior3d.diffusion.scorer import Scorer, load_scorer
 from prior3d.images.files import contact_sheet, to_uint8, write_png
@@ -39,6 +42,7 @@ from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.artifacts.captions import load_caption
 from stages.artifacts.fields import load_field
 from stages.artifacts.meshes import load_textured_mesh
+from stages.contract.entry import execute
 
 PARTS = ("text", "image", "posed")
 BORDER_DEG = 15.0  # a view is clear if its word stays the same when the camera moves by so much
@@ -47,18 +51,24 @@ POSED_VIEWS = 32
 
 
 def made(args: argparse.Namespace, name: str, words: list[str]) -> tuple[Path, float] | None:
-    """Run `quick` under a name; its folder and the seconds of the whole command, or None (and its message)."""
-    folder = args.project / "data" / "runs" / name
-    done = folder / "benchmark.json"
-    if not done.is_file():
-        command = [sys.executable, "-m", "flows.cli", "run", "quick", "--name", name, "--plain", *words, *args.words]
-        started = time.monotonic()
-        ended = subprocess.run(command, cwd=args.project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if ended.returncode:
-            print(f"{name}: {ended.stderr.strip()}")
-            return None
-        done.write_text(json.dumps({"wall_seconds": time.monotonic() - started}))
-    return folder, json.loads(done.read_text())["wall_seconds"]
+    """The stages of `prior3d run quick` up to the mesh, in this process: spares the start of each.
+
+    Returns:
+        the run's folder, and the seconds of its stages by the clock; None (and its message) if one failed.
+    """
+    request = make_request(find_project(args.project), METHODS["quick"], ["--name", name, *words, *args.words])
+    run, declaration = request.run, request.declaration
+    with run.held():
+        run.declare(declaration, request.settings)
+        for stage in declaration.method.stages:
+            if stage.name == "evaluation" or (run.folder / stage.name).is_dir():
+                continue
+            with contextlib.redirect_stdout(io.StringIO()):  # progress lines
+                code = execute(stage.module, declaration.argv(stage), run.folder)
+            if code:
+                print(f"{name}: {stage.name} failed")
+                return None
+    return run.folder, image_to_3d.stage_seconds(run.folder)
 
 
 def turned(mesh: TexturedMesh, size: int = 96) -> list[np.ndarray]:
@@ -98,7 +108,10 @@ def text_rows(args: argparse.Namespace, scorer: Scorer) -> list[dict[str, Any]]:
             continue
         mesh = load_textured_mesh(run[0] / "texture_baking")
         row: dict[str, Any] = {"thing": prompt, "seconds": run[1]}
-        pairs = {"mesh": render_mesh(mesh, rig, background=grey[0]).rgb, "real": render_toy(real[prompt], rig).over(grey)}
+        pairs = {
+            "mesh": render_mesh(mesh, rig, background=grey[0]).rgb,
+            "real": render_toy(real[prompt], rig).over(grey),
+        }
         row |= {name: text_to_3d.hits(scorer, images, place, captions) for name, images in pairs.items()}
         if kind_of_caption(prompt).front:
             drawn = render_mesh(mesh, around, background=grey[0]).rgb, render_toy(real[prompt], around).over(grey)
@@ -128,7 +141,9 @@ def image_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         folder, seconds = run
         caption = load_caption(folder / "captioning")
         figures = image_to_3d.figures(toy, index, folder / "texture_baking")
-        rows.append({"thing": toy.caption, "found": caption.text, "ratio": caption.error_ratio, "seconds": seconds} | figures)
+        rows.append(
+            {"thing": toy.caption, "found": caption.text, "ratio": caption.error_ratio, "seconds": seconds} | figures
+        )
         args.sheet["image"] += image_to_3d.sheet_rows(toy, index, folder / "texture_baking")
         told = f"{figures['psnr']:.2f} dB, {figures['ssim']:.3f}, F {figures['f_score']:.2f}"
         print(f"{index:02d} {toy.caption:34} found {caption.text:34} {told}  {seconds:.1f} s", flush=True)
@@ -188,7 +203,7 @@ def summary(found: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
             ["text: ratio", str(len(text)), f"{shares['mesh'] / shares['real']:.3f}"],
             ["text: false fronts of meshes", str(len(fronts["mesh"])), str(sum(fronts["mesh"]))],
             ["text: false fronts of exact renders", str(len(fronts["real"])), str(sum(fronts["real"]))],
-            ["text: seconds of the command", str(len(text)), mean(text, "seconds", 1)],
+            ["text: seconds of the stages", str(len(text)), mean(text, "seconds", 1)],
         ]
     if image := found.get("image"):
         n, right = str(len(image)), sum(row["found"] == row["thing"] for row in image)
@@ -196,7 +211,7 @@ def summary(found: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
         named = {"psnr": "PSNR of 16 other views of the mesh, dB", "ssim": "SSIM", "f_score": "F-score at 0.05"}
         named |= {"volume_iou": "volume IoU", "reference_psnr": "PSNR of the given view, dB"}
         lines += [[f"one image: {told}", n, mean(image, name, 3)] for name, told in named.items()]
-        lines.append(["one image: seconds of the command", n, mean(image, "seconds", 1)])
+        lines.append(["one image: seconds of the stages", n, mean(image, "seconds", 1)])
     for inputs in sorted({row["inputs"] for row in found.get("posed", ())}):
         mine = [row for row in found["posed"] if row["inputs"] == inputs]
         for name in ("field_psnr", "mesh_psnr", "mesh_ssim", "seconds"):
@@ -220,7 +235,11 @@ def main() -> None:
     args.sheet = {part: [] for part in PARTS}
     torch.set_num_threads(1)
     scorer = load_scorer(args.scorer, torch.device("cpu"))
-    makers = {"text": lambda: text_rows(args, scorer), "image": lambda: image_rows(args), "posed": lambda: posed_rows(args)}
+    makers = {
+        "text": lambda: text_rows(args, scorer),
+        "image": lambda: image_rows(args),
+        "posed": lambda: posed_rows(args),
+    }
     found = {}
     for part in args.only:
         found[part] = makers[part]()

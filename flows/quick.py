@@ -16,7 +16,7 @@
                [ evaluation ]  turntables, measurements, the report
 
 Sources: Shi et al., MVDream: Multi-view Diffusion for 3D Generation, ICLR 2024, for views drawn together; Gao et al.,
-CAT3D: Create Anything in 3D with Multi-View Diffusion Models, NeurIPS 2024, for views drawn given others and then fitted.
+CAT3D: Create Anything in 3D with Multi-View Diffusion Models, NeurIPS 2024, for views drawn given others, then fitted.
 """
 
 from flows.engine.method import Method, Stage

@@ -78,7 +78,7 @@ def _refuse_other_method(run: Run, method: Method) -> None:
 
 
 def _refuse_alternatives(method: Method, named: list[str]) -> None:
-    """Refuse a command line that gives none of the inputs that a method needs one of, or two that exclude each other."""
+    """Refuse a command line without any of the inputs that a method needs one of, or with two that exclude another."""
     if method.one_of and not set(method.one_of) & set(named):
         raise Prior3dError(
             f"{method.name}: say what to make it from: {', '.join(map(option_of, method.one_of[:-1]))} or "

@@ -64,9 +64,7 @@ def split_switches(method: Method, sets: list[str], given: Collection[str] = ())
         stage = text.partition(".")[0].strip()
         if stage in left_out:
             bringing = " or ".join(f"--{name.replace('_', '-')}" for name in left_out[stage].brought_by)
-            raise Prior3dError(
-                f"--set {text!r}: {method.name} has {stage} only with {bringing or f'--set {stage}=on'}"
-            )
+            raise Prior3dError(f"--set {text!r}: {method.name} has {stage} only with {bringing or f'--set {stage}=on'}")
     return chosen, others
 
 

@@ -34,9 +34,7 @@ class JudgedCaption:
     error_ratio: float
 
 
-def likely_captions(
-    scorer: Scorer, images: list[Float[Tensor, "images 3 height width"]], n_kept: int
-) -> list[str]:
+def likely_captions(scorer: Scorer, images: list[Float[Tensor, "images 3 height width"]], n_kept: int) -> list[str]:
     """The toy world's captions that a scorer likes best for images of one object, best first.
 
     Captions of a category and a main colour come first, then those that say more of the best of them.

@@ -91,9 +91,7 @@ def background_for_images(given: GivenViews) -> Background:
     return _farthest(given.colours.movedim(1, -1)[solid] / given.masks[solid][:, None], but=0.05)
 
 
-def text_views(
-    prior: JointViewsPrior, text: str, settings: DrawingSettings, generator: torch.Generator
-) -> DrawnViews:
+def text_views(prior: JointViewsPrior, text: str, settings: DrawingSettings, generator: torch.Generator) -> DrawnViews:
     """A ring of four views drawn from words, and eight more drawn given the ring.
 
     Args:
@@ -220,7 +218,9 @@ def _orbit(prior: JointViewsPrior, directions_deg: Sequence[tuple[float, float]]
 
 
 def _together(first: Cameras, second: Cameras) -> Cameras:
-    c2w, fov_deg = (torch.cat([getattr(first, name).to(second.c2w), getattr(second, name)]) for name in ("c2w", "fov_deg"))
+    c2w, fov_deg = (
+        torch.cat([getattr(first, name).to(second.c2w), getattr(second, name)]) for name in ("c2w", "fov_deg")
+    )
     return Cameras(c2w, fov_deg, second.height, second.width)
 
 

@@ -27,7 +27,7 @@ class CaptionSettings:
         default=0.7,
         ge=0,
         le=10,
-        description="the prior knows the thing if its error with the caption is less than so much of that without words",
+        description="the prior knows the thing if its error with the caption is below so much of that without words",
     )
 
 
@@ -48,7 +48,8 @@ class DrawingSettings:
         default=15.0, ge=-30, le=60, description="elevation of the ring of four views that is drawn from words alone"
     )
     views_at_once: Literal[0, 1, 2, 4, 8] = Field(
-        default=8, description="of the eight further views, how many are drawn together given the ring; 0: no such views"
+        default=8,
+        description="of the eight further views, how many are drawn together given the ring; 0: no such views",
     )
 
 

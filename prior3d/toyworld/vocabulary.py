@@ -12,9 +12,7 @@ def main_colours(kind: Category) -> list[str]:
 
 def short_captions() -> dict[str, tuple[Category, str]]:
     """The captions that name a category and a main colour alone, with both."""
-    return {
-        caption(kind, main, None, None, main): (kind, main) for kind in CATEGORIES for main in main_colours(kind)
-    }
+    return {caption(kind, main, None, None, main): (kind, main) for kind in CATEGORIES for main in main_colours(kind)}
 
 
 def full_captions(kind: Category, main: str) -> list[str]:

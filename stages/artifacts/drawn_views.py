@@ -36,9 +36,7 @@ def save_drawn_views(folder: Path, found: ViewsOfObject) -> None:
     if views.masks is None:
         raise Prior3dError(f"{folder}: the views have no masks; give images with alpha or masks")
     tensors = {"colours": views.colours, "masks": views.masks, "weights": views.weights}
-    write_tensors(
-        folder / "views.safetensors", tensors | {"c2w": views.cameras.c2w, "fov_deg": views.cameras.fov_deg}
-    )
+    write_tensors(folder / "views.safetensors", tensors | {"c2w": views.cameras.c2w, "fov_deg": views.cameras.fov_deg})
     write_json(folder / "views.json", {"n_given": found.n_given})
 
 

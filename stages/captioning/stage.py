@@ -50,9 +50,7 @@ def candidates(job: Job, params: Params, given: GivenViews) -> list[str]:
     return likely_captions(scorer, [image.to(job.device) for image in images], params.caption.n_kept)
 
 
-def judge(
-    job: Job, params: Params, prior: JointViewsPrior, given: GivenViews, texts: list[str]
-) -> list[JudgedCaption]:
+def judge(job: Job, params: Params, prior: JointViewsPrior, given: GivenViews, texts: list[str]) -> list[JudgedCaption]:
     """The captions by the prior's errors on the images, or on some of them that are spread among all."""
     behind = background_for_images(given)
     n = len(given.colours)

@@ -28,7 +28,6 @@ from stages.evaluation import Params
 from stages.evaluation.held_out import measure_held_out
 from stages.evaluation.report import report
 
-
 # What earlier stages show of their work, by the name of this stage's input: a line below each image of the report.
 SHOWN_OF_INPUTS = {
     "image": "The given image as it was cut out, and its mask.",

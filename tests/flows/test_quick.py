@@ -1,13 +1,10 @@
 """quick on the command line: what is refused before anything is written, which stages a run has, and whole runs."""
 
-import json
-
 import pytest
 
 from flows import quick
 from flows.engine.parameters import split_switches
 from prior3d.errors import Prior3dError
-from tests.posed_ball import write_ball
 
 GIVEN = {"image_preparation", "view_preparation", "captioning"}
 

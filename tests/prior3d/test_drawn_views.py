@@ -1,4 +1,4 @@
-"""Views that a joint-view prior draws: what it is asked, from where, over which background, and how they are cut out."""
+"""Views that a joint-view prior draws: what it is asked, from where, over which background, how they are cut out."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ SIZE = 16
 
 
 class Recorder(JointViewsPrior):
-    """A joint-view prior without networks: draws a red square over the background that the text names, notes the call."""
+    """A joint-view prior without networks: it draws a red square over a background, and notes what it was asked."""
 
     image_size, takes_given = SIZE, True
 
@@ -132,10 +132,14 @@ def test_without_words_fewer_views_are_drawn_and_nothing_is_said():
 
 def test_posed_images_are_given_from_the_directions_of_their_cameras():
     prior, n = Recorder(), 3
-    orbit = Orbit(torch.tensor([20.0, 170, 300]), torch.tensor([0.0, 30, -10]), torch.full((n,), 2.5), torch.full((n,), 50.0))
+    orbit = Orbit(
+        torch.tensor([20.0, 170, 300]), torch.tensor([0.0, 30, -10]), torch.full((n,), 2.5), torch.full((n,), 50.0)
+    )
     masks = torch.zeros(n, 2 * SIZE, 2 * SIZE)
     masks[:, 8:24, 8:24] = 1
-    views = InputViews(masks[:, None].expand(-1, 3, -1, -1), masks, torch.ones_like(masks), orbit_cameras(orbit, 32, 32))
+    views = InputViews(
+        masks[:, None].expand(-1, 3, -1, -1), masks, torch.ones_like(masks), orbit_cameras(orbit, 32, 32)
+    )
     given = given_posed_images(prior, views, GivenSettings())
     assert torch.allclose(given.orbit.azimuth_deg, orbit.azimuth_deg, atol=1e-3)
     assert torch.allclose(given.orbit.elevation_deg, orbit.elevation_deg, atol=1e-3)
