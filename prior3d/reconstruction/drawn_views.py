@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, view_words
 from prior3d.diffusion.joint_views import JointViewsPrior
-from prior3d.images.colours import difference_mask, most_distinct_background
+from prior3d.images.colours import difference_mask, estimate_alpha, most_distinct_background
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.reconstruction.view_targets import premultiplied
 from prior3d.settings.joint_views import DrawingSettings, GivenSettings
@@ -29,6 +29,7 @@ GIVEN_IMAGE_DEG = (
     *((60, -5), (240, -5), (0, 60), (180, 60)),
 )
 WORDLESS_VIEWS = 8  # without a text, more views in one set come out torn
+DIFFERENT = 0.06  # from the background, in any channel: less counts for nothing
 SOLID = 0.7  # mask above which a pixel shows the object's own colour
 
 
@@ -196,7 +197,7 @@ def view_text(text: str, view_word: str, background: str) -> str:
 
 def cut_out(images: Float[Tensor, "views 3 height width"], cameras: Cameras, behind: Background) -> InputViews:
     """Drawings over a flat background as images with masks, premultiplied, all of weight 1."""
-    masks = difference_mask(images, behind.level)
+    masks = estimate_alpha(images, difference_mask(images, behind.level, DIFFERENT), behind.level)
     colours = premultiplied(images, masks, behind.level)
     return InputViews(colours, masks, torch.ones_like(masks), cameras.to(images.device))
 

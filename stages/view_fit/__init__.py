@@ -8,6 +8,7 @@ from pydantic import Field
 
 from prior3d.settings import Steps
 from prior3d.settings.reconstruction import FitSettings
+from prior3d.settings.refresh import SurfaceSettings
 from stages.artifacts import DRAWN_VIEWS, FIELD
 from stages.contract.parameters import StageParams
 
@@ -15,8 +16,10 @@ from stages.contract.parameters import StageParams
 class Params(StageParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
-    steps: Steps = Field(200, ge=1, le=100_000, description="optimisation steps")
-    fit: FitSettings = FitSettings()
+    steps: Steps = Field(150, ge=1, le=100_000, description="optimisation steps")
+    fit: FitSettings = FitSettings(
+        surface=SurfaceSettings(distortion_weight=0.5, sparsity_weight=1e-3, smoothness_weight=1.0)
+    )
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"steps": 2000, "fit": {"resolutions": (17, 33, 65, 129)}}}
