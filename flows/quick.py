@@ -3,7 +3,8 @@
     image  --> [ image_preparation ]  the object cut out, square, with its camera            (only with --image)
     images --> [ view_preparation ]  square cut-outs about the object, cameras normalised    (only with --images)
                      |
-               [ captioning ]  what it is, in words, and whether the prior knows such things (not from a sentence)
+               [ image_captioning | captioning ]  what it is, in words, and whether the prior knows such things;
+                     |                            from where the image was taken, if nobody said it
                      |
     prompt --> [ joint_views ]  views from all round, drawn together by a joint-view prior
                      |
@@ -50,33 +51,40 @@ METHOD = Method(
         Stage("image_preparation", {"image": "image", "mask": "mask", "camera": "camera"}, brought_by=("image",)),
         Stage("view_preparation", {"images": "images"}, brought_by=("images",)),
         Stage(
-            "captioning",
+            "image_captioning",
             {
                 "image": "image_preparation",
-                "views": "view_preparation",
+                "camera": "camera",
                 "prompt": "prompt",
                 "prior": "prior",
                 "scorer": "scorer",
             },
             gpu=True,
-            brought_by=GIVEN,
+            brought_by=("image",),
+        ),
+        Stage(
+            "captioning",
+            {"views": "view_preparation", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
+            gpu=True,
+            brought_by=("images",),
+            otherwise="image_captioning",
         ),
         Stage(
             "joint_views",
             {
                 "prompt": "prompt",
                 "caption": "captioning",
-                "image": "image_preparation",
+                "image": "image_captioning",
                 "views": "view_preparation",
                 "prior": "prior",
             },
             gpu=True,
         ),
         Stage("view_fit", {"views": "joint_views"}, gpu=True),
-        Stage("mesh_extraction", {"field": "view_fit", "image": "image_preparation"}, gpu=True),
+        Stage("mesh_extraction", {"field": "view_fit", "image": "image_captioning"}, gpu=True),
         Stage(
             "texture_baking",
-            {"mesh": "mesh_extraction", "field": "view_fit", "image": "image_preparation", "views": "joint_views"},
+            {"mesh": "mesh_extraction", "field": "view_fit", "image": "image_captioning", "views": "joint_views"},
             gpu=True,
         ),
         Stage(
@@ -85,7 +93,7 @@ METHOD = Method(
                 "mesh": "texture_baking",
                 "field": "view_fit",
                 "prompt": "prompt",
-                "image": "image_preparation",
+                "image": "image_captioning",
                 "views": "view_preparation",
                 "caption": "captioning",
                 "drawn": "joint_views",

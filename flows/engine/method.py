@@ -128,7 +128,12 @@ class Method:
             return name
 
         stages = tuple(
-            replace(s, inputs={k: source(v) for k, v in s.inputs.items() if source(v)}, optional=False)
+            replace(
+                s,
+                inputs={k: source(v) for k, v in s.inputs.items() if source(v)},
+                optional=False,
+                otherwise=s.otherwise if s.otherwise in kept else "",
+            )
             for s in self.stages
             if s.name in kept
         )

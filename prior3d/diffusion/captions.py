@@ -18,6 +18,7 @@ from prior3d.diffusion.scorer import Scorer
 from prior3d.settings.joint_views import CaptionSettings
 from prior3d.toyworld.vocabulary import full_captions, short_captions
 
+SHOWN = 3  # captions that a verdict names
 BEST_SHORT = 40  # captions of a category and a colour whose longer ones are looked at
 
 
@@ -32,6 +33,25 @@ class JudgedCaption:
 
     text: str
     error_ratio: float
+
+
+def verdict(judged: list[JudgedCaption], known: bool, from_person: bool) -> str:
+    """What a person should know of judged captions; a warning where the prior does not know the thing.
+
+    Args:
+        judged: the best first; empty: no caption was tried.
+        known: whether the prior knows the thing.
+        from_person: whether a person gave the caption.
+    """
+    if not judged:
+        return "warning: there is no caption, so it was not measured whether the prior knows this thing"
+    best = judged[0]
+    ratio = f"its error with {best.text!r} is {best.error_ratio:.2f} of its error without words"
+    if not known:
+        advice = "another --prompt may help" if from_person else "--prompt can name it"
+        return f"warning: the prior does not know this thing ({ratio}); {advice}"
+    others = "; next: " + ", ".join(f"{j.text} {j.error_ratio:.2f}" for j in judged[1:SHOWN]) if judged[1:] else ""
+    return f"the prior knows it: {ratio}{others}"
 
 
 def likely_captions(scorer: Scorer, images: list[Float[Tensor, "images 3 height width"]], n_kept: int) -> list[str]:

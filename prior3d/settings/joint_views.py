@@ -32,6 +32,24 @@ class CaptionSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class CameraSearchSettings:
+    """How the direction is found that one image of a known thing was taken from: where noise comes off best."""
+
+    n_azimuths: int = Field(
+        default=12, ge=1, le=72, description="azimuths that are tried first; 1: the direction is not looked for"
+    )
+    n_captions: int = Field(
+        default=2, ge=1, le=64, description="captions that each of them is tried with, those that the scorer likes best"
+    )
+    noise_levels: Strengths = Field(
+        default=(0.4, 0.6, 0.8), description="levels of the noise that is taken off at each azimuth"
+    )
+    fine_noise_levels: Strengths = Field(
+        default=(0.2, 0.4, 0.6), description="the same of the directions round the best azimuth, at several elevations"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class DrawingSettings:
     """What a joint-view prior draws; the defaults are the toy prior's."""
 

@@ -1,10 +1,11 @@
-"""`caption.json`: what given images show, in words, and whether a prior knows such things."""
+"""`caption.json`: what given images show, in words, and whether a prior knows such things; perhaps beside an image."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prior3d.errors import Prior3dError
 from stages.artifacts.base import RUN_AGAIN, read_json, write_json
+from stages.artifacts.images import check_object_image
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class Caption:
     def believed(self) -> str:
         """The text, if a person said it or it fits; else nothing."""
         return self.text if self.known or self.from_person else ""
+
+
+def best_caption(texts_and_ratios: list[tuple[str, float]], known_below: float, from_person: bool) -> Caption:
+    """The first of captions that were judged, the best first; without any, nothing is known."""
+    text, error_ratio = texts_and_ratios[0] if texts_and_ratios else ("", 1.0)
+    return Caption(text, error_ratio < known_below, error_ratio, from_person)
 
 
 def save_caption(folder: Path, caption: Caption) -> None:
@@ -52,3 +59,9 @@ def load_caption(folder: Path) -> Caption:
 def check_caption(folder: Path) -> None:
     """Load the file."""
     load_caption(folder)
+
+
+def check_captioned_image(folder: Path) -> None:
+    """Load the caption, and the image that lies beside it."""
+    load_caption(folder)
+    check_object_image(folder)

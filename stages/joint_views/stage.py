@@ -3,11 +3,14 @@
 from prior3d.diffusion.joint_views import JointViewsPrior, load_joint_views
 from prior3d.errors import Prior3dError
 from prior3d.images.files import contact_sheet, write_png
-from prior3d.reconstruction.drawn_views import DrawnViews, image_views, text_views
+from prior3d.reconstruction.drawn_views import DrawnViews, GivenViews, image_views, text_views
+from prior3d.reconstruction.given_views import given_image
 from prior3d.seeds import Seeds
+from prior3d.settings.joint_views import GivenSettings
 from stages.artifacts.captions import load_caption
 from stages.artifacts.drawn_views import ViewsOfObject, save_drawn_views
-from stages.artifacts.given_views import load_given_views
+from stages.artifacts.given_views import posed_images
+from stages.artifacts.images import load_object_image
 from stages.contract.job import Job
 from stages.contract.preview import warn_of_unknown_words
 from stages.joint_views import Params
@@ -20,7 +23,7 @@ def run(job: Job, params: Params) -> None:
     """Draw, cut out, keep."""
     prior = load_joint_views(job.prior(), job.device)
     text = text_of(job, prior)
-    given = load_given_views(job, prior, params.given)
+    given = given_views(job, prior, params.given)
     if given is None and not text:
         raise Prior3dError(f"stage {job.name}: give it words, an image or posed images (--prompt, --image or --views)")
     if given is not None and not prior.takes_given:
@@ -41,6 +44,13 @@ def run(job: Job, params: Params) -> None:
     write_png(job.out / "preview.png", contact_sheet(rows))
     job.metric("drawn", len(images) - found.n_given, "views")
     job.progress(1, 1, preview=job.out / "preview.png", text=f"{len(images) - found.n_given} views")
+
+
+def given_views(job: Job, prior: JointViewsPrior, counted: GivenSettings) -> GivenViews | None:
+    """The given images; None without any."""
+    if "image" in job.inputs:
+        return given_image(prior, load_object_image(job.inputs["image"]), counted)
+    return posed_images(job, prior, counted) if "views" in job.inputs else None
 
 
 def text_of(job: Job, prior: JointViewsPrior) -> str:

@@ -31,6 +31,8 @@ ROLES = {
     ("stages.image_nerf", "scorer"): "scorer",
     ("stages.captioning", "prior"): "joint_views",
     ("stages.captioning", "scorer"): "scorer",
+    ("stages.image_captioning", "prior"): "joint_views",
+    ("stages.image_captioning", "scorer"): "scorer",
     ("stages.joint_views", "prior"): "joint_views",
 }
 
