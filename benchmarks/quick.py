@@ -47,7 +47,7 @@ from stages.contract.entry import execute
 PARTS = ("text", "image", "posed")
 BORDER_DEG = 15.0  # a view is clear if its word stays the same when the camera moves by so much
 SHOWN = 8  # views of a mesh in the sheet
-POSED_VIEWS = 32
+POSED_VIEWS, MOST_OBJECTS = 32, 20
 
 
 def made(args: argparse.Namespace, name: str, words: list[str]) -> tuple[Path, float] | None:
@@ -128,7 +128,7 @@ def text_rows(args: argparse.Namespace, scorer: Scorer) -> list[dict[str, Any]]:
 def image_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Held-out objects from one image."""
     rows = []
-    for index in range(args.objects):
+    for index in range(min(args.objects, MOST_OBJECTS)):
         toy = sample_object(image_to_3d.WORLD_SEED, index, "held-out")
         azimuth_deg, elevation_deg = image_to_3d.viewpoint(index)
         picture = args.project / "pictures" / f"{index:02d}.png"
@@ -139,7 +139,7 @@ def image_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
         if run is None:
             continue
         folder, seconds = run
-        caption = load_caption(folder / "captioning")
+        caption = load_caption(folder / "image_captioning")
         figures = image_to_3d.figures(toy, index, folder / "texture_baking")
         rows.append(
             {"thing": toy.caption, "found": caption.text, "ratio": caption.error_ratio, "seconds": seconds} | figures
@@ -153,7 +153,7 @@ def image_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
 def posed_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Held-out objects from a few posed images."""
     rows = []
-    for index in range(args.objects):
+    for index in range(min(args.objects, MOST_OBJECTS)):
         toy = sample_object(sparse_views.WORLD_SEED, index, "held-out")
         cameras = sparse_views.cameras_of(index, max(args.inputs) + POSED_VIEWS)
         wanted = cameras[slice(max(args.inputs), None)]
