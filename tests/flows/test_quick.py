@@ -1,18 +1,24 @@
 """quick on the command line: what is refused before anything is written, which stages a run has, and whole runs."""
 
 import json
-import os
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from flows import quick
-from flows.cli import main
 from flows.engine.parameters import split_switches
-from flows.engine.project import init_project
+from flows.engine.project import find_project, init_project
+from flows.request import make_request
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
+from stages.artifacts.base import load_metrics
+from stages.artifacts.captions import load_caption
+from stages.artifacts.drawn_views import load_drawn_views
+from stages.artifacts.images import load_object_image
+from stages.contract.entry import execute
+from tests.breaking_off import stop_at
 from tests.posed_ball import ball_cameras, ball_pictures, write_ball
 from tests.tiny_joint_views import write_tiny_joint_views
 from tests.tiny_scorer import write_tiny_scorer
@@ -101,42 +107,115 @@ def test_what_is_refused_first(fake, tmp_path, priors):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project; random priors draw no object, so any coverage will do."""
-    before = Path.cwd()
+    for where in ("stages.joint_views.stage", "stages.contract.preview"):
+        monkeypatch.setattr(f"{where}.SMALLEST_COVERAGE", 0.0)
+        monkeypatch.setattr(f"{where}.LARGEST_COVERAGE", 1.0)
     init_project(tmp_path / "project")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
-    os.chdir(tmp_path / "project")
-    yield tmp_path
-    os.chdir(before)
+    write_ball(tmp_path / "ball", 3)
+    write_png(tmp_path / "ball.png", ball_pictures(ball_cameras(1, 48))[0])
+    return tmp_path
+
+
+def make(project, words, until=""):
+    """The run's folder after its stages were executed in this process, up to one of them; and the last exit code."""
+    request = make_request(find_project(project / "project"), quick.METHOD, [*words, "--name", "ball"])
+    run, code = request.run, 0
+    with run.held():
+        run.declare(request.declaration, request.settings)
+    for stage in request.declaration.method.stages:
+        code = code or execute(stage.module, request.declaration.argv(stage), run.folder)
+        if stage.name == until:
+            break
+    return run.folder, code
+
+
+def given(project, form):
+    return {"prompt": "a red ball zeppelin", "image": project / "ball.png", "images": project / "ball"}[form]
+
+
+def words_of(project, priors, form):
+    stages = [stage.name for stage in split_switches(quick.METHOD, [], [form])[0].stages]
+    scorer = priors[1] if form != "prompt" else []
+    return [f"--{form}", str(given(project, form)), *priors[0], *scorer, *settings(*stages)]
+
+
+@pytest.mark.parametrize("form", ["prompt", "image", "images"])
+def test_from_anything_to_a_field(project, priors, form, capfd):
+    folder, code = make(project, words_of(project, priors, form), "view_fit")
+    told = capfd.readouterr()
+    assert code == 0, told.err
+    found = load_drawn_views(folder / "joint_views")
+    n_given = {"prompt": 0, "image": 1, "images": 3}[form]
+    assert found.n_given == n_given and len(found.views.colours) == n_given + (8 if n_given else 12)
+    metrics = load_metrics(folder / "view_fit")
+    assert metrics["drawn_psnr"]["value"] > 0 and ("given_psnr" in metrics) == (n_given > 0)
+    if form == "prompt":
+        assert "warning: this prior does not know: zeppelin" in told.out
+    else:
+        assert "warning: the prior does not know this thing" in told.out
+        assert found.views.weights[:n_given].eq(4).all() and found.views.weights[n_given:].eq(1).all()
+
+
+def test_a_person_names_what_the_prior_does_not_know(project, priors, capfd):
+    words = ["--prompt", "a red ball", *words_of(project, priors, "image")]
+    folder, code = make(project, words, "joint_views")
+    assert code == 0, capfd.readouterr().err
+    caption = load_caption(folder / "image_captioning")
+    assert caption.from_person and not caption.known and caption.believed == "a red ball"
+    assert len(load_drawn_views(folder / "joint_views").views.colours) == 1 + 12  # with words all twelve
+    assert "another --prompt may help" in capfd.readouterr().out
+
+
+def test_what_the_prior_knows_has_the_caption_and_the_direction_that_explain_it(project, priors, monkeypatch):
+    monkeypatch.setattr("stages.image_captioning.stage.search_direction", lambda *_: (120.0, 24.0))
+    words = [*words_of(project, priors, "image"), "--set", "image_captioning.caption.known_below=9"]
+    folder, code = make(project, words, "joint_views")
+    assert code == 0 and load_caption(folder / "image_captioning").known
+    view = load_object_image(folder / "image_captioning").viewpoint
+    assert (view.azimuth_deg, view.elevation_deg) == (120.0, 24.0)
+    found = load_drawn_views(folder / "joint_views")
+    assert found.n_given == 2 and found.views.weights[:2, 0, 0].tolist() == [4, 2]
+    assert torch.allclose(found.views.cameras.c2w[0], view.cameras(32).c2w[0], atol=1e-5)
+    words[-1] = "image_captioning.caption.known_below=0"
+    folder, _ = make(project, words, "image_captioning")
+    assert load_object_image(folder / "image_captioning").viewpoint.azimuth_deg == 0.0  # as it was assumed
+
+
+def test_a_fit_that_is_broken_off_goes_on_to_the_same_bits(project, priors, monkeypatch):
+    words = words_of(project, priors, "prompt")
+    folder, code = make(project, words, "view_fit")
+    whole = (folder / "view_fit/field.safetensors").read_bytes()
+    shutil.rmtree(folder / "view_fit")
+    shutil.rmtree(folder / ".work/view_fit")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 20)
+        assert execute("stages.view_fit", ["--views", "joint_views"], folder) == 1
+    assert list((folder / ".work/view_fit").glob("*/checkpoint.safetensors"))
+    assert execute("stages.view_fit", ["--views", "joint_views"], folder) == 0 == code
+    assert (folder / "view_fit/field.safetensors").read_bytes() == whole
 
 
 def test_posed_images_without_masks_are_one_line(project, priors, capfd):
-    write_ball(project / "ball", 2, masks="none")
     for file in (project / "ball/images").iterdir():  # no border of one colour
         write_png(file, np.random.default_rng(0).random((32, 32, 3)))
-    words = ["run", "quick", "--images", str(project / "ball"), *priors[0], *priors[1], "--plain"]
-    assert main([*words, "--stop-after", "captioning"]) == 2
+    _, code = make(project, words_of(project, priors, "images"), "captioning")
     err = capfd.readouterr().err
-    assert "the posed images have no masks" in err and "error: " in err
+    assert code == 2 and "the posed images have no masks" in err and len(err.splitlines()) == 1
+
+
+def test_drawings_without_an_object_are_one_line(project, priors, monkeypatch, capfd):
+    monkeypatch.setattr("stages.joint_views.stage.LARGEST_COVERAGE", 0.5)
+    _, code = make(project, words_of(project, priors, "prompt"), "joint_views")
+    err = capfd.readouterr().err
+    assert code == 2 and "the drawn views show no object" in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["prompt", "image", "images"])
-def test_from_anything_to_a_mesh_and_again(project, priors, form, capfd):
-    stages = [stage.name for stage in split_switches(quick.METHOD, [], [form])[0].stages]
-    given = {"prompt": "a red ball zeppelin", "image": str(project / "ball.png"), "images": str(project / "ball")}
-    write_ball(project / "ball", 3)
-    write_png(project / "ball.png", ball_pictures(ball_cameras(1, 48))[0])
-    words = ["run", "quick", f"--{form}", given[form], *priors[0], *(priors[1] if form != "prompt" else [])]
-    words += ["--name", "ball", "--plain", *settings(*stages)]
-    assert main(words) == 0, capfd.readouterr().err
-    told = capfd.readouterr()
-    folder = Path("data/runs/ball")
+def test_from_anything_to_a_report(project, priors, form, capfd):
+    folder, code = make(project, words_of(project, priors, form))
+    assert code == 0, capfd.readouterr().err
     assert (folder / "texture_baking/mesh.glb").read_bytes().startswith(b"glTF")
     page = (folder / "evaluation/report.html").read_text()
-    assert "Made from" in page and ("outline" in page or form != "image")
-    unknown = "this prior does not know: zeppelin" if form == "prompt" else "the prior does not know this thing"
-    assert told.err.splitlines()[-1].startswith("warning: ") and unknown in told.err  # again at the end
-    if form != "prompt":
-        assert json.loads((folder / stages[1] / "metrics.json").read_text())["known"]["value"] in (0, 1)
-    assert main(words) == 0
-    assert "nothing to do" in capfd.readouterr().out
+    assert "Made from" in page and ("cut out, and its mask" in page) == (form == "image")
+    assert ("The prior does not know this thing" in page) == (form != "prompt")
