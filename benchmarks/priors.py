@@ -18,21 +18,25 @@ from flows.known_priors import known_priors
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.inpainting import load_inpainting
 from prior3d.diffusion.instruct import load_instruct
+from prior3d.diffusion.joint_views import load_joint_views
 from prior3d.diffusion.scorer import load_scorer
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.diffusion.views import load_views
 from stages.contract.parameters import check_params
-from stages.training import inpainting_card, instruct_card, prior_card, scorer_card, views_card
+from stages.training import inpainting_card, instruct_card, joint_views_card, prior_card, scorer_card, views_card
 from stages.training.datasets.held_out import held_out
-from stages.training.datasets.rendered_now import held_out_edits, held_out_views, held_out_world
+from stages.training.datasets.rendered_now import held_out_edits, held_out_sets, held_out_views, held_out_world
 from stages.training.scores.inpainting import inpainting_scores
 from stages.training.scores.instruct import instruct_scores
+from stages.training.scores.joint_views import given_views_scores
 from stages.training.scores.scorer import scorer_scores
+from stages.training.scores.sets import drawn_together, ring_scores, rings
 from stages.training.scores.text_to_image import autoencoder_scores, sample_scores, samples
 from stages.training.scores.views import CARD_INPUTS, MOST_INPUTS, novel_view_scores, trials
 
 CPU = torch.device("cpu")
 OBJECTS = 800  # as many as the cards draw their captions from
+SETS = 200  # of views, likewise
 GOALS = {
     "toy": {
         "vae_psnr_db": 32.0,
@@ -42,6 +46,7 @@ GOALS = {
     "toy-inpainting": {"hole_psnr_db": 20.0},
     "toy-instruct": {"agreed_edit_psnr_db": 23.0, "agreed_unedited_above_vae_db": -2.0},
     "toy-views": {"regression_psnr_db_2": 22.0, "regression_psnr_db_3": 23.0, "regression_psnr_db_6": 25.0},
+    "toy-mv": {"r_precision_joint": 0.95, "given_1_captioned_psnr_db": 24.0},
     "toy-scorer": {"top1": 0.97},
 }
 
@@ -57,7 +62,7 @@ def main() -> None:
     folders = {known.name: known.folder for known in known_priors() if known.name in wanted}
     measures: dict[str, Callable[[Path], dict[str, float]]] = {
         "toy": text_to_image, "toy-inpainting": inpainting, "toy-instruct": instruct, "toy-views": views,
-        "toy-scorer": scorer,
+        "toy-mv": joint_views, "toy-scorer": scorer,
     }  # fmt: skip
     print("| prior | figure | value | goal | |\n|---|---|---|---|---|")
     for name, folder in folders.items():
@@ -109,6 +114,17 @@ def views(folder: Path) -> dict[str, float]:
     for n_inputs in CARD_INPUTS:
         scores |= novel_view_scores(prior, posed, chosen, n_inputs, params.steps, params.seed)
     return scores
+
+
+def joint_views(folder: Path) -> dict[str, float]:
+    """Rings drawn together from captions, and the ring's other views given one, two or three."""
+    params = card_params("joint_views_card", joint_views_card.Params)
+    sets, prior = held_out_sets(SETS), load_joint_views(folder, CPU)
+    wanted = rings(sets, params.objects)
+    drawn = drawn_together(prior, sets, wanted, params.guidance_scale, params.steps, params.seed)
+    said = ring_scores(load_scorer(embedded_prior("toy-scorer"), CPU), wanted, drawn)
+    scores = {f"{name}_joint": value for name, value in said.items()}
+    return scores | given_views_scores(prior, sets, params.objects, n_steps=params.steps, seed=params.seed)
 
 
 def scorer(folder: Path) -> dict[str, float]:

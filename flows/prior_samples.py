@@ -13,6 +13,7 @@ from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.concepts import add_concept
 from prior3d.diffusion.inpainting import GREY, InpaintingPrior, InpaintSettings
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
+from prior3d.diffusion.joint_views import JointViewsPrior
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
 from prior3d.images.files import from_bytes, resize, write_png
@@ -21,6 +22,7 @@ from stages.artifacts.priors import load_concept
 
 AZIMUTHS_DEG = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)
 ELEVATION_DEG = 20.0
+RING_DEG = (0.0, 90.0, 180.0, 270.0)  # azimuths of a joint-view prior's set
 N_DRAWN = 4  # samples of one request, if no camera tells them apart
 
 
@@ -43,7 +45,7 @@ def write_samples(
         out: the file.
         prior: loaded.
         texts: prompts or instructions, a row each.
-        image: what is filled or edited; None for text_to_image.
+        image: what is filled or edited; None for text_to_image and joint_views.
         mask: white where the image is to be filled; None for other roles.
         sampling: how samples are drawn.
 
@@ -51,7 +53,9 @@ def write_samples(
         Prior3dError: an image file is not there or cannot be read.
     """
     scale, n_steps, seed = sampling.guidance_scale, sampling.n_steps, sampling.seed
-    if image is None:
+    if isinstance(prior, JointViewsPrior):
+        grid = joint_views_grid(prior, texts, scale, n_steps, seed)
+    elif image is None:
         grid = text_to_image_grid(prior, texts, scale, n_steps, seed)
     else:
         given = _read_image("--image", image, prior.image_size)
@@ -101,6 +105,25 @@ def text_to_image_grid(
             texts = [f"{prompt}, {word}" for word in view_words(orbit)]
         images = prior.sample(
             texts, camera, guidance_scale=guidance_scale, num_inference_steps=n_steps, generator=generator
+        )
+        rows.append(_row(images))
+    return torch.cat(rows, dim=-2)
+
+
+def joint_views_grid(
+    prior: JointViewsPrior, prompts: list[str], guidance_scale: float, n_steps: int, seed: int
+) -> Tensor:
+    """One row per prompt, [3, height, width]: a set of four views, drawn together."""
+    rows, null_text = [], prior.embed([""])
+    cameras = prior.orbit(torch.tensor(RING_DEG), torch.full((len(RING_DEG),), ELEVATION_DEG))
+    for prompt in prompts:
+        images = prior.sample(
+            prior.embed([prompt]),
+            cameras,
+            null_text=null_text,
+            guidance_scale=guidance_scale,
+            num_inference_steps=n_steps,
+            generator=torch.Generator().manual_seed(seed),
         )
         rows.append(_row(images))
     return torch.cat(rows, dim=-2)

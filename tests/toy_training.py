@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.contract.job import Job
+from stages.training.datasets.tokenizer import build_tokenizer
 
 SHAPES = {"ball": 0, "cube": 1}
 COLOURS = {
@@ -45,3 +46,15 @@ def training_job(root: Path, name: str, key: str = "key", **inputs: str) -> Job:
     work = root / ".work" / "training" / name / key
     work.mkdir(parents=True, exist_ok=True)
     return Job(name, root, {input_name: root / path for input_name, path in inputs.items()}, work)
+
+
+def give_toy_words(toy: Path) -> None:
+    """The toy world's tokenizer, which can spell any word, and a text encoder with as many rows."""
+    from transformers import CLIPTextModel  # seconds to import, and most tests of trainings need none
+
+    tokenizer = build_tokenizer()
+    tokenizer.model_max_length = 16
+    tokenizer.save_pretrained(toy / "tokenizer")
+    encoder = CLIPTextModel.from_pretrained(toy / "text_encoder")
+    encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    encoder.save_pretrained(toy / "text_encoder")

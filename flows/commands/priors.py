@@ -17,6 +17,7 @@ class TrainedOn(TypedDict, total=False):
 
     samples: Required[int]
     samples_before: int
+    unit: str
 
 
 def priors(words: list[str]) -> int:
@@ -75,4 +76,6 @@ def check(words: list[str]) -> int:
 
 def _trained_on(folder: Path) -> str:
     facts = derived(folder / "training.json", TrainedOn)
-    return "not said" if facts is None else f"{facts['samples'] + facts.get('samples_before', 0):,} samples"
+    if facts is None:
+        return "not said"
+    return f"{facts['samples'] + facts.get('samples_before', 0):,} {facts.get('unit', 'samples')}"

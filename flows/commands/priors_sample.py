@@ -10,6 +10,7 @@ from prior3d.errors import Prior3dError
 
 LONGEST_TEXT = 1000
 STEPS = 25
+GUIDANCE, JOINT = 4.0, 2.5
 
 
 def sample(words: list[str]) -> int:
@@ -22,7 +23,7 @@ def sample(words: list[str]) -> int:
     parser.add_argument(
         "--concept", type=Path, help="folder of a learned word for --prompt (textual_inversion in a run)"
     )
-    parser.add_argument("--guidance-scale", type=float, default=4.0)
+    parser.add_argument("--guidance-scale", type=float, help=f"default: {GUIDANCE:g}, of a joint-view prior {JOINT:g}")
     parser.add_argument("--image-guidance-scale", type=float, default=1.5, help="for an instruct prior")
     parser.add_argument("--steps", type=int, default=STEPS, help="denoising steps per sample")
     parser.add_argument("--seed", type=int, default=0)
@@ -40,7 +41,8 @@ def sample(words: list[str]) -> int:
     if unknown := unknown_words(prior, texts):
         warn(f"this prior does not know: {', '.join(unknown)}")
     out = args.out or Path(f"samples-{known.name.replace('/', '-')}.png")
-    sampling = Sampling(args.guidance_scale, args.image_guidance_scale, args.steps, args.seed)
+    guidance_scale = args.guidance_scale or (JOINT if known.role == "joint_views" else GUIDANCE)
+    sampling = Sampling(guidance_scale, args.image_guidance_scale, args.steps, args.seed)
     write_samples(out, prior, texts, args.image, args.mask, sampling)
     return say(str(out))
 
@@ -49,6 +51,7 @@ def _texts(known: Known, args: argparse.Namespace) -> list[str]:
     """The texts that the role takes (raises Prior3dError if something that it needs is not given)."""
     needed = {
         "text_to_image": ("prompt",),
+        "joint_views": ("prompt",),
         "inpainting": ("prompt", "image", "mask"),
         "instruct": ("instruction", "image"),
     }.get(known.role)

@@ -10,7 +10,11 @@ from prior3d.errors import Prior3dError
 
 EXTRA_INPUT_CHANNELS = {"text_to_image": 0, "inpainting": 5, "instruct": 4}  # beyond the latent's own channels
 RAYS_AND_MASK = 7  # input channels of a joint-view prior beyond the latents: rays of its pixels, and if it is given
-NAMED_ROLES = {"ViewsPrior": "views", "JointViewsPrior": "joint_views"}  # by the class in model_index.json
+NAMED_ROLES = {  # by the class in model_index.json
+    "ViewsPrior": "views",
+    "JointViewsPrior": "joint_views",
+    "MVDreamPipeline": "joint_views",
+}
 EXAMPLES = {"views": "a views prior, e.g. toy-views", "joint_views": "a joint-view prior, e.g. toy-mv"}
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -46,14 +50,20 @@ def named_role(folder: Path) -> str | None:
     Raises:
         Prior3dError: there is no index.
     """
-    return NAMED_ROLES.get(read_json(folder / "model_index.json").get("_class_name", ""))
+    return NAMED_ROLES.get(class_of(folder))
+
+
+def class_of(folder: Path) -> str:
+    """The class in a folder's index (raises Prior3dError if there is none)."""
+    if not folder.is_dir():
+        raise Prior3dError(f"prior {folder}: no such folder; give the folder or the name of a prior")
+    return str(read_json(folder / "model_index.json").get("_class_name", "pipeline without a name"))
 
 
 def check_named(folder: Path, role: str) -> None:
     """Hold that a folder's index names a role (raises Prior3dError); its parts are looked over where it is loaded."""
     if named_role(folder) != role:
-        kind = read_json(folder / "model_index.json").get("_class_name")
-        raise Prior3dError(f"prior {folder}: it is a {kind}, but {role} is needed; give {EXAMPLES[role]}")
+        raise Prior3dError(f"prior {folder}: it is a {class_of(folder)}, but {role} is needed; give {EXAMPLES[role]}")
 
 
 def check_channels(folder: Path, role: str) -> None:

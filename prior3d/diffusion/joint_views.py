@@ -7,6 +7,7 @@ Latents are always at the *scaled* level; images are RGB in [0, 1]; all is float
 origin, its front along +x; every camera looks at the origin from the prior's own distance, with its own field of view.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,8 +15,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
+from prior3d.diffusion import mvdream
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.folders import RAYS_AND_MASK, check_joint_views_folder, read_json
+from prior3d.diffusion.folders import (
+    RAYS_AND_MASK,
+    check_joint_views_folder,
+    check_named,
+    check_parts,
+    class_of,
+    read_json,
+)
 from prior3d.diffusion.joint_sets import (
     SetConditioning,
     check_candidates,
@@ -34,6 +43,11 @@ from prior3d.errors import Prior3dError
 AT_ONCE = 96  # frames of `denoising_errors` in one call; bounds the memory
 
 
+def embedded_directions(cameras: Orbit) -> Float[Tensor, "frames 16"]:
+    """The class labels of this project's own camera-conditioned priors."""
+    return camera_embedding(cameras.azimuth_deg, cameras.elevation_deg)
+
+
 class JointViewsPrior(DiffusionPrior):
     """The networks of a joint-view folder, and the cameras that they know.
 
@@ -42,10 +56,16 @@ class JointViewsPrior(DiffusionPrior):
         fov_deg: their field of view.
     """
 
-    def __init__(self, diffusion: LatentDiffusion, radius: float, fov_deg: float) -> None:
-        """Take the networks as they are."""
+    def __init__(
+        self,
+        diffusion: LatentDiffusion,
+        radius: float,
+        fov_deg: float,
+        embed_cameras: Callable[[Orbit], Tensor] = embedded_directions,
+    ) -> None:
+        """Take the networks as they are; `embed_cameras` makes the class labels [frames, 16] that the UNet takes."""
         super().__init__(diffusion)
-        self.radius, self.fov_deg = radius, fov_deg
+        self.radius, self.fov_deg, self._embed_cameras = radius, fov_deg, embed_cameras
 
     @property
     def takes_given(self) -> bool:
@@ -129,7 +149,7 @@ class JointViewsPrior(DiffusionPrior):
         texts = [text] if null_text is None or guidance_scale == 1 else [text, null_text]
         size = self.latent_channels, self.latent_size, self.latent_size
         clean = torch.zeros(0, *size, device=self.device) if given is None else self.encode(given.to(self.device))
-        camera, condition = self._camera(cameras), self._condition(cameras, known, n_given)
+        camera, condition = self._embed_cameras(cameras).to(self.device), self._condition(cameras, known, n_given)
         embedded = tuple(t.to(self.device).expand(frames, -1, -1) for t in texts)
         return SetConditioning(embedded, guidance_scale, camera * known[:, None], condition, clean)
 
@@ -194,7 +214,10 @@ class JointViewsPrior(DiffusionPrior):
         at = torch.tensor(timesteps, device=self.device).repeat_interleave(noises)
         latents = self.encode(images.to(self.device)).expand(n, -1, -1, -1)
         condition = self._condition(cameras, torch.ones(cameras.views, device=self.device), 0).expand(n, -1, -1, -1)
-        camera, text = self._camera(cameras).expand(n, -1), text.to(self.device).expand(n, -1, -1)
+        camera, text = (
+            self._embed_cameras(cameras).to(self.device).expand(n, -1),
+            text.to(self.device).expand(n, -1, -1),
+        )
         parts = torch.arange(n, device=self.device).split(max(1, AT_ONCE // len(noise)))
         each = [self._errors(latents[i], condition[i], camera[i], text[i], noise, at) for i in parts]
         return torch.cat(each)
@@ -237,10 +260,6 @@ class JointViewsPrior(DiffusionPrior):
         )[0]
         return output.float()
 
-    def _camera(self, cameras: Orbit) -> Float[Tensor, "frames 16"]:
-        """The network's class labels."""
-        return camera_embedding(cameras.azimuth_deg, cameras.elevation_deg).to(self.device)
-
     def _condition(
         self, cameras: Orbit, known: Float[Tensor, "frames"], n_given: int
     ) -> Float[Tensor, "frames further h w"]:
@@ -258,7 +277,7 @@ def load_joint_views(folder: Path, device: torch.device, dtype: torch.dtype = to
     """Load a frozen joint-view prior from local safetensors files only.
 
     Args:
-        folder: a diffusers-like folder, as the stage `joint_views` writes it.
+        folder: a diffusers-like folder, as the stage `joint_views` writes it, or MVDream's, which takes no given views.
         device: where the networks go.
         dtype: their precision.
 
@@ -268,6 +287,12 @@ def load_joint_views(folder: Path, device: torch.device, dtype: torch.dtype = to
     from prior3d.diffusion.joint_unet import JointUNet  # diffusers: seconds to import, and only loading needs it
 
     folder = Path(folder)
+    check_named(folder, "joint_views")
+    if class_of(folder) == mvdream.CLASS:
+        check_parts(folder)
+        unet = mvdream.load_mvdream_unet(folder, dtype)
+        diffusion = with_text(folder, unet, device, dtype)
+        return JointViewsPrior(diffusion, mvdream.RADIUS, mvdream.FOV_DEG, mvdream.mvdream_camera)
     check_joint_views_folder(folder)
     index = read_json(folder / "model_index.json")
     diffusion = with_text(folder, load_network(JointUNet, folder / "unet", "unet", dtype), device, dtype)

@@ -15,6 +15,7 @@ from flows.engine.project import Project
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.errors import Prior3dError
 from prior3d.images.files import from_bytes, write_png
+from tests.tiny_joint_views import write_tiny_joint_views
 from tests.tiny_prior import write_tiny_prior
 from tests.tiny_views import write_tiny_views
 
@@ -36,12 +37,12 @@ def said(capsys, *words):
 
 def test_ls_tells_roles_and_what_they_saw(project, capsys):
     own = write_prior(project.root / "data/priors/mine")
-    (own / "training.json").write_text(json.dumps({"samples": 1000, "samples_before": 234}))
+    (own / "training.json").write_text(json.dumps({"samples": 1000, "samples_before": 234, "unit": "sets"}))
     (own / "unet" / "config.json").write_text(json.dumps({"in_channels": 9}))
     (project.root / "data/priors/not-a-prior").mkdir()
     code, out, _ = said(capsys, "ls")
     row = next(line for line in out.splitlines() if line.startswith("mine "))
-    assert code == 0 and "inpainting" in row and "1,234 samples" in row and "not-a-prior" not in out
+    assert code == 0 and "inpainting" in row and "1,234 sets" in row and "not-a-prior" not in out
     assert any(line.split()[:2] == ["toy", "text_to_image"] for line in out.splitlines())
 
 
@@ -147,6 +148,22 @@ def test_a_views_prior_is_listed_checked_and_samples_nothing_from_words(project,
     assert code == 0 and "files whole, weights complete and finite" in out and "scores do not apply" in out
     code, _, err = said(capsys, "sample", "looker", "--prompt", "a red ball")
     assert code == 2 and "draws only views of posed images" in err
+
+
+def test_a_joint_view_prior_is_listed_chosen_checked_and_draws_sets(project, capsys):
+    write_tiny_joint_views(project.root / "data/priors/many")
+    _, out, _ = said(capsys, "ls")
+    assert any(line.split()[:2] == ["many", "joint_views"] for line in out.splitlines())
+    assert choose_prior("many", project, "joint_views").name == "many"
+    with pytest.raises(Prior3dError, match="draws several views of a thing together, but text_to_image is needed"):
+        choose_prior("many", project, "text_to_image")
+    with pytest.raises(Prior3dError, match="but joint_views is needed; give a joint-view prior, e.g. toy-mv"):
+        choose_prior("toy", project, "joint_views")
+    code, out, _ = said(capsys, "check", "many")
+    assert code == 0 and "files whole, weights complete and finite" in out and "scores do not apply" in out
+    words = ("--prompt", "a red ball", "--prompt", "a red cube", "--steps", "1", "--out", "sets.png")
+    assert said(capsys, "sample", "many", *words)[0] == 0
+    assert from_bytes((project.root / "sets.png").read_bytes()).shape == (2 * 32, 4 * 32, 3)
 
 
 def test_a_views_prior_of_ones_own_data_is_asked_for_rightly(project, capsys, monkeypatch):

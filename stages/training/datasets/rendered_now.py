@@ -8,6 +8,7 @@ from stages.training.datasets.edits import render_pairs
 from stages.training.datasets.objects import OBJECTS_KEY, VIEWS_KEY, render_objects
 from stages.training.datasets.posed import PosedDataset, toy_views
 from stages.training.datasets.rendering import RenderSettings
+from stages.training.datasets.sets import RING, render_sets
 
 
 def held_out_world(n_objects: int, n_views: int = 1) -> RenderedDataset:
@@ -31,3 +32,10 @@ def held_out_views(n_objects: int, n_views: int) -> PosedDataset:
         settings = RenderSettings(n_views=n_views, chunk=n_objects)
         render_objects(Path(folder), "held-out", n_objects, settings, VIEWS_KEY)
         return toy_views(Path(folder), "held-out")
+
+
+def held_out_sets(n_objects: int, n_views: int = RING + 4) -> RenderedDataset:
+    """Sets of the first held-out objects of the toy world, rendered now."""
+    with tempfile.TemporaryDirectory() as folder:
+        render_sets(Path(folder), "held-out", n_objects, RenderSettings(n_views=n_views, chunk=n_objects))
+        return RenderedDataset(Path(folder), "held-out")

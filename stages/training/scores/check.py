@@ -10,10 +10,11 @@ from prior3d.diffusion.views import ViewsPrior
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.training.datasets.compositing import composite
 from stages.training.datasets.held_out import held_out
-from stages.training.datasets.rendered_now import held_out_edits, held_out_views, held_out_world
+from stages.training.datasets.rendered_now import held_out_edits, held_out_sets, held_out_views, held_out_world
 from stages.training.scores.denoising import denoising_scores
 from stages.training.scores.inpainting import inpainting_scores
 from stages.training.scores.instruct import instruct_scores
+from stages.training.scores.joint_views import given_views_scores, v_errors
 from stages.training.scores.text_to_image import autoencoder_scores
 from stages.training.scores.views import MOST_INPUTS, novel_view_scores, trials
 
@@ -37,6 +38,9 @@ def toy_scores(role: str, prior: Any, n: int = 48) -> dict[str, float]:
         return instruct_scores(prior, held_out_edits(2 * n), n)
     if role == "views":
         return views_scores(prior, n)
+    if role == "joint_views":
+        sets = held_out_sets(n)
+        return v_errors(prior, sets, n) | given_views_scores(prior, sets, n // 2, counts=(1,))
     world = held_out_world(n)
     if role == "inpainting":
         return inpainting_scores(prior, world, n)
@@ -64,6 +68,12 @@ def verdict(role: str, scores: dict[str, float]) -> str:
         return _said(scores["agreed_edit_psnr_db"] >= 23, "edits pictures of toy objects as it is told")
     if role == "views":
         return _said(scores["sample_psnr_db_3"] >= 23, "shows other views of toy objects in three posed pictures")
+    if role == "joint_views":
+        alone = scores["given_1_uncaptioned_psnr_db"]
+        more = "with or without its caption" if alone >= 22 else "with its caption; without one they are torn"
+        return _said(
+            scores["given_1_captioned_psnr_db"] >= 24, f"shows other sides of a toy object in an image, {more}"
+        )
     if role == "scorer":
         return _said(scores["r_precision"] >= 0.97, "tells which caption a picture of a toy object belongs to")
     with_camera, opposite = scores["v_error_right_camera"], scores["v_error_opposite_camera"]

@@ -9,7 +9,6 @@ import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline, StableDiffusionInstructPix2PixPipeline
 from safetensors.torch import load_file
-from transformers import CLIPTextModel
 
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.inpainting import load_inpainting
@@ -28,7 +27,7 @@ from stages.training.scores.instruct import instruct_scores
 from stages.training.scores.pixels import psnr_where
 from stages.training.trainer import Trainer
 from tests.tiny_prior import write_tiny_prior
-from tests.toy_training import training_job, write_world
+from tests.toy_training import give_toy_words, training_job, write_world
 
 TINY = {"batch": 4, "threads": 1, "steps": 2}
 
@@ -39,7 +38,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     write_tiny_prior(root / "data/priors/toy", camera=True, sample_size=16, prediction_type="v_prediction")
     shutil.rmtree(root / "data/priors/toy/tokenizer-source")
-    _give_toy_words(root / "data/priors/toy")
+    give_toy_words(root / "data/priors/toy")
     world = write_world(root / "data/world", size=64)
     edits = root / "data/edits"
     edits.mkdir()
@@ -54,16 +53,6 @@ def data(tmp_path_factory):
         ]
         (edits / f"{split}.edits.json").write_text(json.dumps(records))
     return root
-
-
-def _give_toy_words(toy):
-    """The toy world's tokenizer, which can spell any word, and a text encoder with as many rows."""
-    tokenizer = build_tokenizer()
-    tokenizer.model_max_length = 16
-    tokenizer.save_pretrained(toy / "tokenizer")
-    encoder = CLIPTextModel.from_pretrained(toy / "text_encoder")
-    encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    encoder.save_pretrained(toy / "text_encoder")
 
 
 @pytest.fixture

@@ -1,0 +1,106 @@
+"""The body of training.joint_views; the package says what it takes, gives and is set by."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from prior3d.devices import choose_device
+from prior3d.diffusion.folders import RAYS_AND_MASK
+from prior3d.diffusion.joint_unet import JointUNet
+from prior3d.diffusion.joint_views import JointViewsPrior
+from prior3d.toyworld.palette import BACKGROUNDS
+from prior3d.toyworld.renders import CAMERA_RADIUS, FOV_DEG
+from stages.artifacts.datasets import RenderedDataset
+from stages.contract.job import Job
+from stages.training.conditional import copy_parts, frozen_prior, open_text_encoder, train
+from stages.training.datasets.latents import Latents
+from stages.training.datasets.set_batches import draw_sets
+from stages.training.joint_loss import frames_of, joint_v_errors
+from stages.training.joint_views import FOLDER, Params
+from stages.training.scores.joint_views import sample_sheet
+from stages.training.trainer import Trainer, lower_precision, prepare
+from stages.training.weights import load_weights, samples_before, save_averaged, write_facts, write_index
+
+FROZEN = ("vae", "scheduler", "tokenizer", "text_encoder")
+INDEX = {
+    "_class_name": "JointViewsPrior",
+    "camera_radius": CAMERA_RADIUS,
+    "fov_deg": FOV_DEG,
+    "unet": ["prior3d.diffusion.joint_unet", "JointUNet"],
+}
+
+
+def run(job: Job, params: Params) -> None:
+    """Train and save."""
+    device = str(choose_device(params.device))
+    folder, toy = job.run_folder / FOLDER, job.inputs["text_to_image"]
+    prepare(params.seed, params.threads)
+    unet = begin(folder, toy, params.warm_start).to(device, memory_format=torch.channels_last)
+    trainer = Trainer(job, {"unet": unet}, params, samples_before=samples_before(folder, params.warm_start))
+    copy_parts(toy, folder, FROZEN, trainer.path)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    encoder = open_text_encoder(folder / "text_encoder", len(tokenizer)).requires_grad_(False).eval().to(device)
+    diffusion = frozen_prior(folder, trainer.averaged("unet"), encoder, tokenizer, device)
+    prior = JointViewsPrior(diffusion, CAMERA_RADIUS, FOV_DEG)
+    dataset, held_out = (RenderedDataset(job.inputs["sets"], split) for split in ("train", "held-out"))
+    latents = Latents(diffusion.vae, torch.from_numpy(dataset.rgba).to(device))
+    loss_of = partial(step_loss, unet, prior, dataset, latents, params)
+    train(trainer, params.batch, loss_of, partial(sample_sheet, prior, held_out, objects=2))
+    save(trainer, toy, folder, params)
+
+
+def begin(folder: Path, toy: Path, warm_start: bool) -> Any:
+    """The network that the training begins with: the text-to-image model's, or the weights on disk.
+
+    What the former has not is such that the first step computes what it does: zeros, or blocks that add nothing.
+    """
+    config = JointUNet.load_config(toy / "unet")
+    unet = JointUNet.from_config(config, in_channels=config["out_channels"] + RAYS_AND_MASK)
+    if warm_start:
+        load_weights(unet, folder / "unet/diffusion_pytorch_model.safetensors")
+        return unet
+    weights = {name: t.float() for name, t in load_file(toy / "unet/diffusion_pytorch_model.safetensors").items()}
+    first = torch.zeros_like(unet.conv_in.weight.data)
+    first[:, : weights["conv_in.weight"].shape[1]] = weights["conv_in.weight"]
+    joint = {name: t for name, t in unet.state_dict().items() if name.startswith("joint.")}
+    unet.load_state_dict(weights | joint | {"conv_in.weight": first}, strict=True)
+    return unet
+
+
+def step_loss(
+    unet: Any, prior: JointViewsPrior, dataset: RenderedDataset, latents: Latents, params: Params,
+    generator: torch.Generator,
+) -> Tensor:  # fmt: skip
+    """The mean error of the frames that a step draws."""
+    device = str(prior.device)
+    drawing = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
+    objects = len(dataset.captions)
+    batch = draw_sets(
+        params.batch, params.shares, objects, len(dataset) // objects, len(BACKGROUNDS), params.mirror_share, drawing
+    )
+    names = ("caption", "caption_given", "view_word", "background", "camera")
+    frames = frames_of(batch, dataset, latents, {name: getattr(params, f"drop_{name}") for name in names}, drawing)
+    with lower_precision(device, params.precision):
+        encode = partial(embedded, prior)
+        errors = joint_v_errors(unet, encode, batch, frames, prior.alphas_cumprod, params.timestep_power, generator)
+    return errors.sum() / (~batch.given).sum()
+
+
+@torch.no_grad()
+def embedded(prior: JointViewsPrior, texts: list[str]) -> Tensor:
+    """Embeddings of texts, together: there are too many to keep each."""
+    return prior.diffusion.prompts.embed_with_gradient(texts)
+
+
+def save(trainer: Trainer, toy: Path, folder: Path, params: Params) -> None:
+    """Write the averaged weights in half precision into a folder that holds the frozen parts already."""
+    save_averaged(trainer, "unet", folder / "unet")
+    parts = {name: kind for name, kind in json.loads((toy / "model_index.json").read_text()).items() if name in FROZEN}
+    write_index(folder, INDEX | parts)
+    write_facts(folder, trainer, trainer.done * params.batch, unit="sets", began_with="data/priors/toy")
