@@ -32,6 +32,7 @@ from flows.inputs import (
 )
 
 GIVEN = ("image", "images")
+FROM_AFAR = {"elevation_deg": 4.0, "fov_deg": 14.0}  # how people photograph things, where no camera is given
 
 METHOD = Method(
     name="quick",
@@ -102,7 +103,9 @@ METHOD = Method(
         ),
     ),
     presets={
+        "paper": {"image_preparation": FROM_AFAR},
         "toy": {
+            "image_preparation": FROM_AFAR,
             "mesh_extraction": {"n_azimuths": 6, "outline_steps": 60},
             "texture_baking": {"resolution": 256},
             "evaluation": {"size": 96, "n_samples": 48, "video_frames": 24, "video_size": 192},

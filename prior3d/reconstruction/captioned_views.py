@@ -11,6 +11,7 @@ from prior3d.reconstruction.drawn_views import GivenViews, background_for_images
 from prior3d.settings.joint_views import CameraSearchSettings, CaptionSettings
 from prior3d.toyworld.palette import BACKGROUNDS
 
+RING_ELEVATION_DEG = 15.0
 FINE_AZIMUTHS_DEG = (-20.0, -10.0, 0.0, 10.0, 20.0)  # from the best azimuth
 ELEVATIONS_DEG = (0.0, 12.0, 24.0, 36.0)
 
@@ -58,13 +59,13 @@ def search_direction(
 
     Args:
         prior: the joint-view prior.
-        given: one image; its elevation is that of the ring.
+        given: one image; where its camera was taken to be does not matter.
         texts: captions, the likeliest first.
         settings: of the search.
         generator: draws the noise.
     """
     behind = background_for_images(given)
-    image, elevation_deg = given.over(behind.level)[:1], float(given.orbit.elevation_deg[0])
+    image = given.over(behind.level)[:1]
 
     def best(tried: list[tuple[str, float, float]], levels: tuple[float, ...]) -> tuple[str, float, float]:
         azimuths_deg, elevations_deg = torch.tensor([direction for _, *direction in tried]).unbind(-1)
@@ -79,7 +80,7 @@ def search_direction(
 
     ring = [360.0 / settings.n_azimuths * place for place in range(settings.n_azimuths)]
     text, azimuth_deg, _ = best(
-        [(text, azimuth_deg, elevation_deg) for text in texts[: settings.n_captions] for azimuth_deg in ring],
+        [(text, azimuth_deg, RING_ELEVATION_DEG) for text in texts[: settings.n_captions] for azimuth_deg in ring],
         settings.noise_levels,
     )
     fine = [(text, azimuth_deg + turn_deg, height) for turn_deg in FINE_AZIMUTHS_DEG for height in ELEVATIONS_DEG]

@@ -102,10 +102,10 @@ def text_views(prior: JointViewsPrior, text: str, settings: DrawingSettings, gen
         generator: draws all noise.
     """
     behind = background_for_text(text)
-    ring = _orbit(prior, [(azimuth_deg, settings.ring_elevation_deg) for azimuth_deg in RING_DEG])
+    ring = directions(prior, [(azimuth_deg, settings.ring_elevation_deg) for azimuth_deg in RING_DEG])
     images, orbits = [draw(prior, text, behind, ring, settings, generator)], [ring]
     if settings.views_at_once and prior.takes_given:
-        further = _orbit(prior, GIVEN_RING_DEG)
+        further = directions(prior, GIVEN_RING_DEG)
         for first in range(0, further.views, settings.views_at_once):
             orbits.append(further[slice(first, first + settings.views_at_once)])
             images.append(draw(prior, text, behind, orbits[-1], settings, generator, given=images[0], seen_from=ring))
@@ -120,6 +120,7 @@ def image_views(
     settings: DrawingSettings,
     counted: GivenSettings,
     generator: torch.Generator,
+    weight: float = 1.0,
 ) -> DrawnViews:
     """Views from all round drawn given images, several sets of them, behind the images themselves.
 
@@ -130,11 +131,12 @@ def image_views(
         settings: of the drawing.
         counted: how many sets, and how the images count beside them.
         generator: draws all noise.
+        weight: of the drawn views.
     """
     behind = background_for_images(given)
     around = GIVEN_IMAGE_DEG if text else GIVEN_IMAGE_DEG[:WORDLESS_VIEWS]
     first_deg = float(given.orbit.azimuth_deg[0])
-    wanted = _orbit(prior, [(first_deg + azimuth_deg, elevation_deg) for azimuth_deg, elevation_deg in around])
+    wanted = directions(prior, [(first_deg + azimuth_deg, elevation_deg) for azimuth_deg, elevation_deg in around])
     images = draw(
         prior, text, behind, wanted, settings, generator,
         given=given.over(behind.level), seen_from=given.orbit, sets=counted.n_sets,
@@ -144,7 +146,7 @@ def image_views(
     views = InputViews(
         torch.cat([given.colours.to(drawn.colours), drawn.colours]),
         torch.cat([given.masks.to(drawn.masks), drawn.masks]),
-        torch.cat([weights, drawn.weights]),
+        torch.cat([weights, weight * drawn.weights]),
         _together(given.cameras, drawn.cameras),
     )
     return DrawnViews(views, len(given.colours), behind)
@@ -161,6 +163,8 @@ def draw(
     given: Float[Tensor, "given 3 size size"] | None = None,
     seen_from: Orbit | None = None,
     sets: int = 1,
+    start: Float[Tensor, "start 3 size size"] | None = None,
+    strength: float = 1.0,
 ) -> Float[Tensor, "drawn 3 size size"]:
     """Draw sets of views over a background, perhaps given images of it.
 
@@ -174,6 +178,8 @@ def draw(
         given: images over the background.
         seen_from: their cameras.
         sets: how many.
+        start: images at the wanted cameras that noise is put on, instead of pure noise.
+        strength: of that noise, in (0, 1].
     """
     orbit = wanted if seen_from is None else joined(seen_from, wanted)
     scale = settings.guidance_scale if given is None else settings.given_guidance_scale
@@ -186,6 +192,8 @@ def draw(
         null_text=None if scale == 1 else prior.embed([settings.negative_prompt]),
         guidance_scale=scale,
         num_inference_steps=settings.num_inference_steps,
+        start=start,
+        strength=strength,
         generator=generator,
     )
 
@@ -213,7 +221,8 @@ def joined(*orbits: Orbit) -> Orbit:
     return Orbit(**{name: torch.cat([getattr(orbit, name) for orbit in orbits]) for name in names})
 
 
-def _orbit(prior: JointViewsPrior, directions_deg: Sequence[tuple[float, float]]) -> Orbit:
+def directions(prior: JointViewsPrior, directions_deg: Sequence[tuple[float, float]]) -> Orbit:
+    """A prior's cameras at pairs of azimuth and elevation."""
     azimuth_deg, elevation_deg = torch.tensor(directions_deg, dtype=torch.float32).unbind(-1)
     return prior.orbit(azimuth_deg % 360, elevation_deg)
 

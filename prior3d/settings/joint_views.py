@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from prior3d.settings import STRICT, Degrees, Strengths, Weight
+from prior3d.settings import STRICT, Degrees, FractionOfT, Strengths, Weight
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -86,3 +86,17 @@ class GivenSettings:
         description="the same of one image's mirror image, as the mirrored camera sees a symmetric object; 0: it is "
         "neither fitted nor shown to the prior",
     )
+    unknown_weight: Weight = Field(
+        default=0.1, description="weight of drawn views, beside posed images of a thing that the prior does not know"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OutlineSettings:
+    """How a prior redraws views of a body that was completed from one image, to trim it to their outlines."""
+
+    n_sets: int = Field(default=3, ge=1, le=16, description="sets of redrawn views; the union of their outlines counts")
+    strength: FractionOfT = Field(
+        default=0.6, description="noise level to which the body's renders are taken; 0: they are not redrawn"
+    )
+    num_inference_steps: int = Field(default=20, ge=1, le=1000, description="DDIM steps from that level down")

@@ -5,8 +5,8 @@ takes noise off the image best. The prior then takes noise off under each captio
 is kept. The thing counts as known if this error is well below the error without words. A caption that a person gives
 is judged in the same way, and none is looked for.
 
-The image goes on from here with the camera that was given or found; of an unknown thing without --camera, with the far
-one that the completion of unknown things takes.
+The image goes on from here with the camera that was given or found; of an unknown thing without --camera, with the one
+that image_preparation took for it.
 """
 
 from prior3d.settings.joint_views import CameraSearchSettings, CaptionSettings

@@ -8,7 +8,7 @@ import torch
 from prior3d.diffusion.captions import verdict
 from prior3d.diffusion.joint_views import JointViewsPrior, load_joint_views
 from prior3d.diffusion.scorer import load_scorer
-from prior3d.images.object_image import ObjectImage
+from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.reconstruction.captioned_views import candidates, judge, search_direction
 from prior3d.reconstruction.given_views import given_image
 from prior3d.seeds import Seeds
@@ -59,7 +59,7 @@ def seen_from(
     job.progress(1, STEPS, text="looking for the direction of the image")
     given = given_image(prior, image, ALONE)
     azimuth_deg, elevation_deg = search_direction(prior, given, texts, params.camera_search, noise)
-    return replace(image, viewpoint=replace(image.viewpoint, azimuth_deg=azimuth_deg, elevation_deg=elevation_deg))
+    return replace(image, viewpoint=Viewpoint(azimuth_deg, elevation_deg, prior.fov_deg, prior.radius))
 
 
 def keep(job: Job, image: ObjectImage) -> None:

@@ -3,9 +3,10 @@
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.metrics import psnr_db
 from prior3d.reconstruction.sparse_fit import SparseFit, start_fit
+from prior3d.reconstruction.view_targets import ViewTargets
 from prior3d.seeds import Seeds
 from stages.artifacts.drawn_views import ViewsOfObject, load_drawn_views
-from stages.artifacts.fields import save_field
+from stages.artifacts.fields import load_object_field, save_field
 from stages.contract.job import Job
 from stages.contract.preview import Preview, check_object, write_row
 from stages.view_fit import Params
@@ -18,21 +19,34 @@ MOST_COMPARED = 16  # drawn views
 def run(job: Job, params: Params) -> None:
     """Fit the field."""
     found = load_drawn_views(job.inputs["views"], job.device)
-    fit = start_fit(found.views, params.fit, Seeds(params.seed))
+    fit, n_steps = beginning(job, params, found)
     size = found.views.cameras.height
     shown = orbit_cameras(ring(8), size, size).to(job.device)
     preview = Preview(job, lambda: fit.images(shown, 1.0)[0])
 
     def losses(step: int):
-        preview.perhaps(step, params.steps)
-        return fit.losses(step / params.steps)
+        preview.perhaps(step, n_steps)
+        return fit.losses(step / n_steps)
 
-    if fit.run(params.steps, job.work / "checkpoint.safetensors", job, losses):
+    if fit.run(n_steps, job.work / "checkpoint.safetensors", job, losses):
         images, opacity = fit.images(shown, 1.0)
         check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
         save_field(job.out, fit.field)
         write_row(job.out / "preview.png", images)
         measure(job, fit, found)
+
+
+def beginning(job: Job, params: Params, found: ViewsOfObject) -> tuple[SparseFit, int]:
+    """A fit from noise, or from the body that lies beside the views, and its steps."""
+    seeds, folder = Seeds(params.seed), job.inputs["views"]
+    if not (folder / "field.json").is_file():
+        return start_fit(found.views, params.fit, seeds), params.steps
+    views = found.views
+    targets = ViewTargets(views.cameras)
+    targets.put(slice(None), views.colours, views.masks, views.weights)
+    return SparseFit(
+        load_object_field(folder, job.device), targets, params.completed_fit, seeds
+    ), params.completed_steps
 
 
 def measure(job: Job, fit: SparseFit, found: ViewsOfObject) -> None:

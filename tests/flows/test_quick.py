@@ -13,6 +13,7 @@ from flows.engine.project import find_project, init_project
 from flows.request import make_request
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
+from prior3d.reconstruction.completion import OtherOutlines
 from stages.artifacts.base import load_metrics
 from stages.artifacts.captions import load_caption
 from stages.artifacts.drawn_views import load_drawn_views
@@ -60,7 +61,13 @@ SETS = {
     "captioning.caption.n_draws": 1,
     "joint_views.drawing.num_inference_steps": 2,
     "joint_views.given.n_sets": 1,
+    "joint_views.outlines.num_inference_steps": 2,
+    "joint_views.outlines.n_sets": 1,
+    "joint_views.body.size": 32,
     "view_fit.steps": 40,
+    "view_fit.completed_steps": 2,
+    "view_fit.completed_fit.n_samples": 8,
+    "view_fit.completed_fit.rays_per_step": 128,
     "view_fit.fit.resolutions": [9],
     "view_fit.fit.n_samples": 8,
     "view_fit.fit.rays_per_step": 128,
@@ -146,24 +153,39 @@ def test_from_anything_to_a_field(project, priors, form, capfd):
     assert code == 0, told.err
     found = load_drawn_views(folder / "joint_views")
     n_given = {"prompt": 0, "image": 1, "images": 3}[form]
-    assert found.n_given == n_given and len(found.views.colours) == n_given + (8 if n_given else 12)
+    n_drawn = {"prompt": 12, "image": 16, "images": 8}[form]  # of one unknown thing: renders of a completed body
+    assert found.n_given == n_given and len(found.views.colours) == n_given + n_drawn
+    assert (folder / "joint_views/field.json").is_file() == (form == "image")
     metrics = load_metrics(folder / "view_fit")
     assert metrics["drawn_psnr"]["value"] > 0 and ("given_psnr" in metrics) == (n_given > 0)
     if form == "prompt":
         assert "warning: this prior does not know: zeppelin" in told.out
     else:
         assert "warning: the prior does not know this thing" in told.out
-        assert found.views.weights[:n_given].eq(4).all() and found.views.weights[n_given:].eq(1).all()
+        weights = found.views.weights[:, 0, 0]
+        assert weights.unique().tolist() == ([1, 6] if form == "image" else [pytest.approx(0.1), 4])
 
 
-def test_a_person_names_what_the_prior_does_not_know(project, priors, capfd):
+def test_a_person_names_what_the_prior_does_not_know(project, priors, monkeypatch, capfd):
+    asked = []
+
+    def outlines(prior, text, given, body, *_):  # a random prior's cover everything and trim nothing
+        asked.append(text)
+        cameras = ball_cameras(2, 32)
+        return OtherOutlines(torch.zeros(2, 32, 32), cameras)
+
+    monkeypatch.setattr("stages.joint_views.completed.redrawn_outlines", outlines)
     words = ["--prompt", "a red ball", *words_of(project, priors, "image")]
     folder, code = make(project, words, "joint_views")
     assert code == 0, capfd.readouterr().err
     caption = load_caption(folder / "image_captioning")
     assert caption.from_person and not caption.known and caption.believed == "a red ball"
-    assert len(load_drawn_views(folder / "joint_views").views.colours) == 1 + 12  # with words all twelve
-    assert "another --prompt may help" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "another --prompt may help" in told and asked == ["a red ball"]
+    trimmed = (folder / "joint_views/field.safetensors").read_bytes()
+    folder, code = make(project, [*words, "--set", "joint_views.outlines.strength=0"], "joint_views")
+    assert code == 0 and (folder / "joint_views/field.safetensors").read_bytes() != trimmed
+    assert asked == ["a red ball"]
 
 
 def test_what_the_prior_knows_has_the_caption_and_the_direction_that_explain_it(project, priors, monkeypatch):
@@ -176,9 +198,11 @@ def test_what_the_prior_knows_has_the_caption_and_the_direction_that_explain_it(
     found = load_drawn_views(folder / "joint_views")
     assert found.n_given == 2 and found.views.weights[:2, 0, 0].tolist() == [4, 2]
     assert torch.allclose(found.views.cameras.c2w[0], view.cameras(32).c2w[0], atol=1e-5)
+    assert (view.fov_deg, view.radius) == (40.0, 3.2)
     words[-1] = "image_captioning.caption.known_below=0"
     folder, _ = make(project, words, "image_captioning")
-    assert load_object_image(folder / "image_captioning").viewpoint.azimuth_deg == 0.0  # as it was assumed
+    view = load_object_image(folder / "image_captioning").viewpoint
+    assert (view.azimuth_deg, view.elevation_deg, view.fov_deg) == (0.0, 4.0, 14.0)  # as it was assumed
 
 
 def test_a_fit_that_is_broken_off_goes_on_to_the_same_bits(project, priors, monkeypatch):

@@ -8,6 +8,7 @@ import torch
 
 from prior3d.cameras import Orbit, orbit_cameras
 from prior3d.diffusion.joint_views import JointViewsPrior
+from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.reconstruction.drawn_views import (
     Background,
@@ -20,7 +21,8 @@ from prior3d.reconstruction.drawn_views import (
 )
 from prior3d.reconstruction.given_views import given_image, given_posed_images
 from prior3d.reconstruction.input_views import InputViews
-from prior3d.settings.joint_views import DrawingSettings, GivenSettings
+from prior3d.reconstruction.redrawn_outlines import redrawn_outlines
+from prior3d.settings.joint_views import DrawingSettings, GivenSettings, OutlineSettings
 
 SIZE = 16
 
@@ -44,7 +46,7 @@ class Recorder(JointViewsPrior):
         self.prompts = prompts
         return torch.zeros(len(prompts), 1, 1)
 
-    def sample(self, text, cameras, *, given, sets, null_text, guidance_scale, num_inference_steps, generator):
+    def sample(self, text, cameras, *, given, sets, null_text, guidance_scale, num_inference_steps, **_):
         n_given = 0 if given is None else len(given)
         self.calls.append(
             {
@@ -144,6 +146,22 @@ def test_posed_images_are_given_from_the_directions_of_their_cameras():
     assert torch.allclose(given.orbit.azimuth_deg, orbit.azimuth_deg, atol=1e-3)
     assert torch.allclose(given.orbit.elevation_deg, orbit.elevation_deg, atol=1e-3)
     assert given.colours.shape == (n, 3, SIZE, SIZE) and given.cameras.fov_deg.tolist() == [50] * n
+
+
+def test_outlines_of_a_body_are_redrawn_from_its_renders():
+    prior = Recorder()
+    prior.name = "black"
+    image = red_image(90.0)
+    given = given_image(prior, image, GivenSettings(mirror_weight=0))
+    field = ObjectField(FieldConfig(encoding=DenseGrids((5,)), head="rgb", channels=3), torch.Generator())
+    settings = OutlineSettings(n_sets=2, strength=0.5)
+    prior.name = background_for_images(given).name
+    found = redrawn_outlines(prior, "a red apple", given, field, settings, 8, torch.Generator())
+    (call,) = prior.calls
+    assert (call["n"], call["given"], call["sets"], call["steps"]) == (1 + 7, 1, 2, 20)
+    assert call["azimuths"][1] == 135.0
+    assert found.masks.shape == (7, SIZE, SIZE) and found.cameras.views == 7
+    assert found.masks[0, 3, 8] == 1 and found.masks[0, 2, 8] == 0  # the square, widened by a pixel
 
 
 def test_mirrored_cameras_mirror_back():
