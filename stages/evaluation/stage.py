@@ -17,8 +17,7 @@ from prior3d.meshes.raster import MeshImages, MeshRenderer, render_mesh
 from prior3d.meshes.winding import volume_iou
 from prior3d.metrics import mask_iou, psnr_db
 from prior3d.rendering import render_without_gradient
-from stages.artifacts.base import load_metrics
-from stages.artifacts.captions import Caption, load_caption
+from stages.artifacts.base import load_metrics, read_json
 from stages.artifacts.fields import load_rgb_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_textured_mesh
@@ -158,15 +157,18 @@ def measure(job: Job, mesh: TexturedMesh) -> None:
     job.metric("glb_size", (job.inputs["mesh"] / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
 
 
-def told(caption: Caption | None) -> str:
-    """Whether the prior knew what the given images show; nothing where that was not asked."""
-    if caption is None:
-        return ""
-    source = "as a person said" if caption.from_person else "as it was found"
-    if caption.known:
-        return f"The prior knows this thing: {caption.text}, {source} (error ratio {caption.error_ratio:.2f})."
-    tried = f" The best caption was {caption.text}, {source} (error ratio {caption.error_ratio:.2f})."
-    return f"The prior does not know this thing: what the images do not show is a guess.{tried if caption.text else ''}"
+def about(job: Job) -> tuple[str, str]:
+    """The page's title, and whether the prior knew what the given images show; empty where that was not asked."""
+    title, remark, file = job.run_folder.name, "", job.inputs.get("caption")
+    if file is not None:
+        caption = read_json(file / "caption.json")  # checked before the stage began
+        ratio = f"{caption['text']} (error ratio {caption['error_ratio']:.2f})"
+        if caption["known"]:
+            title, remark = caption["text"], f"The prior knows this thing: {ratio}."
+        else:
+            tried = f" The best caption was: {ratio}." if caption["text"] else ""
+            remark = f"The prior does not know this thing: what the images do not show is a guess.{tried}"
+    return (job.prompt if "prompt" in job.inputs else title), remark
 
 
 def write_page(job: Job) -> None:
@@ -179,9 +181,9 @@ def write_page(job: Job) -> None:
         for name in sorted(upstream, key=lambda name: order.index(name) if name in order else -1)
         if (upstream[name] / "metrics.json").is_file()
     }
-    caption = load_caption(job.inputs["caption"]) if "caption" in job.inputs else None
+    title, remark = about(job)
     html = report(
-        prompt=job.prompt if "prompt" in job.inputs else (caption and caption.believed) or job.run_folder.name,
+        prompt=title,
         folder=job.out,
         metrics=metrics | {job.name: job.metrics},
         parameters=parameters,
@@ -191,7 +193,7 @@ def write_page(job: Job) -> None:
             for name in SHOWN_OF_INPUTS
             if name in job.inputs and (job.inputs[name] / "preview.png").is_file()
         },
-        remark=told(caption),
+        remark=remark,
         # The page will lie in RUN/NAME/, one level under the run's folder.
         mesh_link=os.path.relpath(job.inputs["mesh"], job.run_folder / job.name),
     )
