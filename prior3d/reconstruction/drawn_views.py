@@ -102,13 +102,14 @@ def text_views(prior: JointViewsPrior, text: str, settings: DrawingSettings, gen
         generator: draws all noise.
     """
     behind = background_for_text(text)
+    artist = Artist(prior, text, behind, settings, generator)
     ring = directions(prior, [(azimuth_deg, settings.ring_elevation_deg) for azimuth_deg in RING_DEG])
-    images, orbits = [draw(prior, text, behind, ring, settings, generator)], [ring]
+    images, orbits = [artist.draw(ring)], [ring]
     if settings.views_at_once and prior.takes_given:
         further = directions(prior, GIVEN_RING_DEG)
         for first in range(0, further.views, settings.views_at_once):
             orbits.append(further[slice(first, first + settings.views_at_once)])
-            images.append(draw(prior, text, behind, orbits[-1], settings, generator, given=images[0], seen_from=ring))
+            images.append(artist.draw(orbits[-1], images[0], ring))
     views = cut_out(torch.cat(images), prior.cameras(joined(*orbits)), behind)
     return DrawnViews(views, 0, behind)
 
@@ -137,10 +138,8 @@ def image_views(
     around = GIVEN_IMAGE_DEG if text else GIVEN_IMAGE_DEG[:WORDLESS_VIEWS]
     first_deg = float(given.orbit.azimuth_deg[0])
     wanted = directions(prior, [(first_deg + azimuth_deg, elevation_deg) for azimuth_deg, elevation_deg in around])
-    images = draw(
-        prior, text, behind, wanted, settings, generator,
-        given=given.over(behind.level), seen_from=given.orbit, sets=counted.n_sets,
-    )  # fmt: skip
+    artist = Artist(prior, text, behind, settings, generator)
+    images = artist.draw(wanted, given.over(behind.level), given.orbit, counted.n_sets)
     drawn = cut_out(images, prior.cameras(joined(*[wanted] * counted.n_sets)), behind)
     weights = counted.n_sets * given.weights.to(drawn.weights)[:, None, None].expand_as(given.masks)
     views = InputViews(
@@ -152,50 +151,63 @@ def image_views(
     return DrawnViews(views, len(given.colours), behind)
 
 
-def draw(
-    prior: JointViewsPrior,
-    text: str,
-    behind: Background,
-    wanted: Orbit,
-    settings: DrawingSettings,
-    generator: torch.Generator,
-    *,
-    given: Float[Tensor, "given 3 size size"] | None = None,
-    seen_from: Orbit | None = None,
-    sets: int = 1,
-    start: Float[Tensor, "start 3 size size"] | None = None,
-    strength: float = 1.0,
-) -> Float[Tensor, "drawn 3 size size"]:
-    """Draw sets of views over a background, perhaps given images of it.
+@dataclass(frozen=True)
+class Artist:
+    """Draws views of one object.
 
-    Args:
+    Attributes:
         prior: the joint-view prior.
         text: what the object is; empty: nothing is said.
         behind: the background, which the text names.
-        wanted: the cameras of a set.
         settings: of the drawing.
         generator: draws the noise.
-        given: images over the background.
-        seen_from: their cameras.
-        sets: how many.
-        start: images at the wanted cameras that noise is put on, instead of pure noise.
-        strength: of that noise, in (0, 1].
     """
-    orbit = wanted if seen_from is None else joined(seen_from, wanted)
-    scale = settings.guidance_scale if given is None else settings.given_guidance_scale
-    prompts = [view_text(text, word if settings.view_words else "", behind.name) for word in view_words(orbit)]
-    return prior.sample(
-        prior.embed(prompts),
-        orbit,
-        given=given,
-        sets=sets,
-        null_text=None if scale == 1 else prior.embed([settings.negative_prompt]),
-        guidance_scale=scale,
-        num_inference_steps=settings.num_inference_steps,
-        start=start,
-        strength=strength,
-        generator=generator,
-    )
+
+    prior: JointViewsPrior
+    text: str
+    behind: Background
+    settings: DrawingSettings
+    generator: torch.Generator
+
+    def draw(
+        self,
+        wanted: Orbit,
+        given: Float[Tensor, "given 3 size size"] | None = None,
+        seen_from: Orbit | None = None,
+        sets: int = 1,
+        start: Float[Tensor, "start 3 size size"] | None = None,
+        strength: float = 1.0,
+    ) -> Float[Tensor, "drawn 3 size size"]:
+        """Draw sets of views over the background, perhaps given images of the object.
+
+        Args:
+            wanted: the cameras of a set.
+            given: images over the background.
+            seen_from: their cameras.
+            sets: how many.
+            start: images at the wanted cameras that noise is put on, instead of pure noise.
+            strength: of that noise, in (0, 1].
+        """
+        prior, settings = self.prior, self.settings
+        orbit = wanted if seen_from is None else joined(seen_from, wanted)
+        scale = settings.guidance_scale if given is None else settings.given_guidance_scale
+        return prior.sample(
+            prior.embed(self.prompts(orbit)),
+            orbit,
+            given=given,
+            sets=sets,
+            null_text=None if scale == 1 else prior.embed([settings.negative_prompt]),
+            guidance_scale=scale,
+            num_inference_steps=settings.num_inference_steps,
+            start=start,
+            strength=strength,
+            generator=self.generator,
+        )
+
+    def prompts(self, orbit: Orbit) -> list[str]:
+        """What the prior is asked for at some cameras."""
+        words = view_words(orbit) if self.settings.view_words else [""] * orbit.views
+        return [view_text(self.text, word, self.behind.name) for word in words]
 
 
 def view_text(text: str, view_word: str, background: str) -> str:

@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 from prior3d.diffusion.joint_views import JointViewsPrior
 from prior3d.fields import RadianceField
 from prior3d.reconstruction.completion import OtherOutlines
-from prior3d.reconstruction.drawn_views import GivenViews, background_for_images, cut_out, directions, draw
+from prior3d.reconstruction.drawn_views import Artist, GivenViews, background_for_images, cut_out, directions
 from prior3d.rendering.background import render_images
 from prior3d.settings.joint_views import DrawingSettings, OutlineSettings
 
@@ -42,11 +42,9 @@ def redrawn_outlines(
     behind, first_deg = background_for_images(given), float(given.orbit.azimuth_deg[0])
     wanted = directions(prior, [(first_deg + azimuth_deg, height_deg) for azimuth_deg, height_deg in AROUND_DEG])
     cameras = prior.cameras(wanted)
-    images = draw(
-        prior, text, behind, wanted, DrawingSettings(num_inference_steps=settings.num_inference_steps), generator,
-        given=given.over(behind.level), seen_from=given.orbit, sets=settings.n_sets,
-        start=render_images(body, cameras, n_samples, behind.level)[0], strength=settings.strength,
-    )  # fmt: skip
+    artist = Artist(prior, text, behind, DrawingSettings(num_inference_steps=settings.num_inference_steps), generator)
+    start = render_images(body, cameras, n_samples, behind.level)[0]
+    images = artist.draw(wanted, given.over(behind.level), given.orbit, settings.n_sets, start, settings.strength)
     sets = [cut_out(part, cameras, behind).masks for part in images.chunk(settings.n_sets)]
     masks = torch.stack([mask for mask in sets if mask is not None])
     generous = (masks.amax(0) + masks.mean(0)) / 2

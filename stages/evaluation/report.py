@@ -32,6 +32,26 @@ def report(
         further: images that go into the page too, by the line below each.
         remark: a sentence below the title.
     """
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            prompt=prompt,
+            video=_embedded(folder / "turntable.mp4", "video/mp4"),
+            turntable=_embedded(folder / "turntable.png", "image/png") if with_field else "",
+            mesh_turntable=_embedded(folder / "mesh_turntable.png", "image/png"),
+            further={line: _embedded(path, "image/png") for line, path in (further or {}).items()},
+            remark=remark,
+            metrics=metrics,
+            newest=metrics[list(metrics)[-1]],
+            all_parameters=parameters,
+            mesh_link=mesh_link,
+        )
+    )
+
+
+def _environment() -> Environment:
+    """What fills the template in."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -40,18 +60,7 @@ def report(
         lstrip_blocks=True,
     )
     environment.filters |= {"words": _words, "value": _value, "unit": _unit}
-    return environment.get_template("report.html.j2").render(
-        prompt=prompt,
-        video=_embedded(folder / "turntable.mp4", "video/mp4"),
-        turntable=_embedded(folder / "turntable.png", "image/png") if with_field else "",
-        mesh_turntable=_embedded(folder / "mesh_turntable.png", "image/png"),
-        further={line: _embedded(path, "image/png") for line, path in (further or {}).items()},
-        remark=remark,
-        metrics=metrics,
-        newest=metrics[list(metrics)[-1]],
-        all_parameters=parameters,
-        mesh_link=mesh_link,
-    )
+    return environment
 
 
 def _embedded(path: Path, kind: str) -> str:

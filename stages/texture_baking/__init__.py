@@ -43,7 +43,7 @@ class Params(StageParams):
         1.0,
         ge=0.001,
         le=1000,
-        description="with views: weight of the present colour in each of these steps, beside that of a given image",
+        description="with views: weight of the present colour in each of these steps; a given image has 1",
     )
 
     renamed: ClassVar[dict[str, str]] = {
