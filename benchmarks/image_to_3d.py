@@ -33,7 +33,7 @@ WORLD_SEED, N_VIEWS, SIZE, PICTURE_SIZE, F_DISTANCE, N_POINTS, GRID = 7, 16, 64,
 VARIANTS: dict[str, list[str]] = {
     "full": [],
     "without-prior": ["image_nerf.sds.weight=0", "image_nerf.refreshing.steps=0"],
-    "without-inversion": ["image_nerf.prompt=a thing", "textual_inversion.steps=0"],
+    "without-inversion": ["image_nerf.prompting.template=a thing", "textual_inversion.steps=0"],
 }
 FIGURES = ("psnr", "ssim", "f_score", "volume_iou", "reference_psnr", "sharpness", "covered", "seconds")
 

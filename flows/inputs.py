@@ -13,7 +13,12 @@ FROM = "a diffusers folder, or ORG/NAME@REVISION"
 PROMPT = Input("prompt", "text", "what it is, in words, e.g. 'a brown teddy bear'")
 OPTIONAL_PROMPT = Input("prompt", "text", "what the image shows, in words, e.g. 'a brown teddy bear'", default="")
 INSTRUCTION = Input("instruction", "text", "what to change, e.g. 'make the roof red'")
-CONCEPT = Input("concept", "folder", "a word made by textual_inversion, which the prompt then holds", default="")
+CONCEPT = Input(
+    "concept",
+    "folder",
+    "a word that the prompt then holds: a folder of textual_inversion, or one that holds learned_embeds.safetensors",
+    default="",
+)
 
 # an image of one object
 IMAGE = Input("image", "file", "the image of the object; with alpha, or give --mask", suffixes=PICTURES)

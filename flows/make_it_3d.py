@@ -22,8 +22,12 @@ Source: Tang et al., Make-It-3D: High-Fidelity 3D Creation from A Single Image w
 The mesh takes the place of its point cloud (see docs/pictures_on_meshes.md).
 """
 
+import math
+
 from flows.engine.method import Method, Stage
 from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, OPTIONAL_CAMERA, OPTIONAL_PROMPT, PRIOR, SCORER
+from stages.contract.parameters import merged
+from stages.contract.presets import MAKE_IT_3D_SCALE, MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS, paper_weight
 
 METHOD = Method(
     name="make-it-3d",
@@ -92,19 +96,49 @@ METHOD = Method(
             "inpainting": {"inpaint": {"strength": 0.3, "blend_weight": 0.3}},
             "texture_refinement": {"refresh": {"strengths": (0.2,)}, "steps": 60, "resolution": 512},
         },
-        # SDS between 0.2 and 0.6 T at a guidance scale of 11; 2,000 of 5,000 steps from the front
+        # The first 400 of 5,000 steps are without SDS, which is between 0.2 and 0.6 T at a guidance scale of 11; a
+        # quarter of the steps fits the image alone; 2,000 steps are from the front.
         "paper": {
+            "image_preparation": {"fov_deg": 20.0},
             "image_nerf": {
-                "prompt": "{}",
-                "sds": {"guidance_scale": 11.0, "timestep_min": 0.2, "timestep_max": 0.6, "timestep_max_end": 0.6},
-                "views": {"radius": (1.0, 1.5), "fov_deg": (15.0, 25.0), "elevation_deg": (-20.0, 20.0)},
-                "field": {"blob_radius": 0.1},
+                "sds": {
+                    "guidance_scale": 11.0,
+                    "timestep_min": 0.2,
+                    "timestep_max": 0.6,
+                    "timestep_max_end": 0.6,
+                    "starts_at": 0.08,
+                },
+                "views": MAKE_IT_3D_VIEWS | {"hemisphere": 0.0},
+                "prompting": {"template": "{}", "view_words": False, "name_background": False},
+                "field": {
+                    "tiled_log2_entries": 19,
+                    "tiled_finest": 310,  # as fine beside the object as 2,048 cells there
+                    "blob_radius": 0.1 * MAKE_IT_3D_SCALE,
+                    "density_bias": -math.log(MAKE_IT_3D_SCALE),  # rays through the object are longer by so much
+                },
                 "front_first": {"until": 0.4},
-                "clip": {"weight": 1.0, "denoised_weight": 10.0},
-                "reference": {"depth_weight": 1.0},
+                "clip": {
+                    "weight": paper_weight("make-it-3d clip"),
+                    "denoised_weight": paper_weight("make-it-3d clip-d"),
+                    "replaces_sds": True,
+                },
+                "reference": {
+                    "loss": "absolute",
+                    "weight": paper_weight("make-it-3d colour"),
+                    "mask_weight": 0.0,
+                    "depth_weight": paper_weight("make-it-3d depth"),
+                    "entropy": False,
+                    "alone_every": 4,
+                },
+                "normals": {
+                    "orientation_weight": paper_weight("make-it-3d orientation"),
+                    "smoothness_weight": 0.0,
+                    "shading": {"starts_at": 0.2, "textureless": 0.1, "lambertian": 0.4},
+                },
+                "surface": {"entropy_weight": paper_weight("make-it-3d entropy")},
             },
             "inpainting": {"inpaint": {"strength": 0.6}},
-            "texture_refinement": {"mode": "sds", "sds": {"guidance_scale": 6.0}, "steps": 3000},
+            "texture_refinement": merged(MAKE_IT_3D_TEXTURE, {"views": MAKE_IT_3D_VIEWS}),
         },
     },
     example="prior3d run make-it-3d --image teddy.png --camera 30,15,40 --name teddy",

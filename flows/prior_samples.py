@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float32
 from torch import Tensor
 
 from prior3d.cameras import view_words
@@ -16,7 +18,10 @@ from prior3d.diffusion.instruct import EditSettings, InstructPrior
 from prior3d.diffusion.joint_views import JointViewsPrior
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
-from prior3d.images.files import from_bytes, resize, write_png
+from prior3d.images.files import resample, write_png
+from prior3d.images.masks import decoded_mask
+from prior3d.images.photographs import read_image
+from prior3d.images.segmentation import border_of
 from prior3d.toyworld.renders import toy_orbit
 from stages.artifacts.priors import load_concept
 
@@ -58,11 +63,12 @@ def write_samples(
     elif image is None:
         grid = text_to_image_grid(prior, texts, scale, n_steps, seed)
     else:
-        given = _read_image("--image", image, prior.image_size)
+        rgb = read_given_image(image)
+        given = squared(rgb, np.median(border_of(rgb), axis=0), prior.image_size)
         if mask is None:
             grid = instruct_grid(prior, given, texts, scale, sampling.image_guidance_scale, n_steps, seed)
         else:
-            hole = _read_image("--mask", mask, prior.image_size).mean(0, keepdim=True)
+            hole = squared(read_hole(mask, *rgb.shape[:2]), np.zeros(1, np.float32), prior.image_size)
             grid = inpainting_grid(prior, given, hole, texts, scale, n_steps, seed)
     write_png(out, grid.permute(1, 2, 0).cpu().numpy())
 
@@ -80,15 +86,44 @@ def unknown_words(prior: Any, texts: list[str]) -> list[str]:
     return list(dict.fromkeys(word for text in texts for word in prior.unknown_words(text)))
 
 
-def _read_image(option: str, path: Path, size: int) -> Tensor:
-    """An image file as a tensor [3, size, size]."""
+def read_given_image(path: Path) -> Float32[np.ndarray, "height width 3"]:
+    """An image to fill or edit, upright and in sRGB; transparent pixels are white (raises Prior3dError)."""
     if not path.is_file():
-        raise Prior3dError(f"{option} {str(path)!r}: there is no such file")
+        raise Prior3dError(f"--image {str(path)!r}: there is no such file")
     try:
-        image = from_bytes(path.read_bytes())
+        return read_image(path).over(1.0)
     except Prior3dError as error:
-        raise Prior3dError(f"{option} {str(path)!r}: {error}") from None
-    return torch.from_numpy(resize(image, size, size)).permute(2, 0, 1)
+        raise Prior3dError(f"--image {error}") from None
+
+
+def read_hole(path: Path, height: int, width: int) -> Float32[np.ndarray, "height width 1"]:
+    """Where an image of that size is to be filled (raises Prior3dError, also where nothing is)."""
+    if not path.is_file():
+        raise Prior3dError(f"--mask {str(path)!r}: there is no such file")
+    try:
+        mask = decoded_mask(path)
+    except Prior3dError as error:
+        raise Prior3dError(f"--mask {error}") from None
+    if abs(mask.shape[0] * width - mask.shape[1] * height) > 0.01 * mask.shape[0] * width:
+        raise Prior3dError(
+            f"--mask {path}: {mask.shape[1]}x{mask.shape[0]} pixels, but the image has {width}x{height}; "
+            "give a mask of the same shape"
+        )
+    if not (mask >= 0.5).any():
+        raise Prior3dError(f"--mask {path}: nothing in it is white, so nothing would be filled; make the hole white")
+    return mask[..., None] if mask.shape == (height, width) else resample(mask[..., None], height, width)
+
+
+def squared(
+    pixels: Float32[np.ndarray, "height width channels"], beyond: Float32[np.ndarray, "channels"], size: int
+) -> Tensor:
+    """An image in the middle of a square of one colour, [channels, size, size]: nothing is squashed."""
+    height, width, channels = pixels.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    square = np.broadcast_to(beyond.astype(np.float32), (side, side, channels)).copy()
+    square[top : top + height, left : left + width] = pixels
+    return torch.from_numpy(resample(square, size, size).clip(0, 1)).permute(2, 0, 1)
 
 
 def text_to_image_grid(

@@ -3,11 +3,13 @@
 import argparse
 import contextlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from flows.engine.declaration import Declaration, code_digests
+from flows.engine.gpus import gpu_numbers
 from flows.engine.method import Input, Method
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
@@ -18,8 +20,10 @@ from flows.engine.session import Options
 from flows.method_options import option_of, parser_for
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.errors import Prior3dError
+from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
 
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 
 
@@ -45,8 +49,12 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     whole, (method, sets) = method, split_switches(method, args.set, named)
     _refuse_unused(whole, method, args)
     given, priors = _inputs(project, method, args)
-    settings = {"device": _device(args.device), "priors": {p.name: str(p.folder) for p in priors if not p.embedded}}
-    embedded = all(p.embedded or p.name in embedded_names() for p in priors)
+    _refuse_toy_companions(method, priors, args)
+    settings = {
+        "device": _device(args.device),
+        "priors": {p.name: str(p.folder) for p in priors.values() if not p.embedded},
+    }
+    embedded = all(_is_toy(p) for p in priors.values())
     preset = args.preset or ("toy" if embedded else "paper")
     text = next(
         (v.decode() for i in method.inputs if i.kind == "text" and isinstance(v := given.get(i.name), bytes)), ""
@@ -57,7 +65,8 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
-    declaration = Declaration(method, given, resolve(method, preset, args.seed, sets), code_digests(method), preset)
+    values = resolve(method, preset, args.seed, sets, _precision(args.precision, args.device))
+    declaration = Declaration(method, given, values, code_digests(method), preset)
     return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
 
 
@@ -102,11 +111,39 @@ def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> N
             )
 
 
+def _is_toy(prior: PriorChoice) -> bool:
+    """Whether it is an embedded prior, or one that was trained in the place of one."""
+    return prior.embedded or prior.name in embedded_names()
+
+
+def _refuse_toy_companions(method: Method, priors: dict[str, PriorChoice], args: argparse.Namespace) -> None:
+    """Refuse toy priors that nobody asked for beside a person's own: they know 64-pixel toy objects only."""
+    own = [option_of(name) for name, prior in priors.items() if not _is_toy(prior)]
+    left = [name for name, prior in priors.items() if _is_toy(prior) and getattr(args, f"input_{name}") is None]
+    if not own or not left:
+        return
+    toys = ", ".join(f"{option_of(name)} is left at {priors[name].name}" for name in left)
+    roles = {declared.name: declared.help for declared in method.inputs}
+    options = " and ".join(f"{option_of(name)} a model of your own ({roles[name].partition(':')[0]})" for name in left)
+    names = " ".join(f"{option_of(name)} {priors[name].name}" for name in left)
+    raise Prior3dError(
+        f"{', '.join(own)} names a prior of your own, but {toys}, which knows toy objects of 64 pixels only; give "
+        f"{options}, or take the toy one by its name: {names}"
+    )
+
+
+def _told_apart(choice: PriorChoice, input_name: str, others: Iterable[PriorChoice]) -> PriorChoice:
+    """The prior under a name of its own, where another folder of the run has the same name."""
+    same = any(other.name == choice.name and other.folder != choice.folder for other in others)
+    return replace(choice, name=f"{choice.name}-{input_name}") if same else choice
+
+
 def _inputs(
     project: Project, method: Method, args: argparse.Namespace
-) -> tuple[dict[str, bytes | Path], list[PriorChoice]]:
+) -> tuple[dict[str, bytes | Path], dict[str, PriorChoice]]:
+    """What is given to each input, and the priors by the name of their input."""
     given: dict[str, bytes | Path] = {}
-    priors = []
+    priors: dict[str, PriorChoice] = {}
     for declared in method.inputs:
         value = getattr(args, f"input_{declared.name}")
         value = declared.default if value is None else value
@@ -118,8 +155,9 @@ def _inputs(
         if declared.kind == "text":
             given[declared.name] = f"{check_text(option, value, declared.longest)}\n".encode()
         elif declared.kind == "prior":
-            priors.append(choose_prior(value, project, declared.role))
-            given[declared.name] = priors[-1].as_input()
+            choice = choose_prior(value, project, declared.role)
+            priors[declared.name] = _told_apart(choice, declared.name, priors.values())
+            given[declared.name] = priors[declared.name].as_input()
         else:
             given[declared.name] = _path(option, declared, value)
     return given, priors
@@ -142,6 +180,8 @@ def _path(option: str, declared: Input, value: str) -> Path:
     path = Path(value).expanduser().resolve()
     if declared.kind == "file" and path.is_dir():
         raise Prior3dError(f"{option} {value!r}: it is a folder; give a file")
+    if declared.kind == "folder" and path.is_file():
+        raise Prior3dError(f"{option} {value!r}: it is a file; give the folder that holds it")
     if not (path.is_dir() if declared.kind == "folder" else path.is_file()):
         raise Prior3dError(f"{option} {value!r}: there is no such {declared.kind}")
     if declared.suffixes and path.suffix.lower() not in declared.suffixes:
@@ -149,6 +189,15 @@ def _path(option: str, declared: Input, value: str) -> Path:
             f"{option} {value!r}: its ending is {path.suffix!r}; use one of {', '.join(declared.suffixes)}"
         )
     return path
+
+
+def _precision(text: str, device: str) -> Precision:
+    """The precision of the frozen networks, settled before the run; GPUs are counted without waking CUDA."""
+    for known in PRECISIONS:
+        if text == known:
+            return known
+    on_cuda = device.startswith("cuda") or (device == "auto" and gpu_numbers())
+    return "float16" if on_cuda else "float32"
 
 
 def _device(text: str) -> str:

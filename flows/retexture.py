@@ -16,6 +16,8 @@ Source: the second stage of Tang et al., Make-It-3D, ICCV 2023, with a mesh in p
 
 from flows.engine.method import Method, Stage
 from flows.inputs import CAMERA, IMAGE, INPAINTING_PRIOR, MASK, MESH, OPTIONAL_PROMPT, PRIOR
+from stages.contract.parameters import merged
+from stages.contract.presets import MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS
 
 METHOD = Method(
     name="retexture",
@@ -49,7 +51,15 @@ METHOD = Method(
         ),
         Stage("evaluation", {"mesh": "texture_refinement", "prompt": "prompt", "image": "image_preparation"}, gpu=True),
     ),
-    # The paint already shows the object: views that are refreshed from much noise would only blur it.
-    presets={"toy": {"texture_refinement": {"refresh": {"strengths": (0.3,)}, "steps": 60}}},
+    presets={
+        # The paint already shows the object: views that are refreshed from much noise would only blur it.
+        "toy": {"texture_refinement": {"refresh": {"strengths": (0.3,)}, "steps": 60}},
+        # The image shows the mesh where every method puts one: Latent-Paint's own size and place do not fit it.
+        "paper": {
+            "mesh_preparation": {"radius": 0.95, "centre": "box"},
+            "inpainting": {"inpaint": {"strength": 0.6}},
+            "texture_refinement": merged(MAKE_IT_3D_TEXTURE, {"views": MAKE_IT_3D_VIEWS}),
+        },
+    },
     example='prior3d run retexture --mesh mug.obj --image mug.png --camera 30,15,40 --prompt "a red mug" --name my-mug',
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prior3d.errors import Prior3dError
 from prior3d.files import write_or_explain
+from prior3d.limits import parse_json
 
 FORMAT = "prior3d-checkpoint-1"
 
@@ -46,4 +47,10 @@ def load(path: Path) -> tuple[dict[str, Shaped[Tensor, "..."]], dict[str, Any]] 
         raise Prior3dError(
             f"{path}: checkpoint format {found!r}, expected {FORMAT!r}. Delete it to begin this stage again."
         )
-    return tensors, json.loads(metadata["state"])
+    try:
+        state = parse_json(metadata["state"])
+        if not isinstance(state, dict):
+            raise ValueError(f"a JSON {type(state).__name__}")
+    except (KeyError, ValueError) as error:
+        raise Prior3dError(f"{path}: its state is damaged ({error}). Delete it to begin this stage again.") from None
+    return tensors, state

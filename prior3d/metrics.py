@@ -4,9 +4,17 @@ import numpy as np
 from jaxtyping import Bool, Float
 from skimage.metrics import structural_similarity
 
+from prior3d.errors import Prior3dError
+
 
 def psnr_db(first: Float[np.ndarray, "*image"], second: Float[np.ndarray, "*image"]) -> float:
-    """Peak signal-to-noise ratio of images with values in [0, 1], in decibels; 100 where they are equal to 1e-5."""
+    """Peak signal-to-noise ratio of images with values in [0, 1], in decibels; 100 where they are equal to 1e-5.
+
+    Raises:
+        Prior3dError: there is no pixel to compare.
+    """
+    if np.asarray(first).size == 0:
+        raise Prior3dError("PSNR: there is no pixel to compare; give images of at least one pixel")
     error = float(np.mean((np.asarray(first, np.float64) - np.asarray(second, np.float64)) ** 2))
     return float(-10 * np.log10(max(error, 1e-10)))
 

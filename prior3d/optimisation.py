@@ -4,6 +4,7 @@ Everything that the next step depends on is in the checkpoint: parameters, buffe
 generator, the step. On the CPU a run that was killed and resumed is therefore bit-identical to one that was not.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from prior3d import checkpoints
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
 from prior3d.settings.optimisation import OptimiserSettings
+
+LOWER = "lower the learning rate or the guidance scale"
+STEPS_BETWEEN_CHECKS = 10  # of gradients on a GPU, which waits to answer; on a CPU every step is checked
 
 
 @runtime_checkable
@@ -44,6 +48,7 @@ def optimise(
     checkpoint: Path,
     monitor: Monitor,
     learning_rate_factor: Callable[[float], float] = lambda progress: 1.0,
+    advice: str = LOWER,
 ) -> bool:
     """Take `n_steps` optimiser steps down the sum of `losses(step)`, beginning at the checkpoint if there is one.
 
@@ -56,20 +61,26 @@ def optimise(
         checkpoint: where it is kept; of the same parameters and inputs (its folder is named by their digest).
         monitor: told about every step, asked when to save and whether to stop.
         learning_rate_factor: of the fraction done, 0 to 1.
+        advice: which parameters of the stage to turn when a value is not finite.
 
     Returns:
         True when all steps are done; False when the monitor asked to stop, with the checkpoint saved.
 
     Raises:
-        Prior3dError: a loss is not finite; names the loss, and the step.
+        Prior3dError: a loss, a gradient or a value of a module is not finite; names the loss, the value and the step.
+            No such checkpoint is saved: the one before is the last good one.
     """
     base_rates = [group["lr"] for group in optimiser.param_groups]
     first = restore_checkpoint(checkpoint, modules, optimiser, seeds)
     for step in range(first, n_steps):
         for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
             group["lr"] = rate * learning_rate_factor(step / n_steps)
-        monitor.progress(step + 1, n_steps, loss=_take_step(losses, optimiser, step))
-        if monitor.stopping or monitor.checkpoint_due():
+        value = _take_step(losses, modules, optimiser, seeds, step, advice)
+        monitor.progress(step + 1, n_steps, loss=value)
+        saving = monitor.stopping or monitor.checkpoint_due()
+        if saving or step == n_steps - 1:
+            _check_values(modules, step, advice)
+        if saving:
             save_checkpoint(checkpoint, modules, optimiser, seeds, step + 1)
         if monitor.stopping:
             return False
@@ -77,16 +88,27 @@ def optimise(
 
 
 def _take_step(
-    losses: Callable[[int], dict[str, Float[Tensor, ""]]], optimiser: torch.optim.Optimizer, step: int
+    losses: Callable[[int], dict[str, Float[Tensor, ""]]],
+    modules: dict[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
+    seeds: Seeds,
+    step: int,
+    advice: str,
 ) -> float:
     """One step down the sum of the losses; returns the sum before it."""
     optimiser.zero_grad(set_to_none=True)
+    before = seeds.state()
     terms = losses(step)
     total = torch.stack(list(terms.values())).sum()
     value = total.item()
-    if not _finite(value):
-        _fail(terms, step)
+    if not math.isfinite(value):
+        _fail(terms, modules, step, advice)
     total.backward()
+    if total.device.type == "cpu" or step % STEPS_BETWEEN_CHECKS == 0:
+        broken = _not_finite(modules, gradients=True)
+        if broken:
+            seeds.restore(before)
+            _fail_gradient(losses(step), modules, broken, step, advice)
     optimiser.step()
     return value
 
@@ -166,13 +188,53 @@ def under(tensors: dict[str, Shaped[Tensor, "..."]], prefix: str) -> dict[str, S
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _finite(value: float) -> bool:
-    """Neither infinite nor not a number."""
-    return abs(value) < float("inf")
+def _not_finite(modules: dict[str, nn.Module], gradients: bool = False) -> list[str]:
+    """Names of the parameters in which a value, or a gradient, is not finite."""
+    parameters = {f"{name}.{key}": p for name, m in modules.items() for key, p in m.named_parameters()}
+    tensors = {name: p.grad if gradients else p.detach() for name, p in parameters.items() if p.requires_grad}
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    if not given:
+        return []
+    largest = [torch.linalg.vector_norm(tensor, torch.inf) for tensor in given.values()]
+    if bool(torch.stack(largest).isfinite().all()):
+        return []
+    return [name for name, tensor in given.items() if not bool(tensor.isfinite().all())]
 
 
-def _fail(terms: dict[str, Float[Tensor, ""]], step: int) -> None:
-    """Say which loss broke."""
-    broken = [f"{name} = {value.item()}" for name, value in terms.items() if not _finite(value.item())]
+def _check_values(modules: dict[str, nn.Module], step: int, advice: str) -> None:
+    """Hold that every parameter is finite (raises Prior3dError)."""
+    broken = _not_finite(modules)
+    if broken:
+        raise Prior3dError(
+            f"optimisation: after step {step} {_listed(broken)} holds values that are not finite; {advice}"
+        )
+
+
+def _fail(terms: dict[str, Float[Tensor, ""]], modules: dict[str, nn.Module], step: int, advice: str) -> None:
+    """Say which loss broke, and whether what is optimised was broken before it."""
+    broken = [f"{name} = {value.item()}" for name, value in terms.items() if not math.isfinite(value.item())]
     found = ", ".join(broken) or "a sum of finite losses that overflows"
-    raise Prior3dError(f"optimisation: at step {step} {found}; lower the learning rate or the guidance scale")
+    before = _not_finite(modules)
+    since = f", and {_listed(before)} is not finite either" if before else ""
+    raise Prior3dError(f"optimisation: at step {step} {found}{since}; {advice}")
+
+
+def _fail_gradient(
+    terms: dict[str, Float[Tensor, ""]], modules: dict[str, nn.Module], broken: list[str], step: int, advice: str
+) -> None:
+    """Say of which loss the gradient broke, and where: the step's terms once more, each by itself."""
+    parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
+    guilty = []
+    for name, value in terms.items():
+        if value.requires_grad:
+            found = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+            guilty += [name] if any(g is not None and not bool(g.isfinite().all()) for g in found) else []
+    whose = f"the gradient of {' and '.join(guilty)}" if guilty else f"the sum of the gradients of {', '.join(terms)}"
+    raise Prior3dError(
+        f"optimisation: at step {step} {whose} for {_listed(broken)} is not finite, though every loss is; {advice}"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    """One name, and how many more."""
+    return names[0] + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")

@@ -17,6 +17,7 @@ from flows.versions.restoring import restore_version
 from flows.versions.text import diff_text, log_lines
 
 SHOWN = 30
+CHANGED = 1  # exit code
 
 
 def log(words: list[str]) -> int:
@@ -51,10 +52,13 @@ def diff(words: list[str]) -> int:
     parser.add_argument("a", metavar="A", help=A_VERSION)
     parser.add_argument("b", metavar="B", help="the same")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    fails = "exit with 1 if an input, a parameter, code or an artifact differs: for continuous integration"
+    parser.add_argument("--fail-on-change", action="store_true", help=fails)
     args = parser.parse_args(words)
     project = find_project(Path.cwd())
     difference = compare(find_version(project, args.a), find_version(project, args.b))
-    return say(json.dumps(as_json(difference), indent=1) if args.json else diff_text(difference))
+    say(json.dumps(as_json(difference), indent=1) if args.json else diff_text(difference))
+    return CHANGED if args.fail_on_change and difference.anything else 0
 
 
 def restore(words: list[str]) -> int:

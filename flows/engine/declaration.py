@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.engine import yaml_text
 from flows.engine.fingerprint import fingerprint
-from flows.engine.inside import resolved_inside
 from flows.engine.method import INPUT_FILES, Method, Stage
 from flows.engine.run_files import InputEntry, read_form, read_method, text_of
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.inside import resolved_inside
+from stages.contract import yaml_text
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,19 @@ from dvc.repo import Repo
 from prior3d.errors import Prior3dError
 
 
-def init_repository(folder: Path) -> None:
-    """Make a folder a DVC repository, inside its git repository if there is one.
+def init_repository(folder: Path, with_git: bool = True) -> None:
+    """Make a folder a DVC repository.
+
+    Args:
+        folder: that there is.
+        with_git: inside its git repository, if there is one; git must not ignore the folder then.
 
     Raises:
         Prior3dError, OSError: it could not be made; nothing of it is left.
     """
     logging.getLogger("dvc").setLevel(logging.ERROR)
-    in_git = next((f for f in (folder, *folder.parents) if (f / ".git").exists()), None)
+    above = (folder, *folder.parents) if with_git else ()
+    in_git = next((f for f in above if (f / ".git").exists()), None)
     before = Path.cwd()
     os.chdir(folder)
     try:

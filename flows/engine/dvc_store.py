@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.engine.inside import remove, resolved_inside
 from prior3d.errors import Prior3dError
+from prior3d.inside import remove, resolved_inside
 
 MOST_NAMED = 3  # damaged objects in one line
 

@@ -23,10 +23,14 @@ PROJECT = ("prior3d", "stages", "flows")
 CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.preview"})
 PLUMBING = frozenset(
     {
+        "prior3d",  # hands names of flows/api.py on, to people and not to stages
         "prior3d.diffusion.embedded",
         "prior3d.errors",
         "prior3d.fields.protocol",  # signatures only
         "prior3d.files",
+        "prior3d.images.opening",  # refuses, and hands on what Pillow reads
+        "prior3d.inside",
+        "prior3d.limits",
         "prior3d.settings",  # types of parameters: units and ranges; the settings themselves lie in modules under it
         "prior3d.suggestions",
         "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body

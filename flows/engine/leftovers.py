@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from flows.engine.inside import remove
+from prior3d.inside import remove
 
 WRITTEN_BY = re.compile(r"\..+\.(?P<pid>\d+)\.tmp")  # as prior3d.files names them
 PLACES = (".", "history", "history/code", "inputs", "losses")

@@ -124,10 +124,11 @@ class _Artifacts:
 
 def _small(picture: Path) -> str:
     """A picture as a data: URL of some ten kilobytes: it is kept in the server's database."""
-    from PIL import Image  # start-up: only previews need it
+    from prior3d.images.opening import opened_image  # start-up: only previews need it
 
     stream = io.BytesIO()
-    Image.open(picture).convert("RGB").save(stream, "WEBP", quality=85)
+    with opened_image(picture, str(picture), "run the stage that makes it again") as image:
+        image.convert("RGB").save(stream, "WEBP", quality=85)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 

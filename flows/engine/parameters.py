@@ -5,14 +5,17 @@ from typing import Any
 
 import yaml
 
-from flows.engine import yaml_text
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
+from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
-from stages.contract.parameters import check_params, merged
+from stages.contract import yaml_text
+from stages.contract.parameters import PriorParams, check_params, merged
 
 
-def resolve(method: Method, preset: str, seed: int | None, sets: list[str]) -> dict[str, dict[str, Any]]:
+def resolve(
+    method: Method, preset: str, seed: int | None, sets: list[str], precision: Precision = "float32"
+) -> dict[str, dict[str, Any]]:
     """Every parameter of every stage.
 
     Args:
@@ -20,6 +23,7 @@ def resolve(method: Method, preset: str, seed: int | None, sets: list[str]) -> d
         preset: `toy` or `paper`.
         seed: the seed of all stages; None leaves their defaults.
         sets: `stage.parameter=value` in the order given; the value is YAML.
+        precision: of the priors' networks, in all stages that load one.
 
     Returns:
         stage -> parameter -> plain value, ready for `params.yaml`.
@@ -30,6 +34,9 @@ def resolve(method: Method, preset: str, seed: int | None, sets: list[str]) -> d
     chosen = {s.name: _preset(method, s.name, s.load(), preset) for s in method.stages}
     for name in chosen if seed is not None else ():
         chosen[name]["seed"] = seed
+    for stage in method.stages:
+        if issubclass(stage.load().Params, PriorParams):
+            chosen[stage.name]["precision"] = precision
     chosen = validated(method, chosen)  # sets change whole, valid values: one key of a group leaves the others
     for text in sets:
         _apply(method, chosen, text)

@@ -9,16 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.engine.hub import from_hub
 from flows.engine.project import Project
 from flows.engine.run_files import derived, parse_json
 from prior3d.diffusion.embedded import embedded_names, embedded_prior
-from prior3d.diffusion.folders import NAMED_ROLES, check_channels, check_named, check_safetensors
+from prior3d.diffusion.folders import (
+    NAMED_ROLES,
+    check_channels,
+    check_named,
+    check_safetensors,
+    refuse_unsupported,
+)
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.limits import read_bytes
 from prior3d.suggestions import did_you_mean
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
-FETCHED = ("*.json", "*.txt", "*.model", "*.safetensors")  # never a pickle
 READ = (".safetensors", ".json", ".txt", ".model")
 WITHOUT_WEIGHTS = frozenset({"tokenizer", "tokenizer_2", "scheduler"})
 SETTINGS = {"scheduler": "scheduler_config.json"}  # of the others: config.json
@@ -61,7 +68,7 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     if role == "scorer":
         return _scorer(text, project)
     choice = _found(text, project)
-    if role in NAMED_ROLES.values():
+    if role is not None and role in NAMED_ROLES.values():
         check_named(choice.folder, role)
     elif role is not None:
         check_channels(choice.folder, role)
@@ -98,7 +105,7 @@ def _found(text: str, project: Project) -> PriorChoice:
                 f"prior {text!r}: no such folder, and as a hub id it names no revision; "
                 f"pin one, e.g. --prior {text}@REVISION"
             )
-        return _checked(text, _from_hub(text.partition("@")[0], hub["revision"]), project, embedded=False)
+        return _checked(text, from_hub(text.partition("@")[0], hub["revision"]), project, embedded=False)
     raise Prior3dError(_unknown(text, folder))
 
 
@@ -108,28 +115,6 @@ def _unknown(text: str, folder: Path) -> str:
     names = embedded_names()
     hint = did_you_mean(text, names, f"embedded: {', '.join(names) or 'none'}")
     return f"prior {text!r} is neither an embedded prior, nor a folder, nor ORG/NAME@REVISION; {hint}"
-
-
-def _from_hub(repository: str, revision: str) -> Path:
-    from huggingface_hub import snapshot_download  # start-up: only hub ids need it
-
-    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-    try:
-        return Path(
-            snapshot_download(repository, revision=revision, allow_patterns=list(FETCHED), local_files_only=offline)
-        )
-    except Exception as error:  # the hub's client raises many kinds, from network libraries too
-        raise Prior3dError(
-            f"prior {repository}@{revision}: not in the local hub cache and could not be fetched "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:160]}); where there is a network, run: "
-            f"{download_command(repository, revision)}"
-        ) from None
-
-
-def download_command(repository: str, revision: str) -> str:
-    """The command that puts a pinned prior into the hub's cache, for a machine that has a network."""
-    wanted = " ".join(f"--include '{pattern}'" for pattern in FETCHED)
-    return f"hf download {repository} --revision {revision} {wanted}"
 
 
 def _checked(name: str, folder: Path, project: Project, embedded: bool) -> PriorChoice:
@@ -150,9 +135,10 @@ def check_prior(folder: Path, known: Collection[str] = ()) -> None:
     """
     index_file = folder / "model_index.json"
     try:
-        index = parse_json(index_file.read_text(encoding="utf-8"), dict[str, Any])
+        index = parse_json(read_bytes(index_file), dict[str, Any])
     except (OSError, ValueError) as error:
         raise Prior3dError(f"prior {folder}: model_index.json cannot be read ({error}); copy the prior again") from None
+    refuse_unsupported(folder)
     for component, kind in index.items():
         if (
             component.startswith("_")
@@ -187,7 +173,7 @@ def _check_settings(folder: Path, place: Path) -> None:
         return
     file = place / SETTINGS.get(place.name, "config.json")
     try:
-        parse_json(file.read_text(encoding="utf-8"), dict[str, Any])
+        parse_json(read_bytes(file), dict[str, Any])
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise Prior3dError(

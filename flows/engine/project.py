@@ -49,8 +49,12 @@ def _is_project(folder: Path) -> bool:
     return False
 
 
-def init_project(folder: Path) -> tuple[Project, bool]:
+def init_project(folder: Path, with_git: bool = True) -> tuple[Project, bool]:
     """Make a folder a project; inside a git repository DVC's small files are tracked by git, else it works without.
+
+    Args:
+        folder: that may be there or not.
+        with_git: False for a scratch project in a folder that git ignores.
 
     Returns:
         The project, and whether anything was made.
@@ -62,7 +66,7 @@ def init_project(folder: Path) -> tuple[Project, bool]:
         if made:
             from flows.engine.dvc_setup import init_repository  # start-up: DVC, for this command alone
 
-            init_repository(folder)
+            init_repository(folder, with_git)
         (folder / "data" / "runs").mkdir(parents=True, exist_ok=True)
         (folder / ".prior3d").mkdir(exist_ok=True)
         (folder / ".prior3d" / ".gitignore").write_text("*\n", encoding="utf-8")

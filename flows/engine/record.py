@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from flows.engine.declaration import Declaration
 from flows.engine.environment import GitState, git_state, package_versions
 from flows.engine.fingerprint import functions
-from flows.engine.inside import climbs
+from flows.engine.licences import licences
 from flows.engine.results import read_cost, read_metrics
 from flows.engine.run import Run
 from flows.engine.run_files import (
@@ -31,6 +31,7 @@ from flows.engine.run_files import (
     read_method,
 )
 from prior3d.files import write_whole
+from prior3d.inside import climbs
 
 ABSENT = "(none)"
 
@@ -52,6 +53,7 @@ class Record:
         stages: stage -> module and wiring.
         git: revision of the project, and whether tracked files differed from it; empty without git.
         packages: the project's direct dependencies and their versions.
+        licences: method input -> its licence, where its file, its folder or the prior's card states one.
     """
 
     when: str
@@ -70,6 +72,7 @@ class Record:
     git: GitState = field(default_factory=GitState)
     packages: dict[str, str] = field(default_factory=dict)
     machine: str = ""
+    licences: dict[str, str] = field(default_factory=dict)
 
 
 def remember(
@@ -107,7 +110,7 @@ def remember(
     new = run.locked()
     _list_functions(run, declaration, new)
     made = versions[-1].stat().st_mtime if number is None else time.time()
-    record = asdict(describe(run, old, new, how, reasons, dict(outcomes), made))
+    record = asdict(describe(run, declaration.inputs, old, new, how, reasons, dict(outcomes), made))
     write_whole(file, json.dumps(record, indent=1) + "\n")
     if number is not None:
         run.remember(number)
@@ -139,6 +142,7 @@ def _lock_before(versions: list[Path], warn: Callable[[str], None]) -> dict[str,
 
 def describe(
     run: Run,
+    given: Mapping[str, bytes | Path],
     old: dict[str, Any],
     new: dict[str, Any],
     how: str,
@@ -150,6 +154,7 @@ def describe(
 
     Args:
         run: whose.
+        given: method input -> its content, or where its file or folder lies.
         old: the lock of the version before; empty for none.
         new: its lock.
         how: what made it.
@@ -172,11 +177,15 @@ def describe(
         cost=cost,
         inputs=described.get("inputs") or {},
         stages=described.get("stages") or {},
-        device=str(run.settings().get("device", "")),
-        git=git_state(run.project.root),
-        packages=package_versions(),
-        machine=f"Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        licences=licences(described.get("inputs") or {}, given, run.settings().get("priors") or {}),
+        **_surroundings(run),
     )
+
+
+def _surroundings(run: Run) -> dict[str, Any]:
+    machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    device = str(run.settings().get("device", ""))
+    return {"device": device, "git": git_state(run.project.root), "packages": package_versions(), "machine": machine}
 
 
 def _with_earlier_work(old: dict[str, Any], new: dict[str, Any], how: str, outcomes: dict[str, str]) -> dict[str, str]:

@@ -13,12 +13,12 @@ from typing import IO, Any
 import yaml
 
 from flows.engine.declaration import Declaration, write_if_new
-from flows.engine.inside import remove, resolved_inside
 from flows.engine.leftovers import remove_leftovers
 from flows.engine.project import Project
 from flows.engine.run_files import Damaged, LockEntry, derived, read_form, read_lock, text_of
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.inside import remove, resolved_inside
 from prior3d.suggestions import did_you_mean
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")

@@ -4,7 +4,6 @@ A kill, a full disk, a power cut or somebody else's repository can leave anythin
 `read_form` for what a person gave or decided, and `derived` for what can be made again at any time.
 """
 
-import json
 import re
 from pathlib import Path
 from types import UnionType
@@ -12,9 +11,10 @@ from typing import Any, NotRequired, Required, TypedDict, Union, get_args, get_o
 
 import yaml
 
-from flows.engine import yaml_text
-from flows.engine.inside import climbs
+from prior3d import limits
 from prior3d.errors import Prior3dError
+from prior3d.inside import climbs
+from stages.contract import yaml_text
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 LARGEST_BYTES = 64_000_000  # a lock of ten thousand files has 2 MB
@@ -188,10 +188,7 @@ def derived(path: Path, form: Any) -> Any | None:
 
 def parse_json(text: str | bytes, form: Any) -> Any:
     """JSON of a form (raises ValueError)."""
-    try:
-        values = json.loads(text)
-    except RecursionError:
-        raise ValueError("is nested too deep") from None
+    values = limits.parse_json(text)
     if not has_form(values, form):
         raise ValueError("has another form than it must have")
     return values
@@ -206,10 +203,9 @@ def text_of(path: Path) -> str | None:
 
 
 def _text(path: Path) -> str:
-    if path.stat().st_size > LARGEST_BYTES:
-        raise ValueError(f"has more than {LARGEST_BYTES // 10**6} MB")
+    content = limits.read_bytes(path, LARGEST_BYTES)
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None
 

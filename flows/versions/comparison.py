@@ -67,6 +67,11 @@ class Difference:
     inputs: list[tuple[str, str, str]]
     provenance: list[tuple[str, str, str]]
 
+    @property
+    def anything(self) -> bool:
+        """Whether an input, a parameter, code or an artifact differs; machine, packages and cost do not count."""
+        return bool(self.inputs) or any(stage.state != "same" for stage in self.stages)
+
 
 def compare(old: Version, new: Version) -> Difference:
     """Compare two versions of one method.

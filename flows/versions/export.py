@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine.declaration import yaml_of
+from flows.provenance.statement import with_statement
 from flows.versions.history import Version
 from prior3d.errors import Prior3dError
 
@@ -63,7 +64,7 @@ def _entries(version: Version) -> Iterator[tuple[str, bytes]]:
                 raise Prior3dError(
                     f"{version.label}: {path} does not match its record ({md5}): it is damaged or edited"
                 )
-            yield noted(path, content)
+            yield noted(path, with_statement(version, stage, path, content))
     yield noted("params.yaml", yaml_of(version.params()).encode())
     yield noted("dvc.lock", version.text.encode())
     yield noted("index.html", page_of([version]).encode())
@@ -105,7 +106,9 @@ def _write_zip(target: Path, entries: Iterator[tuple[str, bytes]]) -> tuple[int,
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
             for path, content in entries:
-                archive.writestr(f"{target.stem}/{path}", content)
+                entry = zipfile.ZipInfo(f"{target.stem}/{path}")  # without the time: two exports are the same bytes
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(entry, content)
                 n_files, size = n_files + 1, size + len(content)
         partial.replace(target)
     finally:

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flows.engine.inside import climbs
 from flows.engine.project import Project
 from flows.engine.record import Record, code_file, locked_code, locked_params, read_record
 from flows.engine.run import Run
@@ -16,6 +15,7 @@ from flows.engine.run_files import InputEntry, LockEntry, Measure, derived, pars
 from flows.engine.run_files import parse_lock as parsed_lock
 from flows.versions.objects import Objects
 from prior3d.errors import Prior3dError
+from prior3d.inside import climbs
 from prior3d.suggestions import did_you_mean
 
 REVISION = re.compile(r"^[\w][\w./~^-]*$")

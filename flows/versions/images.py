@@ -12,6 +12,7 @@ from pathlib import Path
 from flows.engine.project import Project
 from flows.engine.run_files import text_of
 from flows.versions.history import Version, find_version
+from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 
 FRAME = re.compile(r"frames/(?P<series>\w+?)_(?P<number>\d+)\.png$")
@@ -36,7 +37,15 @@ def previews(version: Version, stage: str, most: int = 4) -> list[PageImage]:
     names = [p.partition("/")[2] for p in paths if p.endswith(".png")]
     order = sorted(names, key=lambda n: (SHOWN_FIRST.index(n) if n in SHOWN_FIRST else len(SHOWN_FIRST), n))
     found = [(name, version.read(stage, f"{stage}/{name}")) for name in order[:most]]
-    return [PageImage(name, as_webp(content)) for name, content in found if content]
+    return [image for name, content in found if content and (image := page_image(name, content)) is not None]
+
+
+def page_image(name: str, content: bytes, largest: int = LARGEST) -> PageImage | None:
+    """An image for a page; None where it is damaged, so that one bad file does not take a page from all runs."""
+    try:
+        return PageImage(name, as_webp(content, largest))
+    except Prior3dError:
+        return None
 
 
 def thumbnail_source(version: Version) -> Iterator[tuple[str, Path]]:
@@ -76,10 +85,12 @@ def thumbnail(project: Project, name: str, key: str) -> str | None:
     place = next((p for k, p in thumbnail_source(find_version(project, name)) if k == key), None)
     if place is None:
         return None
-    url = as_webp(place.read_bytes(), THUMBNAIL_WIDTH)
+    image = page_image(name, place.read_bytes(), THUMBNAIL_WIDTH)
+    if image is None:
+        return None
     kept.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, url)
-    return url
+    write_whole(kept, image.url)
+    return image.url
 
 
 def input_images(version: Version, name: str, most: int = 8) -> list[Path]:
@@ -107,8 +118,9 @@ def turntables(version: Version) -> dict[str, list[str]]:
             match, content = FRAME.search(path), None
             if match and not (video and match["series"] == "mesh"):
                 content = version.read(stage, path)
-            if match and content:
-                series.setdefault(match["series"], []).append(as_webp(content))
+            image = page_image(path, content) if content else None
+            if match and image is not None:
+                series.setdefault(match["series"], []).append(image.url)
         found |= series
     return {name: urls for name, urls in found.items() if len(urls) > 1}
 
@@ -116,11 +128,14 @@ def turntables(version: Version) -> dict[str, list[str]]:
 @cache
 def as_webp(content: bytes, largest: int = LARGEST) -> str:
     """An image as a data: URL of a WebP, with no side above `largest` pixels."""
-    from PIL import Image, ImageOps  # start-up: `ls` imports this module and draws nothing
+    from PIL import ImageOps  # start-up: `ls` imports this module and draws nothing
 
-    opened = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-    image = opened.convert("RGBA" if "A" in opened.mode else "RGB")
-    image.thumbnail((largest, largest))
+    from prior3d.images.opening import opened_image  # the same
+
+    with opened_image(content, "an image of a run", "run the stage that makes it again") as opened:
+        upright = ImageOps.exif_transpose(opened)
+        image = upright.convert("RGBA" if "A" in upright.mode else "RGB")
+        image.thumbnail((largest, largest))
     stream = io.BytesIO()
     image.save(stream, "WEBP", quality=QUALITY, method=2)
     return data_url(stream.getvalue(), "image/webp")

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from flows.versions import tables
 from flows.versions.drawings import curves, graph, losses
 from flows.versions.history import Version
-from flows.versions.images import PageImage, as_webp, data_url, input_images, previews, turntables
+from flows.versions.images import PageImage, data_url, input_images, page_image, previews, turntables
 from flows.versions.render import render
 from flows.versions.text import local_time, number_text
 
@@ -101,7 +101,8 @@ def _rows(
 def _given(version: Version, name: str) -> list[PageImage]:
     """The images that a person gave as an input."""
     places = input_images(version, name) if name in version.inputs else []
-    return [PageImage(p.name, as_webp(p.read_bytes(), GIVEN_WIDTH)) for p in places]
+    images = [page_image(p.name, p.read_bytes(), GIVEN_WIDTH) for p in places]
+    return [image for image in images if image is not None]
 
 
 def _losses(stages: list[str], versions: list[Version]) -> list[tuple[str, Markup]]:

@@ -23,8 +23,7 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
         project: the project.
         text: `run@3` or `run@<git revision>`; `run` alone restores what was edited or deleted since.
         warn: receives what could not be restored.
-        reread: compare every object with its md5 by reading it, not only those that DVC has not hashed or that were
-            touched since.
+        reread: compare every object with its md5 by reading it, also those that need not be copied.
 
     Returns:
         One line that says what was done.
@@ -38,7 +37,7 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
     _check_objects(version, store, reread)
     with run.held():
         _keep_present(run, warn)
-        declaration = _declaration(version)
+        declaration = declaration_of(version)
         run.drop_stages(declaration)
         declaration.write(run.folder)
         write_whole(run.folder / "dvc.lock", version.text)
@@ -55,8 +54,20 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
 
 
 def _check_objects(version: Version, store: DvcStore, reread: bool) -> None:
-    """Compare every object with its name (raises Prior3dError)."""
+    """Compare every object with its name (raises Prior3dError).
+
+    An object that is about to be copied is read, whatever DVC knows of it: copying reads it anyway. One whose copy is
+    in the run's folder as it should be is read only if DVC has not hashed it, or it was touched since.
+    """
     files = {path: md5 for stage in version.lock for path, md5 in (version.files(stage) or {}).items()}
+    present = dict(zip(files, store.digests([version.run.folder / path for path in files]), strict=True))
+    copied = {path: md5 for path, md5 in files.items() if present[path] != md5}
+    kept = {path: md5 for path, md5 in files.items() if path not in copied}
+    for some, read in ((copied, True), (kept, reread)):
+        _compare(version, store, some, read)
+
+
+def _compare(version: Version, store: DvcStore, files: dict[str, str], reread: bool) -> None:
     objects = [version.objects.path(md5) for md5 in files.values()]
     for (path, md5), found in zip(files.items(), store.digests(objects, reread=reread), strict=True):
         if found != md5:
@@ -72,8 +83,8 @@ def _keep_present(run: Run, warn: Callable[[str], None]) -> None:
         remember(run, read_declaration(run.folder, METHODS), "run", {}, {}, warn)
 
 
-def _declaration(version: Version) -> Declaration:
-    """The declaration of a version, with the code that made it."""
+def declaration_of(version: Version) -> Declaration:
+    """The declaration of a version, with the code that made it (raises Prior3dError if its method is not known)."""
     described = version.described
     if version.method not in METHODS:
         raise Prior3dError(f"{version.label}: its method {version.method!r} is not one of {', '.join(METHODS)}")

@@ -2,16 +2,19 @@
 
 import contextlib
 import io
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from flows.progress import duration
+from flows.watching.guard import guarded
 from flows.watching.live_view import LiveView, camera_of
 from flows.watching.state import State
+from prior3d.errors import Prior3dError
 from prior3d.images.files import to_uint8
+from prior3d.images.opening import opened_image
 
 if TYPE_CHECKING:
     import viser
@@ -25,16 +28,17 @@ class Viewer:
     """A page with the object, camera buttons, the stage, its loss and its newest preview.
 
     Attributes:
-        url: the page's address.
+        url: the page's address, with the token without which it is not shown.
     """
 
     def __init__(self, name: str, port: int) -> None:
         """Serve the page on a port, or on the next free one."""
         import viser  # an extra: `prior3d watch` says how to install it
 
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints a table of its own
+        token = secrets.token_urlsafe(24)
+        with guarded(token), contextlib.redirect_stdout(io.StringIO()):  # it prints a table of its own
             self._server = viser.ViserServer(host="127.0.0.1", port=port, label=f"prior3d watch {name}", verbose=False)
-        self.url = f"http://127.0.0.1:{self._server.get_port()}"
+        self.url = f"http://127.0.0.1:{self._server.get_port()}/?token={token}"
         gui = self._server.gui
         gui.configure_theme(show_share_button=False, show_logo=False, control_layout="fixed")
         self._server.scene.set_up_direction("+z")
@@ -112,8 +116,9 @@ def _pixels(state: State) -> Any:
     if state.preview is None:
         return None
     try:
-        return np.asarray(Image.open(state.preview).convert("RGB"))
-    except OSError:  # the stage has just ended
+        with opened_image(state.preview, str(state.preview), "wait for the next") as image:
+            return np.asarray(image.convert("RGB"))
+    except Prior3dError:  # the stage has just ended
         return None
 
 

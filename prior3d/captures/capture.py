@@ -1,5 +1,6 @@
 """What a capture consists of: frames with an image and its camera; and the checks that all layouts share."""
 
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
+from prior3d.images.opening import MAX_PIXELS
+from prior3d.images.photographs import ImageHeader, read_header
 
 Layout = Literal["transforms", "blender", "colmap", "co3d"]
+REPLACE = "replace it, or take its frame out"
 ORTHONORMAL_WITHIN = 1e-2  # of each entry of R^T R; what text files and solvers leave
 
 
@@ -61,12 +64,16 @@ class Frame:
         c2w: [4, 4] float64 camera-to-world, OpenGL axes.
         intrinsics: for the image's own number of pixels.
         mask: an image, white where the first is to be used; or None.
+        upright: whether the image is to be turned as its EXIF says; else its pixels are used as they are stored.
+        soft_mask: whether the mask holds probabilities, which may be faint everywhere.
     """
 
     image: Path
     c2w: Float[Tensor, "4 4"]
     intrinsics: Intrinsics
     mask: Path | None = None
+    upright: bool = True
+    soft_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,11 +84,13 @@ class Capture:
         folder: where it lies.
         layout: how it was written down.
         frames: in the natural order of their names (r_2 before r_10), which is usually the camera's path.
+        notes: what a person may not expect of what was read.
     """
 
     folder: Path
     layout: Layout
     frames: tuple[Frame, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def c2w(self) -> Float[Tensor, "frames 4 4"]:
@@ -91,25 +100,83 @@ class Capture:
 
 def natural_order(text: str) -> list[tuple[int, int, str]]:
     """A sorting key under which numbers inside names count as numbers."""
-    return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
+    return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
 
 
-def image_size(path: Path, said_in: str) -> tuple[int, int]:
-    """Width and height from an image's header.
+def portable(folder: Path, path: str) -> str:
+    """A path out of a capture's file as it is called here: Windows' programs write backslashes."""
+    return path if "\\" not in path or (folder / path).exists() else path.replace("\\", "/")
+
+
+def image_header(path: Path, said_in: str) -> ImageHeader:
+    """What an image's file says before it is decoded.
 
     Raises:
-        Prior3dError: the file is missing, or is no image.
+        Prior3dError: the file is missing, or is no image, or has more pixels than are read.
     """
     if not path.is_file():
         raise Prior3dError(f"{said_in}: {path} is named there but missing; restore it, or take its frame out")
     try:
-        with Image.open(path) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError) as error:
-        reason = " ".join(str(error).split())
+        return read_header(path)
+    except Prior3dError as error:
+        raise Prior3dError(f"{error}; or take its frame out") from None
+
+
+def image_size(path: Path, said_in: str) -> tuple[int, int]:
+    """Width and height of an upright image, from its header (raises Prior3dError as `image_header` does)."""
+    header = image_header(path, said_in)
+    return header.width, header.height
+
+
+def size_and_turn(
+    header: ImageHeader, calibrated: tuple[int, int] | None, *, stored: bool = False
+) -> tuple[tuple[int, int], bool]:
+    """Which way an image that its EXIF turns was calibrated: upright, as viewers show it, or as it is stored.
+
+    Args:
+        header: of the image.
+        calibrated: width and height that the intrinsics are for, if they are known: their shape decides.
+        stored: as it is stored, where the shape does not tell; some programs do not look at EXIF.
+
+    Returns:
+        width and height, and whether EXIF is to be followed.
+    """
+    sizes = {True: (header.width, header.height), False: (header.width, header.height)}
+    if header.turned:
+        sizes[False] = (header.height, header.width)
+    turns = (False, True) if stored else (True, False)
+    for upright in turns:
+        if calibrated is not None and _same_shape(sizes[upright], calibrated):
+            return sizes[upright], upright
+    return sizes[turns[0]], turns[0]
+
+
+def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) are of one shape, to a pixel or so."""
+    (width, height), (other_width, other_height) = size, other
+    if min(other) <= 0:
+        return False
+    return (
+        abs(width * other_height / other_width - height) <= 1.5
+        and abs(height * other_width / other_height - width) <= 1.5
+    )
+
+
+def checked_intrinsics(intrinsics: Intrinsics, where: str) -> Intrinsics:
+    """The intrinsics, if a camera can have them.
+
+    Raises:
+        Prior3dError: a number is not finite, or a focal length or size is not above 0 or beyond any image.
+    """
+    i = intrinsics
+    numbers = (i.fx, i.fy, i.cx, i.cy, *i.radial, *i.tangential)
+    possible = all(math.isfinite(number) for number in numbers) and min(i.fx, i.fy, i.width, i.height) > 0
+    if not possible or max(i.width, i.height) > MAX_PIXELS:
         raise Prior3dError(
-            f"{path}: cannot be read as an image ({reason}); replace it, or take its frame out"
-        ) from None
+            f"{where}: focal length [{i.fx:g}, {i.fy:g}], principal point [{i.cx:g}, {i.cy:g}] or size "
+            f"{str(i.width)[:12]}x{str(i.height)[:12]} is not possible; right it"
+        )
+    return intrinsics
 
 
 def fitted_to_image(intrinsics: Intrinsics, size: tuple[int, int], where: str) -> Intrinsics:
@@ -121,10 +188,7 @@ def fitted_to_image(intrinsics: Intrinsics, size: tuple[int, int], where: str) -
     width, height = size
     if size == (intrinsics.width, intrinsics.height):
         return intrinsics
-    if (
-        abs(width * intrinsics.height / intrinsics.width - height) > 1.5
-        or abs(height * intrinsics.width / intrinsics.height - width) > 1.5
-    ):
+    if not _same_shape(size, (intrinsics.width, intrinsics.height)):
         raise Prior3dError(
             f"{where}: the image has {width}x{height} pixels, its intrinsics are for "
             f"{intrinsics.width}x{intrinsics.height}, which is another shape; give the image that was calibrated, "
@@ -145,7 +209,7 @@ def checked_pose(matrix: object, where: str) -> Float[Tensor, "4 4"]:
     """
     try:
         given = torch.as_tensor(matrix, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise Prior3dError(f"{where}: transform_matrix is no matrix of numbers; give 4 rows of 4") from None
     if given.shape not in ((4, 4), (3, 4)):
         raise Prior3dError(f"{where}: transform_matrix is {tuple(given.shape)}; give 4 rows of 4")

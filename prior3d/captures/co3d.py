@@ -1,13 +1,12 @@
 """Read categories in the layout of CO3Dv2 (Reizenstein et al. 2021) as captures with masks.
 
     FOLDER/frame_annotations.jgz, sequence_annotations.jgz   gzipped JSON lists
-    FOLDER/.. or FOLDER / {image.path, mask.path}            images and foreground masks
+    FOLDER / {image.path, mask.path}                         images and foreground masks; in CO3Dv2 the paths begin
+                                                             with the category, which is FOLDER itself
 
 Their cameras are PyTorch3D's (x left, y up, z forward, rows times R plus T).
 """
 
-import gzip
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from prior3d.captures.capture import Capture, Frame, Intrinsics, checked_pose, image_size
+from prior3d.captures.capture import (
+    Capture,
+    Frame,
+    Intrinsics,
+    checked_intrinsics,
+    checked_pose,
+    image_size,
+)
 from prior3d.errors import Prior3dError
+from prior3d.inside import named_file
+from prior3d.limits import parse_json, unpack_gzip
 from prior3d.suggestions import did_you_mean
 
 FRAMES, SEQUENCES = "frame_annotations.jgz", "sequence_annotations.jgz"
@@ -70,7 +78,10 @@ def _frames_by_sequence(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _capture(folder: Path, frames: list[dict[str, Any]]) -> Capture:
-    ordered = sorted(frames, key=lambda frame: int(frame.get("frame_number", 0)))
+    try:
+        ordered = sorted(frames, key=lambda frame: int(frame.get("frame_number", 0)))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise Prior3dError(f"{folder / FRAMES}: a frame_number is no number ({error}); fetch it again") from None
     return Capture(folder, "co3d", tuple(_frame(folder, frame) for frame in ordered))
 
 
@@ -80,18 +91,18 @@ def _frame(folder: Path, frame: dict[str, Any]) -> Frame:
         image, mask = (file_of(folder, frame[kind]["path"]) for kind in ("image", "mask"))
         width, height = image_size(image, where)
         rotation, position, focal, centre = frame_pose(frame["viewpoint"], height, width)
-    except (KeyError, TypeError, ValueError) as error:
+        c2w = torch.cat([rotation, position[:, None]], dim=1)
+        (fx, fy), (cx, cy) = focal.tolist(), centre.tolist()
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise Prior3dError(
-            f"{where}: a frame lacks or garbles {error}; it needs image.path, mask.path and viewpoint R, T, "
+            f"{where}: a frame lacks or garbles {str(error)[:80]}; it needs image.path, mask.path and viewpoint R, T, "
             "focal_length, principal_point, intrinsics_format: fetch the annotations again"
         ) from error
     if image_size(mask, where) != (width, height):
         raise Prior3dError(f"{mask}: it has another size than its image {image.name}; fetch both again")
-    c2w = torch.cat([rotation, position[:, None]], dim=1)
-    (fx, fy), (cx, cy) = focal.tolist(), centre.tolist()
-    return Frame(
-        image, checked_pose(c2w, f"{where}, frame {image.name}"), Intrinsics(width, height, fx, fy, cx, cy), mask
-    )
+    where = f"{where}, frame {image.name}"
+    intrinsics = checked_intrinsics(Intrinsics(width, height, fx, fy, cx, cy), where)
+    return Frame(image, checked_pose(c2w, where), intrinsics, mask, soft_mask=True)
 
 
 def frame_pose(
@@ -130,13 +141,15 @@ def _intrinsics(view: dict[str, Any], height: int, width: int) -> tuple[Tensor, 
 
 
 def file_of(folder: Path, path: str) -> Path:
-    """Where a file lies: its path starts at the folder or, as in CO3Dv2, at the folder above, whatever its name is.
+    """Where a file lies: its path starts at the folder or, as in CO3Dv2, at the folder above, whatever that is called.
 
     Raises:
-        Prior3dError: it is at neither place.
+        Prior3dError: it is at neither place, or not in the folder.
     """
-    inside = Path(*Path(path).parts[1:])  # a category that was copied has another folder above, and maybe another name
-    for file in (folder / path, folder / inside, folder.parent / path):
+    whole = Path(path)
+    below = [] if whole.is_absolute() or len(whole.parts) < 2 else [str(Path(*whole.parts[1:]))]
+    for name in (path, *below):
+        file = named_file(folder, name, str(folder / FRAMES))
         if file.is_file():
             return file
     raise Prior3dError(f"{folder}: {path} is named in {FRAMES} but missing; restore it")
@@ -149,10 +162,10 @@ def annotations(file: Path) -> list[dict[str, Any]]:
         Prior3dError: the file is missing, cut off or holds something else.
     """
     try:
-        content = json.loads(gzip.decompress(file.read_bytes()))
-    except (OSError, EOFError, ValueError) as error:
+        content = parse_json(unpack_gzip(file))
+    except (OSError, ValueError) as error:
         raise Prior3dError(
-            f"{file}: cannot be read ({str(error) or 'cut off'}); give a category's folder in CO3Dv2's layout"
+            f"{file}: cannot be read ({str(error)[:120]}); give a category's folder in CO3Dv2's layout"
         ) from error
     if not isinstance(content, list) or not all(isinstance(e, dict) and "sequence_name" in e for e in content):
         raise Prior3dError(f"{file}: a list of entries with sequence_name is needed; fetch it again")

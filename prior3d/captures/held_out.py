@@ -36,6 +36,21 @@ def evenly_chosen(indices: list[int], most: int) -> list[int]:
     return [indices[k * len(indices) // most] for k in range(most)] if len(indices) > most else indices
 
 
+def counting_views(views: PosedViews, chosen: list[int]) -> list[int]:
+    """Those of some views of which a pixel counts.
+
+    Raises:
+        Prior3dError: there are views, but none of them counts.
+    """
+    counting = [view for view in chosen if views.counts(view)]
+    if chosen and not counting:
+        raise Prior3dError(
+            f"the masks of all {len(chosen)} images that are measured are black everywhere, so there is nothing to "
+            "compare; give masks that are white where the images are to be used, or change held_out_every"
+        )
+    return counting
+
+
 def render_and_photo(
     views: PosedViews, field: SceneField, view: int, n_bins: int, background: float = 1.0
 ) -> tuple[Float32[np.ndarray, "height width 3"], Float32[np.ndarray, "height width 3"]]:

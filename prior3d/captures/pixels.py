@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.captures.posed import PosedViews
+from prior3d.errors import Prior3dError
 from prior3d.rendering.rays import local_rays
 
 
@@ -21,17 +22,28 @@ class PixelSampler:
     """
 
     def __init__(self, views: PosedViews, chosen: Sequence[int], file: Path):
-        """Decode the chosen images one by one into `file` [chosen, height * width, 4] uint8 (colour, mask)."""
+        """Decode the chosen images one by one into `file` [chosen, height * width, 4] uint8 (colour, mask).
+
+        Raises:
+            Prior3dError: the masks leave no pixel to fit to.
+        """
         self.views, self.chosen = views, torch.tensor(list(chosen))
         self._file = file
         self._n_pixels = views.cameras.height * views.cameras.width
         shape = (len(chosen), self._n_pixels, 4)
         store = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+        n_counted = 0
         for place, view in enumerate(chosen):
             colours = views.image(view).movedim(0, -1).reshape(-1, 3)
             rgba = torch.cat([colours, views.mask(view).reshape(-1, 1)], -1)
             store[place] = (rgba * 255).round().byte().numpy()
+            n_counted += int((store[place, :, 3] > 0).sum())
         store.flush()
+        if not n_counted:
+            raise Prior3dError(
+                f"the masks of all {len(chosen)} images that are fitted to are black everywhere, so no pixel counts; "
+                "give masks that are white where the images are to be used, and run the stage that makes them again"
+            )
         self._store = np.load(file, mmap_mode="r").reshape(-1, 4)
         self._local = local_rays(views.cameras[0]).reshape(-1, 3)[:, :2]
 

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
+from prior3d.images.opening import opened_image
 
 MaskMeaning = Literal["object", "ignore", "none"]
 
@@ -47,6 +47,10 @@ class PosedViews:
             return torch.ones(self.cameras.height, self.cameras.width)
         return self._pixels(self.masks[view], "L") / 255
 
+    def counts(self, view: int) -> bool:
+        """Whether any pixel of an image counts: with nothing in its mask a score of it would say nothing."""
+        return self.mask_meaning != "ignore" or bool(self.mask(view).any())
+
     def over(self, view: int, level: float) -> Float[Tensor, "3 height width"]:
         """[3, height, width] the image; an object over a grey of that level."""
         if self.mask_meaning != "object":
@@ -55,12 +59,8 @@ class PosedViews:
         return self.image(view) * mask + (1 - mask) * level
 
     def _pixels(self, path: Path, mode: str) -> Float[Tensor, "height width *channels"]:
-
-        try:
-            with Image.open(path) as image:
-                pixels = torch.from_numpy(np.array(image.convert(mode)))
-        except (UnidentifiedImageError, OSError) as error:
-            raise Prior3dError(f"{path}: cannot be read ({error}); run the stage that makes it again") from error
+        with opened_image(path, str(path), "run the stage that makes it again") as image:
+            pixels = torch.from_numpy(np.array(image.convert(mode)))
         if pixels.shape[:2] != (self.cameras.height, self.cameras.width):
             raise Prior3dError(
                 f"{path}: {tuple(pixels.shape[:2])} pixels, its cameras have "

@@ -1,6 +1,5 @@
 """Read a capture: transforms.json of nerfstudio or instant-ngp, the Blender layout, or COLMAP's sparse model."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,19 @@ from prior3d.captures.capture import (
     Capture,
     Frame,
     Intrinsics,
+    checked_intrinsics,
     checked_pose,
     fitted_to_image,
+    image_header,
     image_size,
     natural_order,
+    portable,
+    size_and_turn,
 )
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
+from prior3d.inside import named_file
+from prior3d.limits import read_json
 
 TRANSFORMS = ("transforms.json", "transforms_train.json")
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
@@ -28,22 +33,20 @@ def read_capture(folder: Path, transforms: str = "") -> Capture:
 
     Args:
         folder: holds transforms.json, or transforms_train.json, or COLMAP's sparse/0 and images.
-        transforms: name of another file in it, e.g. transforms_test.json.
+        transforms: path of another file in it, e.g. transforms_test.json.
 
     Raises:
         Prior3dError: there is no capture, or something in it is missing, unreadable or impossible; says what and where.
     """
     names = (transforms,) if transforms else TRANSFORMS
     for name in names:
-        if (folder / name).is_file():
+        if named_file(folder, name, "the parameter transforms" if transforms else "the layout").is_file():
             return read_transforms(folder / name)
     model = colmap_model(folder)
     if model is not None and not transforms:
         return read_colmap(folder, model)
     raise Prior3dError(
-        f"{folder}: no {' or '.join(names)}"
-        + ("" if transforms else " and no COLMAP model in sparse/0")
-        + " is in it; "
+        f"{folder}: no {' or '.join(names)}" + ("" if transforms else " and no COLMAP model in sparse") + " is in it; "
         "give the folder of a nerfstudio, instant-ngp, Blender or COLMAP capture"
     )
 
@@ -63,27 +66,40 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     path = frame.get("file_path")
     if not isinstance(path, str) or not path:
         raise Prior3dError(f"{file}: a frame has no file_path; each needs one, and a transform_matrix")
+    image = _image_file(file.parent, path, str(file))
     where = f"{file}, frame {path}"
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
-    image = _image_file(file.parent, path)
-    size = image_size(image, str(file))
-    intrinsics = fitted_to_image(_intrinsics(content | frame, size, where), size, where)
+    image = _image_file(file.parent, portable(file.parent, path), where)
+    header, given = image_header(image, str(file)), content | frame
+    size, upright = size_and_turn(header, _calibrated_size(given))
+    turned = " (an image that its EXIF turns)" if header.turned else ""
+    intrinsics = fitted_to_image(_intrinsics(given, size, where), size, f"{where}{turned}")
     mask = frame.get("mask_path")
-    mask_file = None if mask is None else file.parent / mask
+    if mask is not None and not isinstance(mask, str):
+        raise Prior3dError(f"{where}: its mask_path is a JSON {type(mask).__name__}, not a text; give a file's path")
+    mask_file = None if mask is None else named_file(file.parent, portable(file.parent, mask), where)
     if mask_file is not None and image_size(mask_file, str(file)) != size:
         raise Prior3dError(f"{where}: its mask {mask} has another size than the image; make them alike")
-    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file)
+    return Frame(image, checked_pose(frame["transform_matrix"], where), intrinsics, mask_file, upright)
 
 
-def _image_file(folder: Path, path: str) -> Path:
-    """The file of a file_path, which Blender's exporter writes without an ending."""
-    exact = folder / path
-    if not exact.is_file():
-        for ending in ENDINGS:
-            if (folder / f"{path}{ending}").is_file():
-                return folder / f"{path}{ending}"
-    return exact
+def _calibrated_size(given: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height that a frame's intrinsics are for, if both are there."""
+    width, height = given.get("w"), given.get("h")
+    if not isinstance(width, int | float) or not isinstance(height, int | float):
+        return None
+    return int(width), int(height)
+
+
+def _image_file(folder: Path, path: str, said_in: str) -> Path:
+    """The file of a file_path, which Blender's exporter writes without an ending (raises Prior3dError)."""
+    exact = named_file(folder, path, said_in)
+    candidates = [exact, *(exact.with_name(f"{exact.name}{ending}") for ending in ENDINGS)]
+    try:
+        return next((candidate for candidate in candidates if candidate.is_file()), exact)
+    except OSError as error:  # a name that is too long
+        raise Prior3dError(f"{said_in}: file_path {path[:80]!r} is no path ({error.strerror}); right it") from None
 
 
 def _intrinsics(given: dict[str, Any], size: tuple[int, int], where: str) -> Intrinsics:
@@ -100,7 +116,7 @@ def _intrinsics(given: dict[str, Any], size: tuple[int, int], where: str) -> Int
         fx, fy = _focal(given, "fl_x", "camera_angle_x", width), _focal(given, "fl_y", "camera_angle_y", height)
         numbers = [float(given.get(key, 0)) for key in ("k1", "k2", "k3", "p1", "p2")]
         point = float(given.get("cx", width / 2)), float(given.get("cy", height / 2))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise Prior3dError(f"{where}: an intrinsic is no number ({error}); right it") from None
     if fx is None and fy is None:
         raise Prior3dError(
@@ -108,10 +124,8 @@ def _intrinsics(given: dict[str, Any], size: tuple[int, int], where: str) -> Int
             "add the focal length in pixels as fl_x"
         )
     focal = [value for value in (fx, fy) if value is not None]
-    if not all(math.isfinite(v) for v in [*focal, *point, *numbers]) or min(*focal, width, height) <= 0:
-        raise Prior3dError(f"{where}: focal length {focal} or size {width}x{height} is not possible; right it")
-    return Intrinsics(width, height, focal[0], focal[-1], *point, (numbers[0], numbers[1], numbers[2]),
-                (numbers[3], numbers[4]))  # fmt: skip
+    radial, tangential = (numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4])
+    return checked_intrinsics(Intrinsics(width, height, focal[0], focal[-1], *point, radial, tangential), where)
 
 
 def _focal(given: dict[str, Any], name: str, angle: str, pixels: int) -> float | None:
@@ -122,7 +136,7 @@ def _focal(given: dict[str, Any], name: str, angle: str, pixels: int) -> float |
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except (OSError, ValueError) as error:
         raise Prior3dError(f"{file}: cannot be read as JSON ({error}); export it again") from None
     if not isinstance(content, dict):

@@ -29,7 +29,7 @@ class Concept:
         token: how prompts write it, e.g. `<object>`.
         initializer_token: the prior's own word or words that it began as.
         embeddings: of its tokens; more than one where the word stands for several tokens.
-        text_encoder_digest: of the text encoder that it is a word of.
+        text_encoder_digest: of the text encoder that it is a word of; empty where that is not known.
     """
 
     token: str
@@ -94,7 +94,8 @@ def _check_fits(prior: DiffusionPrior, concept: Concept, width: int) -> None:
             f"concept {concept.token}: its embeddings are {concept.embeddings.shape[-1]} wide, the prior's text "
             f"encoder is {width} wide; invert the image again with this prior"
         )
-    if concept.text_encoder_digest != (found := text_encoder_digest(prior)):
+    known = concept.text_encoder_digest
+    if known and known != (found := text_encoder_digest(prior)):
         raise Prior3dError(
             f"concept {concept.token}: it is a word of another text encoder ({concept.text_encoder_digest[:12]}, this "
             f"prior's is {found[:12]}); invert the image again with this prior"

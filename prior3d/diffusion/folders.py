@@ -1,12 +1,13 @@
 """What a prior's folder holds and can serve as, told without reading a tensor; nothing here imports torch."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from prior3d.errors import Prior3dError
+from prior3d.inside import resolved_inside
+from prior3d.limits import read_json as read_limited_json
 
 EXTRA_INPUT_CHANNELS = {"text_to_image": 0, "inpainting": 5, "instruct": 4}  # beyond the latent's own channels
 RAYS_AND_MASK = 7  # input channels of a joint-view prior beyond the latents: rays of its pixels, and if it is given
@@ -21,6 +22,31 @@ WEIGHT_STEMS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_mod
 PICKLE_SUFFIXES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
 
 
+# What a folder holds that cannot serve, and why; by what its index has: a component, or the beginning of its class.
+UNSUPPORTED = {
+    "text_encoder_2": "SDXL's layout: two text encoders, and a UNet that is told image sizes and pooled text",
+    "StableDiffusionXL": "SDXL's layout: two text encoders, and a UNet that is told image sizes and pooled text",
+    "StableDiffusion3": "Stable Diffusion 3: a flow-matching transformer, without the noise schedule that is used here",
+    "Flux": "FLUX: a flow-matching transformer, without the noise schedule that is used here",
+    "transformer": "a diffusion transformer in place of a UNet",
+}
+
+
+def refuse_unsupported(folder: Path) -> None:
+    """Refuse a pipeline of a kind that is known not to serve (raises Prior3dError); others are looked at further."""
+    index = read_json(folder / "model_index.json")
+    kind = str(index.get("_class_name", ""))
+    if kind in NAMED_ROLES:
+        return
+    for name, why in sorted(UNSUPPORTED.items(), key=lambda entry: entry[0][0].islower()):
+        component = index.get(name)
+        if kind.startswith(name) or (isinstance(component, list) and component and component[0] is not None):
+            raise Prior3dError(
+                f"prior {folder}: a {kind}, which cannot serve as a prior here ({why}); give a pipeline of Stable "
+                "Diffusion 1.x or 2.x, or one that was made from these"
+            )
+
+
 def role_of(folder: Path) -> str:
     """The role of a prior's folder: of `EXTRA_INPUT_CHANNELS`, of `NAMED_ROLES`, or `scorer` for a CLIPModel folder.
 
@@ -33,14 +59,14 @@ def role_of(folder: Path) -> str:
         raise Prior3dError(f"prior {folder}: neither a diffusers pipeline (model_index.json) nor a CLIPModel folder")
     if named := named_role(folder):
         return named
-    unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
-    extra = unet.get("in_channels", 4) - vae.get("latent_channels", 4)
+    refuse_unsupported(folder)
+    inputs, latents = _number(folder / "unet", "in_channels"), _number(folder / "vae", "latent_channels")
+    extra = inputs - latents
     for role, channels in EXTRA_INPUT_CHANNELS.items():
         if channels == extra:
             return role
     raise Prior3dError(
-        f"prior {folder}: its UNet takes {unet.get('in_channels', 4)} channels, which is no known role: "
-        f"{_all_roles(vae.get('latent_channels', 4))}"
+        f"prior {folder}: its UNet takes {inputs} channels, which is no known role: {_all_roles(latents)}"
     )
 
 
@@ -77,9 +103,8 @@ def check_channels(folder: Path, role: str) -> None:
     if named := named_role(folder):
         what = "makes views of posed pictures" if named == "views" else "draws several views of a thing together"
         raise Prior3dError(f"prior {folder}: it {what}, but {role} is needed; give another prior")
-    unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
-    latent_channels = vae.get("latent_channels", 4)
-    found, expected = unet.get("in_channels", 4), latent_channels + EXTRA_INPUT_CHANNELS[role]
+    latent_channels = _number(folder / "vae", "latent_channels")
+    found, expected = _number(folder / "unet", "in_channels"), latent_channels + EXTRA_INPUT_CHANNELS[role]
     if found != expected:
         names = {latent_channels + extra: name for name, extra in EXTRA_INPUT_CHANNELS.items()}
         raise Prior3dError(
@@ -93,7 +118,8 @@ def check_text_width(folder: Path) -> None:
     """Hold the UNet's cross-attention against the text encoder (raises Prior3dError)."""
     unet, text = (read_json(folder / name / "config.json") for name in ("unet", "text_encoder"))
     width = unet.get("cross_attention_dim")
-    text_width = text.get("hidden_size", text.get("text_config", {}).get("hidden_size"))
+    inner = text.get("text_config")
+    text_width = text.get("hidden_size", inner.get("hidden_size") if isinstance(inner, dict) else None)
     if width != text_width:
         raise Prior3dError(
             f"prior {folder}: the UNet attends to {width}-wide text, but text_encoder/ makes {text_width}-wide text; "
@@ -130,7 +156,7 @@ def check_parts(folder: Path) -> None:
         )
     if not (folder / "model_index.json").is_file():
         raise Prior3dError(f"prior {folder}: it has no model_index.json, so it is not a diffusers pipeline folder")
-    read_json(folder / "model_index.json")
+    refuse_unsupported(folder)
     missing = [name for name in COMPONENTS if not (folder / name).is_dir()]
     if missing:
         raise Prior3dError(f"prior {folder}: it lacks {', '.join(m + '/' for m in missing)}; complete the folder")
@@ -180,7 +206,7 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
         if (single := folder / f"{stem}{infix}.safetensors").is_file():
             return [single], variant
         if (index := folder / f"{stem}.safetensors.index{infix}.json").is_file():
-            return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))], variant
+            return _shards(folder, index), variant
     pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLE_SUFFIXES)
     if pickles:
         raise Prior3dError(
@@ -188,6 +214,16 @@ def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:
             f"and are never opened; convert them to {stem}.safetensors"
         )
     raise Prior3dError(f"prior component {folder}: there is no {stem}.safetensors; complete the folder")
+
+
+def _shards(folder: Path, index: Path) -> list[Path]:
+    """The files that an index of shards names (raises Prior3dError): all of them in the index's own folder."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise Prior3dError(f"prior file {index}: weight_map must name a file for each tensor; fetch it again")
+    for name in set(names.values()):
+        resolved_inside(folder, name, str(index), "complete the folder")
+    return [folder / name for name in sorted(set(names.values()))]
 
 
 def check_safetensors(file: Path) -> None:
@@ -214,7 +250,7 @@ def check_safetensors(file: Path) -> None:
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object, with an error that names the file (raises Prior3dError)."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_limited_json(file)
     except OSError as error:
         raise Prior3dError(f"prior file {file}: cannot be read ({error.strerror}); complete the folder") from error
     except ValueError as error:
@@ -223,6 +259,14 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Prior3dError(f"prior file {file}: a JSON object is needed, found {type(content).__name__}")
     return content
+
+
+def _number(component: Path, key: str) -> int:
+    """A number of channels in a component's config.json; 4 where it says none (raises Prior3dError)."""
+    value = read_json(component / "config.json").get(key, 4)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Prior3dError(f"prior file {component / 'config.json'}: {key} is {str(value)[:40]!r}, not a whole number")
+    return value
 
 
 def _all_roles(latent_channels: int) -> str:

@@ -18,6 +18,7 @@ from prior3d.errors import Prior3dError
 
 HEAD_WIDTH = 16  # of the joint blocks: attention pads what is no multiple of 8
 
+UNET: Any = UNet2DConditionModel  # what diffusers tells type checkers is a stand-in without its methods
 Sizes = tuple[tuple[int, int], ...]  # (sets, frames of each), in the order of the frames in a batch
 
 
@@ -49,7 +50,7 @@ class Layout:
         return torch.cat([row.reshape(-1, tokens, row.shape[-1]) for row in rows])
 
 
-class JointAttention(AttnProcessor2_0):  # type: ignore[misc]  # diffusers is not typed
+class JointAttention(AttnProcessor2_0):
     """Self-attention over the frames of each set, in place of each frame by itself."""
 
     def __init__(self, layout: Layout) -> None:
@@ -83,15 +84,15 @@ class JointBlock(nn.Module):
         for row in self.layout.together(tokens):
             query, key, value = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in row.chunk(3, dim=-1))
             rows.append(functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
-        told = self.out(self.layout.apart(rows, tokens.shape[1]))
+        told: Tensor = self.out(self.layout.apart(rows, tokens.shape[1]))
         return features + told.transpose(1, 2).reshape(features.shape)
 
 
-class SetUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers is not typed
+class SetUNet(UNET):  # type: ignore[misc]
     """A UNet2DConditionModel whose self-attention spans the frames of each set; the weights' names are diffusers'."""
 
     # diffusers reads the names of a configuration's entries from this signature, which `wraps` passes on
-    @functools.wraps(UNet2DConditionModel.__init__)
+    @functools.wraps(UNET.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.layout = Layout()
@@ -119,7 +120,7 @@ class SetUNet(UNet2DConditionModel):  # type: ignore[misc]  # diffusers is not t
 class JointUNet(SetUNet):
     """A SetUNet with two joint blocks at the resolution of the latents, which begin as nothing."""
 
-    @functools.wraps(UNet2DConditionModel.__init__)
+    @functools.wraps(UNET.__init__)  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         width, groups = self.config.block_out_channels[0], self.config.norm_num_groups

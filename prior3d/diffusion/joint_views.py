@@ -35,7 +35,7 @@ from prior3d.diffusion.joint_sets import (
     pluecker_rays,
 )
 from prior3d.diffusion.latent_diffusion import LatentDiffusion, guided, with_text
-from prior3d.diffusion.loading import load_network
+from prior3d.diffusion.networks import load_network
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.scheduling import descending_timesteps, timestep_of_strength
 from prior3d.errors import Prior3dError

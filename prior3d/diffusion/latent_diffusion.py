@@ -14,10 +14,12 @@ from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
 from prior3d.diffusion.folders import check_prior_folder, read_json
-from prior3d.diffusion.loading import load_network, one_line
+from prior3d.diffusion.networks import GradientScale, load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
 from prior3d.errors import Prior3dError
+
+LEAST_ALPHA = 2.0**-24  # in place of the 0 with which zero-terminal-SNR schedules end; diffusers' Euler scheduler's
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class LatentDiffusion:
                 f"prior: scheduler/ says prediction_type {self.prediction_type!r}; only epsilon and v_prediction "
                 "are supported"
             )
-        self.alphas_cumprod: Float[Tensor, n_timesteps] = scheduler.alphas_cumprod.to(self.device, torch.float32)
+        alphas: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
+        self.alphas_cumprod: Float[Tensor, n_timesteps] = alphas.clamp_min(LEAST_ALPHA)
 
     @property
     def n_timesteps(self) -> int:
@@ -92,13 +95,19 @@ class LatentDiffusion:
 
         With a generator they are drawn from the encoder's posterior (as in training), without it they are its mode.
         """
-        posterior = self.vae.encode((images * 2 - 1).to(self.dtype)).latent_dist
+        passage = GradientScale(self.dtype)
+        posterior = self.vae.encode(passage.into(images * 2 - 1)).latent_dist
         latents: Tensor = posterior.mode() if generator is None else posterior.sample(generator)
-        return latents.float() * self.scaling_factor
+        return passage.out_of(latents) * self.scaling_factor
+
+    def recompute_encoder(self) -> None:
+        """Let the VAE compute its blocks again in the backward pass: the same gradients, less memory, more work."""
+        self.vae.enable_gradient_checkpointing()
 
     def decode(self, latents: Float[Tensor, "views channels h w"]) -> Float[Tensor, "views 3 height width"]:
         """Scaled latents to images in [0, 1]; differentiable."""
-        images: Tensor = self.vae.decode((latents / self.scaling_factor).to(self.dtype)).sample.float()
+        passage = GradientScale(self.dtype)
+        images = passage.out_of(self.vae.decode(passage.into(latents / self.scaling_factor)).sample)
         return (images / 2 + 0.5).clamp(0, 1)
 
     def network(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from prior3d.diffusion.folders import check_safetensors, read_json
-from prior3d.diffusion.loading import without_progress_bars
+from prior3d.diffusion.networks import without_progress_bars
 from prior3d.errors import Prior3dError
 
 VIEW_WORDS = ("front view", "side view", "back view", "overhead view")  # the order of a view head's outputs

@@ -19,7 +19,7 @@ from prior3d.diffusion.epipolar import EpipolarTransformer
 from prior3d.diffusion.epipolar_files import epipolar_config, epipolar_weights, load_epipolar
 from prior3d.diffusion.folders import check_safetensors, read_json, weight_files
 from prior3d.diffusion.latent_diffusion import LatentDiffusion, guided
-from prior3d.diffusion.loading import load_network
+from prior3d.diffusion.networks import load_network
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.scheduling import descending_timesteps
 from prior3d.errors import Prior3dError

@@ -11,6 +11,7 @@ from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.images.colours import fit_latent_to_rgb, most_distinct_background
 from prior3d.rendering import rays
+from prior3d.seeds import Seeds
 
 NAMED_BACKGROUNDS: dict[str, float] = {"white": 1.0, "grey": 0.5, "black": 0.0}  # level of R, G and B
 
@@ -130,6 +131,40 @@ class LatentBackdrop:
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """Groups for an optimiser."""
         return [] if self.learned is None else [{"params": list(self.learned.parameters()), "lr": learning_rate}]
+
+
+class RgbBackdrop:
+    """The colours behind an object in each view: the flat background that was drawn, or a learned one.
+
+    Args:
+        learned: raw values for each direction, which a sigmoid makes colours; None: flat backgrounds.
+        device: of the views.
+    """
+
+    def __init__(self, learned: LearnedBackground | None, device: torch.device) -> None:
+        self.learned, self.device = learned, device
+
+    def __call__(self, cameras: Cameras, backgrounds: list[int] | None) -> Float[Tensor, "views #h #w 3"]:
+        """Colours for every pixel; `backgrounds` are the indices that were drawn, None with a learned one."""
+        if self.learned is None:
+            return grey_levels(backgrounds, self.device).expand(-1, 1, 1, 3)
+        behind: Tensor = self.learned(rays(cameras)[1])
+        return behind.sigmoid()
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is optimised, by the name that checkpoints use."""
+        return {} if self.learned is None else {"background": self.learned}
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Groups for an optimiser."""
+        return [] if self.learned is None else [{"params": list(self.learned.parameters()), "lr": learning_rate}]
+
+
+def rgb_backdrop(kind: str, seeds: Seeds, device: torch.device) -> RgbBackdrop:
+    """What stands behind RGB views: `named` flat backgrounds, or `learned`, which begins from "background"."""
+    learned = LearnedBackground(3, seeds.generator("background")).to(device) if kind == "learned" else None
+    return RgbBackdrop(learned, device)
 
 
 def grey_levels(backgrounds: list[int] | None, device: torch.device) -> Float[Tensor, "views 1 1 1"]:

@@ -52,6 +52,13 @@ class ClipGuidance:
             terms.append(looks_like(rest, self.scorer, None, self.text))
         return sum(terms, 0 * images.sum())
 
+    def judged(
+        self, prior: TextToImagePrior, distilled: Distilled[ViewBatch], max_timestep: float
+    ) -> Bool[Tensor, " views"]:
+        """Which views CLIP-D judges: not of the back, with a timestep of at most `max_timestep` of T."""
+        low = distilled.timesteps <= max_timestep * prior.n_timesteps
+        return self.same_side(distilled.batch.orbit).to(low.device) & low
+
     def denoised_loss(
         self, prior: TextToImagePrior, distilled: Distilled[ViewBatch], max_timestep: float
     ) -> Float[Tensor, ""]:
@@ -60,8 +67,7 @@ class ClipGuidance:
         Views of the back are left out. Differentiable in the latents.
         """
         asked, latents, timesteps = distilled.batch.conditioning, distilled.latents, distilled.timesteps
-        chosen = self.same_side(distilled.batch.orbit).to(latents.device)
-        chosen = chosen & (timesteps <= max_timestep * prior.n_timesteps)
+        chosen = self.judged(prior, distilled, max_timestep)
         if not chosen.any():
             return 0 * latents.sum()
         camera = None if asked.camera is None else asked.camera[chosen.to(asked.camera.device)]

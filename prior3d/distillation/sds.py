@@ -3,7 +3,7 @@
 DreamFusion (Poole et al. 2022, eq. 3): grad = w(t) (eps_hat(z_t; y, t) - eps). It is not the gradient of a useful
 scalar, so it is applied as 0.5 |z - stopgrad(z - grad)|^2, divided by the number of elements. The papers *sum* over the
 4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers: a regulariser's
-weight that was tuned beside a summed loss is divided by that number here.
+weight that was tuned beside a summed loss is divided by that number here (`stages.contract.presets.PAPER_WEIGHTS`).
 
 Everything that distils a prior takes the one step at the end of this file: a field of latents or of colours, a latent
 or an RGB texture, a captured scene. What differs is where views come from (`Views`) and how they are rendered (a
@@ -16,7 +16,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as functional
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -58,7 +58,8 @@ def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[T
             return torch.ones_like(alphas)
 
 
-def sds_loss(
+@torch.no_grad()
+def sds_target(
     latents: Float[Tensor, "views channels h w"],
     noise: Float[Tensor, "views channels h w"],
     predict: Callable[[Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]],
@@ -67,21 +68,26 @@ def sds_loss(
     ],
     alphas: Float[Tensor, " views"],
     weighting: Weighting,
-) -> Float[Tensor, ""]:
-    """Score distillation of rendered latents: a scalar whose gradient is w(t) (eps_hat - eps) / number of elements.
+) -> Float[Tensor, "views channels h w"]:
+    """Where score distillation draws latents to: z - w(t) (eps_hat - eps).
 
     Args:
-        latents: rendered (or encoded) at the prior's scaled level; the gradient goes here only.
+        latents: rendered (or encoded) at the prior's scaled level.
         noise: standard normal.
         predict: the frozen prior's guided noise for noisy latents, at the drawn timesteps.
         add_noise: latents and noise to noisy latents, at the drawn timesteps.
         alphas: alpha_bar of the drawn timesteps.
         weighting: w(t), see `sds_weight`.
     """
-    with torch.no_grad():
-        predicted = predict(add_noise(latents, noise))
-        weights = sds_weight(alphas, weighting).view(-1, 1, 1, 1)
-        target = latents - weights * (predicted - noise)
+    predicted = predict(add_noise(latents, noise))
+    weights = sds_weight(alphas, weighting).view(-1, 1, 1, 1)
+    return latents - weights * (predicted - noise)
+
+
+def sds_loss(
+    latents: Float[Tensor, "views channels h w"], target: Float[Tensor, "views channels h w"]
+) -> Float[Tensor, ""]:
+    """A scalar whose gradient to the latents is that of score distillation, divided by the number of elements."""
     return 0.5 * torch.mean((latents - target) ** 2)
 
 
@@ -121,6 +127,8 @@ class Distilled(Generic[Batch]):
         latents: what was noised; the gradient passes through them.
         timesteps: of the noise.
         noise: that was added.
+        target: where the latents are drawn to.
+        weight: of the loss.
     """
 
     loss: Float[Tensor, ""]
@@ -130,6 +138,13 @@ class Distilled(Generic[Batch]):
     latents: Float[Tensor, "views channels_of_latents h w"]
     timesteps: Int[Tensor, " views"]
     noise: Float[Tensor, "views channels_of_latents h w"]
+    target: Float[Tensor, "views channels_of_latents h w"]
+    weight: float = 1.0
+
+    def loss_of(self, views: Bool[Tensor, " views"]) -> Float[Tensor, ""]:
+        """The loss of some of the views alone; the others count as views without a gradient."""
+        kept = views.to(self.latents.device).view(-1, 1, 1, 1)
+        return self.weight * sds_loss(self.latents * kept, self.target * kept)
 
 
 class ScoreDistillation(Generic[Batch]):
@@ -149,6 +164,8 @@ class ScoreDistillation(Generic[Batch]):
         self.views, self.seeds, self.settings, self.space = views, seeds, settings, space
         prior = views.prior
         self.size = prior.latent_size if space == "latent" else settings.image_size or prior.image_size
+        if space == "image" and settings.views_at_once:
+            prior.diffusion.recompute_encoder()
 
     def __call__(
         self,
@@ -167,12 +184,12 @@ class ScoreDistillation(Generic[Batch]):
         images = render(cameras, batch)
         if self.space == "image":
             images = self._at_prior_size(images)
-        latents = images if self.space == "latent" else prior.encode(images)
+        latents = images if self.space == "latent" else self._encoded(images)
         limits = settings.timestep_min, annealed(settings.timestep_max, settings.timestep_max_end, progress)
         timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
         timesteps = timesteps.to(prior.device)
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
-        loss = sds_loss(
+        target = sds_target(
             latents,
             noise,
             predict=lambda noisy: views.predict(batch, noisy, timesteps),
@@ -180,7 +197,16 @@ class ScoreDistillation(Generic[Batch]):
             alphas=prior.alphas_cumprod[timesteps],
             weighting=settings.weighting,
         )
-        return Distilled(settings.weight * loss, batch, cameras, images, latents, timesteps, noise)
+        weight = settings.weight if progress >= settings.starts_at else 0.0
+        loss = weight * sds_loss(latents, target)
+        return Distilled(loss, batch, cameras, images, latents, timesteps, noise, target, weight)
+
+    def _encoded(self, images: Tensor) -> Tensor:
+        """Latents of images, a few views at once where the settings say so."""
+        prior, at_once = self.views.prior, self.settings.views_at_once
+        if at_once == 0:
+            return prior.encode(images)
+        return torch.cat([prior.encode(part) for part in images.split(at_once)])
 
     def _at_prior_size(self, images: Tensor) -> Tensor:
         """RGB renders of a size of their own, resized to the prior's."""

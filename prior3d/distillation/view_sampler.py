@@ -38,7 +38,7 @@ class ViewSampler:
         views: ranges of the cameras.
         prompting: how prompts name views.
         guidance_scale: classifier-free guidance of the prediction.
-        named_backgrounds: draw a flat background for each view and name it in the prompt.
+        named_backgrounds: draw a flat background for each view; the prompting says whether the prompt names it.
 
     Attributes:
         unknown_words: words of the prompt that the prior has never seen.
@@ -63,7 +63,8 @@ class ViewSampler:
         self.background_names = list(NAMED_BACKGROUNDS) if named_backgrounds else []
         self.unknown_words = prior.unknown_words(prompt)
         words = VIEW_WORDS if prompting.view_words else ("",)
-        texts = [view_prompt(prompt, word, name) for word in words for name in self.background_names or [""]]
+        told = self.background_names if prompting.name_background else []
+        texts = [view_prompt(prompt, word, name) for word in words for name in told or [""]]
         prior.embed([*texts, prompting.negative_prompt])
         prior.free_text_encoder()
 
@@ -74,6 +75,8 @@ class ViewSampler:
         if self.azimuth_deg is not None:
             ranges = replace(ranges, azimuth_deg=self.azimuth_deg)
         orbit = sample_orbit(ranges, n_views, seeds.generator("cameras"), spread=n_views > 1)
+        if self.views.hemisphere > 0 and self.azimuth_deg is None:
+            orbit = with_hemisphere(orbit, self.views.hemisphere, seeds.generator("hemisphere"))
         backgrounds = None
         if self.background_names:
             drawn = torch.randint(len(self.background_names), (n_views,), generator=seeds.generator("backgrounds"))
@@ -99,9 +102,8 @@ class ViewSampler:
         """Prompts and cameras of given views, and the guidance scale."""
         p = self.prompting
         words = view_words(orbit, p.front_deg, p.overhead_deg) if p.view_words else [""] * orbit.views
-        names = (
-            [self.background_names[index] for index in backgrounds] if backgrounds is not None else [""] * orbit.views
-        )
+        told = backgrounds is not None and p.name_background
+        names = [self.background_names[index] for index in backgrounds or []] if told else [""] * orbit.views
         camera = None
         if p.camera_conditioning and self.prior.camera_conditioned:
             camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)
@@ -141,6 +143,23 @@ class ViewSampler:
 def view_prompt(prompt: str, view_word: str, background: str) -> str:
     """The caption as the toy prior was taught it: `a red mug, front view, white background`; empty parts fall away."""
     return ", ".join(part for part in (prompt, view_word, background and f"{background} background") if part)
+
+
+def with_hemisphere(orbit: Orbit, probability: float, generator: torch.Generator) -> Orbit:
+    """Views of which each is moved with a probability to somewhere on the upper half of its sphere.
+
+    The directions are RealFusion's: points of the box [-1, 1] x [-1, 1] x [0, 1], drawn evenly and then normalised.
+    """
+    n = orbit.views
+    moved = torch.rand(n, generator=generator) < probability
+    x, y, z = (torch.rand((n, 3), generator=generator) * torch.tensor([2.0, 2.0, 1.0]) - torch.tensor([1.0, 1, 0])).T
+    azimuth_deg = torch.rad2deg(torch.atan2(y, x)) % 360
+    elevation_deg = torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))
+    return replace(
+        orbit,
+        azimuth_deg=torch.where(moved, azimuth_deg, orbit.azimuth_deg),
+        elevation_deg=torch.where(moved, elevation_deg, orbit.elevation_deg),
+    )
 
 
 def orbit_range(views: ViewSettings) -> OrbitRange:

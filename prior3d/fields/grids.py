@@ -1,13 +1,20 @@
-"""Grid encodings of points: what a field stores its content in."""
+"""Grids of a field: encodings of points, which hold its content, and which cells of its box hold anything."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from prior3d.fields.trilinear import corners, sample_grid, weighted_rows
+
+# torch-ngp's numbers
+DECAY = 0.95  # of a cell's density when it is looked at again
+MOST_NEEDED = 10.0  # density (1 / world unit) above which a cell is always drawn
+WHOLE_SWEEPS = 16  # first updates, which look at every cell; later ones at half as many
+POINTS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,17 @@ class TiledGrid:
     finest: int = 2048
     log2_entries: int = 19
     kind: Literal["tiled"] = "tiled"
+
+    @property
+    def cells(self) -> list[int]:
+        """Cells along an axis, of each level."""
+        growth = (self.finest / self.base) ** (1 / max(self.levels - 1, 1))
+        return [round(self.base * growth**level) for level in range(self.levels)]
+
+    @property
+    def rows(self) -> list[int]:
+        """Rows of each level's table."""
+        return [min((cells + 1) ** 3, 2**self.log2_entries) for cells in self.cells]
 
 
 class DenseEncoding(nn.Module):
@@ -79,10 +97,8 @@ class TiledEncoding(nn.Module):
 
     def __init__(self, config: TiledGrid, generator: torch.Generator | None = None):
         super().__init__()
-        growth = (config.finest / config.base) ** (1 / max(config.levels - 1, 1))
-        self.cells = [round(config.base * growth**level) for level in range(config.levels)]
-        entries = [min((cells + 1) ** 3, 2**config.log2_entries) for cells in self.cells]
-        self.tables = nn.ParameterList([_small_uniform((count, config.features), generator) for count in entries])
+        self.cells = config.cells
+        self.tables = nn.ParameterList([_small_uniform((count, config.features), generator) for count in config.rows])
         self.channels = config.levels * config.features
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
@@ -92,6 +108,60 @@ class TiledEncoding(nn.Module):
             rows, weights = corners((points + 1) * (0.5 * cells), cells + 1)
             features.append(weighted_rows(table, rows % table.shape[0], weights))
         return torch.cat(features, -1)
+
+
+class OccupancyGrid(nn.Module):
+    """Which cells of [-1, 1]^3 hold something; a field is neither asked nor drawn in the others (torch-ngp).
+
+    A cell keeps the highest density that was found in it, less 5 % each time it is looked at. It is occupied if that is
+    above the mean of all cells, or above 10. So a field whose density is alike everywhere but in a blob begins as the
+    blob alone (Latent-NeRF's released code). Before the first update everything is occupied. nerfacc's grid draws from
+    torch's global generator, which a resumed run does not have; so this one is written out.
+    """
+
+    density: Float[Tensor, " cells"]
+    occupied: Bool[Tensor, " cells"]
+    n_updates: Int[Tensor, ""]
+
+    def __init__(self, resolution: int):
+        """A grid of `resolution` cells along each axis."""
+        super().__init__()
+        self.resolution = resolution
+        self.register_buffer("density", torch.zeros(resolution**3))
+        self.register_buffer("occupied", torch.ones(resolution**3, dtype=torch.bool))
+        self.register_buffer("n_updates", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, points: Float[Tensor, "points 3"]) -> Bool[Tensor, " points"]:
+        """Whether points [n, 3] lie in occupied cells; outside of [-1, 1]^3 the nearest cell counts."""
+        cells = ((points + 1) * (0.5 * self.resolution)).long().clamp(0, self.resolution - 1)
+        return self.occupied[(cells[:, 0] * self.resolution + cells[:, 1]) * self.resolution + cells[:, 2]]
+
+    @torch.no_grad()
+    def update(
+        self, density: Callable[[Float[Tensor, "n 3"]], Float[Tensor, " n"]], generator: torch.Generator
+    ) -> None:
+        """Look at cells again, each at a random point.
+
+        Args:
+            density: points [n, 3] in [-1, 1] to the field's density, also where nothing is occupied.
+            generator: on the CPU; chooses points, and later the cells: a quarter anywhere, a quarter occupied ones.
+        """
+        n_cells, device = len(self.density), self.density.device
+        if self.n_updates < WHOLE_SWEEPS:
+            cells = torch.arange(n_cells, device=device)
+        else:
+            known = self.occupied.nonzero()[:, 0]
+            anywhere = torch.randint(n_cells, (n_cells // 4,), generator=generator).to(device)
+            some = (torch.rand(n_cells // 4, generator=generator).to(device) * len(known)).long()
+            cells = torch.cat([anywhere, known[some] if len(known) else anywhere])
+        axis = torch.stack([cells // self.resolution**2, cells // self.resolution % self.resolution], -1)
+        place = torch.cat([axis, cells[:, None] % self.resolution], -1)
+        points = (place + torch.rand(place.shape, generator=generator).to(device)) * (2 / self.resolution) - 1
+        found = torch.cat([density(part) for part in points.split(POINTS_AT_ONCE)])
+        seen = torch.full_like(self.density, -1.0).scatter_reduce(0, cells, found, "amax")
+        self.density.copy_(torch.where(seen < 0, self.density, torch.maximum(self.density * DECAY, seen)))
+        self.occupied.copy_(self.density > self.density.mean().clamp(max=MOST_NEEDED))
+        self.n_updates += 1
 
 
 def _small_uniform(shape: tuple[int, ...], generator: torch.Generator | None) -> nn.Parameter:

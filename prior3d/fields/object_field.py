@@ -4,6 +4,7 @@ Density is exp(h + blob(x)) with the blob of Latent-NeRF (a Gaussian added to th
 box [-bound, bound]^3 and outside a ball. Colour does not depend on the direction of view, as in all methods here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +13,9 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from prior3d.fields.grids import DenseEncoding, DenseGrids, TiledEncoding, TiledGrid
+from prior3d.fields.grids import DenseEncoding, DenseGrids, OccupancyGrid, TiledEncoding, TiledGrid
+
+OCCUPANCY_EVERY = 16  # steps between two updates of the occupancy grid (torch-ngp)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class FieldConfig:
         blob_radius: its standard deviation in world units (paper: 0.2).
         bound: half the side of the box, in world units.
         ball_radius: nothing exists farther from the origin; sqrt(3) * bound or more leaves only the box.
+        near_plane: nothing is drawn nearer to a camera, in world units.
+        occupancy_resolution: cells along an axis of the grid that says where the field is empty; 0: no such grid.
     """
 
     encoding: DenseGrids | TiledGrid = field(default_factory=DenseGrids)
@@ -42,6 +47,8 @@ class FieldConfig:
     blob_radius: float = 0.2
     bound: float = 1.0
     ball_radius: float = 1.2
+    near_plane: float = 0.0
+    occupancy_resolution: int = 0
 
 
 class _TruncatedExp(torch.autograd.Function):
@@ -93,18 +100,41 @@ class ObjectField(nn.Module):
         needs_network = config.hidden > 0 or isinstance(encoding, TiledGrid)
         width = config.hidden or 64
         self.network = _network(self.encoding.channels, width, outputs, generator) if needs_network else nn.Identity()
+        self.occupancy = OccupancyGrid(config.occupancy_resolution) if config.occupancy_resolution else None
 
     def forward(
         self, points: Float[Tensor, "points 3"]
     ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
-        """Density [n] (1 / world unit) and features [n, channels] at points [n, 3]; differentiable to both."""
-        values = self.network(self.encoding(points / self.config.bound))
-        features = values[:, 1:]
-        return self._density(values[:, 0], points), features.sigmoid() if self.config.head == "rgb" else features
+        """Density [n] (1 / world unit) and features [n, channels] at points [n, 3]; differentiable to both.
+
+        Both are 0 in cells that the occupancy grid calls empty; nothing is computed there.
+        """
+        if self.occupancy is None:
+            return self._look_up(points)
+        index = self.occupancy(points / self.config.bound).nonzero()[:, 0]
+        density, features = self._look_up(points[index])
+        nothing = features.new_zeros(len(points), features.shape[1])
+        return nothing[:, 0].index_copy(0, index, density), nothing.index_copy(0, index, features)
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density [n] at points [n, 3]: `forward` without the features."""
+        density = self.raw_density(points)
+        return density if self.occupancy is None else density * self.occupancy(points / self.config.bound)
+
+    def raw_density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        """Density [n] at points [n, 3], whatever the occupancy grid says."""
         return self._density(self.network(self.encoding(points / self.config.bound))[:, 0], points)
+
+    def update_occupancy(self, step: int, generator: Callable[[str], torch.Generator]) -> None:
+        """Look again where the field is empty, before the first step and every 16 steps; without a grid do nothing.
+
+        Args:
+            step: of the optimisation, from 0.
+            generator: of `Seeds`: a name to a generator; "occupancy" is drawn from.
+        """
+        if self.occupancy is not None and step % OCCUPANCY_EVERY == 0:
+            bound = self.config.bound
+            self.occupancy.update(lambda points: self.raw_density(points * bound), generator("occupancy"))
 
     def normals(self, points: Float[Tensor, "points 3"], epsilon: float = 1e-2) -> Float[Tensor, "points 3"]:
         """Outward unit normals [n, 3]: minus the density's gradient, by central differences of `epsilon` world units.
@@ -112,7 +142,7 @@ class ObjectField(nn.Module):
         Differentiable to the parameters. Zero where the density is flat.
         """
         offsets = torch.cat([torch.eye(3), -torch.eye(3)]).to(points) * epsilon
-        density = self.density((points[:, None] + offsets).reshape(-1, 3)).view(-1, 6)
+        density = self.raw_density((points[:, None] + offsets).reshape(-1, 3)).view(-1, 6)
         return functional.normalize(density[:, 3:] - density[:, :3], dim=-1, eps=1e-8)
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
@@ -122,6 +152,14 @@ class ObjectField(nn.Module):
         if network:
             groups.append({"params": network, "lr": learning_rate, "name": "network"})
         return groups
+
+    def _look_up(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
+        """Density and features, whatever the occupancy grid says."""
+        values = self.network(self.encoding(points / self.config.bound))
+        features = values[:, 1:]
+        return self._density(values[:, 0], points), features.sigmoid() if self.config.head == "rgb" else features
 
     def _density(self, logit: Float[Tensor, "points"], points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         config = self.config

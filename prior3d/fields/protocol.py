@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class DensityBounds(Protocol):
-    """Where a field may be non-empty: half the side of its box and the radius of its ball, in world units."""
+    """Where a field may be seen: half the side of its box, the radius of its ball, the near plane, in world units."""
 
     @property
     def bound(self) -> float:
@@ -19,6 +19,11 @@ class DensityBounds(Protocol):
     @property
     def ball_radius(self) -> float:
         """Radius of the ball."""
+        ...
+
+    @property
+    def near_plane(self) -> float:
+        """Nothing is drawn nearer to a camera."""
         ...
 
 

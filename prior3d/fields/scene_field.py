@@ -43,6 +43,11 @@ class SceneFieldConfig:
     kind: Literal["scene"] = "scene"
 
     @property
+    def near_plane(self) -> float:
+        """Of the box; a contracted scene has its own (`prior3d.rendering.scene`)."""
+        return 0.0
+
+    @property
     def n_coefficients(self) -> int:
         """Spherical harmonics a colour channel."""
         return int((self.sh_degree + 1) ** 2)

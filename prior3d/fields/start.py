@@ -26,4 +26,6 @@ def field_config(settings: FieldSettings, head: Literal["latent", "rgb"], channe
         blob_density=settings.blob_density,
         blob_radius=settings.blob_radius,
         ball_radius=settings.ball_radius,
+        near_plane=settings.near_plane,
+        occupancy_resolution=settings.occupancy_resolution,
     )

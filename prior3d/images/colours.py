@@ -108,6 +108,13 @@ def rgb_field(
                 if place < len(latent_values.grids):
                     new.copy_(latent_values.grids[place] @ mix.T)
             values.grids[0].add_(shift)
+    return _with_occupancy(field, latent_field)
+
+
+def _with_occupancy(field: ObjectField, of: ObjectField) -> ObjectField:
+    """The field, empty where another one is known to be."""
+    if field.occupancy is not None and of.occupancy is not None:
+        field.occupancy.load_state_dict(of.occupancy.state_dict())
     return field
 
 

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as functional
 from jaxtyping import Float, Float32, UInt8
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from prior3d.errors import Prior3dError
+from prior3d.images.opening import opened_image
 
 
 def to_uint8(image: Float[np.ndarray, "*image"]) -> UInt8[np.ndarray, "*image"]:
@@ -47,10 +48,9 @@ def from_bytes(content: bytes) -> Float[np.ndarray, "height width 3"]:
     Raises:
         Prior3dError: it is not an image.
     """
-    try:
-        return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=np.float32) / 255
-    except (UnidentifiedImageError, OSError) as error:
-        raise Prior3dError(f"image: {len(content)} bytes that are no image ({error}). Give a PNG or JPEG.") from error
+    with opened_image(content, f"image of {len(content)} bytes", "give a PNG or JPEG") as image:
+        pixels = np.asarray(image.convert("RGB"))
+    return pixels.astype(np.float32) / 255
 
 
 def resize(

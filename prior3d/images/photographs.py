@@ -1,19 +1,27 @@
-"""Read a person's image, whatever kind of file it is: colours, and what it says of the object's outline."""
+"""Read a person's image, whatever kind of file it is: colours, and what it says of the object's outline.
 
-import warnings
+The one reader of images that people give: photos, captures, masks and what priors are shown. What stages wrote
+themselves is read where it is written.
+"""
+
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from prior3d.errors import Prior3dError
-from prior3d.images.files import resample
+from prior3d.images.colour_profiles import response, to_srgb
+from prior3d.images.opening import opened_image
 
-MAX_PIXELS = 64_000_000
+REMEDY = "fetch it again, or give another one; 2048 pixels a side are more than enough"
 OPAQUE = 250 / 255  # an image whose alpha never falls below it has no alpha worth the name
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations under which width and height change places
+PHONE_KINDS = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypheim")
 
 
 @dataclass(frozen=True)
@@ -21,84 +29,98 @@ class InputImage:
     """An image as it was given.
 
     Attributes:
-        rgb: [height, width, 3] in [0, 1], upright.
+        rgb: [height, width, 3] in [0, 1], sRGB, upright.
         alpha: [height, width] in [0, 1], or None where it has none or is opaque everywhere.
         notes: what was done to the file that a person may not expect.
+        alpha_channel: whether the file has alpha, or a colour that means transparent, even if nothing is.
     """
 
     rgb: Float32[np.ndarray, "height width 3"]
     alpha: Float32[np.ndarray, "height width"] | None
     notes: tuple[str, ...] = ()
+    alpha_channel: bool = False
+
+    def over(self, level: float) -> Float32[np.ndarray, "height width 3"]:
+        """The image over a flat grey of that level; what lies hidden under its transparent pixels is not shown."""
+        if self.alpha is None:
+            return self.rgb
+        alpha = self.alpha[..., None]
+        return self.rgb * alpha + (1 - alpha) * np.float32(level)
 
 
-def read_image(path: Path) -> InputImage:
-    """Read an image file: 8 or 16 bits, grey, RGB, CMYK or palette, with or without alpha, turned as EXIF says.
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image file says before it is decoded.
+
+    Attributes:
+        width: of the upright image, pixels.
+        height: of the same.
+        turned: whether its EXIF orientation turns the stored pixels by a quarter, so that width and height change.
+        alpha_channel: whether it has alpha, or a colour that means transparent.
+    """
+
+    width: int
+    height: int
+    turned: bool
+    alpha_channel: bool
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Look at an image without decoding it (raises Prior3dError as `read_image` does)."""
+    with _opened(path) as opened:
+        try:
+            orientation = opened.getexif().get(ExifTags.Base.Orientation, 1)
+        except (SyntaxError, ValueError, OSError, TypeError):
+            orientation = 1  # broken EXIF turns nothing
+        width, height = opened.size
+        alpha = opened.mode in WITH_ALPHA or "transparency" in opened.info
+    turned = orientation in ON_ITS_SIDE
+    return ImageHeader(*((height, width) if turned else (width, height)), turned, alpha)
+
+
+def read_image(path: Path, *, upright: bool = True) -> InputImage:
+    """Read an image file: 8 or 16 bits, grey, RGB, CMYK or palette, any colour profile, with or without alpha.
+
+    Args:
+        path: of the file.
+        upright: turn it as its EXIF says; else its pixels stay as they are stored.
 
     Raises:
         Prior3dError: no image, cut off, or too large; says which, and what to do.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at below
-            with Image.open(path) as opened:
-                _check_size(path, opened.width, opened.height)
-                notes = _notes(opened)
-                opened.seek(0)
-                image = ImageOps.exif_transpose(opened)
-                image.load()
-    except Image.DecompressionBombError as error:
-        raise Prior3dError(f"{path}: {error}. Give an image of at most {MAX_PIXELS:,} pixels.") from None
-    except Image.UnidentifiedImageError:
-        raise Prior3dError(f"{path}: not an image that can be read. Give a PNG, JPEG, WebP or TIFF.") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise Prior3dError(f"{path}: the image is damaged or cut off ({reason}). Fetch it again.") from None
-    rgb, alpha = _values(path, image)
-    return InputImage(rgb, alpha, notes)
+    image, notes = decoded_image(path, upright=upright)
+    profile = image.info.get("icc_profile")
+    if image.mode in SIXTEEN_BIT:
+        rgb, alpha = _sixteen_bits(path, image, profile)
+    else:
+        rgb, alpha, note = _eight_bits(path, image, profile)
+        notes += (note,) if note else ()
+    faint = alpha is None or alpha.min() >= OPAQUE
+    return InputImage(rgb, None if faint else alpha, notes, alpha is not None)
 
 
-def read_mask(path: Path, height: int, width: int) -> Float32[np.ndarray, "height width"]:
-    """Read a mask, white where the object is, for an image of that size; transparent counts as black.
-
-    Returns:
-        [height, width] in [0, 1]; a mask of another size but the same shape is resized.
+def decoded_image(path: Path, *, upright: bool = True) -> tuple[Image.Image, tuple[str, ...]]:
+    """The first frame of an image file, in the file's own mode and colours, and what a person should know about it.
 
     Raises:
-        Prior3dError: no image, another shape, or nothing or everything is white.
+        Prior3dError: as `read_image` does.
     """
-    given = read_image(path)
-    mask = given.rgb.mean(-1) * (1 if given.alpha is None else given.alpha)
-    if abs(mask.shape[0] * width - mask.shape[1] * height) > 0.01 * mask.shape[0] * width:
-        raise Prior3dError(
-            f"{path}: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the image {width}x{height}. "
-            "Give a mask of the image's shape."
-        )
-    check_mask(mask, str(path))
-    return mask if mask.shape == (height, width) else resample(mask[..., None], height, width)[..., 0]
+    with _opened(path) as opened:
+        notes, profile = _notes(opened), opened.info.get("icc_profile")
+        opened.seek(0)
+        image = ImageOps.exif_transpose(opened) if upright else opened.copy()
+        image.load()
+    if profile:
+        image.info["icc_profile"] = profile
+    return image, notes
 
 
-def check_mask(mask: Float32[np.ndarray, "height width"], where: str) -> None:
-    """Hold that a mask [height, width] shows an object: not nothing, and not the whole image.
-
-    Raises:
-        Prior3dError: it does not; `where` begins the message.
-    """
-    covered = float((mask > 0.5).mean())
-    if covered == 0:
-        raise Prior3dError(f"{where}: the mask is empty. Make it white where the object is, black elsewhere.")
-    if covered > 0.98:
-        raise Prior3dError(
-            f"{where}: the mask covers {covered:.0%} of the image, so there is no object to tell from a background. "
-            "Make it black where the object is not."
-        )
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise Prior3dError(
-            f"{path}: {width:,}x{height:,} pixels, which is more than {MAX_PIXELS:,}. Make it smaller first; "
-            "2048 pixels a side are more than enough."
-        )
+def _opened(path: Path) -> AbstractContextManager[Image.Image]:
+    with path.open("rb") as stream:
+        beginning = stream.read(12)
+    if beginning[4:12] in PHONE_KINDS:
+        raise Prior3dError(f"{path}: a HEIC photo, which is not read here; save it as JPEG or PNG")
+    return opened_image(path, str(path), REMEDY)
 
 
 def _notes(opened: Image.Image) -> tuple[str, ...]:
@@ -106,18 +128,34 @@ def _notes(opened: Image.Image) -> tuple[str, ...]:
     return (f"the file has {frames} frames; the first is used",) if frames > 1 else ()
 
 
-def _values(
-    path: Path, image: Image.Image
+def _sixteen_bits(
+    path: Path, image: Image.Image, profile: bytes | None
 ) -> tuple[Float32[np.ndarray, "height width 3"], Float32[np.ndarray, "height width"] | None]:
-    """Colours and alpha of a decoded image of any mode."""
-    if image.mode in SIXTEEN_BIT:  # which PIL's own conversion would cut off at 255
-        grey = np.asarray(image, np.float32) / np.float32(65535)
-        return np.repeat(grey[..., None].clip(0, 1), 3, axis=-1), None
+    """Colours and alpha of 16-bit grey, which PIL's own conversion would cut off at 255."""
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise Prior3dError(
+            f"{path}: grey values from {values.min()} to {values.max()}, whose white is unknown. Save it with 16 bits."
+        )
+    grey, curve = values.astype(np.float32) / np.float32(65535), response(profile)
+    if curve is not None:
+        grey = np.interp(grey, np.linspace(0, 1, len(curve)), curve).astype(np.float32)
+    key = image.info.get("transparency")
+    alpha = (values != key).astype(np.float32) if isinstance(key, int) else None
+    return np.repeat(grey[..., None], 3, axis=-1), alpha
+
+
+def _eight_bits(
+    path: Path, image: Image.Image, profile: bytes | None
+) -> tuple[Float32[np.ndarray, "height width 3"], Float32[np.ndarray, "height width"] | None, str | None]:
+    """Colours and alpha of a decoded image of any other mode, and what its profile did."""
     if image.mode == "F":
         raise Prior3dError(f"{path}: an image of floating-point numbers, whose white is unknown. Save it as PNG.")
-    has_alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    has_alpha = image.mode in WITH_ALPHA or "transparency" in image.info
+    if has_alpha:
+        image = image.convert("RGBA")  # a colour that means transparent is one of the file's, not of sRGB
+    image, note = to_srgb(image, profile)
     if not has_alpha:
-        return np.asarray(image.convert("RGB"), np.float32) / np.float32(255), None
+        return np.asarray(image.convert("RGB"), np.float32) / np.float32(255), None, note
     pixels = np.asarray(image.convert("RGBA"), np.float32) / np.float32(255)
-    alpha = pixels[..., 3]
-    return pixels[..., :3], None if alpha.min() >= OPAQUE else alpha
+    return pixels[..., :3], pixels[..., 3], note

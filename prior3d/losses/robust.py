@@ -1,4 +1,4 @@
-"""Losses that count large errors linearly, so that a few wrong pixels do not outweigh all others."""
+"""Losses of rays' colours; most count large errors linearly, so that a few wrong pixels do not outweigh all others."""
 
 import torch.nn.functional as functional
 from jaxtyping import Float
@@ -25,3 +25,17 @@ def huber_loss(
     """Mean of Huber's loss of the weighted errors, divided by the knee: slope 1 above it."""
     scale = weights[:, None]
     return functional.huber_loss(rendered * scale, target * scale, delta=KNEE) / KNEE
+
+
+def squared_loss(
+    rendered: Float[Tensor, "rays channels"], target: Float[Tensor, "rays channels"], weights: Float[Tensor, "rays"]
+) -> Float[Tensor, ""]:
+    """Mean over rays of weight times the squared error of the colours."""
+    return (weights * (rendered - target).square().mean(-1)).mean()
+
+
+def absolute_loss(
+    rendered: Float[Tensor, "rays channels"], target: Float[Tensor, "rays channels"], weights: Float[Tensor, "rays"]
+) -> Float[Tensor, ""]:
+    """Mean over rays of weight times the absolute error of the colours."""
+    return (weights * (rendered - target).abs().mean(-1)).mean()

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from prior3d.errors import Prior3dError
 from prior3d.images.files import from_bytes, write_png
+from prior3d.limits import read_json
 from prior3d.meshes.files import glb_bytes
 from prior3d.meshes.mesh import Placement, TexturedMesh, UvMesh, vertex_normals
 from prior3d.meshes.reading import read_mesh
@@ -34,7 +35,7 @@ def load_uv_mesh(folder: Path) -> UvMesh:
     """Read what `save_uv_mesh` wrote (raises Prior3dError if it is not whole)."""
     mesh = read_mesh(folder / "mesh.obj")
     try:
-        found = json.loads((folder / "placement.json").read_text())
+        found = read_json(folder / "placement.json")
         rotation = tuple(tuple(row) for row in found["rotation"])
         placement = Placement(rotation, tuple(found["centre"]), found["scale"], found["lift"])
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
+from prior3d.errors import Prior3dError
 from prior3d.fields.trilinear import corners, sample_grid, weighted_rows
 from prior3d.meshes.threshold import Silhouettes
 from prior3d.rendering.rays import rays
@@ -60,6 +61,9 @@ def fit_silhouettes(
 
     Returns:
         [z, y, x] density, no gradient.
+
+    Raises:
+        Prior3dError: the change is not finite.
     """
     found = [_near_outlines(target, threshold) for target in targets]
     points, wanted, weights = (torch.cat(part) for part in zip(*found, strict=True))
@@ -78,6 +82,11 @@ def fit_silhouettes(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    if not all(bool(t.isfinite().all()) for t in tables):
+        raise Prior3dError(
+            "silhouettes: the fit of the density to the images' outlines is not finite; look whether the field before "
+            "it is"
+        )
     grids = [t.detach().view(n, n, n) for t, n in zip(tables, RESOLUTIONS, strict=True)]
     return (logarithm + _resampled(grids, grid.shape[0])).clamp_min(0).expm1()
 

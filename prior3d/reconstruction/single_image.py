@@ -18,7 +18,6 @@ from prior3d.rendering import Rendering, rays, render, render_rays
 from prior3d.seeds import Seeds
 from prior3d.settings.single_image import MirrorSettings, NormalSettings, ReferenceSettings
 
-NORMAL_STEP = 0.03  # world units, of the differences that normals are made of
 PAPER_BLUR, PAPER_SIZE = 1.7, 96  # pixels: blur of RealFusion's normals, and the side of its renders
 
 Terms = dict[str, Float[Tensor, ""]]
@@ -61,14 +60,11 @@ class ReferenceTerms:
         """The weighted terms of a step."""
         settings = self.settings
         rendering, colour, mask = fit_losses(
-            self.field, self.targets, settings.rays_per_step, self.n_samples, self.seeds, "reference"
+            self.field, self.targets, settings.rays_per_step, self.n_samples, self.seeds, "reference", settings.loss
         )
-        entropy = opacity_entropy_bits(rendering.opacity)
-        terms = {
-            "reference": settings.weight * colour,
-            "reference_mask": settings.mask_weight * mask,
-            "reference_entropy": self.entropy_weight * entropy,
-        }
+        terms = {"reference": settings.weight * colour, "reference_mask": settings.mask_weight * mask}
+        if settings.entropy:
+            terms["reference_entropy"] = self.entropy_weight * opacity_entropy_bits(rendering.opacity)
         if settings.depth_weight > 0 and self.image.depth is not None:
             terms["depth"] = settings.depth_weight * self._depth(self.image.depth)
         return terms
@@ -140,22 +136,23 @@ class MirrorTerms:
         return 0 <= self.iou < self.settings.min_iou
 
 
-def normal_terms(field: ObjectField, rendering: Rendering, cameras: Cameras, settings: NormalSettings) -> Terms:
+def normal_terms(
+    rendering: Rendering,
+    normals: Float[Tensor, "views height width 3"] | None,
+    cameras: Cameras,
+    settings: NormalSettings,
+) -> Terms:
     """Normals where the views' rays meet the surface: towards the camera, and smooth; nothing at weight 0.
 
-    RealFusion composites normals of all samples; one normal per ray, at its mean depth, costs a fiftieth of that.
-
     Args:
-        field: differentiable.
         rendering: of all pixels of the cameras.
+        normals: of `surface_normals`; None where no weight needs them.
         cameras: the views.
         settings: weights.
     """
-    if settings.orientation_weight == 0 and settings.smoothness_weight == 0:
+    if normals is None or (settings.orientation_weight == 0 and settings.smoothness_weight == 0):
         return {}
-    origins, directions = rays(cameras)
-    points = origins + directions * rendering.depth.detach()[..., None]
-    normals = field.normals(points.view(-1, 3), NORMAL_STEP).view(*points.shape)
+    _, directions = rays(cameras)
     visible = normals * rendering.opacity.detach()[..., None]
     blur = PAPER_BLUR * cameras.height / PAPER_SIZE
     return {
@@ -164,21 +161,21 @@ def normal_terms(field: ObjectField, rendering: Rendering, cameras: Cameras, set
     }
 
 
-def render_jittered(field: ObjectField, cameras: Cameras, n_samples: int, seeds: Seeds, sigma: float) -> Rendering:
-    """Render views whose rays' origins and directions are off by noise, as RealFusion's released code has it.
+def render_shaken(field: ObjectField, cameras: Cameras, n_samples: int, seeds: Seeds, sigma: float) -> Rendering:
+    """Render views that are off by one random offset each, as RealFusion's released code has it.
 
     Args:
         field: differentiable.
         cameras: the views.
         n_samples: intervals along a ray.
         seeds: "shaking" and "samples" are drawn here.
-        sigma: standard deviation of the noise, in world units for origins and relative to unit directions.
+        sigma: standard deviation of the offsets: world units for origins, relative to unit directions.
     """
     noise = seeds.generator("shaking")
     origins, directions = (
-        values + sigma * torch.randn(values.shape, generator=noise).to(values) for values in rays(cameras)
+        values + sigma * torch.randn((len(values), 1, 1, 3), generator=noise).to(values) for values in rays(cameras)
     )
     leading = origins.shape[:-1]
-    directions = functional.normalize(directions, dim=-1)
-    flat = render_rays(field, origins.view(-1, 3), directions.view(-1, 3), n_samples, seeds.generator("samples"))
+    directions = functional.normalize(directions, dim=-1).reshape(-1, 3)
+    flat = render_rays(field, origins.reshape(-1, 3), directions, n_samples, seeds.generator("samples"))
     return flat.view(*leading)

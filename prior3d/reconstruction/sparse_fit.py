@@ -110,6 +110,7 @@ class SparseFit:
             checkpoint=checkpoint,
             monitor=monitor,
             learning_rate_factor=decay(optimiser),
+            advice="lower fit.optimiser.learning_rate",
         )
 
     def images(

@@ -6,6 +6,7 @@ a sparse-view method and the prior's views between them.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as functional
@@ -14,11 +15,13 @@ from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
 from prior3d.fields import RadianceField
-from prior3d.losses.robust import huber_loss
+from prior3d.losses.robust import absolute_loss, huber_loss, squared_loss
 from prior3d.rendering import Rendering, rays, render_rays
 from prior3d.seeds import Seeds
 
 ColourLoss = Callable[[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"], Float[Tensor, "rays"]], Float[Tensor, ""]]
+
+COLOUR_LOSSES: dict[str, ColourLoss] = {"huber": huber_loss, "squared": squared_loss, "absolute": absolute_loss}
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def view_losses(
     backgrounds: Float[Tensor, "rays 3"],
     colour_loss: ColourLoss,
     masked: bool = True,
+    squared_mask: bool = False,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """How far rendered rays are from what they should show: a loss of the colours, and the mean error of the opacity.
 
@@ -142,19 +146,27 @@ def view_losses(
             colours impossible to mistake for opaque.
         colour_loss: of rendered colours, target colours and weights; see `prior3d.losses.robust`.
         masked: whether the batch's masks count; without them the second loss is 0.
+        squared_mask: the opacity's squared error in place of the absolute one.
     """
     rendered = rendering.features + (1 - rendering.opacity)[:, None] * backgrounds
     target = batch.colours + (1 - batch.masks)[:, None] * backgrounds if masked else batch.colours
     colour = colour_loss(rendered, target, batch.weights)
     if not masked:
         return colour, colour.new_zeros(())
-    return colour, (batch.weights * (rendering.opacity - batch.masks).abs()).mean()
+    error = (rendering.opacity - batch.masks).abs()
+    return colour, (batch.weights * (error.square() if squared_mask else error)).mean()
 
 
 def fit_losses(
-    field: RadianceField, targets: ViewTargets, n_rays: int, n_samples: int, seeds: Seeds, generator: str
+    field: RadianceField,
+    targets: ViewTargets,
+    n_rays: int,
+    n_samples: int,
+    seeds: Seeds,
+    generator: str,
+    loss: Literal["huber", "squared", "absolute"] = "huber",
 ) -> tuple[Rendering, Float[Tensor, ""], Float[Tensor, ""]]:
-    """Draw rays of masked views and render them: the rendering, and how far colours (Huber) and opacity are off.
+    """Draw rays of masked views and render them: the rendering, and how far colours and opacity are off.
 
     Args:
         field: what is fitted.
@@ -163,8 +175,9 @@ def fit_losses(
         n_samples: intervals along each.
         seeds: "samples", "behind" and the named generator are drawn from.
         generator: name of the generator that chooses rays.
+        loss: of the colours; the opacity's is the absolute error, or with `squared` its square.
     """
     batch = targets.draw(n_rays, seeds.generator(generator))
     rendering = render_rays(field, batch.origins, batch.directions, n_samples, seeds.generator("samples"))
     backgrounds = torch.rand(batch.colours.shape, generator=seeds.generator("behind")).to(batch.colours)
-    return rendering, *view_losses(rendering, batch, backgrounds, huber_loss)
+    return rendering, *view_losses(rendering, batch, backgrounds, COLOUR_LOSSES[loss], squared_mask=loss == "squared")

@@ -11,6 +11,7 @@ from prior3d.cameras import Cameras, spherical_harmonics
 from prior3d.errors import Prior3dError
 from prior3d.fields.protocol import RadianceField
 from prior3d.files import write_or_explain
+from prior3d.limits import read_json
 from prior3d.rendering.rays import rays
 from prior3d.rendering.volume import render_without_gradient
 
@@ -45,9 +46,9 @@ def load_background(folder: Path) -> Background | None:
         return None
     background = Background()
     try:
-        coefficients = torch.tensor(json.loads(path.read_text(encoding="utf-8")))
+        coefficients = torch.tensor(read_json(path))
         background.load_state_dict({"coefficients": coefficients})
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise Prior3dError(f"{path}: damaged ({reason}); run the stage that makes it again") from error
     return background

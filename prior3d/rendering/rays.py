@@ -30,7 +30,11 @@ def local_rays(cameras: Cameras) -> Float[Tensor, "views height width 3"]:
 
 
 def near_far(
-    origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], bound: float, ball_radius: float
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    bound: float,
+    ball_radius: float,
+    near_plane: float = 0.0,
 ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
     """Where rays enter and leave the box [-bound, bound]^3 cut with the ball round the origin.
 
@@ -39,9 +43,10 @@ def near_far(
         directions: [n, 3] unit.
         bound: half the side of the box.
         ball_radius: radius of the ball, same units.
+        near_plane: least distance from the origins, same units.
 
     Returns:
-        near and far, each [n], distances from the origins; never behind them; near = far = 0 where a ray misses.
+        near and far, each [n], distances from the origins, not below the near plane; near = far = 0 where a ray misses.
     """
     safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
     first, second = (-bound - origins) / safe, (bound - origins) / safe
@@ -49,7 +54,7 @@ def near_far(
     closest = -(origins * directions).sum(-1)
     discriminant = closest.square() - origins.square().sum(-1) + ball_radius**2
     half = discriminant.clamp_min(0).sqrt()
-    near, far = torch.maximum(near, closest - half).clamp_min(0), torch.minimum(far, closest + half)
+    near, far = torch.maximum(near, closest - half).clamp_min(near_plane), torch.minimum(far, closest + half)
     hit = (far > near) & (discriminant > 0)
     return torch.where(hit, near, 0.0), torch.where(hit, far, 0.0)
 

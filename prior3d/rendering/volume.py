@@ -6,10 +6,13 @@ import torch
 from jaxtyping import Float
 from nerfacc import accumulate_along_rays, render_weight_from_density
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from prior3d.cameras import Cameras
 from prior3d.fields.protocol import RadianceField
 from prior3d.rendering.rays import near_far, rays, sample_distances
+
+SAMPLES_AT_ONCE = 2**18  # whose values in a field are kept for the backward pass, about 2 kB each
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,43 @@ def render_rays(
     generator: torch.Generator | None = None,
     background: Float[Tensor, "#rays channels"] | None = None,
 ) -> Rendering:
-    """Render rays [n, 3] with unit directions [n, 3]; background [n, channels]; else as `render`."""
+    """Render rays [n, 3] with unit directions [n, 3]; background [n, channels]; else as `render`.
+
+    With a gradient, rays of more than `SAMPLES_AT_ONCE` samples are rendered in parts. What a part holds is computed
+    again in the backward pass: the gradients are the same, the work is a third more, and 20 bytes are kept of a sample
+    in place of 2,000.
+    """
     bounds = field.config
-    near, far = near_far(origins, directions, bounds.bound, bounds.ball_radius)
+    near, far = near_far(origins, directions, bounds.bound, bounds.ball_radius, bounds.near_plane)
     starts, ends = sample_distances(near, far, n_samples, generator)
+    at_once = max(SAMPLES_AT_ONCE // n_samples, 1)
+    if len(origins) <= at_once or not torch.is_grad_enabled():
+        rendered = _render_intervals(field, origins, directions, starts, ends)
+    else:
+        pieces = zip(*(values.split(at_once) for values in (origins, directions, starts, ends)), strict=True)
+        parts = [
+            checkpoint(_render_intervals, field, *piece, use_reentrant=False, preserve_rng_state=False)
+            for piece in pieces
+        ]
+        rendered = [torch.cat(values) for values in zip(*parts, strict=True)]
+    features, opacity, depth, weights, density = rendered
+    whole = Rendering(features, opacity, depth, weights, starts, ends, density)
+    return whole if background is None else over(whole, background)
+
+
+def _render_intervals(
+    field: RadianceField,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    starts: Float[Tensor, "rays samples"],
+    ends: Float[Tensor, "rays samples"],
+) -> tuple[Tensor, ...]:
+    """Features, opacity, depth, weights and density of rays without a background, see `Rendering`."""
     points = origins[:, None] + directions[:, None] * ((starts + ends) / 2)[..., None]
     density, features = field(points.view(-1, 3))
-    density = density.view(-1, n_samples)
-    return composite(starts, ends, density, features.view(*density.shape, -1), background)
+    density = density.view(-1, starts.shape[1])
+    found = composite(starts, ends, density, features.view(*density.shape, -1))
+    return found.features, found.opacity, found.depth, found.weights, density
 
 
 def composite(

@@ -9,7 +9,7 @@ Example:
     100.0
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
@@ -48,6 +48,7 @@ Texels = Annotated[int, Field(json_schema_extra={"unit": "texels"})]
 Frames = Annotated[int, Field(json_schema_extra={"unit": "frames"})]
 Nodes = Annotated[int, Field(json_schema_extra={"unit": "nodes"})]
 Decibels = Annotated[float, Field(json_schema_extra={"unit": "dB"})]
+Precision = Literal["float32", "bfloat16", "float16"]
 GreyLevel = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]

@@ -5,7 +5,17 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from prior3d.settings import STRICT, DegreeRange, Degrees, FractionOfT, Pixels, Weight, WorldUnitRange
+from prior3d.settings import (
+    STRICT,
+    DegreeRange,
+    Degrees,
+    FractionOfSteps,
+    FractionOfT,
+    Pixels,
+    Probability,
+    Weight,
+    WorldUnitRange,
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -17,6 +27,10 @@ class ViewSettings:
     )
     azimuth_deg: DegreeRange = Field(default=(0, 360), description="range of the cameras' azimuth")
     elevation_deg: DegreeRange = Field(default=(-5, 55), description="range of the cameras' elevation")
+    hemisphere: Probability = Field(
+        default=0.0,
+        description="probability that a view comes from anywhere on the upper half of the sphere, not from the ranges",
+    )
     radius: WorldUnitRange = Field(default=(3.2, 3.2), description="range of the cameras' distance from the origin")
     fov_deg: DegreeRange = Field(default=(40, 40), description="range of the vertical field of view")
 
@@ -26,6 +40,7 @@ class PromptSettings:
     """How the prompt tells the prior about a view."""
 
     view_words: bool = Field(default=True, description="name the view (front, side, back, overhead) in the prompt")
+    name_background: bool = Field(default=True, description="name the flat background in the prompt")
     front_deg: Degrees = Field(default=90, ge=0, le=180, description="width of the front sector and of the back sector")
     overhead_deg: Degrees = Field(default=60, ge=0, le=90, description="elevation above which a view is overhead")
     camera_conditioning: bool = Field(default=True, description="give the exact camera to priors that take one")
@@ -45,6 +60,14 @@ class SdsSettings:
     )
     weighting: Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"] = Field(
         default="one_minus_alpha", description="weight w(t) of the gradient"
+    )
+    starts_at: FractionOfSteps = Field(default=0.0, description="when it begins; before that only other losses act")
+    views_at_once: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="RGB views that are encoded at once, block by block again in the backward pass: the same result "
+        "with less memory and more work; 0: all at once",
     )
     image_size: Pixels = Field(
         default=0,

@@ -29,6 +29,24 @@ class OptimiserSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainingSettings:
+    """AdamW in the training of a network, its learning rate over time, and the moving average of the weights.
+
+    The learning rate rises over the first steps, stays, and falls by a cosine.
+    """
+
+    betas: tuple[float, float] = Field(default=(0.9, 0.99), description="decay rates of AdamW's moments")
+    weight_decay: float = Field(default=1e-3, ge=0, le=1, description="of AdamW (Loshchilov and Hutter 2019)")
+    max_gradient_norm: float = Field(default=1.0, gt=0, description="longer gradients are scaled down to this length")
+    warm_up_steps: int = Field(default=100, ge=1, description="over which the learning rate rises from near 0")
+    decay_from: FractionOfSteps = Field(default=0.4, lt=1, description="when the learning rate begins to fall")
+    decay_to: float = Field(default=0.01, gt=0, le=1, description="fraction of the learning rate at the end")
+    ema_decay: float = Field(
+        default=0.999, ge=0, lt=1, description="of the moving average of the weights, which is what is saved"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class FieldSettings:
     """An object's radiance field at its start."""
 
@@ -51,3 +69,11 @@ class FieldSettings:
     )
     blob_radius: WorldUnits = Field(default=0.4, gt=0, le=2, description="standard deviation of the initial blob")
     ball_radius: WorldUnits = Field(default=1.2, gt=0, le=2, description="nothing exists farther from the origin")
+    near_plane: WorldUnits = Field(default=0.0, ge=0, le=2, description="nothing is drawn nearer to a camera")
+    occupancy_resolution: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="cells along an axis of the grid that says where the field is empty, so that nothing is computed "
+        "there; 0: no such grid",
+    )

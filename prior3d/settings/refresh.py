@@ -23,6 +23,15 @@ class SurfaceSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class ObjectCheckSettings:
+    """The check that a field shows an object, seen from the cameras of evaluation while it is made and at its end."""
+
+    accept: bool = Field(
+        default=False, description="keep the field whatever it shows: the check only says what it found"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ShapeSettings:
     """How a field is drawn towards a rough shape, where one is given."""
 

@@ -1,21 +1,65 @@
 """Settings of a reconstruction from one image: the image, its mirror image, normals, and a scorer's judgement."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from prior3d.settings import STRICT, Degrees, FractionOfSteps, FractionOfT, Rays, Steps, Weight
+from prior3d.settings import (
+    STRICT,
+    Degrees,
+    Fraction,
+    FractionOfSteps,
+    FractionOfT,
+    Probability,
+    Rays,
+    Steps,
+    Weight,
+)
+from prior3d.settings.distillation import PromptSettings
+from prior3d.settings.optimisation import FieldSettings
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ImagePromptSettings(PromptSettings):
+    """How the prompt tells the prior about a view of the image's object."""
+
+    template: str = Field(
+        default="a {}", max_length=500, description="the object in words; {} is the concept's word, or `generic`"
+    )
+    generic: str = Field(default="thing", max_length=100, description="stands for {} where there is no concept")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ImageFieldSettings(FieldSettings):
+    """The radiance field of the image's object at its start, and when its fine grids come in."""
+
+    fine_from: FractionOfSteps = Field(default=0.5, description="when the finer half of the grids comes in")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReferenceSettings:
     """How a field is held to the image from the image's own camera."""
 
-    weight: Weight = Field(default=2.0, description="weight of the image's colours (Huber)")
+    loss: Literal["huber", "squared", "absolute"] = Field(
+        default="huber",
+        description="of colours and outline: Huber's, which counts large errors linearly, and the outline's absolute "
+        "error; or the squares of both (RealFusion); or the absolute errors of both (Make-It-3D)",
+    )
+    weight: Weight = Field(default=2.0, description="weight of the image's colours")
     mask_weight: Weight = Field(default=1.0, description="weight of the opacity's difference to the image's outline")
     depth_weight: Weight = Field(
         default=0.0, description="weight of 1 - Pearson's correlation with the image's depth, where it has one"
     )
     rays_per_step: Rays = Field(default=1024, ge=16, le=262_144, description="rays of the image per step")
+    entropy: bool = Field(default=True, description="take the opacity's entropy of the image's rays too")
+    alone_every: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="one step of so many fits the image alone, and the others distil alone; 0: every step does both",
+        json_schema_extra={"unit": "steps"},
+    )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -48,12 +92,24 @@ class ClipSettings:
         default=0.0, description="weight of the same for what the prior makes of views with little noise (CLIP-D)"
     )
     denoised_max_timestep: FractionOfT = Field(default=0.4, description="highest noise level of CLIP-D")
+    replaces_sds: bool = Field(default=False, description="leave score distillation out of views that CLIP-D judges")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ShadingSettings:
+    """Views under a light near the camera, in some of the steps of distillation (RealFusion)."""
+
+    starts_at: FractionOfSteps = Field(default=0.0, description="when views begin to be shaded")
+    textureless: Probability = Field(default=0.0, description="probability of a step in white under the light")
+    lambertian: Probability = Field(default=0.0, description="probability of a step in its colours under the light")
+    ambient: Fraction = Field(default=0.1, description="light that falls everywhere")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class NormalSettings:
-    """Regularisers of the surface's normals in drawn views."""
+    """Regularisers of the surface's normals in drawn views, and light that falls on these."""
 
+    shading: ShadingSettings = ShadingSettings()
     orientation_weight: Weight = Field(default=0.02, description="weight of visible normals that look away")
     smoothness_weight: Weight = Field(default=0.2, description="weight of the normals against their own blur")
 

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 
 from prior3d.errors import Prior3dError
 from prior3d.files import write_or_explain
+from prior3d.limits import parse_json
 
 RUN_AGAIN = "Run the stage that makes it again."
 
@@ -36,7 +37,7 @@ def read_json(path: Path) -> dict[str, Any]:
         Prior3dError: the file is missing, or holds something else.
     """
     try:
-        found = json.loads(read_file(path))
+        found = parse_json(read_file(path))
     except ValueError as error:
         raise Prior3dError(f"{path}: not JSON ({error}). {RUN_AGAIN}") from error
     if not isinstance(found, dict):

@@ -12,6 +12,7 @@ from prior3d.cameras import Cameras, from_nerfstudio, to_nerfstudio
 from prior3d.captures.posed import PosedViews
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
+from prior3d.inside import named_file
 from stages.artifacts.base import RUN_AGAIN, read_json, write_json
 
 HELD_OUT = "held_out"  # folder in a PosedImages folder, with images that nothing is made from
@@ -50,11 +51,12 @@ def load_posed_images(folder: Path) -> PosedViews:
     content = read_json(path)
     cameras = from_nerfstudio(content)
     try:
-        images = tuple(folder / frame["file_path"] for frame in content["frames"])
-        masks = tuple(folder / frame["mask_path"] for frame in content["frames"] if "mask_path" in frame)
+        frames = content["frames"]
+        images = tuple(named_file(folder, frame["file_path"], str(path)) for frame in frames)
+        masks = tuple(named_file(folder, frame["mask_path"], str(path)) for frame in frames if "mask_path" in frame)
         meaning = content["prior3d"]["mask_meaning"]
-    except KeyError as error:
-        raise Prior3dError(f"{path}: {error} is missing. {RUN_AGAIN}") from error
+    except (KeyError, TypeError) as error:
+        raise Prior3dError(f"{path}: {error} is missing or wrong. {RUN_AGAIN}") from error
     if meaning not in ("object", "ignore", "none") or len(masks) != (0 if meaning == "none" else len(images)):
         raise Prior3dError(f"{path}: {len(masks)} masks of {len(images)} pictures, meaning {meaning!r}. {RUN_AGAIN}")
     return PosedViews(cameras, images, masks, meaning)

@@ -1,6 +1,5 @@
 """What trainings take: rendered images with captions, edits in words, and the folders of priors and their parts."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from prior3d.diffusion.folders import check_prior_folder, weight_files
 from prior3d.errors import Prior3dError
+from prior3d.limits import read_json
 from prior3d.toyworld.palette import PATTERNS
 
 SPLITS = ("train", "held-out")
@@ -33,7 +33,7 @@ class RenderedDataset:
             Prior3dError: a file of it is missing.
         """
         self.rgba, self.views = (_array(folder / f"{split}.{name}.npy") for name in ("rgba", "views"))
-        self.captions: list[str] = json.loads(_whole(folder / f"{split}.captions.json").read_text(encoding="utf-8"))
+        self.captions: list[str] = read_json(_whole(folder / f"{split}.captions.json"))
 
     def __len__(self) -> int:
         return len(self.rgba)
@@ -65,7 +65,7 @@ class EditDataset:
         """
         self.rgba, self.views = (_array(folder / f"{split}.{name}.npy") for name in ("rgba", "views"))
         edits = _whole(folder / f"{split}.edits.json")
-        self.records: list[dict[str, str]] = json.loads(edits.read_text(encoding="utf-8"))
+        self.records: list[dict[str, str]] = read_json(edits)
 
     def __len__(self) -> int:
         return len(self.rgba)

@@ -9,9 +9,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from prior3d.errors import Prior3dError
-from prior3d.fields import FieldConfig, ObjectField
+from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.fields.scene_field import SceneField, SceneFieldConfig
 from stages.artifacts.base import RUN_AGAIN, read_file, read_json, write_json, write_tensors
+
+MOST_GRIDS = 64
 
 
 def save_field(folder: Path, field: ObjectField | SceneField) -> None:
@@ -36,13 +38,15 @@ def load_field(folder: Path, device: torch.device | str = "cpu") -> ObjectField 
         tensors = load(read_file(folder / "field.safetensors"))
         if read_json(folder / "field.json").get("kind") == "scene":
             return _scene_field(described, tensors).to(device)
-        field = ObjectField(TypeAdapter(FieldConfig).validate_json(described))
+        config = TypeAdapter(FieldConfig).validate_json(described)
+        _check_size(config, tensors)
+        field = ObjectField(config)
         field.load_state_dict(tensors)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise Prior3dError(f"{folder / 'field.json'}: {where}: {problem['msg']}. {RUN_AGAIN}") from error
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())
         raise Prior3dError(
             f"{folder / 'field.safetensors'}: damaged, or not that of field.json ({reason}). {RUN_AGAIN}"
@@ -92,6 +96,30 @@ def load_rgb_field(folder: Path, device: torch.device | str = "cpu") -> ObjectFi
 def check_field(folder: Path) -> None:
     """Load the field and look for values that are not finite."""
     _check_finite(folder, load_field(folder))
+
+
+def _check_size(config: FieldConfig, tensors: dict[str, torch.Tensor]) -> None:
+    """Hold the sizes in field.json against the tensors, before a field of those sizes takes memory.
+
+    Raises:
+        RuntimeError: it describes a larger field than the tensors are.
+    """
+    encoding = config.encoding
+    n_grids = len(encoding.resolutions) if isinstance(encoding, DenseGrids) else encoding.levels
+    if not 0 < n_grids <= MOST_GRIDS:
+        raise RuntimeError(f"{n_grids} grids")
+    if isinstance(encoding, DenseGrids):
+        width = encoding.features if config.hidden else 1 + config.channels
+        expected = {f"encoding.grids.{i}": (r, r, r, width) for i, r in enumerate(encoding.resolutions)}
+    else:
+        expected = {f"encoding.tables.{i}": (rows, encoding.features) for i, rows in enumerate(encoding.rows)}
+    if config.hidden:
+        expected["network.0.bias"] = (config.hidden,)
+    if config.occupancy_resolution:
+        expected["occupancy.density"] = (config.occupancy_resolution**3,)
+    for name, shape in expected.items():
+        if name not in tensors or tensors[name].shape != shape:
+            raise RuntimeError(f"{name} is missing or of another shape")
 
 
 def _scene_field(described: bytes, tensors: dict[str, torch.Tensor]) -> SceneField:

@@ -4,7 +4,6 @@ Perhaps also `depth.png` and `normal.png`. `depth.png` has 16 bits: distance fro
 offset, larger is farther.
 """
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from PIL import Image
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
 from prior3d.images.object_image import ObjectImage, Viewpoint
+from prior3d.images.opening import opened_image
 from stages.artifacts.base import RUN_AGAIN, read_file, read_json, write_json
 
 
@@ -77,10 +77,7 @@ def check_object_image(folder: Path) -> None:
 
 def _pixels(path: Path, mode: str) -> np.ndarray:
     """A PNG written by `save_object_image` as float in [0, 1]."""
-    try:
-        image = Image.open(io.BytesIO(read_file(path)))
+    with opened_image(read_file(path), str(path), RUN_AGAIN) as image:
         if mode == "I;16":
             return np.asarray(image, np.float32) / 65535
         return np.asarray(image.convert(mode), np.float32) / 255
-    except (OSError, SyntaxError) as error:
-        raise Prior3dError(f"{path}: damaged ({error}). {RUN_AGAIN}") from error

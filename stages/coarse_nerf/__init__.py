@@ -13,13 +13,13 @@ from pydantic import Field
 from prior3d.settings import Samples, Steps
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
-from prior3d.settings.refresh import ShapeSettings, SurfaceSettings
+from prior3d.settings.refresh import ObjectCheckSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
-from stages.contract.parameters import StageParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION
+from stages.contract.parameters import PriorParams, merged
+from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION, paper_weight
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     steps: Steps = Field(300, ge=1, le=100_000, description="optimisation steps")
@@ -36,6 +36,7 @@ class Params(StageParams):
         entropy_weight=0.01, distortion_weight=0.0, sparsity_weight=0.1, smoothness_weight=0.0, ramp=(0.1, 0.5)
     )
     shape: ShapeSettings = ShapeSettings()
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
     renamed: ClassVar[dict[str, str]] = DISTILLATION_NAMES | {
         "learning_rate": "optimiser.learning_rate",
@@ -54,8 +55,6 @@ class Params(StageParams):
     }
 
 
-# The paper's entropy weight of 5e-4 stood beside a *summed* SDS of 4 x 64 x 64 elements, and was in effect multiplied
-# by the mixed-precision loss scale of about 65,536 (later more): 5e-4 * 65,536 / 16,384 = 0.002 beside our mean.
 PRESETS = {
     "toy": {},
     "paper": merged(
@@ -71,11 +70,16 @@ PRESETS = {
                 "blob_density": 5.0,
                 "blob_radius": 0.2,
                 "ball_radius": 1.75,
+                "near_plane": 0.2,
+                "occupancy_resolution": 128,
             },
             "optimiser": {"learning_rate": 1e-3},
-            "surface": {"entropy_weight": 0.002, "sparsity_weight": 0.0, "ramp": (0.0, 0.0)},
-            # 5e-6, summed over the samples, times 65,536 / 16,384 as above, for 64 x 64 rays of 512 samples
-            "shape": {"weight": 40.0, "proximal_surface": 0.3},
+            "surface": {
+                "entropy_weight": paper_weight("latent-nerf entropy"),
+                "sparsity_weight": 0.0,
+                "ramp": (0.0, 0.0),
+            },
+            "shape": {"weight": paper_weight("sketch-shape shape"), "proximal_surface": 0.3},
         },
     ),
 }

@@ -22,9 +22,10 @@ from stages.artifacts.priors import load_prior
 from stages.artifacts.shape_guide import load_shape_guide
 from stages.coarse_nerf import Params
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
+from stages.contract.object_check import ObjectCheck
+from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 
-CHECKED_SIZE = 32  # pixels, of the eight views that the result is checked by
+DIVERGED = "lower coarse_nerf.optimiser.learning_rate or coarse_nerf.sds.guidance_scale"
 AGAINST_EMPTY = "raise coarse_nerf.field.blob_density, lower coarse_nerf.surface.sparsity_weight, or try another seed"
 AGAINST_FULL = (
     "raise coarse_nerf.surface.sparsity_weight or coarse_nerf.surface.entropy_weight, "
@@ -34,7 +35,7 @@ AGAINST_FULL = (
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent field."""
-    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     channels, named, scale = prior.latent_channels, params.background == "named", params.sds.guidance_scale
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
@@ -44,8 +45,11 @@ def run(job: Job, params: Params) -> None:
     guide = load_shape_guide(job.inputs["shape"], job.device) if "shape" in job.inputs else None
     losses = distillation_losses(field, backdrop, views, seeds, params, guide)
     preview = Preview(job, lambda: decoded_views(field, prior, params, backdrop, every=2))
+    check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def with_preview(step: int) -> dict[str, Tensor]:
+        field.update_occupancy(step, seeds.generator)
+        check.before(step, params.steps)
         preview.perhaps(step, params.steps)
         return losses(step)
 
@@ -59,10 +63,10 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
-        _, opacity = render_ring(field, params.views, params.n_samples, CHECKED_SIZE)
-        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        check.at_end()
         save_field(job.out, field)
         write_row(job.out / "preview.png", decoded_views(field, prior, params, backdrop))
 

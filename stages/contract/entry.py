@@ -24,7 +24,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from prior3d.errors import Prior3dError
@@ -32,6 +31,7 @@ from prior3d.files import write_whole
 from prior3d.suggestions import did_you_mean
 from stages.contract.job import Job, Stopped, work_digest
 from stages.contract.parameters import check_params
+from stages.contract.yaml_text import read_mapping
 
 LOCK_WAIT_S = 30.0
 TRAINING_CHECKPOINT_EVERY_S = 60.0  # a checkpoint of hundreds of megabytes takes a second
@@ -109,7 +109,7 @@ def _fail(message: str, code: int) -> int:
 
 def _run(module: ModuleType, module_name: str, argv: list[str], run_folder: Path) -> None:
     name, params_file, inputs = _parse(module, module_name, argv, run_folder)
-    given = _read_yaml(params_file).get(name)
+    given = read_mapping(params_file).get(name)
     if given is None:
         raise Prior3dError(
             f"stage {name}: {run_folder.name}/{params_file.name} has no section {name!r}; write one, `{name}: {{}}` "
@@ -118,7 +118,7 @@ def _run(module: ModuleType, module_name: str, argv: list[str], run_folder: Path
     params = check_params(module.Params, given, name)
     for key, path in inputs.items():
         module.INPUTS[key].validate(path)
-    code = str(_read_yaml(params_file.with_name("code.yaml"), optional=True).get(name, ""))
+    code = str(read_mapping(params_file.with_name("code.yaml"), optional=True).get(name, ""))
     training = module_name.startswith("stages.training.")
     folder = run_folder / ".work" / ("training" if training else "") / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def _run(module: ModuleType, module_name: str, argv: list[str], run_folder: Path
         decisive = params.model_dump(mode="json", exclude=set(getattr(params, "not_in_key", ())))
         work = folder / work_digest(decisive, inputs, code, ignored=CARD_FILES if training else frozenset())
         work.mkdir(exist_ok=True)
-        job = Job(name, run_folder, inputs, work, settings=_read_yaml(run_folder / "local.yaml", optional=True))
+        job = Job(name, run_folder, inputs, work, settings=read_mapping(run_folder / "local.yaml", optional=True))
         if training:
             job.checkpoint_every_s = TRAINING_CHECKPOINT_EVERY_S
         with _stops(job):
@@ -205,20 +205,6 @@ def _parse(module: ModuleType, module_name: str, argv: list[str], cwd: Path) -> 
                 f"stage {parsed['name']}: its input --{key} is not there: {path}; run the stage that makes it"
             )
     return parsed["name"], cwd / parsed["params"], inputs
-
-
-def _read_yaml(path: Path, optional: bool = False) -> dict[str, Any]:
-    if not path.is_file():
-        if optional:
-            return {}
-        raise Prior3dError(f"{path} is not there; a stage runs in a run's folder, which `prior3d run` makes")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, ValueError) as error:
-        raise Prior3dError(f"{path} is not valid YAML: {error}; give the run command again") from None
-    if not isinstance(values, dict):
-        raise Prior3dError(f"{path} holds no mapping; give the run command again")
-    return values
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import yaml
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.limits import read_json
 from stages.contract.curves import LossCurve
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Job:
         if not noted.is_file():
             return
         try:
-            elapsed = json.loads(noted.read_text(encoding="utf-8"))
+            elapsed = read_json(noted)
             self._seconds_before = float(elapsed["seconds"])
             self.losses = LossCurve.from_state(elapsed["losses"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -94,7 +95,7 @@ class Job:
 
     def prior(self, name: str = "prior") -> Path:
         """The folder of the diffusers prior that the input file `name` asks for."""
-        wanted = json.loads(self.inputs[name].read_text(encoding="utf-8"))["name"]
+        wanted = read_json(self.inputs[name])["name"]
         given = (self.settings.get("priors") or {}).get(wanted)
         if given is None:
             return embedded_prior(wanted)

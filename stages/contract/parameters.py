@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prior3d.errors import Prior3dError
+from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
 
 Values = dict[str, Any]
@@ -22,6 +23,19 @@ class StageParams(BaseModel):
     renamed: ClassVar[dict[str, str]] = {}
 
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of every random choice of this stage")
+
+
+class PriorParams(StageParams):
+    """Base of the parameters of every stage that asks a frozen diffusion prior.
+
+    Textual inversion is none: its gradients pass through the whole U-Net and the text encoder, which stay in float32.
+    """
+
+    precision: Precision = Field(
+        "float32",
+        description="of the frozen prior's networks; latents, fields and losses stay in float32. `--precision` sets it "
+        "for all stages",
+    )
 
 
 def merged(base: Values, changes: Values) -> Values:

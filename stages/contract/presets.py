@@ -1,6 +1,56 @@
-"""What several stages' presets share, and the names that their parameters had before they were grouped."""
+"""What several presets share: the papers' weights and cameras, and the names that parameters had before."""
 
+from dataclasses import dataclass
 from typing import Any
+
+SDS_ELEMENTS = 4 * 64 * 64  # of a latent: the papers' score distillation is a sum over them, ours is a mean
+LOSS_SCALE = 65_536  # at which mixed precision's scaling of losses begins in torch; it may double later
+SHAPE_SAMPLES = 64 * 64 * 512  # of a step: Sketch-Shape sums over them, our loss is a mean
+
+
+@dataclass(frozen=True)
+class PaperWeight:
+    """A weight of released code, and what it is beside score distillation that is a mean.
+
+    Attributes:
+        released: as the code has it.
+        loss_scale: what mixed precision multiplied this loss by, but not score distillation, whose gradient the code
+            passes around the scaler; 1 where the code runs in single precision.
+        n_summed: how many elements the code adds up where our loss is their mean.
+    """
+
+    released: float
+    loss_scale: int = 1
+    n_summed: int = 1
+
+    @property
+    def here(self) -> float:
+        """The weight in our presets."""
+        return self.released * self.loss_scale * self.n_summed / SDS_ELEMENTS
+
+
+# By method and term. Latent-NeRF and RealFusion run in mixed precision, Make-It-3D in single precision.
+PAPER_WEIGHTS: dict[str, PaperWeight] = {
+    "latent-nerf entropy": PaperWeight(5e-4, LOSS_SCALE),
+    "sketch-shape shape": PaperWeight(5e-6, LOSS_SCALE, SHAPE_SAMPLES),
+    "realfusion colour": PaperWeight(5.0, LOSS_SCALE),
+    "realfusion mask": PaperWeight(0.5, LOSS_SCALE),
+    "realfusion entropy": PaperWeight(1e-4, LOSS_SCALE),
+    "realfusion orientation": PaperWeight(1e-2, LOSS_SCALE),
+    "realfusion normals": PaperWeight(0.5, LOSS_SCALE),
+    "make-it-3d colour": PaperWeight(1000.0),
+    "make-it-3d depth": PaperWeight(1.0),
+    "make-it-3d clip": PaperWeight(1.0),
+    "make-it-3d clip-d": PaperWeight(10.0),
+    "make-it-3d entropy": PaperWeight(10.0),
+    "make-it-3d orientation": PaperWeight(0.11),
+}
+
+
+def paper_weight(name: str) -> float:
+    """A paper's weight beside score distillation that is a mean."""
+    return PAPER_WEIGHTS[name].here
+
 
 # Latent-NeRF's released values, section 4.1 of the paper for the guidance scale
 PAPER_DISTILLATION: dict[str, Any] = {
@@ -12,6 +62,28 @@ PAPER_DISTILLATION: dict[str, Any] = {
         "fov_deg": (40.0, 70.0),
     },
     "prompting": {"front_deg": 70.0},
+}
+REALFUSION_VIEWS: dict[str, Any] = {"radius": (1.0, 1.5), "fov_deg": (40.0, 70.0), "elevation_deg": (-30.0, 90.0)}
+
+# Make-It-3D's cameras stand 1 to 1.5 from an object of radius 0.13. Here the image is placed as everywhere (its frame
+# is 2.33 wide, the object's radius about 0.87), and what is a length there is longer by so much.
+MAKE_IT_3D_SCALE = 2.3294 / 0.35265
+MAKE_IT_3D_VIEWS: dict[str, Any] = {
+    "radius": (MAKE_IT_3D_SCALE, 1.5 * MAKE_IT_3D_SCALE),
+    "fov_deg": (15.0, 25.0),
+    "elevation_deg": (-20.0, 20.0),
+}
+# Make-It-3D's second stage: its guidance is written text + 5 (text - null), which is 6 in the usual form
+MAKE_IT_3D_TEXTURE: dict[str, Any] = {
+    "mode": "sds",
+    "steps": 3000,
+    "sds": {
+        "guidance_scale": 6.0,
+        "timestep_min": 0.2,
+        "timestep_max": 0.6,
+        "timestep_max_end": 0.6,
+        "weighting": "one_minus_alpha",
+    },
 }
 DISTILLATION_NAMES = {
     "guidance_scale": "sds.guidance_scale",

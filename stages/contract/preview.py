@@ -1,4 +1,4 @@
-"""What a stage shows while it runs and checks at its end: a row of views, and that an object is in them."""
+"""What a stage shows while it runs: a row of views, and which words its prior does not know."""
 
 import time
 from collections.abc import Callable
@@ -7,12 +7,9 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from prior3d.errors import Prior3dError
-from prior3d.losses.regularisers import opacity_entropy_bits
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
-SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.005, 0.75  # of the pixels of eight views; toy objects cover 5 to 40 %
 
 
 def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
@@ -20,24 +17,6 @@ def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
     job.metric("unknown_words", len(words), "words", higher_is_better=False)
     if words:
         job.progress(0, total, text=f"warning: this prior does not know: {', '.join(words)}")
-
-
-def check_object(job: Job, opacity: Tensor, *, against_empty: str, against_full: str) -> None:
-    """Check that the eight views show an object and neither nothing nor a full frame; record coverage and fogginess.
-
-    `against_empty` and `against_full` say which parameters to turn.
-    """
-    covered = (opacity > 0.5).float().mean().item()
-    for wrong, what, advice in (
-        (covered < SMALLEST_COVERAGE, "is empty", against_empty),
-        (covered > LARGEST_COVERAGE, "fills the views instead of being an object", against_full),
-    ):
-        if wrong:
-            raise Prior3dError(f"{job.name}: the field {what} ({covered:.1%} of the pixels covered); {advice}")
-    job.metric("coverage", covered, "of pixels", n=len(opacity))
-    job.metric(
-        "opacity_entropy", opacity_entropy_bits(opacity).item(), "bits", n=opacity.numel(), higher_is_better=False
-    )
 
 
 class Preview:

@@ -11,6 +11,7 @@ from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.dataset_update.schedule import views_due
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.diffusion.instruct import InstructPrior, load_instruct
+from prior3d.diffusion.networks import dtype_of
 from prior3d.fields.scene_field import SceneField
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.metrics import psnr_db
@@ -23,6 +24,7 @@ from stages.contract.preview import warn_of_unknown_words
 from stages.dataset_update import Params
 from stages.dataset_update.losses import fitting_losses, sds_losses
 
+DIVERGED = "lower dataset_update.optimiser.learning_rate or dataset_update.optimiser.density_learning_rate"
 N_SHOWN, BINS_SHOWN = 6, 64  # views of the last preview and of the metric, whatever the fit was rendered with
 UNCHANGED = 0.02  # of colour range: smaller changes are none
 NOTHING_CHANGED = (
@@ -33,7 +35,7 @@ NOTHING_CHANGED = (
 
 def run(job: Job, params: Params) -> None:
     """Preview, edit and fit, and write the field with the edited images."""
-    prior, seeds = load_instruct(job.prior(), job.device), Seeds(params.seed)
+    prior, seeds = load_instruct(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
     field = load_scene_field(job.inputs["field"], job.device)
     views = load_posed_images(job.inputs["images"])
     chosen = split_views(views.views, params.held_out_every)[1]
@@ -53,6 +55,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         write(job, scene)

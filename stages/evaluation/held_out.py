@@ -3,6 +3,7 @@
 import numpy as np
 
 from prior3d.cameras import Cameras
+from prior3d.errors import Prior3dError
 from prior3d.fields.protocol import RadianceField
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.meshes.mesh import TexturedMesh
@@ -28,6 +29,8 @@ def measure_held_out(job: Job, field: RadianceField | None, mesh: TexturedMesh, 
     masked = views.mask_meaning == "object"
     target = np.stack([views.over(view, LEVEL).movedim(0, -1).numpy() for view in range(views.views)])
     counts = np.stack([views.mask(view).numpy() > 0 for view in range(views.views)])[..., None] | masked
+    if not counts.any():
+        raise Prior3dError(f"{folder}: the masks of its {views.views} images are black: there is nothing to compare")
     found = held_out_images(job, field, mesh if masked else None, views.cameras, n_samples)
     for what, images in found.items():
         compared = np.where(counts, images, target)

@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 import torch
-import yaml
 
 from prior3d.cameras import Cameras, orbit_cameras, ring, to_nerfstudio
 from prior3d.images.files import contact_sheet, write_png
@@ -23,6 +22,7 @@ from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_textured_mesh
 from stages.artifacts.shape_guide import load_shape_guide
 from stages.contract.job import Job
+from stages.contract.yaml_text import read_mapping
 from stages.evaluation import Params
 from stages.evaluation.held_out import measure_held_out
 from stages.evaluation.report import report
@@ -173,7 +173,7 @@ def about(job: Job) -> tuple[str, str]:
 
 def write_page(job: Job) -> None:
     """`report.html`: one file that needs nothing else, but for the links to the mesh beside it."""
-    parameters = yaml.safe_load((job.run_folder / "params.yaml").read_text(encoding="utf-8"))
+    parameters = read_mapping(job.run_folder / "params.yaml")
     order = list(parameters)  # the method's
     upstream = {path.name: path for name, path in job.inputs.items() if name != "prompt"}
     metrics = {

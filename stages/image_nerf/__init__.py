@@ -8,35 +8,44 @@ Then, beyond both papers, `refreshing.steps` fit the field to views that the pri
 beside the image: this turns the distillation's fog into a surface.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from prior3d.settings import FractionOfSteps, Samples, Steps
-from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
-from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
-from prior3d.settings.refresh import RefreshSettings, SurfaceSettings
+from prior3d.settings import Samples, Steps
+from prior3d.settings.distillation import SdsSettings, ViewSettings
+from prior3d.settings.optimisation import OptimiserSettings
+from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, SurfaceSettings
 from prior3d.settings.single_image import (
     ClipSettings,
     FrontFirstSettings,
+    ImageFieldSettings,
+    ImagePromptSettings,
     ImageRefreshSettings,
     MirrorSettings,
     NormalSettings,
     ReferenceSettings,
 )
 from stages.artifacts import CONCEPT, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
-from stages.contract.parameters import StageParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
+from stages.contract.parameters import PriorParams, merged
+from stages.contract.presets import (
+    DISTILLATION_NAMES,
+    OPTIMISER_NAMES,
+    PAPER_DISTILLATION,
+    REALFUSION_VIEWS,
+    paper_weight,
+)
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
-    prompt: str = Field("a {}", max_length=500, description="the object in words; {} is the concept's word, or generic")
-    generic: str = Field("thing", max_length=100, description="stands for {} where there is no concept")
     steps: Steps = Field(70, ge=0, le=100_000, description="steps of distillation")
     n_samples: Samples = Field(48, ge=4, le=2048, description="samples along a ray")
-    fine_from: FractionOfSteps = Field(0.5, description="when the finer half of the grids comes in")
+    background: Literal["named", "learned"] = Field(
+        "named",
+        description="flat white, grey or black that the prompt may name, or a learned function of the direction",
+    )
     match_released_code: bool = Field(
         False,
         description="RealFusion's code, not its paper: in nine of ten steps the prompt names the front view wherever "
@@ -46,20 +55,26 @@ class Params(StageParams):
     mirror: MirrorSettings = MirrorSettings()
     views: ViewSettings = ViewSettings()
     front_first: FrontFirstSettings = FrontFirstSettings()
-    prompting: PromptSettings = PromptSettings()
+    prompting: ImagePromptSettings = ImagePromptSettings()
     sds: SdsSettings = SdsSettings(image_size=32)
     clip: ClipSettings = ClipSettings()
     normals: NormalSettings = NormalSettings()
     surface: SurfaceSettings = SurfaceSettings(ramp=(0.2, 1.0))
-    field: FieldSettings = FieldSettings(grid_resolutions=(17, 33, 65), tiled_log2_entries=16, tiled_finest=1536)
+    field: ImageFieldSettings = ImageFieldSettings(
+        grid_resolutions=(17, 33, 65), tiled_log2_entries=16, tiled_finest=1536
+    )
     refreshing: ImageRefreshSettings = ImageRefreshSettings()
     refresh: RefreshSettings = RefreshSettings(n_views=20, num_inference_steps=6, mask_weight=1.0)
     optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.01, decay_from=0.7, decay_to=0.05)
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
     renamed: ClassVar[dict[str, str]] = (
         DISTILLATION_NAMES
         | OPTIMISER_NAMES
         | {
+            "prompt": "prompting.template",
+            "generic": "prompting.generic",
+            "fine_from": "field.fine_from",
             "remake_steps": "refreshing.steps",
             "remade_weight": "refreshing.weight",
             "n_views": "refresh.n_views",
@@ -95,22 +110,39 @@ class Params(StageParams):
     )
 
 
-# The paper's weights stood beside a *summed* SDS of 4 x 64 x 64 elements and were in effect multiplied by the
-# mixed-precision loss scale of about 65,536: 65,536 / 16,384 = 4 times as much beside our mean-normalised SDS.
 PRESETS: dict[str, dict] = {
     "toy": {},
     "paper": merged(
         PAPER_DISTILLATION,
         {
-            "prompt": "A high-resolution DSLR image of a {}",
+            "prompting": {"template": "A high-resolution DSLR image of a {}"},
             "steps": 5000,
             "n_samples": 512,
-            "views": {"elevation_deg": (-30.0, 90.0)},
-            "sds": {"weighting": "one_minus_alpha", "image_size": 96},
-            "reference": {"weight": 20.0, "mask_weight": 2.0, "rays_per_step": 4096},
-            "normals": {"orientation_weight": 0.04, "smoothness_weight": 2.0},
-            "surface": {"entropy_weight": 4e-4, "smoothness_weight": 0.0},
-            "field": {"encoding": "tiled", "density_bias": 0.0, "blob_radius": 0.2, "ball_radius": 1.75},
+            "views": REALFUSION_VIEWS | {"hemisphere": 0.5},
+            "background": "learned",
+            "sds": {"weighting": "one_minus_alpha", "image_size": 96, "views_at_once": 1},
+            "reference": {
+                "loss": "squared",
+                "weight": paper_weight("realfusion colour"),
+                "mask_weight": paper_weight("realfusion mask"),
+                "rays_per_step": 4096,
+                "entropy": False,
+            },
+            "normals": {
+                "orientation_weight": paper_weight("realfusion orientation"),
+                "smoothness_weight": paper_weight("realfusion normals"),
+                "shading": {"starts_at": 0.2, "textureless": 0.4, "lambertian": 0.4},
+            },
+            "surface": {"entropy_weight": paper_weight("realfusion entropy"), "smoothness_weight": 0.0},
+            "field": {
+                "encoding": "tiled",
+                "tiled_finest": 2048,  # 1536 in a box of 1.5 there
+                "density_bias": 0.0,
+                "blob_radius": 0.2,
+                "ball_radius": 1.75,
+                "near_plane": 0.2,
+                "occupancy_resolution": 128,
+            },
             "refreshing": {"steps": 0},
             "optimiser": {"learning_rate": 1e-3, "epsilon": 1e-15, "decay_to": 1.0},
         },

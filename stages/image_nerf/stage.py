@@ -20,10 +20,12 @@ from stages.artifacts.fields import save_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import load_concept, load_prior
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
+from stages.contract.object_check import ObjectCheck
+from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.image_nerf import Params
 from stages.image_nerf.losses import Reconstruction
 
+DIVERGED = "lower image_nerf.optimiser.learning_rate or image_nerf.sds.guidance_scale"
 AGAINST_EMPTY = (
     "raise image_nerf.reference.weight or image_nerf.field.blob_density, or lower image_nerf.surface.entropy_weight"
 )
@@ -35,52 +37,59 @@ AGAINST_FULL = (
 
 def run(job: Job, params: Params) -> None:
     """Reconstruct the object."""
-    image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job), Seeds(params.seed)
-    views = ViewSampler(
-        prior, sentence(job, params), params.views, params.prompting, params.sds.guidance_scale, named_backgrounds=True
-    )
+    image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job, params.precision), Seeds(params.seed)
+    named, scale = params.background == "named", params.sds.guidance_scale
+    views = ViewSampler(prior, sentence(job, params), params.views, params.prompting, scale, named_backgrounds=named)
     total = params.steps + params.refreshing.steps
     warn_of_unknown_words(job, views.unknown_words, total)
     field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)
     reconstruction = Reconstruction(field, image, views, seeds, params, load_clip_guidance(job, params, image))
 
-    def ring(size: int) -> tuple[Tensor, Tensor]:
-        images, opacity = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
-        return images.movedim(-1, 1), opacity
+    def ring(size: int) -> Tensor:
+        images, _ = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
+        return images.movedim(-1, 1)
 
-    preview = Preview(job, lambda: ring(prior.image_size // 2)[0])
+    preview = Preview(job, lambda: ring(prior.image_size // 2))
+    check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def losses(step: int) -> dict[str, Tensor]:
+        field.update_occupancy(step, seeds.generator)
+        check.before(step, total)
         preview.perhaps(step, total)
         return reconstruction.losses(step)
 
     finished = optimise(
         losses,
         modules={"field": field} | reconstruction.modules,
-        optimiser=adam(field.parameter_groups(params.optimiser.learning_rate), params.optimiser),
+        optimiser=adam(reconstruction.parameter_groups(params.optimiser.learning_rate), params.optimiser),
         n_steps=total,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
-        images, opacity = ring(prior.image_size)
-        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        check.at_end()
         report_mirror(job, reconstruction, total)
-        job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
-        save_field(job.out, field)
-        write_png(job.out / "depth.png", depth_sheet(field, image, params))
-        given = image.over(1.0, prior.image_size)[None].to(images)
-        write_row(job.out / "preview.png", torch.cat([given, images]))
+        save(job, params, field, image, ring(prior.image_size))
+
+
+def save(job: Job, params: Params, field: ObjectField, image: ObjectImage, images: Tensor) -> None:
+    """Measure the field, and write it with images of it [8, 3, height, width]."""
+    job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
+    save_field(job.out, field)
+    write_png(job.out / "depth.png", depth_sheet(field, image, params))
+    given = image.over(1.0, images.shape[-1])[None].to(images)
+    write_row(job.out / "preview.png", torch.cat([given, images]))
 
 
 def sentence(job: Job, params: Params) -> str:
     """The object in words: a person's prompt, else the parameter's with the concept's word in it."""
     if "prompt" in job.inputs:
         return job.prompt
-    word = load_concept(job.inputs["concept"]).token if "concept" in job.inputs else params.generic
-    return params.prompt.replace("{}", word)
+    word = load_concept(job.inputs["concept"]).token if "concept" in job.inputs else params.prompting.generic
+    return params.prompting.template.replace("{}", word)
 
 
 def load_clip_guidance(job: Job, params: Params, image: ObjectImage) -> ClipGuidance | None:

@@ -8,8 +8,9 @@ from PIL import Image
 
 from prior3d.errors import Prior3dError
 from prior3d.images.files import contact_sheet, resample, to_uint8, write_png
+from prior3d.images.masks import check_mask, read_mask
 from prior3d.images.object_image import ObjectImage, Viewpoint, centred_square, check_large_enough, padded_square
-from prior3d.images.photographs import InputImage, check_mask, read_image, read_mask
+from prior3d.images.photographs import InputImage, read_image
 from prior3d.images.segmentation import foreground_mask
 from stages.artifacts.images import save_object_image
 from stages.artifacts.texts import load_camera_text

@@ -13,6 +13,7 @@ from prior3d.dataset_update.inpaint_views import (
     outward_views,
 )
 from prior3d.diffusion.inpainting import load_inpainting
+from prior3d.diffusion.networks import dtype_of
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.images.object_image import Viewpoint
 from prior3d.meshes.painting import Surface
@@ -39,7 +40,7 @@ SOURCES = {"projected": PROJECTED, "mirrored": MIRRORED, "inpainted": INPAINTED,
 
 def run(job: Job, params: Params) -> None:
     """Fill the texture."""
-    prior = load_inpainting(job.prior(), job.device)
+    prior = load_inpainting(job.prior(), job.device, dtype_of(params.precision))
     image = load_object_image(job.inputs["image"])
     mesh = load_paintable_mesh(job.inputs["mesh"])
     paint = load_partial_texture(job.inputs["texture"], job.device)

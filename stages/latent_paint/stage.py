@@ -19,10 +19,12 @@ from stages.contract.job import Job
 from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.latent_paint import Params
 
+DIVERGED = "lower latent_paint.optimiser.learning_rate or latent_paint.sds.guidance_scale"
+
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
-    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     named, scale = params.background == "named", params.sds.guidance_scale
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
@@ -56,6 +58,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         save_latent_texture(job.out, texture.values)

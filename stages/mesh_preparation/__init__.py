@@ -24,7 +24,8 @@ class Params(MeshParams):
 
 PRESETS: dict[str, dict] = {
     "toy": {},
-    "paper": {"radius": 0.6, "centre": "vertices", "lift": 0.25, "chart_resolution": 1024},
+    # Latent-Paint's code lifts the mesh by 0.25 and turns its cameras to it; here both stay about the origin
+    "paper": {"radius": 0.6, "centre": "vertices", "chart_resolution": 1024},
 }
 INPUTS = {"mesh": MESH_FILE}
 OUTPUT = UV_MESH

@@ -15,13 +15,13 @@ from pydantic import Field
 from prior3d.settings import Resolution, Samples, Steps
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 from prior3d.settings.optimisation import OptimiserSettings
-from prior3d.settings.refresh import RefreshSettings, ShapeSettings, SurfaceSettings
+from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
-from stages.contract.parameters import StageParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
+from stages.contract.parameters import PriorParams, merged
+from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION, paper_weight
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     mode: Literal["consistency", "sds"] = Field("consistency", description="fit refreshed views, or distil RGB renders")
@@ -33,6 +33,11 @@ class Params(StageParams):
     linear_map: Literal["fitted", "paper"] = Field(
         "fitted", description="latent-to-RGB map: fitted to this prior's decoder, or the paper's for Stable Diffusion"
     )
+    background: Literal["named", "learned"] = Field(
+        "named",
+        description="mode sds: flat white, grey or black that the prompt may name, or a learned function of the "
+        "direction",
+    )
     views: ViewSettings = ViewSettings()
     prompting: PromptSettings = PromptSettings()
     sds: SdsSettings = SdsSettings()
@@ -40,6 +45,7 @@ class Params(StageParams):
     optimiser: OptimiserSettings = OptimiserSettings(learning_rate=0.01, decay_from=0.6, decay_to=0.05)
     surface: SurfaceSettings = SurfaceSettings()
     shape: ShapeSettings = ShapeSettings(weight=5.0)
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
     renamed: ClassVar[dict[str, str]] = (
         DISTILLATION_NAMES
@@ -72,15 +78,16 @@ PRESETS = {
             "n_samples": 512,
             "finer_resolutions": (),
             "linear_map": "paper",
-            "sds": {"image_size": 128},
+            "background": "learned",
+            "sds": {"image_size": 128, "views_at_once": 1},
             "optimiser": {"learning_rate": 1e-3, "decay_to": 1.0, "epsilon": 1e-15},
             "surface": {
-                "entropy_weight": 0.002,
+                "entropy_weight": paper_weight("latent-nerf entropy"),
                 "distortion_weight": 0.0,
                 "smoothness_weight": 0.0,
                 "ramp": (0.0, 0.0),
             },
-            "shape": {"weight": 40.0, "proximal_surface": 0.3},  # as in coarse_nerf
+            "shape": {"weight": paper_weight("sketch-shape shape"), "proximal_surface": 0.3},
         },
     ),
 }

@@ -9,7 +9,7 @@ from prior3d.cameras import Cameras
 from prior3d.dataset_update.refresh_views import RefreshedViews
 from prior3d.dataset_update.schedule import refreshes_at
 from prior3d.diffusion.text_to_image import TextToImagePrior
-from prior3d.distillation.backgrounds import choose_background, fit_latent_to_rgb_of_views, grey_levels
+from prior3d.distillation.backgrounds import RgbBackdrop, choose_background, fit_latent_to_rgb_of_views, rgb_backdrop
 from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
 from prior3d.errors import Prior3dError
@@ -19,15 +19,17 @@ from prior3d.losses.shape_guide import ShapeGuide, shape_loss
 from prior3d.losses.surface import random_neighbours, surface_terms
 from prior3d.optimisation import adam, decay, optimise
 from prior3d.reconstruction.view_targets import fit_losses
-from prior3d.rendering import Rendering, render
+from prior3d.rendering import Rendering, over, render
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import load_object_field, save_field
 from stages.artifacts.priors import load_prior
 from stages.artifacts.shape_guide import load_shape_guide
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, warn_of_unknown_words, write_row
+from stages.contract.object_check import ObjectCheck
+from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.rgb_refinement import Params
 
+DIVERGED = "lower rgb_refinement.optimiser.learning_rate or rgb_refinement.sds.guidance_scale"
 AGAINST_EMPTY = (
     "lower rgb_refinement.refresh.strengths or rgb_refinement.surface.sparsity_weight, or look at coarse_nerf's preview"
 )
@@ -41,44 +43,52 @@ Losses = Callable[[int], dict[str, Tensor]]
 
 def run(job: Job, params: Params) -> None:
     """Turn a latent field into an RGB field that is a surface."""
-    prior, seeds = load_prior(job, prompt=job.prompt), Seeds(params.seed)
-    scale = params.sds.guidance_scale
-    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=True)
+    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
+    flat, scale = params.background == "named" or params.mode != "sds", params.sds.guidance_scale
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=flat)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     latent_field = load_object_field(job.inputs["field"], job.device).requires_grad_(False)
     modules: dict[str, nn.Module] = {"field": (field := start(latent_field, prior, params))}
     guide = load_shape_guide(job.inputs["shape"], job.device) if "shape" in job.inputs else None
-    terms = regularisers(field, seeds, params, guide)
+    terms, rate = regularisers(field, seeds, params, guide), params.optimiser.learning_rate
+    backdrop = rgb_backdrop("named" if flat else "learned", seeds, job.device)
+    modules |= backdrop.modules
     if params.mode == "sds":
-        losses = sds_losses(field, views, seeds, params, terms)
+        losses = sds_losses(field, backdrop, views, seeds, params, terms)
     else:
         losses, modules["targets"] = refreshed_losses(latent_field, field, views, seeds, params, terms)
 
-    def views_at(size: int) -> tuple[Tensor, Tensor]:
-        images, opacity = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
-        return images.movedim(-1, 1), opacity
-
-    preview = Preview(job, lambda: views_at(prior.image_size // 2)[0])
+    preview = Preview(job, lambda: views_of(field, params, prior.image_size // 2))
+    check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def with_preview(step: int) -> dict[str, Tensor]:
+        field.update_occupancy(step, seeds.generator)
+        check.before(step, params.steps)
         preview.perhaps(step, params.steps)
         return losses(step)
 
     finished = optimise(
         with_preview,
         modules=modules,
-        optimiser=adam(field.parameter_groups(params.optimiser.learning_rate), params.optimiser),
+        optimiser=adam([*field.parameter_groups(rate), *backdrop.parameter_groups(rate)], params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
-        images, opacity = views_at(prior.image_size)
-        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        check.at_end()
         save_field(job.out, field)
-        write_row(job.out / "preview.png", images)
+        write_row(job.out / "preview.png", views_of(field, params, prior.image_size))
+
+
+def views_of(field: ObjectField, params: Params, size: int) -> Tensor:
+    """Eight views from all around, over white: [8, 3, size, size]."""
+    white = torch.ones(3, device=next(field.parameters()).device)
+    images, _ = render_ring(field, params.views, params.n_samples, size, white)
+    return images.movedim(-1, 1)
 
 
 def start(latent_field: ObjectField, prior: TextToImagePrior, params: Params) -> ObjectField:
@@ -97,7 +107,12 @@ def start(latent_field: ObjectField, prior: TextToImagePrior, params: Params) ->
 
 
 def sds_losses(
-    field: ObjectField, views: ViewSampler, seeds: Seeds, params: Params, regularisers: Regularisers
+    field: ObjectField,
+    backdrop: RgbBackdrop,
+    views: ViewSampler,
+    seeds: Seeds,
+    params: Params,
+    regularisers: Regularisers,
 ) -> Losses:
     """Score distillation of RGB renders, resized to the prior's size and encoded with gradient."""
     distil = ScoreDistillation(views, seeds, params.sds, "image")
@@ -106,9 +121,8 @@ def sds_losses(
         rendered = []
 
         def render_images(cameras: Cameras, batch: ViewBatch) -> Tensor:
-            behind = grey_levels(batch.backgrounds, views.prior.device)[:, 0, 0].expand(-1, 3)
-            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples"), behind))
-            return rendered[0].features.movedim(-1, 1)
+            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
+            return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
         loss = distil(render_images, step / params.steps).loss
         return {"sds": loss} | regularisers(rendered[0], step / params.steps)

@@ -80,7 +80,8 @@ PRESETS: dict[str, dict] = {
         "num_vectors": 1,
         "prompting": {"templates": SENTENCES, "view_words": False, "named_backgrounds": False},
         "augmentation": {"rotation_deg": 10.0, "scale": (0.85, 1.15), "grey": 0.1, "blur_pixels": 2.0},
-        "optimiser": {"learning_rate": 2e-3},
+        "averaged_fraction": 0.0,
+        "optimiser": {"learning_rate": 2e-3, "decay_to": 1.0},
     },
 }
 INPUTS = {"image": OBJECT_IMAGE, "prior": PRIOR, "scorer": PRIOR}

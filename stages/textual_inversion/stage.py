@@ -29,6 +29,7 @@ from stages.contract.job import Job
 from stages.contract.preview import write_row
 from stages.textual_inversion import Params
 
+DIVERGED = "lower textual_inversion.optimiser.learning_rate"
 N_SHOWN = 4  # samples in the preview
 
 
@@ -59,6 +60,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(settings),
+        advice=DIVERGED,
     )
     if not finished:
         return

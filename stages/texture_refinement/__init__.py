@@ -28,11 +28,11 @@ from stages.artifacts import (
     PROMPT,
     TEXTURED_MESH,
 )
-from stages.contract.parameters import StageParams, merged
+from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     mode: Literal["consistency", "sds"] = Field("consistency", description="fit refreshed views, or distil RGB renders")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras, orbit_cameras
 from prior3d.dataset_update.anchors import Anchors, anchors_of
 from prior3d.dataset_update.refresh_texture import RefreshedTextureViews
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.distillation.backgrounds import fit_latent_to_rgb_of_views, grey_levels
 from prior3d.distillation.sds import ScoreDistillation
@@ -28,12 +29,13 @@ from stages.contract.job import Job
 from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.texture_refinement import Params
 
+DIVERGED = "lower texture_refinement.optimiser.learning_rate or texture_refinement.sds.guidance_scale"
 Losses = Callable[[int], dict[str, Tensor]]
 
 
 def run(job: Job, params: Params) -> None:
     """Turn the latent texture into colours."""
-    prior, seeds = load_text_to_image(job.prior(), job.device), Seeds(params.seed)
+    prior, seeds = load_text_to_image(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
     prompt, scale = object_prompt(job, prior), params.sds.guidance_scale
     views = ViewSampler(prior, prompt, params.views, params.prompting, scale, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
@@ -63,6 +65,7 @@ def run(job: Job, params: Params) -> None:
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
         learning_rate_factor=decay(params.optimiser),
+        advice=DIVERGED,
     )
     if finished:
         painted, fraction = paint(job, params, mesh, surface, texture, known(), anchors)

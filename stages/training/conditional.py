@@ -5,7 +5,6 @@ model does. Autoencoder and noise schedule stay those of the text-to-image prior
 that each folder is a whole diffusers pipeline, and version control keeps one copy.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.images.files import write_png
+from prior3d.limits import read_json
 from stages.training.parameters import ConditionalParams
 from stages.training.trainer import Meter, Trainer
 from stages.training.weights import load_weights, save_averaged, write_facts, write_index
@@ -102,5 +102,5 @@ def save(trainer: Trainer, source: Path, folder: Path, pipeline: str, params: Co
     """Write the averaged weights in half precision into a diffusers folder that holds the frozen parts already."""
     for name in trainer.models:
         save_averaged(trainer, name, folder / name)
-    write_index(folder, json.loads((source / "model_index.json").read_text()) | {"_class_name": pipeline})
+    write_index(folder, read_json(source / "model_index.json") | {"_class_name": pipeline})
     write_facts(folder, trainer, trainer.done * params.batch, began_with="data/priors/toy")

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from prior3d.settings.optimisation import TrainingSettings
 from stages.contract.parameters import StageParams
 
 Precision = Literal["float32", "bfloat16"]
@@ -34,6 +35,7 @@ class TrainingParams(StageParams):
         description="time after which the training ends if its steps are not done; None: no limit",
     )  # fmt: skip
     learning_rate: float = Field(1e-3, gt=0, description="highest learning rate of AdamW")
+    optimiser: TrainingSettings = Field(TrainingSettings(), description="AdamW, learning rate over time, average")
     warm_start: bool = Field(False, description="begin with this training's own weights in data/priors, not with noise")
     device: str = Field("cpu", description="auto, cpu, cuda, cuda:N or mps")
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from prior3d import checkpoints
 from prior3d.errors import Prior3dError
 from prior3d.optimisation import load_optimiser_tensors, optimiser_tensors, under
+from prior3d.settings.optimisation import TrainingSettings
 from stages.contract.job import Job, Stopped
 from stages.training.parameters import Precision, TrainingParams
 
-EMA_DECAY = 0.999
-STEPS_BETWEEN_CHECKS = 50  # of the losses on a GPU, which waits to answer
+STEPS_BETWEEN_CHECKS = 10  # of losses and gradients on a GPU, which waits to answer
 STEPS_BETWEEN_REPORTS = 20
 WINDOW = 200  # losses in a running mean
 
@@ -56,15 +56,16 @@ class Trainer:
         """
         self.job, self.models, self.params = job, models, params
         self.writes, self.samples_before = writes, samples_before
-        self.average = {name: EMAModel(m.parameters(), EMA_DECAY, foreach=True) for name, m in models.items()}
+        settings = params.optimiser
+        self.average = {name: EMAModel(m.parameters(), settings.ema_decay, foreach=True) for name, m in models.items()}
         self._averaged = {name: copy.deepcopy(model).requires_grad_(False) for name, model in models.items()}
         parameters = [p for model in models.values() for p in model.parameters()]
         self.device = parameters[0].device
         self.optimiser = torch.optim.AdamW(
             parameters,
             lr=params.learning_rate,
-            betas=(0.9, 0.99),
-            weight_decay=1e-3,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
             fused=self.device.type == "cuda",
         )
         self.generator = torch.Generator(self.device).manual_seed(params.seed)
@@ -88,7 +89,9 @@ class Trainer:
                 break
             self.step = step
             for group in self.optimiser.param_groups:
-                group["lr"] = self.params.learning_rate * learning_rate_factor(step, self.progress)
+                group["lr"] = self.params.learning_rate * learning_rate_factor(
+                    step, self.progress, self.params.optimiser
+                )
             yield step
             self.spent_s = time.monotonic() - started
             stopping = self._asked_to_stop()
@@ -108,16 +111,17 @@ class Trainer:
         """One optimiser step on a loss.
 
         Raises:
-            Prior3dError: a loss was not finite; asked every 50 steps on a GPU, which waits to answer.
+            Prior3dError: a loss or its gradient was not finite; asked every 10 steps on a GPU, which waits to answer.
         """
         self.finite &= torch.isfinite(loss.detach())
-        if self.device.type == "cpu" or self.step % STEPS_BETWEEN_CHECKS == 0:
-            self._check()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         average_gradients(parameters)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        limit = self.params.optimiser.max_gradient_norm
+        self.finite &= torch.isfinite(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        if self.device.type == "cpu" or self.step % STEPS_BETWEEN_CHECKS == 0:
+            self._check()
         self.optimiser.step()
         for name, model in self.models.items():
             self.average[name].step(model.parameters())
@@ -189,7 +193,8 @@ class Trainer:
     def _check(self) -> None:
         if not self.finite:
             raise Prior3dError(
-                f"{self.job.name}: the loss is not finite by step {self.step}; lower {self.job.name}.learning_rate"
+                f"{self.job.name}: a loss or its gradient is not finite by step {self.step}; lower "
+                f"{self.job.name}.learning_rate"
             )
 
 
@@ -235,18 +240,20 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def learning_rate_factor(step: int, progress: float) -> float:
-    """Warm-up over 100 steps, constant to 40 % of the training, then a cosine to 1 %.
+def learning_rate_factor(step: int, progress: float, settings: TrainingSettings) -> float:
+    """Warm-up, then the whole rate, then a cosine down to `settings.decay_to`.
 
     By hand, because the schedulers of torch and diffusers count steps, and a training may end by the clock.
 
     Args:
         step: of the training.
         progress: fraction of the training that is over.
+        settings: of the optimiser.
     """
-    warm_up = min(1.0, (step + 1) / 100)
-    fall = max(0.0, (progress - 0.4) / 0.6)
-    return warm_up * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * fall)))
+    warm_up = min(1.0, (step + 1) / settings.warm_up_steps)
+    fall = max(0.0, (progress - settings.decay_from) / (1 - settings.decay_from))
+    low = settings.decay_to
+    return warm_up * (low + (1 - low) * (0.5 + 0.5 * math.cos(math.pi * fall)))
 
 
 def running_mean(mean: Tensor, value: Tensor, n: int) -> Tensor:

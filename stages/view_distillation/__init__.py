@@ -15,18 +15,20 @@ from pydantic import Field
 
 from prior3d.settings import Steps
 from prior3d.settings.reconstruction import FitSettings
+from prior3d.settings.refresh import ObjectCheckSettings
 from prior3d.settings.sparse_views import RingSettings
 from stages.artifacts import FIELD, POSED_IMAGES, PRIOR, SYMMETRY, VIEW_FEATURES
-from stages.contract.parameters import StageParams
+from stages.contract.parameters import PriorParams
 from stages.contract.presets import FIT_NAMES
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     steps: Steps = Field(480, ge=1, le=100_000, description="optimisation steps")
     fit: FitSettings = FitSettings()
     ring: RingSettings = RingSettings()
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
     renamed: ClassVar[dict[str, str]] = FIT_NAMES | {
         "prior_weight": "ring.weight",
@@ -48,7 +50,9 @@ PRESETS: dict[str, dict] = {
             "resolutions": (17, 33, 65, 129),
             "n_samples": 128,
             "rays_per_step": 16_384,
-            "optimiser": {"learning_rate": 5e-4},
+            "mask_weight": 1.0,
+            "surface": {"entropy_weight": 0.0, "distortion_weight": 0.0, "smoothness_weight": 0.0},
+            "optimiser": {"learning_rate": 5e-4, "decay_to": 1.0},
         },
         "ring": {
             "weight": 1.0,

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.views import load_views
 from prior3d.distillation.sparse_views import RingRefresher, ring_targets
 from prior3d.metrics import psnr_db
@@ -15,7 +16,8 @@ from stages.artifacts.input_views import load_input_views
 from stages.artifacts.symmetry import load_symmetry
 from stages.artifacts.view_features import load_view_features
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, write_row
+from stages.contract.object_check import ObjectCheck
+from stages.contract.preview import Preview, write_row
 from stages.view_distillation import Params
 
 AGAINST_EMPTY = "lower view_distillation.fit.surface.sparsity_weight, or look at view_features' preview"
@@ -24,7 +26,7 @@ AGAINST_FULL = "raise view_distillation.fit.mask_weight, or give images with mas
 
 def run(job: Job, params: Params) -> None:
     """Fit the field."""
-    prior = load_views(job.prior(), job.device)
+    prior = load_views(job.prior(), job.device, dtype_of(params.precision))
     features = load_view_features(job.inputs["features"], job.device)
     predicted = features.predicted
     views = load_input_views(job.inputs["views"], job.device)
@@ -35,24 +37,25 @@ def run(job: Job, params: Params) -> None:
     weight = features.prior_confidence * full_weight
     shown = predicted.cameras[slice(0, None, max(1, predicted.cameras.views // 8))]
 
-    def ring_images() -> tuple[Tensor, Tensor]:
-        return fit.images(shown, 1.0)
+    def ring_images() -> Tensor:
+        return fit.images(shown, 1.0)[0]
 
-    preview = Preview(job, lambda: ring_images()[0])
+    preview = Preview(job, ring_images)
+    check = ObjectCheck(job, fit.field, params.fit.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def losses(step: int) -> dict[str, Tensor]:
+        check.before(step, params.steps)
         preview.perhaps(step, params.steps)
         if weight > 0:
             ring.refresh_if_due(step, params.steps)
         return fit.losses(step / params.steps, weight)
 
     if fit.run(params.steps, job.work / "checkpoint.safetensors", job, losses):
-        images, opacity = ring_images()
-        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        check.at_end()
         save_field(job.out, fit.field)
         if fit.background is not None:
             save_background(job.out, fit.background)
-        write_row(job.out / "preview.png", images)
+        write_row(job.out / "preview.png", ring_images())
         measure(job, fit, len(views.colours), weight)
 
 

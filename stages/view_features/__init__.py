@@ -9,10 +9,10 @@ from pydantic import Field
 from prior3d.settings import DegreeRange
 from prior3d.settings.sparse_views import ConfidenceSettings
 from stages.artifacts import POSED_IMAGES, PRIOR, SYMMETRY, VIEW_FEATURES
-from stages.contract.parameters import StageParams
+from stages.contract.parameters import PriorParams
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told."""
 
     n_views: int = Field(32, ge=4, le=400, description="cameras of the ring")

@@ -1,5 +1,6 @@
 """The body of view_features: predict the ring, measure confidence on inputs that are left out."""
 
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.views import ViewsPrior, load_views
 from prior3d.distillation.sparse_views import background_level, camera_ring, joined, not_copies, predict_views
 from prior3d.images.files import contact_sheet, write_png
@@ -19,7 +20,7 @@ UNKNOWN_DB = 16.0  # PSNR of inputs left out below which the prior does not know
 
 def run(job: Job, params: Params) -> None:
     """Predict the ring, measure confidence, keep both."""
-    prior = load_views(job.prior(), job.device)
+    prior = load_views(job.prior(), job.device, dtype_of(params.precision))
     symmetry = load_symmetry(job.inputs["symmetry"])
     inputs = load_input_views(job.inputs["views"], job.device).resized(prior.image_size)
     total, level = params.n_views + len(symmetry.leave_one_out_db), background_level(inputs)

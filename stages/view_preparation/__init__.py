@@ -7,9 +7,9 @@ is the origin; `transforms.json` says by how much. The capture's other images go
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
-from prior3d.settings import Pixels
+from prior3d.settings import Pixels, WorldUnits
 from stages.artifacts import CAPTURE_FOLDER, POSED_IMAGES
 from stages.contract.parameters import StageParams
 
@@ -30,6 +30,15 @@ class Params(StageParams):
     )
     scale_by: Literal["auto", "cameras", "masks"] = Field(
         "auto", description="what the ball is fitted to; auto: the cameras, or the masks if the object does not fit"
+    )
+    fitting_radii: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.5, 1.35),
+        description="smallest and largest object that fits where the cameras put it: half the diagonal of the boxes "
+        "about its masks",
+        json_schema_extra={"unit": "world units"},
+    )
+    fitting_offset: WorldUnits = Field(
+        0.3, ge=0, description="how far from the origin the middle of an object may be that fits"
     )
 
 

@@ -12,7 +12,7 @@ from prior3d.captures import Capture, CapturePlacement, Frame, read_capture
 from prior3d.captures.choice import choose_inputs, held_out
 from prior3d.captures.co3d import is_co3d, read_co3d_sequence
 from prior3d.captures.framing import border_colour, cut_out, fitted_to_masks, looking_at_origin, object_place
-from prior3d.captures.photographs import Photograph, decoded
+from prior3d.captures.photographs import Photograph, frame_image, frame_mask, planes
 from prior3d.captures.placement import SEEN_RADIUS, place_frames
 from prior3d.errors import Prior3dError
 from prior3d.images.colours import difference_mask
@@ -20,14 +20,14 @@ from stages.artifacts.capture import HELD_OUT, save_posed_cameras, save_posed_im
 from stages.contract.job import Job
 from stages.view_preparation import Params
 
-FITTING_RADII = (0.5, 1.35)  # half the diagonal of the boxes about masks, under the cameras' scale: else by the masks
-FITTING_OFFSET = 0.3  # of its middle from the origin, world units
 PRIOR_PIXELS = 64  # cut-outs are as many times this as the pictures are fine
 
 
 def run(job: Job, params: Params) -> None:
     """Read, choose, place, cut out."""
     capture = read(job.inputs["images"], params)
+    for note in capture.notes:
+        print(f"{job.name}: {note}", flush=True)  # noqa: T201
     n = len(capture.frames)
     inputs = choose_inputs(n, -capture.c2w[:, :3, 2], params.n_inputs, params.frames, str(capture.folder))
     others = held_out(n, inputs, params.n_held_out)
@@ -86,17 +86,18 @@ def photographs_of(frames: list[Frame], params: Params) -> tuple[Tensor | None, 
 
 def photograph_of(frame: Frame, border: Tensor | None, params: Params) -> Photograph:
     """A picture with the mask that its file, its alpha channel or its border's colour gives."""
-    rgba = decoded(frame.image, "RGBA").movedim(-1, 0)
+    image = frame_image(frame)
+    rgb = planes(image.rgb)
     if params.masks == "none":
-        return Photograph(frame, rgba[:3])
+        return Photograph(frame, rgb)
     if border is not None:
-        mask = difference_mask((rgba[:3] - border[:, None, None])[None], 0.0)
+        mask = difference_mask((rgb - border[:, None, None])[None], 0.0)
         behind = (1 - mask) * border[:, None, None]
-        return Photograph(frame, torch.cat([(rgba[:3] - behind).clamp(min=0).minimum(mask), mask]))
-    if frame.mask is None and bool((rgba[3] == 1).all()):
-        return Photograph(frame, rgba[:3])
-    mask = rgba[3:] if frame.mask is None else decoded(frame.mask, "L")[None]
-    return Photograph(frame, torch.cat([rgba[:3] * mask, mask]))
+        return Photograph(frame, torch.cat([(rgb - behind).clamp(min=0).minimum(mask), mask]))
+    if frame.mask is None and image.alpha is None:
+        return Photograph(frame, rgb)
+    mask = planes(image.alpha[..., None]) if frame.mask is None and image.alpha is not None else frame_mask(frame)[None]
+    return Photograph(frame, torch.cat([rgb * mask, mask]))
 
 
 def placed(
@@ -112,7 +113,8 @@ def placed(
         return placement, "cameras"
     masks = [photograph.pixels[3] for photograph in photographs]
     middle, radius = object_place(masks, [frame.intrinsics for frame in frames], placement.apply(c2w))
-    fits = FITTING_RADII[0] <= radius <= FITTING_RADII[1] and float(middle.norm()) <= FITTING_OFFSET
+    smallest, largest = params.fitting_radii
+    fits = smallest <= radius <= largest and float(middle.norm()) <= params.fitting_offset
     if fits and params.scale_by == "auto":
         return placement, "cameras"
     return fitted_to_masks(placement, middle, radius), "masks"

@@ -9,10 +9,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from stages.artifacts import POSED_IMAGES, PRIOR, SAMPLES, VIEW_FEATURES
-from stages.contract.parameters import StageParams
+from stages.contract.parameters import PriorParams
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told."""
 
     n_views: int = Field(8, ge=1, le=100, description="cameras of the ring to draw at, evenly chosen")

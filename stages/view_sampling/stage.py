@@ -2,6 +2,7 @@
 
 import torch
 
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.views import load_views
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.seeds import Seeds
@@ -13,7 +14,7 @@ from stages.view_sampling import Params
 
 def run(job: Job, params: Params) -> None:
     """Draw, and set the images side by side."""
-    prior = load_views(job.prior(), job.device)
+    prior = load_views(job.prior(), job.device, dtype_of(params.precision))
     predicted = load_view_features(job.inputs["features"], job.device).predicted
     inputs = load_input_views(job.inputs["views"], job.device).resized(prior.image_size)
     n = min(params.n_views, predicted.cameras.views)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from prior3d.files import write_whole
 from prior3d.images.files import contact_sheet, write_png
+from prior3d.limits import read_json
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.reconstruction.leave_one_out import leave_one_out, view_score_db
 from prior3d.reconstruction.sparse_fit import start_fit
@@ -86,7 +87,7 @@ def left_out_fits(job: Job, views: InputViews, params: Params, symmetry: Symmetr
             if fitted is None:
                 return {}
             write_whole(kept, json.dumps([fitted[0], fitted[1].tolist()]))
-        score_db, image = json.loads(kept.read_text())
+        score_db, image = read_json(kept)
         found[view] = score_db, torch.tensor(image)
         job.progress(number + 1, len(rounds) + 1, text=f"{name}: one input left out")
     return found

@@ -10,7 +10,8 @@ from fake_priors import write_prior
 
 from flows.cli import main
 from flows.commands import priors_train
-from flows.engine.priors import choose_prior, download_command
+from flows.engine.hub import download_command
+from flows.engine.priors import choose_prior
 from flows.engine.project import Project
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.errors import Prior3dError
@@ -134,7 +135,7 @@ def test_a_pinned_prior_that_is_not_here_names_the_command_that_fetches_it(proje
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     command = download_command("nobody/nothing", "abc123")
-    assert command.startswith("hf download nobody/nothing --revision abc123 --include '*.json'")
+    assert command.startswith("hf download nobody/nothing --revision abc123 --include 'model_index.json'")
     with pytest.raises(Prior3dError) as refused:
         choose_prior("nobody/nothing@abc123", project)
     assert command in str(refused.value) and "\n" not in str(refused.value)

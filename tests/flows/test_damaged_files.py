@@ -1,10 +1,7 @@
 """Whatever lies in the place of a run's small files: each command ends well or with one line; `ls` shows the others."""
 
-import ast
 import json
-import re
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +12,6 @@ FILES = ["method.yaml", "params.yaml", "code.yaml", "dvc.yaml", "local.yaml", "d
          "history/0002.lock", "history/0002.json", "history/0001.lock", "history/9x.lock", "counting.cost.json",
          "counting/metrics.json", "losses/counting.json", "inputs/prompt.txt", "inputs/prior.json",
          "history", "losses", "inputs", ".work"]  # fmt: skip
-ROOT = Path(__file__).resolve().parents[2]
 NESTED = b"[" * 3000 + b"]" * 3000
 BOMB = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 9)}]\n" for n in range(10)).encode()
 CONTENTS = {
@@ -87,28 +83,6 @@ def test_each_command_takes_it_or_says_so_in_one_line(fake, file):
         if code == 0:  # run: it is mended
             check(fake, ["run"], (file, name))
             assert fake.cli("ls")[1].count("3/3") == 2
-
-
-def test_only_one_place_parses_what_a_run_reads_back():
-    """Who parses or reads text by another way needs a reason here."""
-    reasons = {
-        "run_files.py": "the place",
-        "yaml_text.py": "the one loader",
-        "forkserver.py": "messages of this process's own server",
-        "execution.py": "a stage's progress lines",
-        "parameters.py": "--set",
-        "declaration.py": "content that this process has just made",
-        "priors.py": "a prior's own files, which are refused by name",
-        "project.py": "the project's pyproject.toml",
-        "server.py": "the person's Prefect profiles",
-        "render.py": "a file of the package",
-    }
-    calls = re.compile(r"(json\.loads?|yaml_text\.load|yaml\.\w*load\w*|tomllib\.loads?|\.read_text)$")
-    found = set()
-    for file in (ROOT / "flows").rglob("*.py"):
-        names = [ast.unparse(n.func) for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
-        found |= {file.name for name in names if calls.search(name)}
-    assert found == set(reasons)
 
 
 @pytest.mark.parametrize(

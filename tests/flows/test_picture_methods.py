@@ -121,7 +121,7 @@ def test_retexture_from_files_to_a_painted_mesh(project):
 
 @pytest.mark.slow
 def test_make_it_3d_from_a_picture_to_a_mesh(project):
-    assert run(project, "make-it-3d", FIELD | PAINT, "--prompt", "a red ball") == 0
+    assert run(project, "make-it-3d", FIELD | PAINT, "--prompt", "a red ball", "--scorer", "toy-scorer") == 0
     folder = Path("data/runs/ball")
     check_textured_mesh(folder / "texture_refinement")
     assert (folder / "image_nerf" / "depth.png").is_file() and (folder / "inpainting" / "preview.png").is_file()

@@ -68,6 +68,7 @@ def test_the_method_is_listed_and_its_stages_are_the_issue_s():
 def test_a_whole_run_and_a_camera_that_is_none(fake, picture, tmp_path):
     prior = write_tiny_prior(tmp_path / "tiny", camera=True, prediction_type="v_prediction", seed=1)
     words = ["run", "realfusion", "--image", str(picture), "--prior", str(prior), "--preset", "toy", "--name", "ball"]
+    words += ["--scorer", "toy-scorer"]
     words += [word for text in TINY for word in ("--set", text)]
     code, _, err = fake.cli(*words, "--camera", "1,2")
     assert code == 2 and "azimuth,elevation,fov" in err

@@ -45,7 +45,7 @@ def test_clip_d_looks_at_little_noise_and_no_back_and_moves_the_latents():
     noise, images = torch.zeros(4, 4, 2, 2), torch.zeros(4, 3, 2, 2)
 
     def distilled(timesteps):
-        return Distilled(torch.zeros(()), batch, orbit_cameras(ORBIT, 2, 2), images, latents, timesteps, noise)
+        return Distilled(torch.zeros(()), batch, orbit_cameras(ORBIT, 2, 2), images, latents, timesteps, noise, latents)
 
     loss = clip().denoised_loss(flat_prior(ALPHAS), distilled(timesteps), 0.4)
     assert loss.item() == pytest.approx(1 - 3**-0.5)  # grey beside red

@@ -9,7 +9,7 @@ from prior3d.diffusion.instruct import load_instruct
 from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.diffusion.views import load_views
-from prior3d.distillation.sds import ScoreDistillation, annealed, draw_timesteps, sds_loss, sds_weight
+from prior3d.distillation.sds import ScoreDistillation, annealed, draw_timesteps, sds_loss, sds_target, sds_weight
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import SdsSettings
 from tests.tiny_prior import write_tiny_prior
@@ -30,7 +30,7 @@ ALPHAS = torch.tensor([0.75, 0.19])  # of the two views' timesteps
 def test_gradient_is_the_weighted_residual_over_the_number_of_elements(weighting, weights):
     latents = torch.randn(2, 4, 2, 2, requires_grad=True)
     noise = torch.full((2, 4, 2, 2), 0.5)
-    loss = sds_loss(
+    target = sds_target(
         latents,
         noise,
         predict=lambda noisy: torch.full_like(noisy, 2.0),
@@ -38,6 +38,7 @@ def test_gradient_is_the_weighted_residual_over_the_number_of_elements(weighting
         alphas=ALPHAS,
         weighting=weighting,
     )
+    loss = sds_loss(latents, target)
     loss.backward()
     for view in (0, 1):
         torch.testing.assert_close(latents.grad[view], torch.full((4, 2, 2), weights[view] * 1.5 / 32))
@@ -114,3 +115,43 @@ def test_a_prior_of_every_role_can_be_distilled(tmp_path, role, space):
     found.loss.backward()
     assert found.latents.shape == (1, 4, 8, 8) and found.prior_images is rendered
     assert torch.isfinite(rendered.grad).all() and rendered.grad.abs().sum() > 0
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return load_text_to_image(write_tiny_prior(tmp_path_factory.mktemp("tiny") / "p"), torch.device("cpu"))
+
+
+def encoded_gradient(prior, images, at_once):
+    """The gradient of images, and bytes that the encoder keeps, when so many are encoded at once (0: all)."""
+    views = FixedViews(prior, lambda prior, noisy, timesteps: torch.zeros_like(noisy))
+    distil = ScoreDistillation(views, Seeds(0), SdsSettings(views_at_once=at_once), "image")
+    given, kept = images.clone().requires_grad_(), {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        distilled = distil(lambda cameras, batch: given, 0.5)
+    distilled.loss.backward()
+    return given.grad, sum(kept.values())
+
+
+def test_encoding_a_few_views_at_once_changes_no_gradient_and_keeps_less(tiny):
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    whole, all_bytes = encoded_gradient(tiny, images, 0)
+    parts, few_bytes = encoded_gradient(tiny, images, 1)
+    torch.testing.assert_close(parts, whole)
+    assert few_bytes < all_bytes / 2
+
+
+def test_distillation_can_begin_late_and_leave_views_out(tiny):
+    views = FixedViews(tiny, lambda prior, noisy, timesteps: torch.zeros_like(noisy))
+    latents = torch.randn(1, 4, 8, 8, requires_grad=True)
+    distil = ScoreDistillation(views, Seeds(0), SdsSettings(starts_at=0.5, weight=2.0), "latent")
+    assert distil(lambda cameras, batch: latents, 0.4).loss.item() == 0
+    found = distil(lambda cameras, batch: latents, 0.5)
+    assert found.loss.item() > 0
+    assert found.loss_of(torch.tensor([True])).item() == pytest.approx(found.loss.item())
+    assert found.loss_of(torch.tensor([False])).item() == 0

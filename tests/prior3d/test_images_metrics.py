@@ -21,7 +21,7 @@ def test_what_is_not_finite_is_refused():
 
 
 def test_what_is_no_picture_is_refused():
-    with pytest.raises(Prior3dError, match="3 bytes that are no image"):
+    with pytest.raises(Prior3dError, match="image of 3 bytes: cannot be read as an image"):
         from_bytes(b"abc")
 
 

@@ -36,7 +36,7 @@ def test_from_the_front_and_from_behind_it_is_the_same_side(azimuth_deg, elsewhe
 def test_the_agreement_is_the_overlap_of_outlines(radius, agrees):
     class Ball:
         class config:  # noqa: N801
-            bound, ball_radius = 1.0, 1.2
+            bound, ball_radius, near_plane = 1.0, 1.2, 0.0
 
         def __call__(self, points):
             return self.density(points), torch.full((*points.shape[:-1], 3), 0.5)

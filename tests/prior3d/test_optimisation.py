@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from prior3d import checkpoints
 from prior3d.errors import Prior3dError
 from prior3d.optimisation import late_decay, optimise
 from prior3d.seeds import Seeds
@@ -101,6 +102,67 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path):
     problem.losses = lambda step: good(step) | ({"sds": torch.tensor(float("nan"))} if step == 3 else {})
     with pytest.raises(Prior3dError, match="at step 3 sds = nan; lower the learning rate"):
         problem.run(tmp_path, Watcher())
+
+
+class RootAtZero(torch.autograd.Function):
+    """A loss that is finite while its gradient is not, as a square root at zero."""
+
+    @staticmethod
+    def forward(ctx, weight):
+        return weight.sum() * 0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return torch.full((1, 3), float("inf"))
+
+
+@pytest.mark.parametrize("step", [0, 3, 19])
+def test_a_gradient_that_is_not_finite_is_named_and_the_last_checkpoint_is_good(tmp_path, step):
+    problem = Problem()
+    good = problem.losses
+    problem.losses = lambda s: good(s) | ({"depth": RootAtZero.apply(problem.model.weight)} if s == step else {})
+    said = f"at step {step} the gradient of depth for model.weight is not finite, though every loss is; lower the"
+    with pytest.raises(Prior3dError, match=said):
+        problem.run(tmp_path, Watcher(save_at=range(1, 21)))
+    assert problem.model.weight.isfinite().all()
+    again, watcher = Problem(), Watcher()
+    assert again.run(tmp_path, watcher) and watcher.seen == list(range(step + 1, 21))
+
+
+@pytest.mark.parametrize("save_at", [(), (2, 3)])
+def test_a_value_that_is_not_finite_is_never_saved(tmp_path, save_at):
+    """Whatever makes it so: here a step of infinite length."""
+    problem = Problem()
+
+    def losses(step):
+        if step == 2:
+            problem.optimiser.param_groups[0]["lr"] = float("inf")
+        return {"size": (problem.model.weight**2).sum()}
+
+    problem.losses = losses
+    said = (
+        "after step 2 model.weight holds values that are not finite" if save_at else "at step 3 size = inf, and model.w"
+    )
+    with pytest.raises(Prior3dError, match=said):
+        problem.run(tmp_path, Watcher(save_at=save_at))
+    if save_at:
+        kept = checkpoints.load(tmp_path / "c.safetensors")
+        assert kept[1]["n_steps_done"] == 2 and all(
+            t.isfinite().all() for t in kept[0].values() if t.is_floating_point()
+        )
+
+
+def test_the_last_step_is_looked_at(tmp_path):
+    problem = Problem()
+
+    def losses(step):
+        if step == 4:
+            problem.optimiser.param_groups[0]["lr"] = float("inf")
+        return {"size": (problem.model.weight**2).sum()}
+
+    problem.losses = losses
+    with pytest.raises(Prior3dError, match=r"after step 4 model.weight"):
+        problem.run(tmp_path, Watcher(), n_steps=5)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

@@ -132,17 +132,15 @@ def test_a_seed_changes_the_result(tmp_path, prior):
 
 
 def test_paper_presets_run_scaled_down(tmp_path, plain_prior):
-    """What only the paper's settings use: tiled grid, networks, learned background, RGB distillation."""
-    smaller = {"steps": 2, "n_samples": 8}
-    coarse = merged(coarse_nerf.PRESETS["paper"], smaller | {"field": {"grid_resolutions": (5, 9)}})
+    """What only the paper's settings use: tiled grid, networks, learned background, RGB distillation; the check too."""
+    smaller = {"steps": 2, "n_samples": 32}
+    coarse = merged(coarse_nerf.PRESETS["paper"], smaller | {"field": {"occupancy_resolution": 32}})
     refined = merged(rgb_refinement.PRESETS["paper"], smaller | {"sds": {"image_size": 16}})
     folder = make_run(tmp_path / "run", plain_prior)
     params = {"coarse_nerf": coarse, "rgb_refinement": refined}
     (folder / "params.yaml").write_text(json.dumps(params))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stages.contract.preview.LARGEST_COVERAGE", 1.0)  # two steps leave the start's fog
-        assert execute("stages.coarse_nerf", COARSE_INPUTS, folder) == 0
-        assert execute("stages.rgb_refinement", REFINED_INPUTS, folder) == 0
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, folder) == 0
+    assert execute("stages.rgb_refinement", REFINED_INPUTS, folder) == 0
     assert load_field(folder / "rgb_refinement").config.encoding.kind == "tiled"
 
 
@@ -153,7 +151,10 @@ def test_paper_presets_run_scaled_down(tmp_path, plain_prior):
             {"field.blob_density": 0, "field.density_bias": -12},
             "the field is empty (0.0% of the pixels covered); raise coarse_nerf.",
         ),
-        ({"field.density_bias": 6}, "fills the views instead of being an object"),
+        (
+            {"field.density_bias": 6},
+            "or keep it: coarse_nerf.check.accept=true (at step 0 of 1)",
+        ),
         (
             {"sds.timestep_min": 0.9, "sds.timestep_max_end": 0.5},
             "timestep_min 0.9 is above timestep_max 0.98 or timestep_max_end 0.5",

@@ -208,15 +208,18 @@ def test_too_small_too_large_damaged_and_no_picture(prepare, tmp_path):
     assert "the object is only 6 pixels large" in prepare(rgba_of(disc(radius=3)))
     huge = tmp_path / "huge.png"
     huge.write_bytes(png((20_000, 20_000), 8, 0, b""))
-    assert "at most 64,000,000 pixels" in prepare(huge)
+    assert "more than 64,000,000 pixels" in prepare(huge)
     large = tmp_path / "large.png"
     large.write_bytes(png((9_000, 9_000), 8, 0, b""))
     assert "9,000x9,000 pixels" in prepare(large)
     cut = tmp_path / "cut.png"
     rgba_of(disc()).save(cut)
     cut.write_bytes(cut.read_bytes()[:150])
-    assert "damaged or cut off" in prepare(cut)
-    for name, content, said in (("text.png", b"hello", "not an image"), ("empty.png", b"", "the file is empty")):
+    assert "cannot be read as an image to its end" in prepare(cut)
+    for name, content, said in (
+        ("text.png", b"hello", "cannot be read as an image"),
+        ("empty.png", b"", "the file is empty"),
+    ):
         (tmp_path / name).write_bytes(content)
         assert said in prepare(tmp_path / name)
     (tmp_path / "folder.png").mkdir()
@@ -245,7 +248,7 @@ def test_a_damaged_artifact_says_so(prepare, tmp_path):
     whole = (folder / "image.json").read_text()
     for name, content, said in (
         ("image.json", "{}", "its camera cannot be read"),
-        ("rgba.png", "no", "damaged"),
+        ("rgba.png", "no", "rgba.png: cannot be read as an image"),
         ("image.json", "[", "not JSON"),
     ):
         (folder / "image.json").write_text(whole)

@@ -72,16 +72,16 @@ def test_pictures_are_decoded_one_at_a_time(tmp_path, capsys, monkeypatch):
 
     import stages.scene_preparation.stage as module
 
-    kept, decoded = [], module.decoded
+    kept, read = [], module.frame_image
 
-    def watched(path, mode):
+    def watched(frame):
         gc.collect()
         assert not any(reference() is not None for reference in kept[:-1])
-        pixels = decoded(path, mode)
-        kept.append(weakref.ref(pixels))
-        return pixels
+        image = read(frame)
+        kept.append(weakref.ref(image))
+        return image
 
-    monkeypatch.setattr(module, "decoded", watched)
+    monkeypatch.setattr(module, "frame_image", watched)
     write_capture(tmp_path / "inputs" / "scene", n=6)
     assert prepare(tmp_path, capsys) == (0, "")
     assert len(kept) == 6
@@ -107,7 +107,7 @@ def test_a_picture_that_is_cut_off(tmp_path, capsys):
     whole = (folder / "images" / "view_4.png").read_bytes()
     (folder / "images" / "view_4.png").write_bytes(whole[: len(whole) // 2])
     code, said = prepare(tmp_path, capsys)
-    assert code == 2 and "view_4.png: cannot be read to its end" in said
+    assert code == 2 and "view_4.png: cannot be read as an image to its end" in said
 
 
 def test_some_frames_without_a_mask(tmp_path, capsys):

@@ -16,6 +16,7 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import check_posed_images, save_posed_cameras, save_posed_image
 from stages.artifacts.fields import load_field, save_field
 from stages.contract.entry import execute
+from stages.scene_fit.stage import check_fit
 from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
@@ -97,9 +98,17 @@ def test_fit_and_its_resume(run_folder, tmp_path, prior, monkeypatch):
 
 
 def test_a_place_without_masks_is_contracted(tmp_path, prior):
-    folder = make_run(tmp_path / "run", prior, object_masks=False)
+    folder = make_run(tmp_path / "run", prior, object_masks=False, scene_fit={"steps": [30, 20]})
     assert execute("stages.scene_fit", FIT, folder) == 0
     assert load_field(folder / "scene_fit").config.contracted
+
+
+def test_a_fit_that_diverged_is_refused():
+    for psnr, flat_psnr in ((6.5, 11.0), (11.0, 60.0)):  # the second: photos that are nearly flat
+        with pytest.raises(Prior3dError, match="farther from the photos than one flat colour .* lower scene_fit.optim"):
+            check_fit(psnr, flat_psnr)
+    check_fit(10.0, 11.0)
+    check_fit(25.0, 60.0)
 
 
 @pytest.fixture(scope="module")

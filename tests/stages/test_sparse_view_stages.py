@@ -42,8 +42,8 @@ def prior(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def any_coverage(monkeypatch):
-    monkeypatch.setattr("stages.contract.preview.SMALLEST_COVERAGE", 0.0)  # a few steps make no object
-    monkeypatch.setattr("stages.contract.preview.LARGEST_COVERAGE", 1.0)
+    monkeypatch.setattr("stages.contract.object_check.SMALLEST_COVERAGE", 0.0)  # a few steps make no object
+    monkeypatch.setattr("stages.contract.object_check.LARGEST_COVERAGE", 1.0)
 
 
 def make_run(folder, prior, n=3, frames=(), masks="alpha", **changed):

@@ -117,6 +117,14 @@ def test_a_small_object_beside_the_middle_is_framed_by_its_masks(tmp_path, capsy
     assert views.mask(0).mean() > 0.2
 
 
+def test_a_person_says_how_small_an_object_fits_where_the_cameras_put_it(tmp_path, capsys):
+    write_ball(tmp_path / "images", 4)
+    for view, picture in enumerate(ball_pictures(ball_cameras(4, 32), radius=0.3)):
+        write_png(tmp_path / f"images/images/{view}.png", picture)
+    assert prepare(tmp_path, capsys, fitting_radii=[0.2, 1.35]) == (0, "")
+    assert prepared(tmp_path)[1]["scaled_by"] == "cameras"
+
+
 def test_a_co3d_sequence(tmp_path, capsys):
     write_category(tmp_path / "images")
     assert prepare(tmp_path, capsys, frames=[0, 2]) == (0, "")

@@ -60,8 +60,8 @@ def drawn_together(
     generator, made = torch.Generator().manual_seed(seed), []
     for index, one in enumerate(wanted.objects):
         background = index % len(BACKGROUNDS)
-        asked = (held_out, one, [], list(range(RING)), background, "captioned", n_steps, generator, guidance_scale)
-        made.append(draw(prior, *asked))
+        ring = list(range(RING))
+        made.append(draw(prior, held_out, one, [], ring, background, "captioned", n_steps, generator, guidance_scale))
     return torch.cat(made)
 
 

@@ -6,7 +6,7 @@ diffusion model starts from nothing and is small: its condition is aligned with 
 little to find out. The condition is dropped whole now and then, so that guidance works.
 """
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,11 @@ class Params(TrainingParams):
     steps: int = Field(20_000, ge=1, description="optimiser steps", json_schema_extra={"unit": "steps"})
     scenes: int = Field(2, ge=1, description="scenes a step")
     queries: int = Field(4, ge=1, description="query views of each scene; fewer where contexts leave fewer images")
+    context_shares: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (0.15, 0.3, 0.25, 0.1, 0.1, 0.1),
+        min_length=1,
+        description="shares of the steps with 1, 2, ... contexts; more contexts cost more",
+    )
     noises: int = Field(2, ge=1, description="noise levels at which each query is denoised")
     channels: tuple[int, int, int] = Field((32, 48, 80), description="widths of the UNet's levels")
     width: int = Field(48, ge=8, multiple_of=8, description="width of the epipolar transformer's tokens")
@@ -36,7 +41,9 @@ class Params(TrainingParams):
 
     @model_validator(mode="after")
     def _own_data_has_its_own_prior(self) -> Self:
-        """Keep the embedded prior from being overwritten."""
+        """Keep the embedded prior from being overwritten, and leave a number of contexts for every scene."""
+        if self.context_shares[0] == 0:
+            raise ValueError("context_shares starts with 0; scenes of two images need a share with 1 context")
         if self.data is not None and self.out == FOLDER:
             raise ValueError(f"data {self.data} would overwrite the embedded prior {FOLDER}; set out as well")
         return self

@@ -26,7 +26,6 @@ from stages.training.views import Params
 from stages.training.views.losses import both_losses
 from stages.training.weights import load_weights, samples_before, save_averaged, write_facts, write_index
 
-CONTEXT_SHARES = (0.15, 0.3, 0.25, 0.1, 0.1, 0.1)  # of the steps with 1, 2, ... contexts; more of them cost more
 INDEX = {
     "_class_name": "ViewsPrior",
     "epipolar": ["prior3d.diffusion.epipolar", "EpipolarTransformer"],
@@ -116,7 +115,7 @@ def most_images(dataset: PosedDataset) -> int:
 def step_sizes(params: Params, step: int, most: int) -> tuple[int, int]:
     """Contexts and queries of every scene in one step, where the largest scene has `most` images."""
     generator = torch.Generator().manual_seed(hash((params.seed, step, 5)) % 2**62)
-    shares = torch.tensor(CONTEXT_SHARES[: most - 1])
+    shares = torch.tensor(params.context_shares[: most - 1])
     n_contexts = int(torch.multinomial(shares, 1, generator=generator)) + 1
     return n_contexts, min(params.queries, most - n_contexts)
 

@@ -54,6 +54,27 @@ def test_restore_of_old_code_says_that_the_code_has_changed(fake):
     assert "code changed" in fake.cli("plan", "demo")[1]
 
 
+def rot(path):
+    """Other bytes in a file whose size and time stay, as on a disk that fails; returns the ones before."""
+    untouched, before = path.stat(), path.read_bytes()
+    path.chmod(0o644)
+    path.write_text("x" * untouched.st_size)
+    os.utime(path, ns=(untouched.st_atime_ns, untouched.st_mtime_ns))
+    return before
+
+
+@pytest.mark.slow
+def test_reread_looks_at_what_need_not_be_copied(fake):
+    from flows.engine.project import Project
+    from flows.versions.history import find_version
+
+    fake.run()
+    version = find_version(Project(fake.project), "demo@1")
+    rot(version.objects.path(version.files("counting")["counting/text.txt"]))
+    code, _, err = fake.cli("restore", "demo@1", "--reread")
+    assert code == 2 and "counting/text.txt is damaged in DVC's cache" in err
+
+
 @pytest.mark.slow
 def test_damaged_and_collected_objects_are_refused_before_anything_changes(fake):
     from flows.engine.project import Project
@@ -64,11 +85,8 @@ def test_damaged_and_collected_objects_are_refused_before_anything_changes(fake)
     version = find_version(Project(fake.project), "demo@1")
     path = version.objects.path(version.files("counting")["counting/text.txt"])
     before = contents(fake.folder())
-    untouched = path.stat()
-    path.chmod(0o644)
-    path.write_text("x" * untouched.st_size)  # a disk that rots changes neither size nor time
-    os.utime(path, ns=(untouched.st_atime_ns, untouched.st_mtime_ns))
-    code, _, err = fake.cli("restore", "demo@1", "--reread")
+    rot(path)
+    code, _, err = fake.cli("restore", "demo@1")  # what is copied is read
     assert code == 2 and "counting/text.txt is damaged in DVC's cache" in err
     path.write_text("something else")
     code, _, err = fake.cli("restore", "demo@1")

@@ -6,11 +6,15 @@ import torch
 from PIL import Image
 
 from prior3d.cameras import orbit_cameras, ring
-from prior3d.captures.held_out import evenly_chosen, render_and_photo, split_views
-from prior3d.captures.photographs import decoded
+from prior3d.captures.capture import Frame, Intrinsics
+from prior3d.captures.held_out import counting_views, evenly_chosen, render_and_photo, split_views
+from prior3d.captures.photographs import frame_image
+from prior3d.captures.pixels import PixelSampler
 from prior3d.captures.posed import PosedViews
 from prior3d.errors import Prior3dError
 from prior3d.fields.scene_field import EMPTY_LOGIT, SceneField, SceneFieldConfig
+from prior3d.metrics import psnr_db
+from tests.scenes import identity_pose
 
 
 def test_every_so_many_views_are_held_out():
@@ -52,5 +56,23 @@ def test_a_photo_that_is_cut_off_is_named(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)).save(tmp_path / "a.png")
     whole = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(Prior3dError, match=r"a.png: cannot be read to its end .* take its frame out"):
-        decoded(tmp_path / "a.png", "RGB")
+    frame = Frame(tmp_path / "a.png", identity_pose(), Intrinsics(40, 40, 40.0, 40.0, 20.0, 20.0))
+    with pytest.raises(Prior3dError, match=r"a.png: cannot be read as an image to its end .* take its frame out"):
+        frame_image(frame)
+
+
+def test_nothing_is_fitted_or_measured_over_no_pixel(tmp_path):
+    """Black masks weigh every ray with 0: a fit learns nothing, and a score of it would be a perfect one."""
+    Image.fromarray(np.full((4, 6, 3), 99, np.uint8)).save(tmp_path / "photo.png")
+    for name, level in (("black", 0), ("white", 255)):
+        Image.fromarray(np.full((4, 6), level, np.uint8)).save(tmp_path / f"{name}.png")
+    photos, masks = (tmp_path / "photo.png",) * 2, (tmp_path / "black.png", tmp_path / "white.png")
+    views = PosedViews(orbit_cameras(ring(2, 20.0), 4, 6), photos, masks, "ignore")
+    assert counting_views(views, [0, 1]) == [1] and counting_views(views, []) == []
+    with pytest.raises(Prior3dError, match="there is nothing to compare"):
+        counting_views(views, [0])
+    PixelSampler(views, [0, 1], tmp_path / "some.npy").remove()
+    with pytest.raises(Prior3dError, match="no pixel counts"):
+        PixelSampler(views, [0], tmp_path / "none.npy")
+    with pytest.raises(Prior3dError, match="no pixel to compare"):
+        psnr_db(np.zeros((0, 3)), np.zeros((0, 3)))

@@ -14,7 +14,7 @@ from PIL import Image
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.captures import read_capture
 from prior3d.captures.capture import checked_pose, natural_order
-from prior3d.captures.colmap import intrinsics_of
+from prior3d.captures.colmap import colmap_model, colmap_models, intrinsics_of
 from prior3d.errors import Prior3dError
 from tests.scenes import colmap_poses, rewrite, write_capture
 
@@ -161,7 +161,7 @@ def test_colmap_by_a_stand_in_of_its_classes(tmp_path, monkeypatch):
     """The classes of pycolmap that are used, by hand: this environment does not have it."""
     cameras = orbit_cameras(ring(2, 30.0), 12, 16)
     (tmp_path / "sparse" / "0").mkdir(parents=True)
-    (tmp_path / "sparse" / "0" / "cameras.bin").write_bytes(b"")
+    (tmp_path / "sparse" / "0" / "cameras.bin").write_bytes(bytes(8))
     (tmp_path / "images").mkdir()
     images = {}
     for index in range(2):
@@ -214,6 +214,32 @@ def test_colmap_by_the_package_itself(tmp_path):
     (model / "images.bin").write_bytes(b"\x05")
     with pytest.raises(Prior3dError, match="not a whole COLMAP model"):
         read_capture(tmp_path)
+
+
+def test_the_largest_of_several_colmap_models_is_read(tmp_path):
+    """COLMAP splits what it cannot join, in whatever order; both of its formats say how many images they have."""
+    for number, n in (("0", 4), ("1", 12), ("10", 11)):
+        model = tmp_path / "sparse" / number
+        model.mkdir(parents=True)
+        (model / "cameras.txt").write_text("")
+        lines = [line for k in range(n) for line in (f"{k + 1} 1 0 0 0 0 0 0 1 {k}.jpg", "")]
+        (model / "images.txt").write_text("\n".join(["# a remark", *lines]) + "\n")
+    assert colmap_model(tmp_path) == tmp_path / "sparse" / "1"
+    (tmp_path / "sparse" / "10" / "images.bin").write_bytes((13).to_bytes(8, "little") + bytes(40))
+    assert colmap_models(tmp_path) == {tmp_path / "sparse" / "0": 4, tmp_path / "sparse" / "1": 12,
+                                       tmp_path / "sparse" / "10": 13}  # fmt: skip
+    assert colmap_model(tmp_path) == tmp_path / "sparse" / "10"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-8"])
+def test_transforms_json_from_windows(tmp_path, encoding):
+    content = write_capture(tmp_path, mask=True)
+    for frame in content["frames"]:
+        for key in ("file_path", "mask_path"):
+            frame[key] = frame[key].replace("/", "\\")
+    (tmp_path / "transforms.json").write_text(json.dumps(content), encoding=encoding)
+    frames = read_capture(tmp_path).frames
+    assert frames[1].image == tmp_path / "images" / "view_1.png" and frames[1].mask.name == "mask_1.png"
 
 
 def test_lenses_of_colmap():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from prior3d.diffusion.folders import check_prior_folder
+from prior3d.diffusion.folders import check_prior_folder, role_of
 from prior3d.diffusion.inpainting import load_inpainting
 from prior3d.diffusion.instruct import load_instruct
 from prior3d.diffusion.text_to_image import load_text_to_image
@@ -162,3 +162,29 @@ def test_conditional_priors_load_and_refuse_each_others_folders(role, channels, 
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(Prior3dError, match="pickle files"):
         {"inpainting": load_inpainting, "instruct": load_instruct}[role](written, CPU)
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        ({"_class_name": "StableDiffusionXLPipeline"}, "SDXL's layout"),
+        ({"_class_name": "Custom", "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]}, "SDXL's layout"),
+        ({"_class_name": "StableDiffusion3Pipeline", "transformer": ["diffusers", "X"]}, "Stable Diffusion 3: a flow"),
+        ({"_class_name": "FluxPipeline", "transformer": ["diffusers", "X"]}, "FLUX: a flow-matching transformer"),
+        ({"_class_name": "PixArtAlphaPipeline", "transformer": ["diffusers", "X"]}, "a diffusion transformer in place"),
+    ],
+)
+def test_kinds_that_cannot_serve_are_refused_by_name(folder, index, said):
+    (folder / "model_index.json").write_text(json.dumps(index))
+    for check in (lambda: check_prior_folder(folder, "text_to_image"), lambda: role_of(folder)):
+        with pytest.raises(
+            Prior3dError, match=f"a {index['_class_name']}, which cannot serve as a prior here"
+        ) as found:
+            check()
+        assert said in str(found.value) and "give a pipeline of Stable Diffusion 1.x or 2.x" in str(found.value)
+
+
+def test_an_empty_second_component_is_no_reason_to_refuse(folder):
+    file = folder / "model_index.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"text_encoder_2": [None, None]}))
+    check_prior_folder(folder, "text_to_image")

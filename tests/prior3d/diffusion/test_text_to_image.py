@@ -1,11 +1,14 @@
 """Guidance, noise and sampling of a prior, against hand-computed numbers and diffusers' own scheduler."""
 
+import json
+
 import pytest
 import torch
 from diffusers import DDIMScheduler
 
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.scheduling import ddim, noise_from_velocity
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
@@ -109,3 +112,24 @@ def test_sampling_is_repeatable(prior):
     )
     assert first.shape == (1, 3, 32, 32)
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_a_schedule_that_ends_in_pure_noise_samples_finite_images(tmp_path):
+    """Zero terminal SNR: alpha_bar of the last timestep is 0, by which DDIM would divide."""
+    folder = write_tiny_prior(tmp_path / "p", prediction_type="v_prediction")
+    file = folder / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"rescale_betas_zero_snr": True}))
+    prior = load_text_to_image(folder, torch.device("cpu"))
+    assert DDIMScheduler.from_pretrained(folder / "scheduler").alphas_cumprod[-1] == 0 < prior.alphas_cumprod[-1]
+    images = prior.sample(["a red ball"], num_inference_steps=4, generator=torch.Generator().manual_seed(0))
+    assert images.isfinite().all() and images.std() > 0
+    noisy = noisy_latents(1)
+    said = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(2))
+    noise = noise_from_velocity(noisy, said, prior.alphas_cumprod[-1:])
+    clean = ddim(noisy, [999], prior.alphas_cumprod, lambda latents, at: noise)
+    torch.testing.assert_close(clean, -said, atol=2e-3, rtol=0)  # sqrt(0) z - sqrt(1) v
+
+
+def test_schedules_with_some_signal_left_stay_as_they_are(prior):
+    expected = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
+    assert torch.equal(prior.alphas_cumprod, expected)

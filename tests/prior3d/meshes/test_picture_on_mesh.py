@@ -34,6 +34,7 @@ class Matter:
     class config:  # noqa: N801
         bound = 1.0
         ball_radius = 1.8
+        near_plane = 0.0
 
     @staticmethod
     def density(points: torch.Tensor) -> torch.Tensor:

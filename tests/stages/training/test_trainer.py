@@ -1,5 +1,6 @@
 """The trainer: same bits after a kill, the clock, the schedule, the average, and what it refuses."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 
 from prior3d import checkpoints
 from prior3d.errors import Prior3dError
+from prior3d.settings.optimisation import TrainingSettings
 from stages.contract.job import Stopped
 from stages.training import trainer as module
 from stages.training.facts import samples_seen
@@ -87,7 +89,9 @@ def test_training_refuses_a_loss_that_is_not_finite(tmp_path):
     trainer = linear_trainer(tmp_path)
     next(trainer.steps())
     loss = trainer.models["model"](torch.tensor([[float("nan")]])).sum()
-    with pytest.raises(Prior3dError, match="linear: the loss is not finite by step 0; lower linear.learning_rate"):
+    with pytest.raises(
+        Prior3dError, match="linear: a loss or its gradient is not finite by step 0; lower linear.learning_rate"
+    ):
         trainer.update(loss)
     with pytest.raises(Prior3dError, match="not finite"):
         trainer.save()
@@ -114,11 +118,35 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 
 
 def test_the_schedule_warms_up_stays_and_falls():
-    assert learning_rate_factor(0, 0.0) == pytest.approx(0.01)
-    assert learning_rate_factor(100, 0.1) == learning_rate_factor(399, 0.399) == 1.0
-    assert learning_rate_factor(700, 0.7) == pytest.approx(0.505)
-    assert learning_rate_factor(999, 0.999) == pytest.approx(0.01, abs=1e-4)
-    assert learning_rate_factor(49, 0.7) == pytest.approx(0.505 / 2)
+    factor = partial(learning_rate_factor, settings=TrainingSettings())
+    assert factor(0, 0.0) == pytest.approx(0.01)
+    assert factor(100, 0.1) == factor(399, 0.399) == 1.0
+    assert factor(700, 0.7) == pytest.approx(0.505)
+    assert factor(999, 0.999) == pytest.approx(0.01, abs=1e-4)
+    assert factor(49, 0.7) == pytest.approx(0.505 / 2)
+
+
+def test_the_schedule_is_what_the_settings_say():
+    settings = TrainingSettings(warm_up_steps=10, decay_from=0.0, decay_to=0.5)
+    assert learning_rate_factor(4, 0.0, settings) == pytest.approx(0.5)
+    assert learning_rate_factor(100, 0.5, settings) == pytest.approx(0.75)
+    assert learning_rate_factor(100, 1.0, settings) == pytest.approx(0.5)
+
+
+def test_a_step_follows_the_optimiser_settings(tmp_path):
+    settings = TrainingSettings(
+        betas=(0.5, 0.6), weight_decay=0.1, max_gradient_norm=1e-3, warm_up_steps=1, decay_from=0.0, ema_decay=0.0
+    )
+    job = training_job(tmp_path, "linear")
+    model = nn.Linear(1, 1)
+    trainer = Trainer(job, {"model": model}, TrainingParams(steps=2, learning_rate=0.5, optimiser=settings))
+    group = trainer.optimiser.param_groups[0]
+    assert (group["betas"], group["weight_decay"]) == ((0.5, 0.6), 0.1)
+    for step in trainer.steps():
+        assert group["lr"] == pytest.approx(0.5 * learning_rate_factor(step, step / 2, settings))
+        trainer.update(1e6 * model(torch.ones(1, 1)).sum())
+        assert sum(p.grad.square().sum() for p in model.parameters()).sqrt() <= 1.001e-3
+        assert torch.equal(trainer.averaged("model").weight, model.weight)  # no memory at a decay of 0
 
 
 def test_a_training_by_the_clock_ends_with_it_and_counts_earlier_sittings(tmp_path, monkeypatch):
@@ -140,7 +168,9 @@ def test_a_training_by_the_clock_ends_with_it_and_counts_earlier_sittings(tmp_pa
     clock[0] += 1000  # between the sittings
     second, rates = sit(most=None)
     assert (second.first, second.done, len(rates)) == (4, 10, 6)
-    assert rates[0] == pytest.approx(0.05) and rates[-1] == pytest.approx(0.1 * learning_rate_factor(1000, 0.9))
+    assert rates[0] == pytest.approx(0.05) and rates[-1] == pytest.approx(
+        0.1 * learning_rate_factor(1000, 0.9, TrainingSettings())
+    )
     third, rates = sit(most=None)
     assert third.done == 10 and rates == []
 

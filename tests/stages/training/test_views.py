@@ -14,6 +14,7 @@ from prior3d.metrics import ssim
 from prior3d.toyworld.renders import toy_orbit
 from stages.contract.entry import execute
 from stages.contract.job import Stopped
+from stages.contract.parameters import check_params
 from stages.training.datasets.co3d import co3d_views
 from stages.training.datasets.posed import PosedDataset, draw_scenes, toy_views
 from stages.training.diffusion_loss import noise_scheduler
@@ -64,6 +65,14 @@ def workplace(tmp_path_factory):
 @pytest.fixture
 def world(workplace):
     return toy_views(workplace / "data/views", "train")
+
+
+def test_shares_say_how_often_a_step_has_so_many_contexts():
+    always_two = TINY.model_copy(update={"context_shares": (1e-9, 1.0)})
+    assert {step_sizes(always_two, step, most=8)[0] for step in range(20)} == {2}
+    assert {step_sizes(always_two, step, most=2)[0] for step in range(20)} == {1}  # all that two images leave
+    with pytest.raises(Prior3dError, match="context_shares starts with 0"):
+        check_params(Params, {"context_shares": (0.0, 1.0)}, "views")
 
 
 def test_a_query_is_never_among_its_contexts(world):

@@ -5,9 +5,13 @@ be imported beside it: stages read their parameters with PyYAML.
 """
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from prior3d.errors import Prior3dError
+from prior3d.limits import read_bytes
 
 DIGITS = "0123456789"
 RULES = {  # tag: pattern, and the characters that a match may begin with
@@ -21,6 +25,7 @@ ALIAS = re.compile(r"(^|[\s\[{,:])\*[^\s*]", re.MULTILINE)
 # Text that may be nested deep: C code that loads it would overflow its stack, and the process would be gone.
 INDENTED_DEEP = re.compile(r"^(?:[ \t]|[-?][ \t]){100}", re.MULTILINE)
 MOST_NODES, MOST_LEVELS = 100_000, 100
+LARGEST_BYTES = 64_000_000
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -51,6 +56,25 @@ def load(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except ValueError as error:  # a number that Python does not read
         raise yaml.YAMLError(str(error)) from None
+
+
+def read_mapping(path: Path, optional: bool = False) -> dict[str, Any]:
+    """The mapping in one of the files of a run's folder that a stage reads; empty where an optional one is not there.
+
+    Raises:
+        Prior3dError: it is not there, cannot be read, or holds something else.
+    """
+    if not path.is_file():
+        if optional:
+            return {}
+        raise Prior3dError(f"{path} is not there; a stage runs in a run's folder, which `prior3d run` makes")
+    try:
+        values = load(read_bytes(path, LARGEST_BYTES).decode("utf-8")) or {}
+    except (yaml.YAMLError, ValueError) as error:
+        raise Prior3dError(f"{path} is not valid YAML: {str(error)[:160]}; give the run command again") from None
+    if not isinstance(values, dict):
+        raise Prior3dError(f"{path} holds no mapping; give the run command again")
+    return values
 
 
 def dump(values: Any) -> str:

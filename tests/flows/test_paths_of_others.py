@@ -6,8 +6,8 @@ import shutil
 import pytest
 import yaml
 
-from flows.engine.inside import climbs, remove, resolved_inside
 from prior3d.errors import Prior3dError
+from prior3d.inside import climbs, remove, resolved_inside
 
 
 @pytest.fixture

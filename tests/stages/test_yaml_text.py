@@ -3,7 +3,7 @@ import yaml
 from dvc.utils.serialize import dumps_yaml
 from ruamel.yaml import YAML
 
-from flows.engine import yaml_text
+from stages.contract import yaml_text
 
 NUMBERS = [1e-06, 1.5e-07, -2e10, 1e-15, 0.5, 3, -7, 0, 1e22, float("inf"), True, None, [1e-06, 2]]
 TEXTS = ["", "1e", "e5", "1-2", "on", "off", "yes", "no", "y", "true", "null", "~", "012", "12:30:45", "1:20", "0x1F",
