@@ -9,10 +9,10 @@ from pydantic import Field
 
 from prior3d.settings.joint_views import CaptionSettings
 from stages.artifacts import CAPTION, POSED_IMAGES, PRIOR, PROMPT
-from stages.contract.parameters import StageParams
+from stages.contract.parameters import PriorParams
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     caption: CaptionSettings = CaptionSettings()

@@ -2,6 +2,7 @@
 
 from prior3d.diffusion.captions import verdict
 from prior3d.diffusion.joint_views import load_joint_views
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.scorer import load_scorer
 from prior3d.reconstruction.captioned_views import candidates, judge
 from prior3d.reconstruction.drawn_views import GivenViews
@@ -17,7 +18,7 @@ STEPS = 2
 
 def run(job: Job, params: Params) -> None:
     """Look for captions, judge them, keep the best."""
-    prior = load_joint_views(job.prior(), job.device)
+    prior = load_joint_views(job.prior(), job.device, dtype_of(params.precision))
     given = posed_images(job, prior, GivenSettings())
     said = job.prompt if "prompt" in job.inputs else ""
     texts = [said] if said else likely(job, params, given)

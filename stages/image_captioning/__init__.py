@@ -11,10 +11,10 @@ that image_preparation took for it.
 
 from prior3d.settings.joint_views import CameraSearchSettings, CaptionSettings
 from stages.artifacts import CAMERA_TEXT, CAPTIONED_IMAGE, OBJECT_IMAGE, PRIOR, PROMPT
-from stages.contract.parameters import StageParams
+from stages.contract.parameters import PriorParams
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     caption: CaptionSettings = CaptionSettings()

@@ -7,6 +7,7 @@ import torch
 
 from prior3d.diffusion.captions import verdict
 from prior3d.diffusion.joint_views import JointViewsPrior, load_joint_views
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.scorer import load_scorer
 from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.reconstruction.captioned_views import candidates, judge, search_direction
@@ -24,7 +25,7 @@ ALONE = GivenSettings(mirror_weight=0.0)
 
 def run(job: Job, params: Params) -> None:
     """Look for captions and the camera, judge the captions, keep the best."""
-    prior = load_joint_views(job.prior(), job.device)
+    prior = load_joint_views(job.prior(), job.device, dtype_of(params.precision))
     image = load_object_image(job.inputs["image"])
     said = job.prompt if "prompt" in job.inputs else ""
     texts = [said] if said else likely(job, params, prior, image)

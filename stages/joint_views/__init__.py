@@ -12,10 +12,10 @@ fit starts. If a person names the thing, the prior redraws the renders, and the 
 from prior3d.settings.completion import BackSettings, BodySettings
 from prior3d.settings.joint_views import DrawingSettings, GivenSettings, OutlineSettings
 from stages.artifacts import CAPTION, DRAWN_VIEWS, OBJECT_IMAGE, POSED_IMAGES, PRIOR, PROMPT
-from stages.contract.parameters import StageParams
+from stages.contract.parameters import PriorParams
 
 
-class Params(StageParams):
+class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     drawing: DrawingSettings = DrawingSettings()

@@ -1,6 +1,7 @@
 """The body of joint_views; the package says what it takes, gives and is set by."""
 
 from prior3d.diffusion.joint_views import JointViewsPrior, load_joint_views
+from prior3d.diffusion.networks import dtype_of
 from prior3d.errors import Prior3dError
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.reconstruction.drawn_views import Background, DrawnViews, GivenViews, image_views, text_views
@@ -23,7 +24,7 @@ SMALLEST_COVERAGE, LARGEST_COVERAGE = 0.01, 0.9  # of the drawn views
 
 def run(job: Job, params: Params) -> None:
     """Draw or complete, cut out, keep."""
-    prior = load_joint_views(job.prior(), job.device)
+    prior = load_joint_views(job.prior(), job.device, dtype_of(params.precision))
     caption = load_caption(job.inputs["caption"]) if "caption" in job.inputs else None
     text = caption.believed if caption is not None else job.prompt if "prompt" in job.inputs else ""
     warn_of_unknown_words(job, prior.unknown_words(text), 1)

@@ -10,7 +10,7 @@ from pydantic import Field
 from prior3d.settings import Steps
 from prior3d.settings.completion import CompletionSettings
 from prior3d.settings.reconstruction import FitSettings
-from prior3d.settings.refresh import SurfaceSettings
+from prior3d.settings.refresh import ObjectCheckSettings, SurfaceSettings
 from stages.artifacts import DRAWN_VIEWS, FIELD
 from stages.contract.parameters import StageParams
 
@@ -24,6 +24,7 @@ class Params(StageParams):
         surface=SurfaceSettings(distortion_weight=0.5, sparsity_weight=1e-3, smoothness_weight=1.0)
     )
     completed_fit: FitSettings = CompletionSettings().fit
+    check: ObjectCheckSettings = ObjectCheckSettings()
 
 
 PRESETS: dict[str, dict] = {"toy": {}, "paper": {"steps": 2000, "fit": {"resolutions": (17, 33, 65, 129)}}}

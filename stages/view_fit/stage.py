@@ -8,7 +8,8 @@ from prior3d.seeds import Seeds
 from stages.artifacts.drawn_views import ViewsOfObject, load_drawn_views
 from stages.artifacts.fields import load_object_field, save_field
 from stages.contract.job import Job
-from stages.contract.preview import Preview, check_object, write_row
+from stages.contract.object_check import ObjectCheck
+from stages.contract.preview import Preview, write_row
 from stages.view_fit import Params
 
 AGAINST_EMPTY = "lower view_fit.fit.surface.sparsity_weight, or look at the preview of joint_views"
@@ -23,16 +24,18 @@ def run(job: Job, params: Params) -> None:
     size = found.views.cameras.height
     shown = orbit_cameras(ring(8), size, size).to(job.device)
     preview = Preview(job, lambda: fit.images(shown, 1.0)[0])
+    n_samples = fit.settings.n_samples
+    check = ObjectCheck(job, fit.field, n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def losses(step: int):
+        check.before(step, n_steps)
         preview.perhaps(step, n_steps)
         return fit.losses(step / n_steps)
 
     if fit.run(n_steps, job.work / "checkpoint.safetensors", job, losses):
-        images, opacity = fit.images(shown, 1.0)
-        check_object(job, opacity, against_empty=AGAINST_EMPTY, against_full=AGAINST_FULL)
+        check.at_end()
         save_field(job.out, fit.field)
-        write_row(job.out / "preview.png", images)
+        write_row(job.out / "preview.png", fit.images(shown, 1.0)[0])
         measure(job, fit, found)
 
 

@@ -114,7 +114,7 @@ def test_what_is_refused_first(fake, tmp_path, priors):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project; random priors draw no object, so any coverage will do."""
-    for where in ("stages.joint_views.stage", "stages.contract.preview"):
+    for where in ("stages.joint_views.stage", "stages.contract.object_check"):
         monkeypatch.setattr(f"{where}.SMALLEST_COVERAGE", 0.0)
         monkeypatch.setattr(f"{where}.LARGEST_COVERAGE", 1.0)
     init_project(tmp_path / "project")
