@@ -14,15 +14,15 @@ from stages.view_fit import Params
 
 AGAINST_EMPTY = "lower view_fit.fit.surface.sparsity_weight, or look at the preview of joint_views"
 AGAINST_FULL = "raise view_fit.fit.mask_weight, or look at the preview of joint_views"
-MOST_COMPARED = 16  # drawn views
+MOST_COMPARED = 4  # drawn views
+SHOWN_SIZE = 48  # pixels of a side of the preview's views
 
 
 def run(job: Job, params: Params) -> None:
     """Fit the field."""
     found = load_drawn_views(job.inputs["views"], job.device)
     fit, n_steps = beginning(job, params, found)
-    size = found.views.cameras.height
-    shown = orbit_cameras(ring(8), size, size).to(job.device)
+    shown = orbit_cameras(ring(8), SHOWN_SIZE, SHOWN_SIZE).to(job.device)
     preview = Preview(job, lambda: fit.images(shown, 1.0)[0])
     n_samples = fit.settings.n_samples
     check = ObjectCheck(job, fit.field, n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
