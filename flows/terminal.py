@@ -80,14 +80,14 @@ def table(rows: list[list[str]]) -> str:
 
 def _wrapped(rows: list[list[str]]) -> str:
     # start-up: 60 ms
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    import rich.console
+    import rich.table
+    import rich.text
 
-    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid = rich.table.Table.grid(padding=(0, GAP, 0, 0))
     for row in rows:
-        grid.add_row(*map(Text, row))
-    console = Console(width=shutil.get_terminal_size().columns)
+        grid.add_row(*map(rich.text.Text, row))
+    console = rich.console.Console(width=shutil.get_terminal_size().columns)
     with console.capture() as captured:
         console.print(grid)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

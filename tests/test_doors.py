@@ -39,6 +39,7 @@ PARSERS = {
         {
             "prior3d/limits.py": "the door",
             "flows/versions/export.py": "writes a ZIP",
+            "flows/provenance/containers.py": "the checksum of a PNG's chunk",
         },
     ),
     "what could run code": (r"(^|\.)(pickle|joblib|marshal|shelve|dill)\.|torch\.load$|^eval$|^exec$", {}),

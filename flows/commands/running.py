@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.engine.declaration import read_declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Display, Event, Events, warns
-from flows.engine.execution import Interrupted
+from flows.engine.execution import Interrupted, StageFailed
 from flows.engine.method import Method
 from flows.engine.plan import Plan, make_plan
 from flows.engine.project import find_project
@@ -34,6 +34,8 @@ def run_method(method: Method, words: list[str]) -> int:
     except Prior3dError as error:
         shown.close()
         fail(str(error))
+        if isinstance(error, StageFailed) and error.retry:
+            show(sys.stderr, f"all that it printed: prior3d open {run.name}")
         if shown.display is not None:
             show(sys.stderr, f"to resume: {shlex.join(['prior3d', 'run', method.name, *words])}")
         return INTERRUPTED if isinstance(error, Interrupted) else USER_ERROR

@@ -1,6 +1,5 @@
 """The licences of a run's priors and inputs, as the files themselves state them; nothing is assumed otherwise."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 from flows.engine.run_files import InputEntry
 from prior3d.diffusion.embedded import embedded_folders
+from prior3d.errors import Prior3dError
+from prior3d.limits import parse_json, read_bytes
 
 EMBEDDED = "MIT (comes with prior3d)"
 STATED_BESIDE = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING")
@@ -63,12 +64,12 @@ def _licence_of(path: Path) -> str:
 
 
 def _image_copyright(path: Path) -> str:
-    from PIL import Image  # start-up: only runs with an image need it
+    from prior3d.images.opening import opened_image  # start-up: only runs with an image need it
 
     try:
-        with Image.open(path) as image:
+        with opened_image(path, str(path), "give another one") as image:
             return _short(str(image.getexif().get(EXIF_COPYRIGHT) or image.info.get("Copyright") or ""))
-    except (OSError, SyntaxError, ValueError):
+    except Prior3dError:
         return ""  # the stage that reads it says what is wrong with it
 
 
@@ -77,7 +78,7 @@ def _glb_copyright(path: Path) -> str:
         with path.open("rb") as stream:
             header = stream.read(20)
             document = stream.read(int.from_bytes(header[12:16], "little")) if header[:4] == GLB_COPYRIGHT else b"{}"
-        return _short(str(json.loads(document)["asset"]["copyright"]))
+        return _short(str(parse_json(document)["asset"]["copyright"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
@@ -89,7 +90,7 @@ def _first_line(files: Iterable[Path]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        return read_bytes(path).decode(errors="replace") if path.is_file() else ""
     except OSError:
         return ""
 

@@ -58,18 +58,24 @@ class Run:
 
         A new run's folder is removed again if nothing was declared in it.
         """
-        (self.folder / ".work").mkdir(parents=True, exist_ok=True)
         try:
-            with (self.folder / ".work" / "run.lock").open("w") as stream:
-                if not _lock(stream):
-                    raise Prior3dError(
-                        f"run {self.name}: another prior3d process works on it; wait for it, or choose another --name"
-                    )
+            with self.alone():
                 self.heal()
                 yield
         finally:
             if not self.exists() and not (self.folder / "dvc.lock").exists():
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """As `held`, with everything left as it lies."""
+        (self.folder / ".work").mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".work" / "run.lock").open("w") as stream:
+            if not _lock(stream):
+                raise Prior3dError(
+                    f"run {self.name}: another prior3d process works on it; wait for it, or choose another --name"
+                )
+            yield
 
     def heal(self) -> None:
         """Put right what a kill can leave: half a lock file, temporary files, DVC's note that this run is worked on."""
@@ -141,7 +147,11 @@ class Run:
 
     def remember(self, number: str) -> None:
         """Make the present `dvc.lock` a version of the run: the last thing that is written of it."""
-        write_whole(self.folder / "history" / f"{number}.lock", (self.folder / "dvc.lock").read_bytes())
+        write_whole(self.folder / "history" / f"{number}.lock", self.lock_bytes())
+
+    def lock_bytes(self) -> bytes:
+        """Its `dvc.lock` as it is."""
+        return (self.folder / "dvc.lock").read_bytes()
 
     def versions(self) -> list[Path]:
         """The lock files of all its versions, oldest first."""

@@ -14,6 +14,7 @@ from flows.engine.declaration import Declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Events
 from flows.engine.execution import Executor, Interrupted
+from flows.engine.failures import forget_failures
 from flows.engine.fingerprint import libraries
 from flows.engine.method import Stage
 from flows.engine.plan import Plan, make_plan
@@ -87,6 +88,7 @@ def carry_out(
         run.declare(declaration, settings)
         plan = make_plan(run, declaration, store, stages, force=not options.restore, declared=True)
         show_plan(plan)
+        forget_failures(run.folder, [step.stage for step in plan.steps if step.action == "keep"])
         report = Report(plan)
         if not plan.idle:
             with _executor(run, warn) as executor:

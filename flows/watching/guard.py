@@ -52,9 +52,8 @@ def _cookie(text: str, name: str) -> str:
 @contextlib.contextmanager
 def guarded(token: str) -> Iterator[None]:
     """Every websocket server that is started in the block asks `answer_to` first; viser has no setting for that."""
-    from websockets.asyncio import server  # comes with viser, which is an extra
-    from websockets.datastructures import Headers  # the same
-    from websockets.http11 import Response  # the same
+    from websockets import datastructures, http11  # comes with viser, which is an extra
+    from websockets.asyncio import server  # the same
 
     original = server.serve
 
@@ -65,7 +64,8 @@ def guarded(token: str) -> Iterator[None]:
             if refused is not None:
                 status, headers = refused
                 text = b"" if "Location" in headers else b"open the address that `prior3d watch` printed\n"
-                return Response(status, status.phrase, Headers({**headers, "Content-Length": str(len(text))}), text)
+                sent = datastructures.Headers({**headers, "Content-Length": str(len(text))})
+                return http11.Response(status, status.phrase, sent, text)
             answer = process_request(connection, request)
             return await answer if isinstance(answer, Awaitable) else answer
 

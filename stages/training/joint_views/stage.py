@@ -1,6 +1,5 @@
 """The body of training.joint_views; the package says what it takes, gives and is set by."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from prior3d.devices import choose_device
-from prior3d.diffusion.folders import RAYS_AND_MASK
+from prior3d.diffusion.folders import RAYS_AND_MASK, read_json
 from prior3d.diffusion.joint_unet import JointUNet
 from prior3d.diffusion.joint_views import JointViewsPrior
 from prior3d.toyworld.palette import BACKGROUNDS
@@ -101,6 +100,6 @@ def embedded(prior: JointViewsPrior, texts: list[str]) -> Tensor:
 def save(trainer: Trainer, toy: Path, folder: Path, params: Params) -> None:
     """Write the averaged weights in half precision into a folder that holds the frozen parts already."""
     save_averaged(trainer, "unet", folder / "unet")
-    parts = {name: kind for name, kind in json.loads((toy / "model_index.json").read_text()).items() if name in FROZEN}
+    parts = {name: kind for name, kind in read_json(toy / "model_index.json").items() if name in FROZEN}
     write_index(folder, INDEX | parts)
     write_facts(folder, trainer, trainer.done * params.batch, unit="sets", began_with="data/priors/toy")
