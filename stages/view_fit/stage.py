@@ -1,5 +1,7 @@
 """The body of view_fit; the package says what it takes, gives and is set by."""
 
+from torch import Tensor
+
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.metrics import psnr_db
 from prior3d.reconstruction.sparse_fit import SparseFit, start_fit
@@ -27,7 +29,7 @@ def run(job: Job, params: Params) -> None:
     n_samples = fit.settings.n_samples
     check = ObjectCheck(job, fit.field, n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
-    def losses(step: int):
+    def losses(step: int) -> dict[str, Tensor]:
         check.before(step, n_steps)
         preview.perhaps(step, n_steps)
         return fit.losses(step / n_steps)
@@ -41,15 +43,14 @@ def run(job: Job, params: Params) -> None:
 
 def beginning(job: Job, params: Params, found: ViewsOfObject) -> tuple[SparseFit, int]:
     """A fit from noise, or from the body that lies beside the views, and its steps."""
-    seeds, folder = Seeds(params.seed), job.inputs["views"]
-    if not (folder / "field.json").is_file():
+    seeds = Seeds(params.seed)
+    if not found.completed:
         return start_fit(found.views, params.fit, seeds), params.steps
     views = found.views
     targets = ViewTargets(views.cameras)
     targets.put(slice(None), views.colours, views.masks, views.weights)
-    return SparseFit(
-        load_object_field(folder, job.device), targets, params.completed_fit, seeds
-    ), params.completed_steps
+    field = load_object_field(job.inputs["views"], job.device)
+    return SparseFit(field, targets, params.completed_fit, seeds), params.completed_steps
 
 
 def measure(job: Job, fit: SparseFit, found: ViewsOfObject) -> None:
