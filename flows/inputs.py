@@ -22,6 +22,13 @@ CONCEPT = Input(
 
 # an image of one object
 IMAGE = Input("image", "file", "the image of the object; with alpha, or give --mask", suffixes=PICTURES)
+OPTIONAL_IMAGE = Input(
+    "image",
+    "file",
+    "an image of the object; with alpha, with --mask, or before a plain background",
+    default="",
+    suffixes=PICTURES,
+)
 MASK = Input("mask", "file", "image that is white where the object is", default="", suffixes=PICTURES)
 DEPTH = Input("depth", "file", "depth map of the same view", default="", suffixes=PICTURES)
 NORMAL = Input("normal", "file", "normal map of the same view", default="", suffixes=PICTURES)
@@ -45,6 +52,12 @@ CAPTURE = Input(
 )
 POSED_IMAGES = Input(
     "images", "folder", "posed images: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category", capture=True
+)
+OPTIONAL_POSED_IMAGES = Input(
+    "images",
+    "folder",
+    "posed images of the object: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category",
+    default="",
 )
 
 # priors

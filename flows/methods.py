@@ -5,6 +5,7 @@ from flows import (
     latent_nerf,
     latent_paint,
     make_it_3d,
+    quick,
     realfusion,
     retexture,
     scene,
@@ -18,6 +19,7 @@ from prior3d.suggestions import did_you_mean
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD
     for module in (
+        quick,
         latent_nerf,
         sketch_shape,
         latent_paint,

@@ -12,7 +12,7 @@ from rich.progress import Progress, ProgressColumn, Task, TextColumn
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from flows.engine.events import Display, Event
+from flows.engine.events import Display, Event, warns
 from flows.terminal import clean, show
 
 LINE_EVERY_S = 5.0
@@ -196,11 +196,6 @@ class LiveDisplay:
 def _cleaned(event: Event) -> Event:
     """An event whose texts, which a stage or a library printed, do not steer the terminal."""
     return replace(event, data={k: clean(v) if isinstance(v, str) else v for k, v in event.data.items()})
-
-
-def warns(event: Event) -> bool:
-    """Whether the text of a progress event must be seen even if others follow at once."""
-    return event.kind == "progress" and event.data.get("text", "").startswith("warning:")
 
 
 def duration(seconds: float) -> str:

@@ -45,7 +45,9 @@ def make_request(project: Project, method: Method, words: list[str], command: st
         Prior3dError: the first thing that is wrong with it.
     """
     args = parser_for(method, command).parse_args(words)
-    whole, (method, sets) = method, split_switches(method, args.set)
+    named = [i.name for i in method.inputs if getattr(args, f"input_{i.name}")]
+    _refuse_alternatives(method, named)
+    whole, (method, sets) = method, split_switches(method, args.set, named)
     _refuse_unused(whole, method, args)
     given, priors = _inputs(project, method, args)
     _refuse_toy_companions(method, priors, args)
@@ -96,15 +98,28 @@ def _refuse_other_method(run: Run, method: Method) -> None:
         raise Prior3dError(f"run {run.name} was made by {earlier}, not by {method.name}; choose another --name")
 
 
+def _refuse_alternatives(method: Method, named: list[str]) -> None:
+    """Refuse a command line without any of the inputs that a method needs one of, or with two that exclude another."""
+    if method.one_of and not set(method.one_of) & set(named):
+        raise Prior3dError(
+            f"{method.name}: say what to make it from: {', '.join(map(option_of, method.one_of[:-1]))} or "
+            f"{option_of(method.one_of[-1])}; for example: {method.example}"
+        )
+    together = [option_of(name) for name in method.apart if name in named]
+    if len(together) > 1:
+        raise Prior3dError(f"{' and '.join(together)}: {method.name} takes one of them; leave the other out")
+
+
 def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> None:
     """Refuse inputs that are only for optional stages that this run does not have."""
     names = {i.name for i in method.inputs}
     for declared in whole.inputs:
         if declared.name not in names and getattr(args, f"input_{declared.name}") is not None:
-            takers = [s.name for s in whole.stages if s.optional and declared.name in s.inputs.values()]
+            takers = [s for s in whole.stages if declared.name in s.inputs.values()]
+            bringing = " or ".join(map(option_of, takers[0].brought_by))
             raise Prior3dError(
-                f"{option_of(declared.name)} is for {' or '.join(takers)}, which this run does not have; "
-                f"add it: --set {takers[0]}=on"
+                f"{option_of(declared.name)} is for {' or '.join(s.name for s in takers)}, which this run does not "
+                f"have; add {bringing or f'it: --set {takers[0].name}=on'}"
             )
 
 

@@ -128,7 +128,8 @@ def problems_of_run(command, rest):
         if "--help" in rest:
             return ""
         given = parser_for(method, command).parse_args(rest[1:])
-        chosen, sets = split_switches(method, given.set)
+        named = [i.name for i in method.inputs if getattr(given, f"input_{i.name}")]
+        chosen, sets = split_switches(method, given.set, named)
         resolve(chosen, given.preset or "toy", given.seed, sets)
     except (Prior3dError, argparse.ArgumentError) as error:
         return str(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flows.engine.declaration import Declaration, read_declaration
 from flows.engine.dvc_store import DvcStore
-from flows.engine.events import Display, Events
+from flows.engine.events import Display, Event, Events, warns
 from flows.engine.execution import Interrupted, StageFailed
 from flows.engine.method import Method
 from flows.engine.plan import Plan, make_plan
@@ -19,7 +19,7 @@ from flows.engine.session import carry_out, wanted_stages
 from flows.methods import METHODS, find_method
 from flows.request import Request, make_request
 from flows.run_again import words_of_file, words_of_run
-from flows.terminal import INTERRUPTED, USER_ERROR, Parser, duration_text, fail, say, show, table, warn
+from flows.terminal import INTERRUPTED, USER_ERROR, Parser, clean, duration_text, fail, say, show, table, warn
 from prior3d.errors import Prior3dError
 
 ACTIONS = {"keep": "unchanged", "make": "to make", "follow": "perhaps"}
@@ -46,6 +46,8 @@ def run_words(words: list[str]) -> int:
             show(sys.stderr, f"to resume: {shlex.join(['prior3d', 'run', *words])}")
         return INTERRUPTED if isinstance(error, Interrupted) else USER_ERROR
     shown.close()
+    for text in shown.warnings:  # again, as they have scrolled by
+        warn(text)
     version = f", version {int(report.version)}" if report.version else ""
     what = f"done{version}, in {duration_text(time.monotonic() - began)}"
     what = "nothing to do, all is as it was made" if report.plan.idle else what
@@ -81,6 +83,8 @@ class _Shown:
     def __init__(self, request: Request) -> None:
         self.events = Events()
         self.display: Display | None = None
+        self.warnings: list[str] = []
+        self.events.listen(self._note_warning)
         self._options = request.options
         self._stages = [s.name for s in wanted_stages(request.declaration, request.options.stop_after)]
 
@@ -91,6 +95,10 @@ class _Shown:
 
             self.display = make_display(self._stages, self._options.plain)
             self.events.listen(self.display)
+
+    def _note_warning(self, event: Event) -> None:
+        if warns(event):
+            self.warnings.append(f"{event.stage}: {clean(event.data['text']).removeprefix('warning:').strip()}")
 
     def close(self) -> None:
         if self.display is not None:

@@ -50,3 +50,8 @@ class Events:
         """Pass an event on."""
         for listener in list(self._listeners):
             listener(Event(stage, kind, data))
+
+
+def warns(event: Event) -> bool:
+    """Whether the text of a progress event must be seen even if others follow at once."""
+    return event.kind == "progress" and event.data.get("text", "").startswith("warning:")

@@ -48,6 +48,7 @@ class Stage:
         optional: the method goes without it unless it is asked for (`--set NAME=on`).
         brings: of an optional stage: others that come with it.
         otherwise: of an optional stage: the earlier stage that takes its place for those behind it; empty: none can.
+        brought_by: inputs of the method; the method goes without the stage unless one of them is given.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Stage:
     optional: bool = False
     brings: tuple[str, ...] = ()
     otherwise: str = ""
+    brought_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.module:
@@ -77,6 +79,8 @@ class Method:
         name: on the command line, e.g. `latent-nerf`.
         summary: one line.
         presets: preset -> stage -> parameters, over those of the stage's own `PRESETS`.
+        one_of: inputs of which a run needs at least one; empty: each input says for itself whether it is needed.
+        apart: inputs of which a run takes at most one.
         example: one full command line that works, for help and messages.
     """
 
@@ -86,6 +90,8 @@ class Method:
     stages: tuple[Stage, ...]
     presets: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     example: str = ""
+    one_of: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = {i.name for i in self.inputs}
@@ -104,12 +110,16 @@ class Method:
         """Names of the stages that it goes without unless they are asked for."""
         return [s.name for s in self.stages if s.optional]
 
+    def stages_brought_by(self, given: Collection[str]) -> set[str]:
+        """Names of the stages that some of the method's inputs bring with them."""
+        return {s.name for s in self.stages if set(s.brought_by) & set(given)}
+
     def with_stages(self, asked: Collection[str]) -> "Method":
-        """The method as one run has it: of its optional stages only those asked for, and what they bring.
+        """The method as one run has it: of its stages that may be left out only those named, and what they bring.
 
         Inputs that nothing takes any more are left out, too.
         """
-        kept = {s.name for s in self.stages if not s.optional or s.name in asked}
+        kept = {s.name for s in self.stages if not (s.optional or s.brought_by) or s.name in asked}
         while more := {b for s in self.stages if s.name in kept for b in s.brings} - kept:
             kept |= more
         instead = {s.name: s.otherwise for s in self.stages if s.name not in kept}
@@ -120,7 +130,12 @@ class Method:
             return name
 
         stages = tuple(
-            replace(s, inputs={k: source(v) for k, v in s.inputs.items() if source(v)}, optional=False)
+            replace(
+                s,
+                inputs={k: source(v) for k, v in s.inputs.items() if source(v)},
+                optional=False,
+                otherwise=s.otherwise if s.otherwise in kept else "",
+            )
             for s in self.stages
             if s.name in kept
         )

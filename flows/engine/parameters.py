@@ -1,5 +1,6 @@
 """Parameters from presets, `--seed` and `--set`, resolved and validated before anything runs."""
 
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -42,8 +43,13 @@ def resolve(
     return validated(method, chosen)
 
 
-def split_switches(method: Method, sets: list[str]) -> tuple[Method, list[str]]:
+def split_switches(method: Method, sets: list[str], given: Collection[str] = ()) -> tuple[Method, list[str]]:
     """The method with the optional stages that are switched on (`--set STAGE=on`), and what else is set.
+
+    Args:
+        method: the whole method.
+        sets: what `--set` was given.
+        given: names of the method's inputs that a person gave; they bring stages too.
 
     Raises:
         Prior3dError: what is switched is no optional stage of the method, or is switched to something else.
@@ -59,11 +65,13 @@ def split_switches(method: Method, sets: list[str]) -> tuple[Method, list[str]]:
             always = stage in {s.name for s in method.stages}
             hint = did_you_mean(stage, [] if always else optional, f"those are: {', '.join(optional) or 'none'}", str)
             raise Prior3dError(f"--set {text!r}: {method.name} has no optional stage {stage!r}; {hint}")
-    chosen = method.with_stages(asked)
+    chosen = method.with_stages(asked | method.stages_brought_by(given))
+    left_out = {s.name: s for s in method.stages if s.name not in {c.name for c in chosen.stages}}
     for text in others:
         stage = text.partition(".")[0].strip()
-        if stage in optional and stage not in {s.name for s in chosen.stages}:
-            raise Prior3dError(f"--set {text!r}: {method.name} has {stage} only with --set {stage}=on")
+        if stage in left_out:
+            bringing = " or ".join(f"--{name.replace('_', '-')}" for name in left_out[stage].brought_by)
+            raise Prior3dError(f"--set {text!r}: {method.name} has {stage} only with {bringing or f'--set {stage}=on'}")
     return chosen, others
 
 

@@ -61,6 +61,18 @@ class Scorer:
             self._texts[text] = functional.normalize(features.float(), dim=-1)
         return torch.cat([self._texts[text] for text in texts])
 
+    @torch.no_grad()
+    def embed_many_texts(self, texts: list[str], at_once: int = 256) -> Float[Tensor, "texts features"]:
+        """As `embed_texts`, many at a time: faster, but the last digit of an embedding depends on its neighbours."""
+        length, found = self.model.config.text_config.max_position_embeddings, []
+        for first in range(0, len(texts), at_once):
+            tokens = self.tokenizer(
+                texts[first : first + at_once], padding=True, truncation=True, max_length=length, return_tensors="pt"
+            ).to(self.device)
+            features = self.model.get_text_features(**tokens).pooler_output
+            found.append(functional.normalize(features.float(), dim=-1))
+        return torch.cat(found)
+
     def similarity(
         self, images: Float[Tensor, "images 3 height width"], texts: list[str]
     ) -> Float[Tensor, "images texts"]:

@@ -1,6 +1,7 @@
 """A texture, changed so that the mesh shows an image from the image's camera; what it does not show stays."""
 
 import torch
+import torch.nn.functional as functional
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -8,6 +9,7 @@ from prior3d.cameras import Cameras
 from prior3d.fields.trilinear import weighted_rows
 from prior3d.images.object_image import ObjectImage
 from prior3d.meshes.painting import Surface
+from prior3d.reconstruction.input_views import InputViews
 
 INSIDE = 0.9  # of a pixel must be the object's, in the image and on the mesh, for its colour to count
 
@@ -66,6 +68,40 @@ def _sirt(
         spread = (missing[:, None] * shares[..., None]).reshape(-1, 3)
         values = values + torch.zeros_like(values).index_add(0, flat_rows, spread) / (total + damping)[:, None]
     return values.clamp(0, 1)
+
+
+def fit_texture_to_views(
+    surface: Surface,
+    texture: Float[Tensor, "resolution resolution 3"],
+    views: InputViews,
+    n_steps: int,
+    damping: float = 0.05,
+    supersampling: int = 2,
+) -> Float[Tensor, "resolution resolution 3"]:
+    """The same for several posed views at once: a texel that more of them show takes the mean of what they show.
+
+    Args:
+        surface: the mesh, on the texture's device.
+        texture: also filled beyond the charts.
+        views: with masks; their weights say how far each is trusted beside the others. Pixels at their outlines do not
+            count: they hold some of what was behind the object.
+        n_steps: 0 leaves the texture as it is.
+        damping: weight of a texel's present colour in each step, beside a view of the greatest weight.
+        supersampling: as in `fit_texture_to_pixels`.
+
+    Returns:
+        [resolution, resolution, 3] in [0, 1].
+    """
+    if views.masks is None or n_steps == 0:
+        return texture.clamp(0, 1)
+    seen = surface.texel_weights(views.cameras, texture.shape[0], supersampling)
+    inner = -functional.max_pool2d(-views.masks[:, None], 3, stride=1, padding=1)[:, 0]
+    covered, alpha = seen.weights.sum(1), views.masks.flatten()[seen.pixels]
+    wanted = views.colours.movedim(1, -1).reshape(-1, 3)[seen.pixels] / alpha.clamp_min(1e-3)[:, None]
+    weights = (views.weights / views.weights.max()).flatten()[seen.pixels]
+    trust = weights * seen.cos_theta.square() * ((inner.flatten()[seen.pixels] > INSIDE) & (covered > INSIDE))
+    shares = seen.weights / covered[:, None]
+    return _sirt(texture.reshape(-1, 3), seen.rows, shares, wanted, trust, n_steps, damping).view_as(texture)
 
 
 def silhouette_texels(

@@ -13,10 +13,10 @@ PREVIEW_EVERY_S = 5.0
 
 
 def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
-    """Say which words of a prompt the prior has never seen, on the progress line and as a metric."""
+    """Say which words of a prompt the prior has never seen, as a warning and as a metric."""
     job.metric("unknown_words", len(words), "words", higher_is_better=False)
     if words:
-        job.progress(0, total, text=f"this prior does not know: {', '.join(words)}")
+        job.progress(0, total, text=f"warning: this prior does not know: {', '.join(words)}")
 
 
 class Preview:

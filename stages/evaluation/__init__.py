@@ -3,7 +3,17 @@
 from pydantic import Field
 
 from prior3d.settings import Degrees, Frames, GreyLevel, Pixels, Samples, WorldUnits
-from stages.artifacts import FIELD, OBJECT_IMAGE, POSED_IMAGES, PROMPT, RENDERS, SHAPE_GUIDE, TEXTURED_MESH
+from stages.artifacts import (
+    CAPTION,
+    DRAWN_VIEWS,
+    FIELD,
+    OBJECT_IMAGE,
+    POSED_IMAGES,
+    PROMPT,
+    RENDERS,
+    SHAPE_GUIDE,
+    TEXTURED_MESH,
+)
 from stages.contract.parameters import StageParams
 
 
@@ -31,6 +41,8 @@ INPUTS = {
     "shape": SHAPE_GUIDE,
     "image": OBJECT_IMAGE,
     "views": POSED_IMAGES,
+    "caption": CAPTION,
+    "drawn": DRAWN_VIEWS,
 }
-OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape", "image", "views"})
+OPTIONAL_INPUTS = frozenset({"field", "prompt", "shape", "image", "views", "caption", "drawn"})
 OUTPUT = RENDERS

@@ -1,6 +1,7 @@
 """The report of a run as one HTML file: images and video inside, no script, nothing loaded from elsewhere."""
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ def report(
     parameters: dict[str, dict[str, Any]],
     mesh_link: str,
     with_field: bool = True,
+    further: Mapping[str, Path] | None = None,
+    remark: str = "",
 ) -> str:
     """The whole page.
 
@@ -26,7 +29,29 @@ def report(
         parameters: stage to name to value.
         mesh_link: from the page to the folder of mesh.glb and mesh.obj.
         with_field: turntable.png shows a field above the mesh; without one it repeats what mesh_turntable.png shows.
+        further: images that go into the page too, by the line below each.
+        remark: a sentence below the title.
     """
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            prompt=prompt,
+            video=_embedded(folder / "turntable.mp4", "video/mp4"),
+            turntable=_embedded(folder / "turntable.png", "image/png") if with_field else "",
+            mesh_turntable=_embedded(folder / "mesh_turntable.png", "image/png"),
+            further={line: _embedded(path, "image/png") for line, path in (further or {}).items()},
+            remark=remark,
+            metrics=metrics,
+            newest=metrics[list(metrics)[-1]],
+            all_parameters=parameters,
+            mesh_link=mesh_link,
+        )
+    )
+
+
+def _environment() -> Environment:
+    """What fills the template in."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -35,16 +60,7 @@ def report(
         lstrip_blocks=True,
     )
     environment.filters |= {"words": _words, "value": _value, "unit": _unit}
-    return environment.get_template("report.html.j2").render(
-        prompt=prompt,
-        video=_embedded(folder / "turntable.mp4", "video/mp4"),
-        turntable=_embedded(folder / "turntable.png", "image/png") if with_field else "",
-        mesh_turntable=_embedded(folder / "mesh_turntable.png", "image/png"),
-        metrics=metrics,
-        newest=metrics[list(metrics)[-1]],
-        all_parameters=parameters,
-        mesh_link=mesh_link,
-    )
+    return environment
 
 
 def _embedded(path: Path, kind: str) -> str:

@@ -16,7 +16,7 @@ from prior3d.meshes.raster import MeshImages, MeshRenderer, render_mesh
 from prior3d.meshes.winding import volume_iou
 from prior3d.metrics import mask_iou, psnr_db
 from prior3d.rendering import render_without_gradient
-from stages.artifacts.base import load_metrics
+from stages.artifacts.base import load_metrics, read_json
 from stages.artifacts.fields import load_rgb_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_textured_mesh
@@ -26,6 +26,12 @@ from stages.contract.yaml_text import read_mapping
 from stages.evaluation import Params
 from stages.evaluation.held_out import measure_held_out
 from stages.evaluation.report import report
+
+# What earlier stages show of their work, by the name of this stage's input: a line below each image of the report.
+SHOWN_OF_INPUTS = {
+    "image": "The given image as it was cut out, and its mask.",
+    "drawn": "The images that the field was fitted to: given ones first, then those that the prior drew.",
+}
 
 
 def run(job: Job, params: Params) -> None:
@@ -151,6 +157,20 @@ def measure(job: Job, mesh: TexturedMesh) -> None:
     job.metric("glb_size", (job.inputs["mesh"] / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
 
 
+def about(job: Job) -> tuple[str, str]:
+    """The page's title, and whether the prior knew what the given images show; empty where that was not asked."""
+    title, remark, file = job.run_folder.name, "", job.inputs.get("caption")
+    if file is not None:
+        caption = read_json(file / "caption.json")  # checked before the stage began
+        ratio = f"{caption['text']} (error ratio {caption['error_ratio']:.2f})"
+        if caption["known"]:
+            title, remark = caption["text"], f"The prior knows this thing: {ratio}."
+        else:
+            tried = f" The best caption was: {ratio}." if caption["text"] else ""
+            remark = f"The prior does not know this thing: what the images do not show is a guess.{tried}"
+    return (job.prompt if "prompt" in job.inputs else title), remark
+
+
 def write_page(job: Job) -> None:
     """`report.html`: one file that needs nothing else, but for the links to the mesh beside it."""
     parameters = read_mapping(job.run_folder / "params.yaml")
@@ -161,12 +181,19 @@ def write_page(job: Job) -> None:
         for name in sorted(upstream, key=lambda name: order.index(name) if name in order else -1)
         if (upstream[name] / "metrics.json").is_file()
     }
+    title, remark = about(job)
     html = report(
-        prompt=job.prompt if "prompt" in job.inputs else job.run_folder.name,
+        prompt=title,
         folder=job.out,
         metrics=metrics | {job.name: job.metrics},
         parameters=parameters,
         with_field="field" in job.inputs,
+        further={
+            SHOWN_OF_INPUTS[name]: job.inputs[name] / "preview.png"
+            for name in SHOWN_OF_INPUTS
+            if name in job.inputs and (job.inputs[name] / "preview.png").is_file()
+        },
+        remark=remark,
         # The page will lie in RUN/NAME/, one level under the run's folder.
         mesh_link=os.path.relpath(job.inputs["mesh"], job.run_folder / job.name),
     )

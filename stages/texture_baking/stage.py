@@ -8,11 +8,12 @@ from prior3d.images.object_image import ObjectImage
 from prior3d.meshes.baking import SurfaceColours, bake, bake_colours
 from prior3d.meshes.mesh import HERE, TexturedMesh, UvMesh
 from prior3d.meshes.painting import Surface
-from prior3d.meshes.texture_fit import fit_texture_to_image
+from prior3d.meshes.texture_fit import fit_texture_to_image, fit_texture_to_views
 from prior3d.meshes.texture_smoothing import smooth_texture
 from prior3d.reconstruction.body import Body
 from prior3d.settings.completion import CompletionSettings
 from stages.artifacts.completions import load_completion, save_completion
+from stages.artifacts.drawn_views import load_drawn_views
 from stages.artifacts.fields import load_rgb_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_mesh, save_textured_mesh
@@ -53,14 +54,23 @@ def completed_colours(image: ObjectImage, settings: CompletionSettings) -> Surfa
 
 
 def finished(job: Job, params: Params, mesh: TexturedMesh, *, smooth: bool = True) -> TexturedMesh:
-    """The mesh with its texture smoothed and, if there is an input picture, showing that from its camera."""
+    """The mesh with its texture fitted to views, smoothed, and showing the given images among them.
+
+    What views that a prior drew agree on is smoothed with the field's colours; a given image is shown as it is. The
+    colours of a completed body have no grain, and its renders show nothing else: they stay.
+    """
     surface = UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.faces, HERE)
-    texture = torch.from_numpy(mesh.texture).to(job.device)
-    if smooth:
+    seen, texture = Surface(surface, job.device), torch.from_numpy(mesh.texture).to(job.device)
+    found = load_drawn_views(job.inputs["views"], job.device) if "views" in job.inputs else None
+    completed = not smooth or (found is not None and found.completed)
+    if found is not None and not completed:
+        texture = fit_texture_to_views(seen, texture, found.views, params.view_steps, params.view_damping)
+    if not completed:
         texture = smooth_texture(surface, texture, params.smoothing_radius, params.edge_threshold)
-    if "image" not in job.inputs:
-        return replace(mesh, texture=texture.cpu().numpy())
-    fitted = fit_texture_to_image(
-        Surface(surface, job.device), texture, load_object_image(job.inputs["image"]), params.image_steps
-    )
-    return replace(mesh, texture=fitted.cpu().numpy())
+    if "image" in job.inputs:
+        image = load_object_image(job.inputs["image"])
+        texture = fit_texture_to_image(seen, texture, image, params.image_steps)
+    elif found is not None and found.n_given:
+        given = found.views[list(range(found.n_given))]
+        texture = fit_texture_to_views(seen, texture, given, params.image_steps)
+    return replace(mesh, texture=texture.cpu().numpy())

@@ -1,10 +1,12 @@
 """What a run prints while it goes: the live table, and lines where there is no terminal."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich import console
 
+from flows.commands import running
 from flows.engine.events import Event
 from flows.progress import LiveDisplay, PlainDisplay, Stages, duration
 
@@ -91,3 +93,11 @@ def test_live_display_prints_lines_and_warnings_above_the_table():
     display.close()
     for line in ("s | [said]", "s | warning: unknown words", "s crashed, trying again: out of memory", "1.0 s"):
         assert line in stream.getvalue()
+
+
+def test_warnings_are_kept_to_be_said_again_at_the_end(monkeypatch):
+    monkeypatch.setattr("flows.commands.running.wanted_stages", lambda *_: [])
+    shown = running._Shown(SimpleNamespace(declaration=None, options=SimpleNamespace(stop_after="")))
+    for text in ("reading", "warning: the prior does not know this thing", "done"):
+        shown.events.tell("s", "progress", step=0, total=2, text=text)
+    assert shown.warnings == ["s: the prior does not know this thing"]

@@ -29,15 +29,21 @@ ROLES = {
     ("stages.view_distillation", "prior"): "views",
     ("stages.textual_inversion", "scorer"): "scorer",
     ("stages.image_nerf", "scorer"): "scorer",
+    ("stages.captioning", "prior"): "joint_views",
+    ("stages.captioning", "scorer"): "scorer",
+    ("stages.image_captioning", "prior"): "joint_views",
+    ("stages.image_captioning", "scorer"): "scorer",
+    ("stages.joint_views", "prior"): "joint_views",
 }
 
 
 def forms():
-    """Every method with every choice of its optional stages."""
+    """Every method with every choice of its optional stages, and of the inputs that bring stages."""
     for name, method in METHODS.items():
-        optional = method.optional_stages()
+        optional = [*method.optional_stages(), *dict.fromkeys(i for s in method.stages for i in s.brought_by)]
         for asked in chain.from_iterable(combinations(optional, n) for n in range(len(optional) + 1)):
-            yield pytest.param(method.with_stages(asked), id="+".join([name, *asked]))
+            stages = set(asked) | method.stages_brought_by(asked)
+            yield pytest.param(method.with_stages(stages), id="+".join([name, *asked]))
 
 
 @pytest.mark.parametrize("method", forms())
@@ -56,7 +62,8 @@ def test_every_stage_is_handed_what_it_asks_for(method):
                 assert wanted.accepts(made[source]), f"{where}, a {made[source].name}"
             else:
                 assert source in TAKEN_AS[wanted], where
-                assert given[source].default != "" or name in optional, f"{where}, which may be left out"
+                always = given[source].default != "" or source in stage.brought_by
+                assert always or name in optional, f"{where}, which may be left out"
         made[stage.name] = module.OUTPUT
 
 
@@ -103,8 +110,9 @@ def test_prior_of_another_role_is_refused_before_anything_is_written(fake, tmp_p
             path = path.with_suffix(other.suffixes[0])
             path.touch()
         words += [f"--{other.name}", str(path)]
-    asked = ["--set", "inpainting=on"] if name == "realfusion" else []
+    asked = {"realfusion": ["--set", "inpainting=on"], "quick": ["--image", str(files["file"].with_suffix(".png"))]}
+    files["file"].with_suffix(".png").touch()
     option = f"--{given.name.replace('_', '-')}"
-    code, _, err = fake.cli("run", name, *words, *asked, option, WRONG[given.role])
+    code, _, err = fake.cli("run", name, *words, *asked.get(name, []), option, WRONG[given.role])
     assert code == 2 and len(err.splitlines()) == 1
     assert WRONG[given.role] in err and not list((fake.project / "data" / "runs").iterdir())

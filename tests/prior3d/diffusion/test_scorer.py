@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from prior3d.diffusion.scorer import direction_cosine, load_scorer, retrieval_precision
 from prior3d.errors import Prior3dError
-from tests.tiny_prior import tiny_tokenizer
+from tests.tiny_scorer import write_tiny_scorer
 
 CPU = torch.device("cpu")
 
@@ -24,24 +24,6 @@ def folder(intact, tmp_path):
     return shutil.copytree(intact, tmp_path / "scorer")
 
 
-def write_tiny_scorer(folder):
-    """A random CLIP of toy width with its tokenizer, as transformers writes it."""
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
-
-    tokenizer = tiny_tokenizer(folder / "tokenizer-source")
-    torch.manual_seed(0)
-    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {"vocab_size": len(tokenizer), "max_position_embeddings": 16, "bos_token_id": tokenizer.bos_token_id}
-    text |= {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    vision = {"image_size": 16, "patch_size": 8}
-    config = CLIPConfig(projection_dim=12, text_config=shape | text, vision_config=shape | vision)
-    CLIPModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    size = {"height": 16, "width": 16}
-    CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size=size).save_pretrained(folder)
-    return folder
-
-
 def images(n, side=16):
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(n))
 
@@ -49,6 +31,12 @@ def images(n, side=16):
 def test_retrieval_by_hand():
     similarity = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.1, 0.3], [0.0, 0.8, 0.7], [0.5, 0.4, 0.45]])
     assert retrieval_precision(similarity, torch.tensor([0, 2, 2, 0])) == 0.75
+
+
+def test_many_texts_are_embedded_as_each_by_itself(intact):
+    scorer = load_scorer(intact, CPU)
+    texts = ["a red ball", "ball", "a red cube, front view", "a red ball"]
+    assert torch.allclose(scorer.embed_many_texts(texts, at_once=3), scorer.embed_texts(texts), atol=1e-6)
 
 
 def test_directions_by_hand():

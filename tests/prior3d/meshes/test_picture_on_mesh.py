@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from prior3d.cameras import orbit_cameras, ring
+from prior3d.cameras import Cameras, orbit_cameras, ring
 from prior3d.meshes.extraction import isosurface
 from prior3d.meshes.mesh import HERE, UvMesh
 from prior3d.meshes.missing_parts import fill_missing_parts
 from prior3d.meshes.painting import Surface
 from prior3d.meshes.raster import render_mesh
 from prior3d.meshes.silhouette_fit import SilhouetteTarget, fit_silhouettes
-from prior3d.meshes.texture_fit import fit_texture_to_pixels, silhouette_texels
+from prior3d.meshes.texture_fit import fit_texture_to_pixels, fit_texture_to_views, silhouette_texels
 from prior3d.meshes.threshold import Silhouettes, march_silhouettes
+from prior3d.reconstruction.input_views import InputViews
 
 THRESHOLD = 10.0
 TWO_SQUARES = UvMesh(  # one seen from +x, one behind it; the left half of the texture is on the first
@@ -179,3 +180,28 @@ def test_texels_at_the_rim_are_those_that_the_fit_leaves_alone():
     assert not (rim & changed).any()
     assert not rim[:, 34:].any()  # the square behind
     assert (rim | changed)[4:60, 2:30].all()
+
+
+def test_several_views_share_the_texture_by_their_weights():
+    surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
+    both = Cameras(cameras.c2w.repeat(2, 1, 1), cameras.fov_deg.repeat(2), 48, 48)
+    texture, ones = torch.full((64, 64, 3), 0.5), torch.ones(2, 48, 48)
+    colours = torch.stack([torch.full((3, 48, 48), 0.2), torch.full((3, 48, 48), 0.8)])
+    for weights, expected in ((torch.tensor([1.0, 1.0]), 0.5), (torch.tensor([3.0, 1.0]), 0.35)):
+        views = InputViews(colours, ones, weights[:, None, None] * ones, both)
+        fitted = fit_texture_to_views(surface, texture, views, 60)
+        assert (fitted[24:40, 12:20] - expected).abs().max() < 0.02
+        assert torch.equal(fitted[:, 66:], texture[:, 66:])
+    whole = InputViews(colours, None, ones, both)
+    assert torch.equal(fit_texture_to_views(surface, texture, whole, 60), texture)
+
+
+def test_pixels_at_the_outline_of_a_view_lend_no_colour():
+    surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
+    masks = torch.ones(1, 48, 48)
+    masks[:, :, 24:] = 0
+    colours = torch.full((1, 3, 48, 48), 0.9)
+    colours[..., 23:] = 0.0  # black pixels at the outline: the background behind it
+    views = InputViews(colours * masks[:, None], masks, torch.ones_like(masks), cameras)
+    fitted = fit_texture_to_views(surface, torch.full((64, 64, 3), 0.5), views, 60)
+    assert fitted.max() > 0.85 and fitted.min() >= 0.5 - 1e-6
