@@ -39,6 +39,14 @@ class Parser(argparse.ArgumentParser):
         raise Prior3dError(f"{self.prog}: {message}; {did_you_mean(given, known, f'see: {self.prog} --help', str)}")
 
 
+def duration_text(seconds: float) -> str:
+    """A duration as people say it: 8.2 s, 4 min 29 s, 2 h 5 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def say(text: str) -> int:
     """Print a text at once; returns the exit code of a command that went well."""
     show(sys.stdout, text)

@@ -24,6 +24,7 @@ PLACES = {
     "find": "flows.commands.provenance:find",
     "reproduce": "flows.commands.reproduce:reproduce",
     "verify": "flows.commands.verify:verify",
+    "rm": "flows.commands.remove:remove_run",
     "gc": "flows.commands.versions:gc",
     "methods": "flows.commands.methods:list_methods",
     "stage": "flows.commands.methods:stage",

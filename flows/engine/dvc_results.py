@@ -11,11 +11,10 @@ from prior3d.inside import remove
 def _dvc() -> SimpleNamespace:
     """What is used of DVC."""
     # start-up: DVC, as in `DvcStore._repo`
-    from dvc.exceptions import DvcException
     from dvc.stage import cache
     from dvc.utils.serialize import dumps_yaml
 
-    return SimpleNamespace(cache=cache, dumps_yaml=dumps_yaml, DvcException=DvcException)
+    return SimpleNamespace(cache=cache, dumps_yaml=dumps_yaml)
 
 
 def forget_damaged_results(repo: Any, stage: Any) -> None:
@@ -45,7 +44,7 @@ def _loaded(repo: Any, key: str, name: str) -> Any | None:
     dvc = _dvc()
     try:
         return repo.stage_cache._load_cache(key, name)
-    except (dvc.DvcException, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+    except (dvc.cache.DvcException, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return None
 
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 import yaml
 
 from flows.engine.declaration import Declaration, write_if_new
+from flows.engine.input_files import Tell
 from flows.engine.leftovers import remove_leftovers
 from flows.engine.project import Project
 from flows.engine.run_files import Damaged, LockEntry, derived, read_form, read_lock, text_of
@@ -94,10 +95,10 @@ class Run:
         if kept != held:
             write_whole(notes, json.dumps(kept))
 
-    def declare(self, declaration: Declaration, settings: dict[str, Any]) -> None:
+    def declare(self, declaration: Declaration, settings: dict[str, Any], tell: Tell) -> None:
         """Write what the run is asked to be, and (untracked) the device and where this machine keeps priors."""
         self.drop_stages(declaration)
-        declaration.write(self.folder)
+        declaration.write(self.folder, tell)
         write_if_new(self.folder / "local.yaml", yaml.safe_dump(settings, sort_keys=False))
 
     def drop_stages(self, declaration: Declaration) -> None:

@@ -103,11 +103,6 @@ def natural_order(text: str) -> list[tuple[int, int, str]]:
     return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
 
 
-def portable(folder: Path, path: str) -> str:
-    """A path out of a capture's file as it is called here: Windows' programs write backslashes."""
-    return path if "\\" not in path or (folder / path).exists() else path.replace("\\", "/")
-
-
 def image_header(path: Path, said_in: str) -> ImageHeader:
     """What an image's file says before it is decoded.
 

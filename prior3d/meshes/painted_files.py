@@ -1,7 +1,8 @@
 """A person's mesh with UVs, and with a texture, as files in which its numbers are those of the file it came from.
 
 OBJ holds every vertex once and in order, to the last digit. GLB, whose format wants a vertex for each UV, holds the
-same numbers (as float32), doubled at seams; a z-up mesh is stood up by its node, not by its numbers.
+same numbers (as float32), doubled at seams; a z-up mesh is stood up by its node, not by its numbers. A mesh so far from
+the origin that float32 would melt it has its place in its node, too.
 """
 
 import json
@@ -17,6 +18,8 @@ from prior3d.limits import read_json
 from prior3d.meshes.files import glb_bytes
 from prior3d.meshes.mesh import Placement, TexturedMesh, UvMesh, vertex_normals
 from prior3d.meshes.reading import read_mesh
+
+FAR = 500.0  # of its size from the origin: float32 has then less than 17 bits for the mesh itself
 
 
 def save_uv_mesh(folder: Path, mesh: UvMesh, material: str = "") -> None:
@@ -50,15 +53,24 @@ def save_painted(folder: Path, mesh: UvMesh, texture: Float[np.ndarray, "height 
     save_uv_mesh(folder, mesh, material="mesh")
     (folder / "mesh.mtl").write_text("newmtl object\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd mesh.png\n")
     write_png(folder / "mesh.png", texture)
-    split = mesh.split(mesh.vertices, texture)
+    away = far_from_origin(mesh.vertices)
+    split = mesh.split(mesh.vertices - away, texture)
     up = int(np.abs(mesh.placement.rotation[2]).argmax())
     stand = np.eye(4)
     if up == 2:  # (x, y, z) of a z-up file is (x, z, -y) of glTF's y-up scene
         stand[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+    stand[:3, 3] = stand[:3, :3] @ away
     # Normals are found in the world, whose units are known, and turned back.
     normals = vertex_normals(mesh.split(mesh.world_vertices(), texture).vertices, split.faces) @ mesh.placement.rotation
     content = glb_bytes(split.vertices, normals, split, stand)
     (folder / "mesh.glb").write_bytes(content)
+
+
+def far_from_origin(vertices: Float[np.ndarray, "vertices 3"]) -> Float[np.ndarray, "3"]:
+    """The whole-numbered middle of a mesh whose vertices float32 would not tell apart where it lies; else zeros."""
+    size = float(np.ptp(vertices, axis=0).max())
+    middle = (vertices.max(0) + vertices.min(0)) / 2
+    return middle.round() if np.abs(middle).max() > FAR * size else np.zeros(3)
 
 
 def load_painted(folder: Path) -> TexturedMesh:

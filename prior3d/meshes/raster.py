@@ -77,6 +77,15 @@ class Raycaster:
         found = self._scene.list_intersections(_packed(origins, directions))
         return found["ray_ids"].numpy(), found["primitive_ids"].numpy()
 
+    def nearest(
+        self, points: Float[np.ndarray, "points 3"]
+    ) -> tuple[Int[np.ndarray, "points"], Float[np.ndarray, "points 3"]]:
+        """The face nearest to each point [n, 3], and the barycentric weights of the place on it that is nearest."""
+        found = self._scene.compute_closest_points(_tensor(points, np.float32))
+        second, third = found["primitive_uvs"].numpy().T
+        weights = np.stack([1 - second - third, second, third], -1)
+        return found["primitive_ids"].numpy().astype(np.int64), weights
+
     def distances(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points"]:
         """Distances [n] of points [n, 3] to the nearest face."""
         found: np.ndarray = self._scene.compute_distance(_tensor(points, np.float32)).numpy()

@@ -1,37 +1,20 @@
-"""A person's mesh file as arrays, in the file's own order and coordinates: OBJ, PLY, STL, GLB.
+"""A person's mesh file as arrays, in the file's own order and coordinates: OBJ, PLY, STL, GLB."""
 
-OBJ is read here, line by line: vertices must come out in the order and number in which they stand in the file, and
-libraries split and reorder them where the texture has seams.
-"""
-
-from dataclasses import dataclass
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
-from jaxtyping import Float, Int
 
 from prior3d.errors import Prior3dError
+from prior3d.meshes.given import GivenMesh
+from prior3d.meshes.glb_input import plain_glb
+from prior3d.meshes.obj_file import read_obj
+from prior3d.meshes.ply_file import read_ply
+from prior3d.meshes.stl_length import check_stl
 
 SUFFIXES = (".obj", ".ply", ".stl", ".glb")
-
-
-@dataclass(frozen=True)
-class GivenMesh:
-    """Triangles as a file holds them; nothing about them is checked yet.
-
-    Attributes:
-        vertices: [vertices, 3] float64, the file's coordinates.
-        faces: [faces, 3] int64, rows of `vertices`.
-        uv: [places, 2] in the image, v upwards; None where the file has none.
-        uv_faces: [faces, 3] rows of `uv`, for the corners of `faces`; None where the file has none.
-    """
-
-    vertices: Float[np.ndarray, "vertices 3"]
-    faces: Int[np.ndarray, "faces 3"]
-    uv: Float[np.ndarray, "places 2"] | None = None
-    uv_faces: Int[np.ndarray, "faces 3"] | None = None
 
 
 def read_mesh(path: Path) -> GivenMesh:
@@ -49,7 +32,8 @@ def read_mesh(path: Path) -> GivenMesh:
         raise Prior3dError(f"mesh {path.name}: its ending is {kind!r}; give one of {', '.join(SUFFIXES)}")
     if path.stat().st_size == 0:
         raise Prior3dError(f"mesh {path.name}: the file is empty; export it again")
-    mesh = _read_obj(path) if kind == ".obj" else _read_other(path, kind[1:])
+    readers = {".obj": read_obj, ".ply": read_ply}
+    mesh = readers[kind](path) if kind in readers else _read_other(path, kind[1:])
     if len(mesh.faces) == 0:
         raise Prior3dError(
             f"mesh {path.name}: {len(mesh.vertices)} vertices, but no faces were found in it; "
@@ -62,52 +46,15 @@ def read_mesh(path: Path) -> GivenMesh:
     return mesh
 
 
-def _read_obj(path: Path) -> GivenMesh:
-    """Vertices, texture places and faces of an OBJ file; polygons become fans of triangles, all groups one mesh."""
-    vertices: list[list[float]] = []
-    places: list[list[float]] = []
-    faces: list[list[int]] = []
-    place_faces: list[list[int]] = []
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            words = line.split()
-            if not words or words[0] not in ("v", "vt", "f"):
-                continue
-            try:
-                if words[0] == "f":
-                    corners = [_corner(word, len(vertices), len(places)) for word in words[1:]]
-                    for second, third in zip(corners[1:], corners[2:], strict=False):
-                        faces.append([corners[0][0], second[0], third[0]])
-                        place_faces.append([corners[0][1], second[1], third[1]])
-                else:
-                    wanted = 3 if words[0] == "v" else 2
-                    (vertices if words[0] == "v" else places).append([float(words[1 + i]) for i in range(wanted)])
-            except (ValueError, IndexError):
-                raise Prior3dError(
-                    f"mesh {path.name}, line {number}: {line.strip()[:60]!r} is no OBJ; export it again"
-                ) from None
-    uv_faces = np.array(place_faces, dtype=np.int64).reshape(-1, 3)
-    whole = bool(places) and len(uv_faces) > 0 and uv_faces.min() >= 0 and uv_faces.max() < len(places)
-    return GivenMesh(
-        np.array(vertices, dtype=np.float64).reshape(-1, 3),
-        np.array(faces, dtype=np.int64).reshape(-1, 3),
-        np.array(places, dtype=np.float64) if whole else None,
-        uv_faces if whole else None,
-    )
-
-
-def _corner(word: str, n_vertices: int, n_places: int) -> tuple[int, int]:
-    """`vertex/place/normal` of a face's corner, from 0; the place is -1 where none is named. Negative counts back."""
-    vertex, _, rest = word.partition("/")
-    place = rest.partition("/")[0]
-    v, p = int(vertex), int(place) if place else 0
-    return v - 1 if v > 0 else n_vertices + v, -1 if p == 0 else p - 1 if p > 0 else n_places + p
-
-
 def _read_other(path: Path, kind: str) -> GivenMesh:
-    """PLY, STL and GLB by trimesh; all parts of a scene become one mesh, where the scene puts them."""
+    """STL and GLB by trimesh; all parts of a scene become one mesh, where the scene puts them."""
+    if kind == "glb":
+        source: Any = io.BytesIO(plain_glb(path))
+    else:
+        source = path
+        check_stl(path)
     try:
-        scene: Any = trimesh.load_scene(path, file_type=kind, process=False)
+        scene: Any = trimesh.load_scene(source, file_type=kind, process=False)
         parts = [_part(scene, node) for node in scene.graph.nodes_geometry]
     except Exception as error:  # trimesh raises many kinds on damaged files
         raise Prior3dError(
@@ -126,13 +73,14 @@ def _read_other(path: Path, kind: str) -> GivenMesh:
 
 
 def _part(scene: Any, node: str) -> GivenMesh:
-    """One node of a trimesh scene, in the scene's coordinates."""
+    """One node of a trimesh scene, in the scene's coordinates; a mirrored one keeps its outside outside."""
     matrix, name = scene.graph[node]
     shape = scene.geometry[name]
     vertices = np.asarray(shape.vertices, dtype=np.float64)
+    faces = np.asarray(getattr(shape, "faces", np.zeros((0, 3))), dtype=np.int64)
     if not np.array_equal(matrix, np.eye(4)):
         vertices = vertices @ np.asarray(matrix)[:3, :3].T + np.asarray(matrix)[:3, 3]
-    faces = np.asarray(getattr(shape, "faces", np.zeros((0, 3))), dtype=np.int64)
+        faces = faces[:, ::-1] if np.linalg.det(np.asarray(matrix)[:3, :3]) < 0 else faces  # glTF 2.0, section 3.7.4
     uv = getattr(getattr(shape, "visual", None), "uv", None)
     if uv is None or len(uv) != len(vertices):
         return GivenMesh(vertices, faces)

@@ -7,20 +7,20 @@ import trimesh
 from jaxtyping import Bool, Float, Int
 
 from prior3d.errors import Prior3dError
+from prior3d.meshes.given import GivenMesh
 from prior3d.meshes.mesh import Mesh, edge_counts
-from prior3d.meshes.reading import GivenMesh
 from prior3d.meshes.simplification import simplify
 
 LARGEST_SIZE, SMALLEST_SIZE = 1e3, 1e-3  # file units; beyond them the units are worth a word
 
 
-def usable(mesh: GivenMesh, max_faces: int = 1_000_000, decimated_faces: int = 100_000) -> tuple[GivenMesh, list[str]]:
-    """Leave out what has no surface, and decimate what is huge; a mesh that is fine is returned as it is.
+def usable(mesh: GivenMesh, max_faces: int | None = None, decimated_faces: int = 0) -> tuple[GivenMesh, list[str]]:
+    """Leave out what has no surface, and decimate what is huge if asked to; a mesh that is fine is returned as it is.
 
     Args:
         mesh: as read.
-        max_faces: a mesh with more is decimated.
-        decimated_faces: to this many.
+        max_faces: a mesh with more is decimated to `decimated_faces`, and loses its UVs; None decimates none.
+        decimated_faces: see there.
 
     Returns:
         the mesh, and a sentence for everything that was changed or is unusual.
@@ -44,7 +44,7 @@ def usable(mesh: GivenMesh, max_faces: int = 1_000_000, decimated_faces: int = 1
     if not solid.all():
         notes.append(f"{int((~solid).sum())} faces have no area: left out")
         mesh = _without(mesh, solid, np.ones(len(mesh.vertices), bool))
-    if len(mesh.faces) > max_faces:
+    if max_faces is not None and len(mesh.faces) > max_faces:
         notes.append(f"{len(mesh.faces):,} faces are more than {max_faces:,}: decimated to {decimated_faces:,}")
         simple = simplify(Mesh(mesh.vertices, mesh.faces), decimated_faces)
         mesh = GivenMesh(simple.vertices, simple.faces)  # UVs are lost

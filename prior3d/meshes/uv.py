@@ -1,13 +1,16 @@
 """UVs of a person's mesh: kept when they are good, made anew by xatlas otherwise; the geometry stays as it is."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Integer
 
 from prior3d.errors import Prior3dError
 from prior3d.meshes.atlas import unwrap
+from prior3d.meshes.atlas_transfer import transferred_uv
+from prior3d.meshes.given import GivenMesh
 from prior3d.meshes.mesh import Mesh, Placement, UvMesh
 from prior3d.meshes.raster import Raycaster
-from prior3d.meshes.reading import GivenMesh
 
 MAX_OVERLAP, MAX_WITHOUT_AREA, MIN_USE = 0.02, 0.01, 0.05  # shares at which UVs are no longer good
 
@@ -35,8 +38,21 @@ def uv_defect(mesh: GivenMesh, resolution: int = 512) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class AtlasLimits:
+    """When a new atlas is made of a simpler surface.
+
+    Attributes:
+        max_faces: a mesh with more is not unwrapped itself.
+        simple_faces: of the surface that is unwrapped in its place.
+    """
+
+    max_faces: int = 30_000
+    simple_faces: int = 15_000
+
+
 def ensure_uv(
-    mesh: GivenMesh, placement: Placement, resolution: int, keep: bool = True
+    mesh: GivenMesh, placement: Placement, resolution: int, keep: bool = True, limits: AtlasLimits | None = None
 ) -> tuple[UvMesh, str | None, int]:
     """Give a mesh UVs.
 
@@ -44,7 +60,8 @@ def ensure_uv(
         mesh: usable.
         placement: file to world.
         resolution: of the texture that charts are packed for, in texels.
-        keep: keep its own UVs if they are good.
+        keep: keep its own UVs if they are good, whatever its size.
+        limits: beyond them the atlas is that of a simpler surface.
 
     Returns:
         the mesh, why its own UVs were not kept (None if they were), and the number of charts (0 if kept).
@@ -52,7 +69,11 @@ def ensure_uv(
     fault = uv_defect(mesh) if keep else "new UVs were asked for"
     if fault is None and mesh.uv is not None and mesh.uv_faces is not None:
         return UvMesh(mesh.vertices, mesh.faces, mesh.uv.clip(0, 1), mesh.uv_faces, placement), None, 0
-    placed = placement.to_world(mesh.vertices)
+    placed, limits = placement.to_world(mesh.vertices), limits or AtlasLimits()
+    if len(mesh.faces) > limits.max_faces:
+        uv, uv_faces, charts = transferred_uv(Mesh(placed, mesh.faces), resolution, limits.simple_faces)
+        fault = f"{fault}; {len(mesh.faces):,} faces are more than {limits.max_faces:,}, so charts of a simpler surface"
+        return UvMesh(mesh.vertices, mesh.faces, uv, uv_faces, placement), fault, charts
     atlas = unwrap(Mesh(placed, mesh.faces), resolution)
     if not np.array_equal(atlas.vertices[atlas.faces], placed[mesh.faces]):
         raise Prior3dError("mesh: xatlas changed its triangles; give it UVs in another program, or repair it there")

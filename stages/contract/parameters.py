@@ -126,5 +126,3 @@ class MeshParams(StageParams):
     centre: Literal["vertices", "box"] = Field(
         "box", description="what is put at the origin: the mean of the vertices (the paper), or the middle of their box"
     )
-    max_faces: int = Field(1_000_000, ge=100, description="a mesh with more faces is decimated")
-    decimated_faces: int = Field(100_000, ge=100, description="to this many")

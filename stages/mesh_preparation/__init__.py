@@ -1,8 +1,10 @@
 """A person's mesh, made ready to be painted: UVs that a texture fits on, and where it stands in the world.
 
 Metzer et al. 2023, section 3.4: its own UVs serve if it has them, else an atlas is made (xatlas). Its geometry is not
-touched: positions, their order and its triangles stay those of the file.
+touched: positions, their order and its triangles stay those of the file, at any size.
 """
+
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -13,12 +15,20 @@ from stages.contract.parameters import MeshParams
 class Params(MeshParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
+    renamed: ClassVar[dict[str, str]] = {"max_faces": "atlas_faces", "decimated_faces": "simple_faces"}
+
     lift: float = Field(
         0.0, ge=-1, le=1, description="how far it is raised once scaled", json_schema_extra={"unit": "world units"}
     )
     keep_uv: bool = Field(True, description="keep the file's own UVs if they are good")
     chart_resolution: int = Field(
         256, ge=32, le=8192, description="texture that new charts are packed for", json_schema_extra={"unit": "texels"}
+    )
+    atlas_faces: int = Field(
+        30_000, ge=100, le=200_000, description="a mesh with more faces and no good UVs gets those of a simpler surface"
+    )
+    simple_faces: int = Field(
+        15_000, ge=100, le=100_000, description="faces of the simpler surface that is unwrapped in its place"
     )
 
 

@@ -7,19 +7,22 @@ from prior3d.images.files import write_png
 from prior3d.meshes.mesh import UvMesh, open_edge_fraction
 from prior3d.meshes.painted_files import save_uv_mesh
 from prior3d.meshes.raster import render_mesh
-from prior3d.meshes.uv import ensure_uv
+from prior3d.meshes.uv import AtlasLimits, ensure_uv
 from stages.artifacts.mesh_input import read_and_place, report_repairs
 from stages.contract.job import Job
 from stages.mesh_preparation import Params
 
 STEPS = 3
+SLOW_FACES = 20_000
 
 
 def run(job: Job, params: Params) -> None:
     """Read, place, and look at the UVs."""
     given, placement, notes = read_and_place(job, "mesh", params, params.lift)
-    job.progress(1, STEPS, text="UVs")
-    mesh, fault, charts = ensure_uv(given, placement, params.chart_resolution, params.keep_uv)
+    n = len(given.faces)
+    job.progress(1, STEPS, text=f"UVs of {n:,} faces" + (", which take a while" if n > SLOW_FACES else ""))
+    limits = AtlasLimits(params.atlas_faces, params.simple_faces)
+    mesh, fault, charts = ensure_uv(given, placement, params.chart_resolution, params.keep_uv, limits)
     if fault is not None:
         notes.append(f"{fault}: a new atlas of {charts} charts")
     report_repairs(job, notes, 2, STEPS)

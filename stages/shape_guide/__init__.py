@@ -16,6 +16,8 @@ class Params(MeshParams):
     resolution: int = Field(
         65, ge=9, le=257, description="nodes of the grid along an axis", json_schema_extra={"unit": "nodes"}
     )
+    max_faces: int = Field(1_000_000, ge=100, description="a shape with more faces is decimated")
+    decimated_faces: int = Field(100_000, ge=100, description="to this many")
     n_directions: int = Field(
         48, ge=1, le=1000, description="rays a node for the winding number of a shape with holes; closed ones take 4"
     )

@@ -21,7 +21,9 @@ SMALLEST_VOLUME = 0.0005  # of the box; a ball of radius 0.1 has 0.0005
 
 def run(job: Job, params: Params) -> None:
     """Read, place and measure the shape."""
-    given, placement, notes = read_and_place(job, "shape", params)
+    given, placement, notes = read_and_place(
+        job, "shape", params, decimation=(params.max_faces, params.decimated_faces)
+    )
     vertices, faces, n_turned = oriented(placement.to_world(given.vertices), given.faces)
     mesh = Mesh(vertices, faces)
     open_edges = open_edge_fraction(vertices, faces)

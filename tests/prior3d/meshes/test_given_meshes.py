@@ -9,10 +9,11 @@ import trimesh
 
 from prior3d.errors import Prior3dError
 from prior3d.meshes.files import check_glb
+from prior3d.meshes.given import GivenMesh
 from prior3d.meshes.mesh import Placement, edge_counts, open_edge_fraction
 from prior3d.meshes.painted_files import load_painted, load_uv_mesh, save_painted, save_uv_mesh
 from prior3d.meshes.placement import default_axes, place_mesh
-from prior3d.meshes.reading import GivenMesh, read_mesh
+from prior3d.meshes.reading import read_mesh
 from prior3d.meshes.repair import oriented, usable
 from prior3d.meshes.uv import ensure_uv, uv_defect
 

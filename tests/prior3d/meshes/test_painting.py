@@ -6,6 +6,7 @@ import torch
 import trimesh
 
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.meshes.given import GivenMesh
 from prior3d.meshes.mesh import Mesh, Placement, UvMesh
 from prior3d.meshes.painting import (
     Surface,
@@ -16,7 +17,6 @@ from prior3d.meshes.painting import (
     weighted_huber,
 )
 from prior3d.meshes.raster import Raycaster, render_mesh
-from prior3d.meshes.reading import GivenMesh
 from prior3d.meshes.uv import ensure_uv
 from prior3d.rendering.raster import rasterise
 from prior3d.rendering.rays import rays
