@@ -8,6 +8,7 @@ import html
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,9 @@ class Page:
     height_px: int = HEIGHT_PX
 
     def _repr_html_(self) -> str:
+        """A frame of its own; the page's content security policy lets it fetch nothing."""
         frame = f'<iframe srcdoc="{html.escape(self.html)}" width="100%" height="{self.height_px}"'
-        return f'{frame} style="border: 0" sandbox="allow-scripts allow-downloads"></iframe>'
+        return f'{frame} style="border: 0"></iframe>'
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the page to a file, and return its path."""
@@ -187,6 +189,7 @@ def _project(folder: Path) -> Project:
 def _carry_out(request: Request) -> Run:
     """Do the run; its stages are shown as they go."""
     events, displays = Events(), list[Display]()
+    tell = partial(show, sys.stderr)
 
     def show_plan(plan: Plan) -> None:
         if not plan.idle:
@@ -195,7 +198,7 @@ def _carry_out(request: Request) -> Run:
             events.listen(displays[0])
 
     try:
-        carry_out(request.run, request.declaration, request.settings, request.options, events, show_plan, warn)
+        carry_out(request.run, request.declaration, request.settings, request.options, events, show_plan, warn, tell)
     finally:
         for display in displays:
             display.close()

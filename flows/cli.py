@@ -33,7 +33,12 @@ versions: RUN, RUN@3, RUN@<git revision>
   log RUN             when and why each version was made, what changed, what was measured
   diff A B            parameters, code, measurements and files that differ
   restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP
-  gc                  remove cached files that no version needs
+  rm RUN              remove a run                        gc   remove cached files that no version needs
+where things come from
+  whence FILE         the run, version, inputs and code behind a file, also behind an exported one
+  find ...            versions by prompt, method, prior and measurements
+  reproduce FILE      make a file again and compare the bytes
+  verify RUN | --all  read everything, name what is damaged, put back what has a copy
 keep things working
   doctor              check device, packages and priors; says how to fix what is missing
   accept RUN          keep a run's outputs and record the present code beside them

@@ -38,10 +38,13 @@ OPTIONAL_CAMERA = Input(
 MESH = Input("mesh", "file", "what to paint: OBJ, PLY, STL or GLB", suffixes=MESHES)
 SHAPE = Input("shape", "file", "rough shape: OBJ, PLY, STL or GLB", suffixes=MESHES)
 CAPTURE = Input(
-    "scene", "folder", "posed images: a folder with transforms.json (nerfstudio, instant-ngp, Blender) or COLMAP's"
+    "scene",
+    "folder",
+    "posed images: a folder with transforms.json (nerfstudio, instant-ngp, Blender) or COLMAP's",
+    capture=True,
 )
 POSED_IMAGES = Input(
-    "images", "folder", "posed images: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category"
+    "images", "folder", "posed images: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category", capture=True
 )
 
 # priors

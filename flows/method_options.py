@@ -7,7 +7,7 @@ from flows.engine.method import Method
 from flows.terminal import Parser
 from prior3d.settings import Precision
 
-PRESETS = ("toy", "paper")
+PRESETS = ("toy", "paper", "turbo")
 
 
 def option_of(name: str) -> str:
@@ -31,7 +31,10 @@ def parser_for(method: Method, command: str, help_text: str = "") -> Parser:
         inputs(option_of(given.name), dest=f"input_{given.name}", metavar=given.kind.upper(), help=text)
     run = parser.add_argument_group("the run").add_argument
     run("--name", help="the run's folder under data/runs (default: made from the prompt)")
-    presets = "parameters to start from (default: toy for an embedded prior, else paper)"
+    presets = (
+        "parameters to start from (default: toy for an embedded prior, else paper; turbo: paper without guidance, for "
+        "priors that were distilled to few steps)"
+    )
     run("--preset", choices=PRESETS, help=presets)
     one = "change a parameter; may be repeated"
     run("--set", action="append", default=[], metavar="STAGE.PARAMETER=VALUE", help=one)

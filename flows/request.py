@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows.engine.declaration import Declaration, code_digests
+from flows.engine.declaration import Declaration, code_digests, given_names
 from flows.engine.gpus import gpu_numbers
 from flows.engine.method import Input, Method
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
-from flows.engine.run import Run, slug
+from flows.engine.run import Run
 from flows.engine.run_files import Damaged, read_method
 from flows.engine.session import Options
 from flows.method_options import option_of, parser_for
+from flows.run_names import unnamed_run
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
@@ -54,18 +55,29 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     }
     embedded = all(_is_toy(p) for p in priors.values())
     preset = args.preset or ("toy" if embedded else "paper")
-    text = next(
-        (v.decode() for i in method.inputs if i.kind == "text" and isinstance(v := given.get(i.name), bytes)), ""
-    )
-    run = Run(project, slug(text or method.name) if args.name is None else args.name)
+    run = unnamed_run(project, method, given) if args.name is None else Run(project, args.name)
     _refuse_other_method(run, whole)
     names = [s.name for s in method.stages]
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
-    values = resolve(method, preset, args.seed, sets, _precision(args.precision, args.device))
-    declaration = Declaration(method, given, values, code_digests(method), preset)
+    params = resolve(method, preset, args.seed, sets, _precision(args.precision, args.device))
+    declaration = Declaration(method, given, params, code_digests(method), preset, _earlier_names(given))
+    for declared in method.inputs:
+        if declared.name in given:
+            declaration.files_of(declared.name)  # a folder that is no capture is an error before anything is copied
     return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
+
+
+def _earlier_names(given: dict[str, bytes | Path]) -> dict[str, str]:
+    """What files out of a run's `inputs` were called before they were copied there."""
+    names: dict[str, str] = {}
+    for name, content in given.items():
+        if isinstance(content, Path) and content.parent.name == "inputs":
+            with contextlib.suppress(Damaged):  # the file's name in the run will do
+                found = given_names(read_method(content.parent.parent).get("inputs") or {})
+                names |= {name: found[name]} if name in found else {}
+    return names
 
 
 def _refuse_other_method(run: Run, method: Method) -> None:
@@ -162,18 +174,19 @@ def check_text(option: str, text: str, longest: int) -> str:
 
 
 def _path(option: str, declared: Input, value: str) -> Path:
-    path = Path(value).expanduser().resolve()
+    named = Path(value).expanduser()
+    path = named.resolve()
     if declared.kind == "file" and path.is_dir():
         raise Prior3dError(f"{option} {value!r}: it is a folder; give a file")
     if declared.kind == "folder" and path.is_file():
         raise Prior3dError(f"{option} {value!r}: it is a file; give the folder that holds it")
     if not (path.is_dir() if declared.kind == "folder" else path.is_file()):
         raise Prior3dError(f"{option} {value!r}: there is no such {declared.kind}")
-    if declared.suffixes and path.suffix.lower() not in declared.suffixes:
-        raise Prior3dError(
-            f"{option} {value!r}: its ending is {path.suffix!r}; use one of {', '.join(declared.suffixes)}"
-        )
-    return path
+    if not declared.suffixes or path.suffix.lower() in declared.suffixes:
+        return path
+    if named.suffix.lower() in declared.suffixes:  # a link into a store whose files have no ending
+        return named.absolute()
+    raise Prior3dError(f"{option} {value!r}: its ending is {named.suffix!r}; use one of {', '.join(declared.suffixes)}")
 
 
 def _precision(text: str, device: str) -> Precision:

@@ -39,6 +39,14 @@ class Parser(argparse.ArgumentParser):
         raise Prior3dError(f"{self.prog}: {message}; {did_you_mean(given, known, f'see: {self.prog} --help', str)}")
 
 
+def duration_text(seconds: float) -> str:
+    """A duration as people say it: 8.2 s, 4 min 29 s, 2 h 5 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def say(text: str) -> int:
     """Print a text at once; returns the exit code of a command that went well."""
     show(sys.stdout, text)
@@ -80,14 +88,14 @@ def table(rows: list[list[str]]) -> str:
 
 def _wrapped(rows: list[list[str]]) -> str:
     # start-up: 60 ms
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    import rich.console
+    import rich.table
+    import rich.text
 
-    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid = rich.table.Table.grid(padding=(0, GAP, 0, 0))
     for row in rows:
-        grid.add_row(*map(Text, row))
-    console = Console(width=shutil.get_terminal_size().columns)
+        grid.add_row(*map(rich.text.Text, row))
+    console = rich.console.Console(width=shutil.get_terminal_size().columns)
     with console.capture() as captured:
         console.print(grid)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -121,7 +121,7 @@ def problems_of_command(words):
 
 def problems_of_run(command, rest):
     """What is wrong with `run METHOD ...`: its options, and the names and values of its parameters."""
-    if rest[0] in ("METHOD", "NAME", "RUN"):
+    if rest[0] in ("METHOD", "NAME", "RUN", "--from", "mug"):  # the last is the run of the examples
         return ""
     try:
         method = find_method(rest[0])

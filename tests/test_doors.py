@@ -39,7 +39,7 @@ PARSERS = {
         {
             "prior3d/limits.py": "the door",
             "flows/versions/export.py": "writes a ZIP",
-            "flows/provenance/containers.py": "checksums of PNG",
+            "flows/provenance/containers.py": "the checksum of a PNG's chunk",
         },
     ),
     "what could run code": (r"(^|\.)(pickle|joblib|marshal|shelve|dill)\.|torch\.load$|^eval$|^exec$", {}),
@@ -49,7 +49,6 @@ PARSERS = {
             "flows/engine/project.py": "the project's pyproject.toml",
             "flows/engine/server.py": "the person's Prefect profiles",
             "flows/versions/render.py": "a file of the package",
-            "flows/engine/licences.py": "a line of text to show, of any encoding",
             "stages/contract/job.py": "the prompt, which was checked",
             "stages/dataset_update/stage.py": "the instruction, which was checked",
         },

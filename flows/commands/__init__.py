@@ -23,6 +23,8 @@ PLACES = {
     "whence": "flows.commands.provenance:whence",
     "find": "flows.commands.provenance:find",
     "reproduce": "flows.commands.reproduce:reproduce",
+    "verify": "flows.commands.verify:verify",
+    "rm": "flows.commands.remove:remove_run",
     "gc": "flows.commands.versions:gc",
     "methods": "flows.commands.methods:list_methods",
     "stage": "flows.commands.methods:stage",

@@ -3,10 +3,12 @@
 import webbrowser
 from pathlib import Path
 
+from flows.engine.failures import read_failures
 from flows.engine.project import Project, find_project
+from flows.engine.run import Run
 from flows.terminal import A_VERSION, Parser, say, warn
 from flows.versions.gallery import gallery_of
-from flows.versions.history import find_version
+from flows.versions.history import Version, find_version
 from flows.versions.page import MOST_VERSIONS, page_of
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
@@ -22,8 +24,18 @@ def open_run(words: list[str]) -> int:
     parser.add_argument("--no-browser", action="store_true", help="do not open it")
     args = parser.parse_args(words)
     project = find_project(Path.cwd())
-    version = find_version(project, args.version)
-    return _finish(project, page_of([version]), f"run-{args.version}", args.to, not args.no_browser)
+    return _finish(
+        project, page_of([_version(project, args.version)]), f"run-{args.version}", args.to, not args.no_browser
+    )
+
+
+def _version(project: Project, text: str) -> Version:
+    """What a person names; also a run that has made nothing because its first stage failed."""
+    run = Run(project, text) if "@" not in text else None
+    made_nothing = run is not None and run.exists() and not (run.folder / "dvc.lock").is_file()
+    if run is not None and made_nothing and read_failures(run.folder):
+        return Version(run, run.name, "", {}, None, None)
+    return find_version(project, text)
 
 
 def compare(words: list[str]) -> int:

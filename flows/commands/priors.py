@@ -1,4 +1,4 @@
-"""`prior3d priors ls | check NAME | train NAME | sample NAME | lock | accept [NAME ...]`: priors on this machine."""
+"""`prior3d priors ls | check NAME | train NAME | sample NAME | fuse FOLDER LORA | lock | accept [NAME ...]`."""
 
 from pathlib import Path
 from typing import Required, TypedDict
@@ -6,10 +6,11 @@ from typing import Required, TypedDict
 from flows.engine.run_files import derived
 from flows.known_priors import find, known_priors, load
 from flows.terminal import Parser, say, table
+from flows.versions.text import number_text
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
-ACTIONS = ("ls", "check", "train", "sample", "lock", "accept")
+ACTIONS = ("ls", "check", "train", "sample", "fuse", "lock", "accept")
 
 
 class TrainedOn(TypedDict, total=False):
@@ -34,6 +35,10 @@ def priors(words: list[str]) -> int:
             from flows.commands.priors_sample import sample  # start-up: only this action needs it
 
             return sample(rest)
+        case "fuse":
+            from flows.commands.priors_fuse import fuse  # start-up: only this action needs it
+
+            return fuse(rest)
         case "train" | "lock" | "accept":
             from flows.commands import priors_train  # start-up: only these actions need it
 
@@ -70,7 +75,7 @@ def check(words: list[str]) -> int:
     if not of_toys:
         return say("not a prior of the toy world, so the toy world's scores do not apply")
     scores = toy_scores(known.role, prior, args.images)
-    rows = [[f"  {name}", f"{value:.4g}"] for name, value in scores.items()]
+    rows = [[f"  {name}", number_text(value)] for name, value in scores.items()]
     return say(f"{table(rows)}\n{verdict(known.role, scores)}")
 
 

@@ -2,18 +2,20 @@
 
 from flows.engine.method import Method
 from flows.method_options import parser_for
-from flows.methods import METHODS, find_method
+from flows.methods import METHODS
 from flows.terminal import say, table
 
 RUN_USAGE = """\
 usage: prior3d run METHOD ...
+       prior3d run RUN [--set STAGE.PARAMETER=VALUE ...]   that run again, as it was asked for, with changes
+       prior3d run --from FILE.yaml ...                    what a run's method.yaml asks for, or a file like it
 
 methods:
 {methods}
 
 see: prior3d run METHOD --help"""
 PLAN_USAGE = """\
-usage: prior3d plan RUN
+usage: prior3d plan RUN [--set STAGE.PARAMETER=VALUE ...]
        prior3d plan METHOD ... (with the options of run)
 
 methods:
@@ -24,12 +26,11 @@ def run(words: list[str]) -> int:
     """`prior3d run METHOD ...`: make a run, or resume it."""
     if not words or words[0] in ("-h", "--help"):
         return say(RUN_USAGE.format(methods=_methods()))
-    method = find_method(words[0])
-    if _asks_help(words):
-        return _print_help(method, "run")
-    from flows.commands.running import run_method  # start-up: the help above does not need the engine
+    if words[0] in METHODS and _asks_help(words):
+        return _print_help(METHODS[words[0]], "run")
+    from flows.commands.running import run_words  # start-up: the help above does not need the engine
 
-    return run_method(method, words[1:])
+    return run_words(words)
 
 
 def plan(words: list[str]) -> int:
@@ -39,9 +40,9 @@ def plan(words: list[str]) -> int:
     method = METHODS.get(words[0])
     if method is not None and _asks_help(words):
         return _print_help(method, "plan")
-    from flows.commands.running import plan_method, plan_run  # start-up: the help above does not need the engine
+    from flows.commands.running import plan_run, plan_words  # start-up: the help above does not need the engine
 
-    return plan_run(words[0]) if method is None else plan_method(method, words[1:])
+    return plan_run(words[0]) if method is None and len(words) == 1 else plan_words(words)
 
 
 def _methods() -> str:

@@ -1,46 +1,78 @@
 """The commands that make a run, say what would be made, or accept what is there: all of them need the engine."""
 
+import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
-from flows.engine.declaration import read_declaration
+from flows.engine.declaration import Declaration, read_declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Display, Events
-from flows.engine.execution import Interrupted
+from flows.engine.execution import Interrupted, StageFailed
 from flows.engine.method import Method
 from flows.engine.plan import Plan, make_plan
-from flows.engine.project import find_project
-from flows.engine.run import Run
+from flows.engine.project import Project, find_project
+from flows.engine.run import Run, all_runs
 from flows.engine.session import accept as accept_run
 from flows.engine.session import carry_out, wanted_stages
-from flows.methods import METHODS
+from flows.methods import METHODS, find_method
 from flows.request import Request, make_request
-from flows.terminal import INTERRUPTED, USER_ERROR, Parser, fail, say, show, table, warn
+from flows.run_again import words_of_file, words_of_run
+from flows.terminal import INTERRUPTED, USER_ERROR, Parser, duration_text, fail, say, show, table, warn
 from prior3d.errors import Prior3dError
 
 ACTIONS = {"keep": "unchanged", "make": "to make", "follow": "perhaps"}
 MOST_REASONS = 4
 
 
-def run_method(method: Method, words: list[str]) -> int:
+def run_words(words: list[str]) -> int:
     """Make a run as a command line asks, or resume it; returns the exit code."""
-    request = make_request(find_project(Path.cwd()), method, words)
-    run, options = request.run, request.options
+    project = find_project(Path.cwd())
+    request = make_request(project, *meant(project, words))
+    run, options, began = request.run, request.options, time.monotonic()
     say(f"run {run.name}: {run.folder.relative_to(run.project.root)}")
     shown = _Shown(request)
     try:
-        report = carry_out(run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn)
+        report = carry_out(
+            run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn, say
+        )
     except Prior3dError as error:
         shown.close()
         fail(str(error))
+        if isinstance(error, StageFailed) and error.retry:
+            show(sys.stderr, f"all that it printed: prior3d open {run.name}")
         if shown.display is not None:
-            show(sys.stderr, f"to resume: {shlex.join(['prior3d', 'run', method.name, *words])}")
+            show(sys.stderr, f"to resume: {shlex.join(['prior3d', 'run', *words])}")
         return INTERRUPTED if isinstance(error, Interrupted) else USER_ERROR
     shown.close()
     version = f", version {int(report.version)}" if report.version else ""
-    what = "nothing to do, all is as it was made" if report.plan.idle else f"done{version}"
-    return say(f"{what}; next: prior3d open {run.name}")
+    what = f"done{version}, in {duration_text(time.monotonic() - began)}"
+    what = "nothing to do, all is as it was made" if report.plan.idle else what
+    return say(f"{what}{_mesh_of(run, request.declaration)}; next: prior3d open {run.name}")
+
+
+def meant(project: Project, words: list[str]) -> tuple[Method, list[str]]:
+    """The method, and the words behind it, that `run METHOD ...`, `run RUN ...` or `run --from FILE ...` stands for.
+
+    Raises:
+        Prior3dError: it is none of these.
+    """
+    first, _, glued = words[0].partition("=")
+    if first == "--from":
+        file, changes = (glued, words[1:]) if glued else (words[1] if len(words) > 1 else "", words[2:])
+        place = Path(file).expanduser()
+        return words_of_file(place / "method.yaml" if place.is_dir() else place, changes)
+    if words[0] not in METHODS and words[0] in {run.name for run in all_runs(project)}:
+        return words_of_run(project, words[0], words[1:])
+    return find_method(words[0]), words[1:]
+
+
+def _mesh_of(run: Run, declaration: Declaration) -> str:
+    """The last GLB that a run has, from where one stands, and its size."""
+    places = [run.folder / stage.name / "mesh.glb" for stage in reversed(declaration.method.stages)]
+    mesh = next((place for place in places if place.is_file()), None)
+    return "" if mesh is None else f": {os.path.relpath(mesh)} ({mesh.stat().st_size / 1e6:.1f} MB)"
 
 
 class _Shown:
@@ -65,10 +97,10 @@ class _Shown:
             self.display.close()
 
 
-def plan_method(method: Method, words: list[str]) -> int:
-    """Say what `run METHOD ...` would make, and why."""
+def plan_words(words: list[str]) -> int:
+    """Say what `run` with the same words would make, and why."""
     project = find_project(Path.cwd())
-    request = make_request(project, method, words, "plan")
+    request = make_request(project, *meant(project, words), "plan")
     stages = wanted_stages(request.declaration, request.options.stop_after)
     force = not request.options.restore
     return say(plan_text(make_plan(request.run, request.declaration, DvcStore(project.root), stages, force)))

@@ -1,25 +1,48 @@
 """The commands that look at runs: ls, status."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from flows.engine.project import find_project
 from flows.methods import METHODS
-from flows.terminal import Parser, say, table, warn
-from flows.versions.summaries import summaries
+from flows.terminal import Parser, duration_text, say, table, warn
+from flows.versions.summaries import Summary, summaries
+from flows.versions.text import local_time
 
 
 def list_runs(words: list[str]) -> int:
     """`prior3d ls`."""
-    Parser.of("ls", "All runs of this project.").parse_args(words)
-    rows = [["run", "method", "stages", "versions", "asked for"]]
-    for s in summaries(find_project(Path.cwd())):
+    parser = Parser.of("ls", "All runs of this project.")
+    parser.add_argument("--json", action="store_true", help="print everything that is known of them as JSON")
+    args = parser.parse_args(words)
+    found = summaries(find_project(Path.cwd()))
+    if args.json:
+        return say(json.dumps([_facts(summary) for summary in found], indent=1))
+    rows = [["run", "method", "stages", "versions", "when", "took", "asked for"]]
+    for s in found:
         if s.problem:
             warn(f"left out: {s.problem}")
             continue
-        rows.append([s.name, s.method, f"{s.n_made}/{s.n_stages}", str(s.n_versions), s.prompt[:60]])
+        when = local_time(s.values["when"]) if s.values.get("when") else "-"
+        took = duration_text(s.values["seconds"]) if s.values.get("seconds") else "-"
+        rows.append([s.name, s.method, f"{s.n_made}/{s.n_stages}", str(s.n_versions), when, took, s.prompt[:60]])
     if len(rows) == 1:
         return say(f"no runs yet; the first: {next(iter(METHODS.values())).example}")
     return say(table(rows))
+
+
+def _facts(summary: Summary) -> dict[str, Any]:
+    """What a program may want to know of a run; `seconds` is its working time, `measures` have a better direction."""
+    if summary.problem:
+        return {"run": summary.name, "problem": summary.problem}
+    values = dict(summary.values)
+    values.pop("name", None), values.pop("prompt", None)
+    return {
+        "run": summary.name, "method": summary.method, "asked_for": summary.prompt, "n_stages": summary.n_stages,
+        "n_made": summary.n_made, "n_versions": summary.n_versions, "version": summary.number,
+        "when": values.pop("when", None), "seconds": values.pop("seconds", None), "measures": values,
+    }  # fmt: skip
 
 
 def status(words: list[str]) -> int:

@@ -10,6 +10,7 @@ from flows.engine.run import Run
 from flows.engine.run_files import read_method
 from flows.methods import METHODS
 from flows.terminal import table
+from flows.versions.text import measured_text, words
 
 
 def status_of(project: Project, name: str) -> str:
@@ -32,5 +33,6 @@ def _measured(run: Run, stages: list[str]) -> str:
     rows = []
     for stage in stages:
         for r in read_results(run.folder, stage):
-            rows.append([f"  {stage}", r.name, f"{r.value:.4g} {r.unit}".strip(), f"n={r.n}" if r.n != 1 else ""])
+            n = f"n={r.n:,}" if r.n != 1 else ""
+            rows.append([f"  {stage}", words(r.name), measured_text(r.name, r.value, r.unit), n])
     return table(rows) if rows else "  nothing yet"

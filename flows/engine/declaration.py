@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-import shutil
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from flows.engine.fingerprint import fingerprint
+from flows.engine.input_files import Tell, copy_file, copy_folder, folder_files
 from flows.engine.method import INPUT_FILES, Method, Stage
 from flows.engine.run_files import InputEntry, read_form, read_method, text_of
+from prior3d.capture_files import capture_files
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 from prior3d.inside import resolved_inside
@@ -118,20 +118,51 @@ class Declaration:
             described |= json.loads(text) if described["file"].endswith(".json") else {"text": text.strip()}
             described["sha256"] = hashlib.sha256(content).hexdigest()
         else:
-            described["given"] = self.given.get(name, content.name)
+            described["given"] = self.given.get(name, printable(content.name))
         return described
 
-    def write(self, folder: Path) -> None:
-        """Write inputs and files into a run's folder; what has not changed is left alone."""
+    def files_of(self, name: str) -> list[Path]:
+        """The files that a folder given as an input consists of, relative to it.
+
+        Raises:
+            Prior3dError: it ought to be a capture, and is none.
+        """
+        folder = self.inputs[name]
+        if not isinstance(folder, Path) or not folder.is_dir():
+            return []
+        if not next(i for i in self.method.inputs if i.name == name).capture:
+            return folder_files(folder)
+        takers = [self.params.get(s.name, {}) for s in self.method.stages if name in s.inputs.values()]
+        transforms, sequence = (
+            next((str(taker[key]) for taker in takers if taker.get(key)), "") for key in ("transforms", "sequence")
+        )
+        return capture_files(folder, transforms, sequence)
+
+    def write(self, folder: Path, tell: Tell) -> None:
+        """Write inputs and files into a run's folder; what has not changed is left alone.
+
+        Args:
+            folder: of the run.
+            tell: receives a line about what takes a while.
+        """
         (folder / "inputs").mkdir(parents=True, exist_ok=True)
         for name, content in self.inputs.items():
             target = folder / self.input_path(name)
             if isinstance(content, bytes):
                 write_if_new(target, content.decode())
             elif content.resolve() != target.resolve():
-                _copy(content, resolved_inside(folder, self.input_path(name), f"run {folder.name}"))
+                place = resolved_inside(folder, self.input_path(name), f"run {folder.name}")
+                if content.is_dir():
+                    copy_folder(content, place, self.files_of(name), tell)
+                else:
+                    copy_file(content, place)
         for name, text in self.files().items():
             write_if_new(folder / name, text)
+
+
+def printable(name: str) -> str:
+    """A file's name as a text: what is not UTF-8 in it becomes a sign for that."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def code_digests(method: Method) -> dict[str, str]:
@@ -176,21 +207,6 @@ def write_if_new(path: Path, text: str) -> None:
             raise Prior3dError(f"{path} is a folder, and a file has to be there; move it away") from None
     if text_of(path) != text:
         write_whole(path, text)
-
-
-def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    if source.is_dir():
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(source, temporary)
-        for folder in (temporary, *(p for p in temporary.rglob("*") if p.is_dir())):
-            folder.chmod(folder.stat().st_mode | stat.S_IRWXU)  # the source may be one that nobody can write to
-        shutil.rmtree(target, ignore_errors=True)
-    else:
-        if target.is_file() and target.read_bytes() == source.read_bytes():
-            return
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
 
 
 def yaml_of(values: Any) -> str:

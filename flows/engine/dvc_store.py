@@ -1,21 +1,21 @@
-"""The only file that calls DVC, but for `dvc_setup`. Most calls are not its documented interface: a contract test holds
-them.
+"""The only file that calls DVC, but for `dvc_setup` and `dvc_results`. Most calls are not its documented interface: a
+contract test holds them.
 
 The process's current folder must be the project: DVC resolves some paths against it (it fails only after a stage ran
 otherwise). Locks are waited for: a stage that ends while another process hashes would be thrown away.
 """
 
 import contextlib
-import hashlib
 import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows.engine.digests import read_digests
+from flows.engine.dvc_results import entries_of, forget_damaged_results, holds, keep
 from prior3d.errors import Prior3dError
 from prior3d.inside import remove, resolved_inside
 
@@ -113,7 +113,7 @@ class DvcStore:
         """The stage as the cache has it, declared alike and with today's inputs, if all its outputs are there."""
         if stage.changed_stage() or not stage.deps_cached() or not all(out.hash_info for out in stage.outs):
             stage.save_deps()
-            _forget_damaged_results(repo, stage)
+            forget_damaged_results(repo, stage)
             entry = repo.stage_cache._load(stage)
             if entry is None:
                 return None
@@ -136,7 +136,7 @@ class DvcStore:
             for out in found.outs:
                 resolved_inside(Path(found.wdir), out.fs_path, dvc_file)
             found.save(run_cache=False)
-            _forget_damaged_results(repo, found)
+            forget_damaged_results(repo, found)
             if damaged := _remove_damaged(found):
                 warn(f"{damaged} in DVC's cache; replaced")
             repo.stage_cache.save(found)
@@ -184,9 +184,24 @@ class DvcStore:
         with self._repo() as repo:
             known = {} if reread else {path: repo.state.get(str(path), files)[1] for path in paths}
             found = {path: str(value.value) for path, value in known.items() if value is not None}
-            fresh = _read_digests([path for path in dict.fromkeys(paths) if path not in found])
+            fresh = read_digests([path for path in dict.fromkeys(paths) if path not in found])
             repo.state.save_many([(str(p), HashInfo("md5", md5), None) for p, md5 in fresh.items()], files)
         return [(found | fresh)[path] for path in paths]
+
+    def results(self) -> list[tuple[Path, bool]]:
+        """Every entry of the cache of results, and whether it is what its name says, to the byte."""
+        with self._repo() as repo:
+            return entries_of(repo)
+
+    def knows(self, entries: dict[str, Any]) -> dict[str, bool]:
+        """Whether the cache of results holds each of some entries of a lock, by stage."""
+        with self._repo() as repo:
+            return {name: holds(repo, entry) for name, entry in entries.items()}
+
+    def keep_result(self, entry: dict[str, Any]) -> Path:
+        """Write an entry of a lock into the cache of results, and return where it lies."""
+        with self._repo() as repo:
+            return keep(repo, entry)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -205,20 +220,6 @@ def _check_outputs(stage: Any, where: str) -> None:
             resolved_inside(folder, Path(out.fs_path, *key), where)
 
 
-def _read_digests(paths: list[Path]) -> dict[Path, str]:
-    """The md5 of files, read whatever is known of them; empty for one that cannot be read."""
-
-    def read(path: Path) -> str:
-        try:
-            with path.open("rb") as stream:
-                return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        except OSError:
-            return ""
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return dict(zip(paths, pool.map(read, paths), strict=True))
-
-
 def _remove_damaged(stage: Any) -> str:
     """Compare every object of a stage's outputs that is in the cache with its name, and remove those that differ.
 
@@ -233,41 +234,13 @@ def _remove_damaged(stage: Any) -> str:
         names[Path(out.cache.oid_to_path(out.hash_info.value))] = f"the list of {path}" if out.is_dir_checksum else path
         for key, _, info in content if isinstance(content, Iterable) else ():
             names[Path(out.cache.oid_to_path(info.value))] = "/".join((path, *key))
-    digests = _read_digests([path for path in names if path.exists()])
+    digests = read_digests([path for path in names if path.exists()])
     damaged = [place for place, md5 in digests.items() if md5 != place.parent.name + place.stem]
     for place in damaged:
         remove(place)
     found = [f"{names[place]} ({place.parent.name}/{place.name})" for place in damaged]
     words = ", ".join([*found[:MOST_NAMED], *([f"{len(found) - MOST_NAMED} more"] if found[MOST_NAMED:] else [])])
     return words and f"{words} {'is' if len(found) == 1 else 'are'} damaged"
-
-
-def _forget_damaged_results(repo: Any, stage: Any) -> None:
-    """Remove what a kill or a worn disk left in the cache of results under a stage's key: DVC would stumble over it.
-
-    DVC takes the first thing in the key's folder for an entry. A kill can leave the folder empty.
-    """
-    # start-up: DVC, as in `_repo`
-    from dvc.exceptions import DvcException
-    from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
-
-    if not _can_hash(stage):
-        return  # DVC keeps no results of it
-    key = _get_stage_hash(stage)
-    folder = Path(repo.stage_cache._get_cache_dir(key))
-    if not folder.is_dir():
-        folder.unlink(missing_ok=True)
-        return
-    for place in folder.iterdir():
-        try:
-            entry = repo.stage_cache._load_cache(key, place.name)
-            whole = entry is not None and _get_cache_hash(entry) == place.name
-        except (DvcException, OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
-            whole = False  # a folder, no text, or no entry of DVC's
-        if not whole:
-            remove(place)
-    if not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def _differences(entries: list[Any], folder: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from flows.engine.fork_client import ForkClient
 from prior3d.errors import Prior3dError
 
 STOP_WAIT_S = 20.0
-KEPT_LINES = 40
+KEPT_LINES = 200
 PROGRESS_MARK, ERROR_MARK = "@@", "error: "
 USER_ERROR, STOPPED = 2, 143
 
@@ -50,11 +50,13 @@ class StageFailed(Prior3dError):
 
     Attributes:
         retry: whether trying again may help: it crashed, and no person has to put anything right first.
+        output: the last lines that it printed, with its traceback if it crashed.
     """
 
     def __init__(self, message: str, retry: bool) -> None:
         super().__init__(message)
         self.retry = retry
+        self.output: tuple[str, ...] = ()
 
 
 class Interrupted(Prior3dError):
@@ -136,7 +138,10 @@ class Executor:
         if code is None:
             raise self._gone(call)
         if code:
-            raise self._failure(call, int(code), list(tail), late.is_set())
+            failure = self._failure(call, int(code), list(tail), late.is_set())
+            if isinstance(failure, StageFailed):
+                failure.output = tuple(tail)
+            raise failure
 
     def _ask_to_fork(self, call: Call) -> tuple[ForkClient, int, int, int]:
         """The server that was asked, the child's number there, its process, and where its output comes from."""

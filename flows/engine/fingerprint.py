@@ -24,6 +24,7 @@ CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.preview"})
 PLUMBING = frozenset(
     {
         "prior3d",  # hands names of flows/api.py on, to people and not to stages
+        "prior3d.checkpoints",
         "prior3d.diffusion.embedded",
         "prior3d.errors",
         "prior3d.fields.protocol",  # signatures only
@@ -31,6 +32,7 @@ PLUMBING = frozenset(
         "prior3d.images.opening",  # refuses, and hands on what Pillow reads
         "prior3d.inside",
         "prior3d.limits",
+        "prior3d.seals",
         "prior3d.settings",  # types of parameters: units and ranges; the settings themselves lie in modules under it
         "prior3d.suggestions",
         "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body

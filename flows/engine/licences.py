@@ -8,7 +8,7 @@ from typing import Any
 from flows.engine.run_files import InputEntry
 from prior3d.diffusion.embedded import embedded_folders
 from prior3d.errors import Prior3dError
-from prior3d.limits import parse_json
+from prior3d.limits import parse_json, read_bytes
 
 EMBEDDED = "MIT (comes with prior3d)"
 STATED_BESIDE = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING")
@@ -67,7 +67,7 @@ def _image_copyright(path: Path) -> str:
     from prior3d.images.opening import opened_image  # start-up: only runs with an image need it
 
     try:
-        with opened_image(path, str(path), "replace it") as image:
+        with opened_image(path, str(path), "give another one") as image:
             return _short(str(image.getexif().get(EXIF_COPYRIGHT) or image.info.get("Copyright") or ""))
     except Prior3dError:
         return ""  # the stage that reads it says what is wrong with it
@@ -90,7 +90,7 @@ def _first_line(files: Iterable[Path]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        return read_bytes(path).decode(errors="replace") if path.is_file() else ""
     except OSError:
         return ""
 

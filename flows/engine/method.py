@@ -21,6 +21,7 @@ class Input:
         longest: most characters of a text.
         suffixes: file name endings that a `file` may have.
         role: of a prior: what it has to serve as, e.g. `inpainting` (see `prior3d.diffusion.folders`).
+        capture: of a folder: it holds posed images, of which only those are copied that it names.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Input:
     longest: int = 1000
     suffixes: tuple[str, ...] = ()
     role: str | None = None
+    capture: bool = False
 
 
 @dataclass(frozen=True)

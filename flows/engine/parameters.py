@@ -9,7 +9,7 @@ from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
 from stages.contract import yaml_text
-from stages.contract.parameters import PriorParams, check_params, merged
+from stages.contract.parameters import PriorParams, check_params, merged, settings_fields
 
 
 def resolve(
@@ -19,7 +19,7 @@ def resolve(
 
     Args:
         method: the method.
-        preset: `toy` or `paper`.
+        preset: `toy`, `paper` or `turbo`.
         seed: the seed of all stages; None leaves their defaults.
         sets: `stage.parameter=value` in the order given; the value is YAML.
         precision: of the priors' networks, in all stages that load one.
@@ -74,8 +74,17 @@ def validated(method: Method, values: dict[str, dict[str, Any]]) -> dict[str, di
 
 
 def _preset(method: Method, stage: str, module: Any, preset: str) -> dict[str, Any]:
-    own = dict(getattr(module, "PRESETS", {}).get(preset, {}))
-    return merged(own, method.presets.get(preset, {}).get(stage, {}))
+    """A preset's values for a stage: the stage's own, the method's over them; `turbo` is `paper` without guidance."""
+    base = "paper" if preset == "turbo" else preset
+    own = dict(getattr(module, "PRESETS", {}).get(base, {}))
+    chosen = merged(own, method.presets.get(base, {}).get(stage, {}))
+    return merged(chosen, _without_guidance(module.Params)) if preset == "turbo" else chosen
+
+
+def _without_guidance(model: Any) -> dict[str, Any]:
+    """A text guidance of 1, which is none, in every group that has one."""
+    groups = {name: settings_fields(info.annotation) for name, info in settings_fields(model).items()}
+    return {name: {"guidance_scale": 1.0} for name, fields in groups.items() if "guidance_scale" in fields}
 
 
 def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,19 +184,41 @@ def _check_settings(folder: Path, place: Path) -> None:
 def content_digest(folder: Path, cache_file: Path) -> str:
     """A digest of all files that a prior is read from; each file's own is remembered by path, size and time."""
     known = _read_cache(cache_file)
-    together = hashlib.sha256()
-    changed = False
-    for file in sorted(p for p in folder.rglob("*") if p.suffix in READ and p.is_file() and not _said_of(folder, p)):
+    digests, changed = {}, False
+    for file in prior_files(folder):
         key = _key(file)
         if key not in known:
-            with file.open("rb") as stream:
-                known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+            known[key] = file_digest(file)
             changed = True
-        together.update(f"{file.relative_to(folder).as_posix()} {known[key]}\n".encode())
+        digests[file] = known[key]
     if changed and os.access(cache_file.parent.parent, os.W_OK):
         cache_file.parent.mkdir(exist_ok=True)
         write_whole(cache_file, json.dumps(known, indent=0))
+    return joined_digest(folder, digests)
+
+
+def prior_files(folder: Path) -> list[Path]:
+    """The files that a prior is read from."""
+    return sorted(p for p in folder.rglob("*") if p.suffix in READ and p.is_file() and not _said_of(folder, p))
+
+
+def file_digest(file: Path) -> str:
+    """The SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def joined_digest(folder: Path, digests: Mapping[Path, str]) -> str:
+    """The digest of a prior out of those of its files."""
+    together = hashlib.sha256()
+    for file in sorted(digests):
+        together.update(f"{file.relative_to(folder).as_posix()} {digests[file]}\n".encode())
     return together.hexdigest()[:32]
+
+
+def remembered_digests(cache_file: Path, file: Path) -> set[str]:
+    """The digests that were remembered of a file, whatever its size and time were."""
+    return {digest for key, digest in _read_cache(cache_file).items() if key.startswith(f"{file}|")}
 
 
 def _key(file: Path) -> str:

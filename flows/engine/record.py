@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
+from flows.engine.checksums import note_sums
 from flows.engine.declaration import Declaration
 from flows.engine.environment import GitState, git_state, package_versions
 from flows.engine.fingerprint import functions
@@ -95,8 +97,7 @@ def remember(
         outcomes: how each stage ended.
         warn: receives a line about a version that cannot be read; it is left as it is.
     """
-    versions = run.versions()
-    number = run.next_version()
+    versions, number = run.versions(), run.next_version()
     file = run.folder / "history" / f"{number or versions[-1].stem}.json"
     known = read_record(file)
     if known is not None:
@@ -111,7 +112,8 @@ def remember(
     _list_functions(run, declaration, new)
     made = versions[-1].stat().st_mtime if number is None else time.time()
     record = asdict(describe(run, declaration.inputs, old, new, how, reasons, dict(outcomes), made))
-    write_whole(file, json.dumps(record, indent=1) + "\n")
+    locks = {f"{number}.lock": run.lock_bytes()} if number is not None else {}
+    _write_noted(file.parent, {file.name: (json.dumps(record, indent=1) + "\n").encode()}, locks)
     if number is not None:
         run.remember(number)
     return number
@@ -124,7 +126,15 @@ def _list_functions(run: Run, declaration: Declaration, lock: dict[str, Any]) ->
         listed = code_file(run, digest)
         if digest == declaration.code[stage.name] and not listed.is_file():
             listed.parent.mkdir(exist_ok=True)
-            write_whole(listed, json.dumps(functions(stage.module), indent=0))
+            content = json.dumps(functions(stage.module), indent=0).encode()
+            _write_noted(run.folder / "history", {f"code/{listed.name}": content})
+
+
+def _write_noted(history: Path, contents: dict[str, bytes], others: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    """Write files of a run's history, with their digests and those of others that are written next."""
+    note_sums(history, contents | others)
+    for name, content in contents.items():
+        write_whole(history / name, content)
 
 
 def _lock_before(versions: list[Path], warn: Callable[[str], None]) -> dict[str, LockEntry]:

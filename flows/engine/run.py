@@ -13,6 +13,7 @@ from typing import IO, Any
 import yaml
 
 from flows.engine.declaration import Declaration, write_if_new
+from flows.engine.input_files import Tell
 from flows.engine.leftovers import remove_leftovers
 from flows.engine.project import Project
 from flows.engine.run_files import Damaged, LockEntry, derived, read_form, read_lock, text_of
@@ -58,18 +59,24 @@ class Run:
 
         A new run's folder is removed again if nothing was declared in it.
         """
-        (self.folder / ".work").mkdir(parents=True, exist_ok=True)
         try:
-            with (self.folder / ".work" / "run.lock").open("w") as stream:
-                if not _lock(stream):
-                    raise Prior3dError(
-                        f"run {self.name}: another prior3d process works on it; wait for it, or choose another --name"
-                    )
+            with self.alone():
                 self.heal()
                 yield
         finally:
             if not self.exists() and not (self.folder / "dvc.lock").exists():
                 shutil.rmtree(self.folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """As `held`, with everything left as it lies."""
+        (self.folder / ".work").mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".work" / "run.lock").open("w") as stream:
+            if not _lock(stream):
+                raise Prior3dError(
+                    f"run {self.name}: another prior3d process works on it; wait for it, or choose another --name"
+                )
+            yield
 
     def heal(self) -> None:
         """Put right what a kill can leave: half a lock file, temporary files, DVC's note that this run is worked on."""
@@ -88,10 +95,10 @@ class Run:
         if kept != held:
             write_whole(notes, json.dumps(kept))
 
-    def declare(self, declaration: Declaration, settings: dict[str, Any]) -> None:
+    def declare(self, declaration: Declaration, settings: dict[str, Any], tell: Tell) -> None:
         """Write what the run is asked to be, and (untracked) the device and where this machine keeps priors."""
         self.drop_stages(declaration)
-        declaration.write(self.folder)
+        declaration.write(self.folder, tell)
         write_if_new(self.folder / "local.yaml", yaml.safe_dump(settings, sort_keys=False))
 
     def drop_stages(self, declaration: Declaration) -> None:
@@ -141,7 +148,11 @@ class Run:
 
     def remember(self, number: str) -> None:
         """Make the present `dvc.lock` a version of the run: the last thing that is written of it."""
-        write_whole(self.folder / "history" / f"{number}.lock", (self.folder / "dvc.lock").read_bytes())
+        write_whole(self.folder / "history" / f"{number}.lock", self.lock_bytes())
+
+    def lock_bytes(self) -> bytes:
+        """Its `dvc.lock` as it is."""
+        return (self.folder / "dvc.lock").read_bytes()
 
     def versions(self) -> list[Path]:
         """The lock files of all its versions, oldest first."""

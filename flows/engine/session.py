@@ -14,7 +14,9 @@ from flows.engine.declaration import Declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Events
 from flows.engine.execution import Executor, Interrupted
+from flows.engine.failures import forget_failures
 from flows.engine.fingerprint import libraries
+from flows.engine.input_files import Tell
 from flows.engine.method import Stage
 from flows.engine.plan import Plan, make_plan
 from flows.engine.record import remember
@@ -65,7 +67,8 @@ def carry_out(
     options: Options,
     events: Events,
     show_plan: Callable[[Plan], None],
-    warn: Callable[[str], None],
+    warn: Tell,
+    tell: Tell,
 ) -> Report:
     """Do a run: hold it, heal it, declare it, plan it, make what must be made, remember the version.
 
@@ -77,6 +80,7 @@ def carry_out(
         events: receives what happens.
         show_plan: is called with the plan before anything is made.
         warn: receives one-line warnings.
+        tell: receives a line about what takes a while before the plan.
 
     Raises:
         Prior3dError: with what failed; every finished stage is committed, every other at its last checkpoint.
@@ -84,18 +88,25 @@ def carry_out(
     stages = wanted_stages(declaration, options.stop_after)
     store = DvcStore(run.project.root)
     with run.held():
-        run.declare(declaration, settings)
+        run.declare(declaration, settings, tell)
         plan = make_plan(run, declaration, store, stages, force=not options.restore, declared=True)
         show_plan(plan)
+        forget_failures(run.folder, [step.stage for step in plan.steps if step.action == "keep"])
         report = Report(plan)
         if not plan.idle:
             with _executor(run, warn) as executor:
                 worker = Worker(run, declaration, store, executor, events, options.restore)
                 report.outcomes = _make(worker, stages, plan, options.plain, warn)
-        if (run.folder / "dvc.lock").is_file():
-            reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
-            report.version = remember(run, declaration, "run", reasons, report.outcomes, warn)
+        report.version = _remember(run, declaration, report, warn)
     return report
+
+
+def _remember(run: Run, declaration: Declaration, report: Report, warn: Tell) -> str | None:
+    """The number of the version that a run is now; None before its first stage is made."""
+    if not (run.folder / "dvc.lock").is_file():
+        return None
+    reasons = {step.stage: list(step.reasons) for step in report.plan.steps if step.action == "make"}
+    return remember(run, declaration, "run", reasons, report.outcomes, warn)
 
 
 @contextmanager
@@ -203,7 +214,7 @@ def accept(run: Run, declaration: Declaration, warn: Callable[[str], None]) -> l
         missing = [s.name for s in declaration.method.stages if not (run.folder / s.name).is_dir()]
         if missing:
             raise Prior3dError(f"run {run.name}: no output of {', '.join(missing)} is there to accept; run it first")
-        run.declare(declaration, run.settings())
+        run.declare(declaration, run.settings(), warn)
         plan = make_plan(run, declaration, store, list(declaration.method.stages), declared=True)
         changed = [s.stage for s in plan.steps if s.action == "make"]
         for name in changed:

@@ -7,6 +7,7 @@ from flows.engine.declaration import Declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Events
 from flows.engine.execution import Call, Executor, StageFailed
+from flows.engine.failures import forget_failures, note_failure
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Stage
 from flows.engine.run import Run
@@ -43,9 +44,12 @@ class Worker:
             outcome = self._make(stage)
         except BaseException as error:
             self.errors[stage.name] = error
+            if isinstance(error, StageFailed):
+                note_failure(self.run.folder, stage.name, str(error), error.output)
             self.events.tell(stage.name, "failed", message=str(error))
             raise
         self.errors.pop(stage.name, None)
+        forget_failures(self.run.folder, [stage.name])
         self.events.tell(stage.name, "ended", outcome=outcome, seconds=time.monotonic() - started)
         return outcome
 

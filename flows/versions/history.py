@@ -264,9 +264,16 @@ def _there_are(run: Run, versions: list[Path]) -> str:
 
 
 def git_file(root: Path, revision: str, path: str) -> str | None:
-    """A file of the project at a git revision; None without it."""
-    done = subprocess.run(["git", "-C", str(root), "show", f"{revision}:./{path}"], capture_output=True, check=False)
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    """A text file of the project at a git revision; None without it."""
+    content = git_bytes(root, revision, path)
+    return content.decode("utf-8", "replace") if content is not None else None
+
+
+def git_bytes(root: Path, revision: str, path: str) -> bytes | None:
+    """A file of the project at a git revision, or in the index if that is empty; None without it."""
+    words = ["git", "-C", str(root), "cat-file", "blob", f"{revision}:./{path}"]
+    done = subprocess.run(words, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
 
 
 def git_names(root: Path) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from flows.engine.failures import read_failures
 from flows.versions import tables
 from flows.versions.drawings import curves, graph, losses
 from flows.versions.history import Version
@@ -42,6 +43,7 @@ def page_of(versions: list[Version]) -> str:
         losses=_losses(stages, versions),
         graphs=[graph(v) for v in versions],
         previews=_rows(stages, versions, previews),
+        failures=read_failures(versions[0].run.folder) if not several and versions[0].is_present else [],
         **_tables(versions, several),
     )
 

@@ -39,7 +39,7 @@ def restore_version(project: Project, text: str, warn: Callable[[str], None], *,
         _keep_present(run, warn)
         declaration = declaration_of(version)
         run.drop_stages(declaration)
-        declaration.write(run.folder)
+        declaration.write(run.folder, warn)
         write_whole(run.folder / "dvc.lock", version.text)
         stages = [s.name for s in declaration.method.stages if s.name in version.lock]
         store.checkout(run.dvc_file, stages)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine.record import Record
+from flows.terminal import duration_text
 from flows.versions.comparison import Difference, Measure, StageDifference
 
 LONGEST = 60
@@ -22,7 +23,7 @@ def log_lines(number: int, file: Path, record: Record | None, before: Record | N
     made = [s for s, o in record.outcomes.items() if o == "Completed"]
     restored = [s for s, o in record.outcomes.items() if o == "Restored"]
     what = [record.how] if record.how != "run" else []
-    what += [f"made {_list(made, len(record.outcomes))} in {record.seconds:.1f} s"] if made else []
+    what += [f"made {_list(made, len(record.outcomes))} in {duration_text(record.seconds)}"] if made else []
     what += [f"from the cache: {_list(restored, len(record.outcomes))}"] if restored else []
     when = local_time(record.when)
     lines = [f"@{number}  {when}  {'; '.join(what) or record.how}{here}"]
@@ -112,7 +113,16 @@ def number_text(value: float | None) -> str:
     """Three to four digits, whole numbers with separators."""
     if value is None:
         return "-"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"
+
+
+def measured_text(name: str, value: float, unit: str) -> str:
+    """A measured number as people write it: yes, 10,000 faces, 4 min 29 s, 22.86 dB."""
+    if unit == "yes/no":
+        return "yes" if value else "no"
+    if unit == "s":
+        return duration_text(value)
+    return number_text(value) + unit_of(name, {"unit": unit})
 
 
 def words(name: str) -> str:

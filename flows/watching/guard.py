@@ -65,7 +65,8 @@ def guarded(token: str) -> Iterator[None]:
             if refused is not None:
                 status, headers = refused
                 text = b"" if "Location" in headers else b"open the address that `prior3d watch` printed\n"
-                return Response(status, status.phrase, Headers({**headers, "Content-Length": str(len(text))}), text)
+                sent = Headers({**headers, "Content-Length": str(len(text))})
+                return Response(status, status.phrase, sent, text)
             answer = process_request(connection, request)
             return await answer if isinstance(answer, Awaitable) else answer
 

@@ -1,7 +1,6 @@
 """What a capture consists of: frames with an image and its camera; and the checks that all layouts share."""
 
 import math
-import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,13 +100,6 @@ class Capture:
 def natural_order(text: str) -> list[tuple[int, int, str]]:
     """A sorting key under which numbers inside names count as numbers."""
     return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", text) if word]
-
-
-def portable(folder: Path, path: str) -> str:
-    """A path out of a capture's file as it is called here: Windows' programs write backslashes."""
-    if "\\" not in path or os.path.lexists(folder / path):
-        return path
-    return path.replace("\\", "/")
 
 
 def image_header(path: Path, said_in: str) -> ImageHeader:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from prior3d.cameras import opencv_to_opengl
+from prior3d.capture_files import IMAGE_ENDINGS, colmap_places, portable
 from prior3d.captures.capture import (
     Capture,
     Frame,
@@ -15,15 +16,12 @@ from prior3d.captures.capture import (
     fitted_to_image,
     image_header,
     natural_order,
-    portable,
     size_and_turn,
 )
 from prior3d.captures.colmap_files import check_model_files
 from prior3d.errors import Prior3dError
 from prior3d.inside import named_file
 
-MODEL_FOLDERS = ("sparse/*", "sparse", "colmap/sparse/*", ".")  # in this order; of several at one place the largest
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 DISTORTION = {  # COLMAP's model: how many focal lengths, and what its further parameters are after the principal point
     "SIMPLE_PINHOLE": (1, ()),
     "PINHOLE": (2, ()),
@@ -41,12 +39,8 @@ def colmap_model(folder: Path) -> Path | None:
 
 def colmap_models(folder: Path) -> dict[Path, int]:
     """The models of a capture, and how many images each knows the camera of; COLMAP splits what it cannot join."""
-    for place in MODEL_FOLDERS:
-        found = [folder] if place == "." else sorted(folder.glob(place), key=lambda path: natural_order(path.name))
-        models = [m for m in found if any((m / f"cameras.{ending}").is_file() for ending in ("bin", "txt"))]
-        if models:
-            return {model: _n_images(model) for model in models}
-    return {}
+    found = sorted(colmap_places(folder), key=lambda path: natural_order(path.name))
+    return {model: _n_images(model) for model in found}
 
 
 def _n_images(model: Path) -> int:

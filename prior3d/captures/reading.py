@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from prior3d.capture_files import ENDINGS, TRANSFORMS, no_capture, portable, read_cameras_file
 from prior3d.captures.capture import (
     Capture,
     Frame,
@@ -14,17 +15,13 @@ from prior3d.captures.capture import (
     image_header,
     image_size,
     natural_order,
-    portable,
     size_and_turn,
 )
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
 from prior3d.images.opening import MAX_PIXELS
 from prior3d.inside import named_file
-from prior3d.limits import read_json
 
-TRANSFORMS = ("transforms.json", "transforms_train.json")
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
 UNKNOWN_DISTORTION = ("k4", "k5", "k6")
 
@@ -46,15 +43,12 @@ def read_capture(folder: Path, transforms: str = "") -> Capture:
     model = colmap_model(folder)
     if model is not None and not transforms:
         return read_colmap(folder, model)
-    raise Prior3dError(
-        f"{folder}: no {' or '.join(names)}" + ("" if transforms else " and no COLMAP model in sparse") + " is in it; "
-        "give the folder of a nerfstudio, instant-ngp, Blender or COLMAP capture"
-    )
+    raise no_capture(folder, transforms)
 
 
 def read_transforms(file: Path) -> Capture:
     """Read a transforms.json; intrinsics may stand at the top or in each frame."""
-    content = _json(file)
+    content = read_cameras_file(file)
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise Prior3dError(f"{file}: 'frames' is missing or empty; it must list the images and their cameras")
@@ -67,7 +61,6 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     path = frame.get("file_path")
     if not isinstance(path, str) or not path:
         raise Prior3dError(f"{file}: a frame has no file_path; each needs one, and a transform_matrix")
-    image = _image_file(file.parent, portable(file.parent, path), str(file))
     where = f"{file}, frame {path}"
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
@@ -132,13 +125,3 @@ def _focal(given: dict[str, Any], name: str, angle: str, pixels: int) -> float |
     if name in given:
         return float(given[name])
     return 0.5 * pixels / math.tan(0.5 * float(given[angle])) if angle in given else None
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = read_json(file)
-    except (OSError, ValueError) as error:
-        raise Prior3dError(f"{file}: cannot be read as JSON ({error}); export it again") from None
-    if not isinstance(content, dict):
-        raise Prior3dError(f"{file}: holds a JSON {type(content).__name__}, not an object; export it again")
-    return content

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as functional
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.errors import Prior3dError
@@ -167,6 +168,7 @@ def inversion_loss(
     timesteps: Int[Tensor, "views"],
     text: Float[Tensor, "views tokens width"],
     camera: Float[Tensor, "views 16"] | None,
+    at_once: int = 0,
 ) -> Float[Tensor, ""]:
     """The prior's own training loss: mean squared error of its prediction (epsilon or v); differentiable in text.
 
@@ -177,10 +179,28 @@ def inversion_loss(
         timesteps: of the views.
         text: embedded with gradient.
         camera: of `camera_embedding`; None: "no camera".
+        at_once: views that the prior sees at once, and again in the backward pass; 0: all, and once.
     """
-    noisy = prior.add_noise(latents, noise, timesteps)
-    predicted = prior.diffusion.network(noisy, timesteps, text, camera)
-    return functional.mse_loss(predicted, prior.diffusion.training_target(latents, noise, timesteps))
+    noisy, target = (
+        prior.add_noise(latents, noise, timesteps),
+        prior.diffusion.training_target(latents, noise, timesteps),
+    )
+    if at_once == 0:
+        return functional.mse_loss(prior.diffusion.network(noisy, timesteps, text, camera), target)
+    parts = [slice(first, first + at_once) for first in range(0, len(latents), at_once)]
+    predicted = [
+        checkpoint(
+            prior.diffusion.network,
+            noisy[part],
+            timesteps[part],
+            text[part],
+            None if camera is None else camera[part],
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for part in parts
+    ]
+    return functional.mse_loss(torch.cat(predicted), target)
 
 
 def _embedding_layer(prior: DiffusionPrior) -> Any:

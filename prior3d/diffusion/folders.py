@@ -190,9 +190,10 @@ def check_joint_views_folder(folder: Path) -> None:
             "mask and rays; unet/ and vae/ are from different models"
         )
     index = read_json(folder / "model_index.json")
-    lacking = [name for name in ("camera_radius", "fov_deg") if not isinstance(index.get(name), int | float)]
-    if lacking:
-        raise Prior3dError(f"prior {folder}: model_index.json lacks {' and '.join(lacking)}, its cameras' own; add it")
+    for name, most in (("camera_radius", 1e6), ("fov_deg", 179.0)):
+        value = index.get(name)
+        if not isinstance(value, int | float) or not 0 < value < most:
+            raise Prior3dError(f"prior {folder}: model_index.json must say its cameras' own {name}; add the number")
 
 
 def weight_files(folder: Path, component: str) -> tuple[list[Path], str | None]:

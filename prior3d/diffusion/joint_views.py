@@ -284,13 +284,13 @@ def load_joint_views(folder: Path, device: torch.device, dtype: torch.dtype = to
     Raises:
         Prior3dError: as `check_joint_views_folder`, and if a weight is missing, misshapen, superfluous or not finite.
     """
-    from prior3d.diffusion.joint_unet import JointUNet  # diffusers: seconds to import, and only loading needs it
+    from prior3d.diffusion.joint_unet import JointUNet, SetUNet  # diffusers: seconds to import; only loading needs it
 
     folder = Path(folder)
     check_named(folder, "joint_views")
     if class_of(folder) == mvdream.CLASS:
         check_parts(folder)
-        unet = mvdream.load_mvdream_unet(folder, dtype)
+        unet = mvdream.load_mvdream_unet(SetUNet, folder, dtype)
         diffusion = with_text(folder, unet, device, dtype)
         return JointViewsPrior(diffusion, mvdream.RADIUS, mvdream.FOV_DEG, mvdream.mvdream_camera)
     check_joint_views_folder(folder)

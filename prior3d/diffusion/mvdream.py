@@ -21,8 +21,10 @@ CLASS = "MVDreamPipeline"
 # Directions alone reach the network; distance and field of view varied in its training, together, so that the object
 # filled the image alike. These are what the authors' code for 3D evaluates with, for an object in a ball of radius 1.
 RADIUS, FOV_DEG = 3.0, 40.0
-WANTED = ("in_channels", "out_channels", "model_channels", "channel_mult", "num_res_blocks", "attention_resolutions",
-          "num_head_channels", "context_dim", "camera_dim")  # fmt: skip
+NUMBERS = (
+    "in_channels", "out_channels", "model_channels", "num_res_blocks", "num_head_channels", "context_dim", "camera_dim",
+)  # fmt: skip
+LISTS = ("channel_mult", "attention_resolutions")
 PREFIX = "model.diffusion_model."  # which the converter expects before every name
 
 
@@ -40,11 +42,13 @@ def mvdream_config(folder: Path) -> dict[str, Any]:
         Prior3dError: settings are missing, or the network is ImageDream's or of another shape.
     """
     given = read_json(folder / "unet" / "config.json")
-    lacking = [name for name in WANTED if given.get(name) is None]
-    if lacking:
+    lists = {name: given.get(name) if isinstance(given.get(name), list) else [None] for name in LISTS}
+    found = {name: [given.get(name)] for name in NUMBERS} | lists
+    wrong = [name for name, values in found.items() if not values or not all(map(_is_whole, values))]
+    if wrong:
         raise Prior3dError(
-            f"prior {folder}: unet/config.json lacks {', '.join(lacking)}; an MVDream folder's has the settings of "
-            "MultiViewUNetModel"
+            f"prior {folder}: unet/config.json has no whole numbers for {', '.join(wrong)}; an MVDream folder's has "
+            "the settings of MultiViewUNetModel"
         )
     if given.get("ip_dim", 0):
         raise Prior3dError(f"prior {folder}: it is ImageDream, which sees an image's features; give an MVDream folder")
@@ -71,27 +75,30 @@ def mvdream_config(folder: Path) -> dict[str, Any]:
     }
 
 
-def load_mvdream_unet(folder: Path, dtype: torch.dtype) -> Any:
-    """The frozen network of an MVDream folder.
+def _is_whole(value: object) -> bool:
+    """Whether a setting is a whole number above 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def load_mvdream_unet(network_class: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """The frozen network of an MVDream folder, as a SetUNet.
 
     Raises:
         Prior3dError: settings, or weights that are missing, misshapen, superfluous or not finite.
     """
-    # seconds to import, and only loading needs them
+    # seconds to import, and only loading needs it
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-
-    from prior3d.diffusion.joint_unet import SetUNet  # it imports diffusers too
 
     config = mvdream_config(folder)
     weights: dict[str, Tensor] = {}
     for file in weight_files(folder / "unet", "unet")[0]:
         weights |= load_file(file)
     named = {PREFIX + name.replace("camera_embed.", "label_emb.0."): tensor for name, tensor in weights.items()}
-    with torch.device("meta"):  # no random weights first: there are 866 million
-        unet = SetUNet.from_config(config)
     try:
+        with torch.device("meta"):  # no random weights first: there are 866 million
+            unet = network_class.from_config(config)
         unet.load_state_dict(convert_ldm_unet_checkpoint(named, config), strict=True, assign=True)
-    except (RuntimeError, KeyError) as error:
+    except Exception as error:  # the converter raises many kinds on weights of another network
         reason = " ".join(str(error).split())[:200]
         raise Prior3dError(
             f"prior component {folder / 'unet'}: its weights are not those of its config.json ({reason})"

@@ -83,7 +83,7 @@ def _chunks(path: Path) -> tuple[dict[str, Any], bytes]:
     json_length = struct.unpack("<I", content[12:16])[0]
     try:
         document = parse_json(content[20 : 20 + json_length])
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise Prior3dError(f"mesh {path.name}: damaged GLB ({error}); export it again") from None
     if not isinstance(document, dict):
         raise Prior3dError(f"mesh {path.name}: damaged GLB (its JSON is no object); export it again")

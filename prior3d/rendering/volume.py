@@ -99,7 +99,7 @@ def render_rays(
             checkpoint(_render_intervals, field, *piece, use_reentrant=False, preserve_rng_state=False)
             for piece in pieces
         ]
-        rendered = [torch.cat(values) for values in zip(*parts, strict=True)]
+        rendered = tuple(torch.cat(values) for values in zip(*parts, strict=True))
     features, opacity, depth, weights, density = rendered
     whole = Rendering(features, opacity, depth, weights, starts, ends, density)
     return whole if background is None else over(whole, background)

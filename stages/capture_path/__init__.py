@@ -1,4 +1,7 @@
-"""A video and a contact sheet of a fitted scene along its capture's path; for an edit, before and after it."""
+"""A video and a contact sheet of a fitted scene along its capture's path; for an edit, before and after it.
+
+Where the order of the images is no path, as of random views, it goes round what the cameras look at.
+"""
 
 from typing import ClassVar
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 
 from prior3d.cameras import Cameras
+from prior3d.captures.path import capture_path
 from prior3d.captures.posed import PosedViews
 from prior3d.fields.scene_field import SceneField
 from prior3d.images.files import contact_sheet, write_png, write_video
@@ -40,19 +40,11 @@ def run(job: Job, params: Params) -> None:
 
 
 def path(views: PosedViews, params: Params) -> Cameras:
-    """Cameras evenly spread over the capture's order, between neighbours half way: positions and axes interpolated."""
+    """The capture's own path, or a way round what it looks at, in the video's size."""
     given = views.cameras
     factor = min(1.0, params.longest_side / max(given.height, given.width))
     height, width = (max(2, round(side * factor / 2) * 2) for side in (given.height, given.width))  # H.264: even sides
-    place = torch.linspace(0, given.views - 1, params.frames)
-    low = place.floor().long().clamp(max=max(0, given.views - 2))
-    share = (place - low)[:, None, None]
-    high = (low + 1).clamp(max=given.views - 1)
-    c2w = given.c2w[low] * (1 - share) + given.c2w[high] * share
-    u, _, v = torch.linalg.svd(c2w[:, :3, :3])
-    c2w[:, :3, :3] = u @ v
-    fov_deg = given.fov_deg[low] * (1 - share[:, 0, 0]) + given.fov_deg[high] * share[:, 0, 0]
-    return Cameras(c2w, fov_deg, height, width)
+    return capture_path(given, params.frames).resized(height, width)
 
 
 def render_frame(field: SceneField, camera: Cameras, params: Params) -> np.ndarray:

@@ -16,6 +16,7 @@ from prior3d.diffusion.embedded import embedded_prior
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 from prior3d.limits import read_json
+from prior3d.seals import json_is_whole, sealed_json
 from stages.contract.curves import LossCurve
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Job:
             return
         try:
             elapsed = read_json(noted)
+            if json_is_whole(elapsed) is False:
+                raise ValueError("its digest is another")
             self._seconds_before = float(elapsed["seconds"])
             self.losses = LossCurve.from_state(elapsed["losses"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -150,7 +153,7 @@ class Job:
         steps that are taken again leave the curve as it is, steps that it has not seen would be missing.
         """
         elapsed = {"seconds": self.seconds(), "losses": self.losses.state()}
-        write_whole(self.work / "elapsed.json", json.dumps(elapsed))
+        write_whole(self.work / "elapsed.json", sealed_json(elapsed))
 
     def seconds(self) -> float:
         """Working time of this stage so far, with that before interruptions, to the last checkpoint."""

@@ -25,6 +25,12 @@ class Params(StageParams):
 
     steps: Steps = Field(60, ge=0, le=100_000, description="optimisation steps")
     batch: int = Field(8, ge=1, le=256, description="versions of the image per step")
+    at_once: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="versions that the prior sees at once, the same result with less memory and more work; 0: all",
+    )
     token: str = Field("<object>", description="how prompts write the word")
     initializer_token: str = Field(
         "",
@@ -76,7 +82,8 @@ PRESETS: dict[str, dict] = {
     "toy": {},
     "paper": {
         "steps": 3000,
-        "batch": 4,  # one, accumulated over four
+        "batch": 4,  # one at a time, accumulated over four
+        "at_once": 1,
         "num_vectors": 1,
         "prompting": {"templates": SENTENCES, "view_words": False, "named_backgrounds": False},
         "augmentation": {"rotation_deg": 10.0, "scale": (0.85, 1.15), "grey": 0.1, "blur_pixels": 2.0},

@@ -151,7 +151,7 @@ def inversion(
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
         text = prior.diffusion.prompts.embed_with_gradient(prompts)
         camera = cameras(prior, params, azimuth_deg, viewpoint.elevation_deg)
-        return {"denoising": inversion_loss(prior, latents, noise, timesteps, text, camera)}
+        return {"denoising": inversion_loss(prior, latents, noise, timesteps, text, camera, params.at_once)}
 
     return losses
 

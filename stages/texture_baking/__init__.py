@@ -1,7 +1,8 @@
 """The field's colours on the mesh: a texture atlas, baked as a camera would see the field, in a GLB and an OBJ.
 
 The colours of a field are grainy. Smoothing removes the grain and keeps edges. With an image of the object, the texels
-that its camera sees are then fitted to its pixels, which are sharper than the field's colours.
+that its camera sees are then fitted to its pixels, which are sharper than the field's colours. Of a field that is the
+symmetric completion of an image, the colours come from the completion itself, which has no grain.
 """
 
 from typing import ClassVar

@@ -72,6 +72,7 @@ PRESETS = {
             "steps": 5000,
             "resolution": 1024,
             "views": {"fov_deg": (60.0, 60.0)},
+            "sds": {"views_at_once": 1},
             "optimiser": {"learning_rate": 1e-2, "decay_to": 1.0, "epsilon": 1e-15},
             "refresh": {"smoothness_weight": 0.0},
         },

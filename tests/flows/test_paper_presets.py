@@ -259,6 +259,20 @@ def test_what_the_papers_do_not_have_can_be_switched_off():
     assert [fit["surface"][f"{name}_weight"] for name in ("entropy", "distortion", "smoothness")] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_turbo_is_paper_without_guidance(method):
+    paper, turbo = settings_of(method, "paper"), settings_of(method, "turbo")
+    guided = 0
+    for stage, values in paper.items():
+        for group, inner in values.items():
+            if isinstance(inner, dict) and "guidance_scale" in inner:
+                assert turbo[stage][group] == inner | {"guidance_scale": 1.0}
+                guided += 1
+            else:
+                assert turbo[stage][group] == inner
+    assert guided or method in ("scene", "sparsefusion")
+
+
 def test_toy_presets_have_no_part_of_it():
     for module in (coarse_nerf, rgb_refinement, image_nerf):
         params = module.Params()

@@ -1,5 +1,10 @@
 """Whole runs of the fake method: what is made, kept, restored, and why."""
 
+import fcntl
+import io
+import json
+import re
+
 import pytest
 import yaml
 
@@ -128,9 +133,37 @@ def test_presets(fake):
 
 def test_looking_at_runs(fake):
     fake.run()
-    assert "demo  counting-method  3/3     1         one two" in fake.cli("ls")[1]
+    assert re.search(
+        r"demo  counting-method  3/3     1         20\d\d-\d\d-\d\d \d\d:\d\d  .* s +one two", fake.cli("ls")[1]
+    )
     out = fake.cli("status", "demo")[1]
-    assert "drawn" in out and "peak_memory_mb" in out and out.count("unchanged") == 3
+    assert "drawn" in out and "peak memory mb" in out and out.count("unchanged") == 3
+    (listed,) = json.loads(fake.cli("ls", "--json")[1])
+    assert (listed["run"], listed["n_made"], listed["n_stages"], listed["asked_for"]) == ("demo", 3, 3, "one two")
+    assert listed["seconds"] > 0 and listed["when"].startswith("20")
+
+
+def test_a_run_is_removed_with_its_versions_if_one_says_so(fake, monkeypatch):
+    fake.run()
+    fake.run(name="other")
+    monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+    code, out, _ = fake.cli("rm", "demo")
+    assert code == 0 and "demo: 1 version, " in out and "nothing was removed" in out and fake.folder().is_dir()
+    code, out, _ = fake.cli("rm", "demo", "--yes")
+    assert code == 0 and not fake.folder().exists() and fake.folder("other").is_dir()
+    assert "removed demo; what it made stays in DVC's cache until: prior3d gc" in out
+    assert fake.outcomes(fake.run()[1]) == {"counting": "Restored", "shouting": "Restored", "joining": "Restored"}
+    for name in ("demi", "../runs/demo"):
+        code, _, err = fake.cli("rm", "demo", name, "--yes")
+        assert code == 2 and len(err.splitlines()) == 1 and fake.folder().is_dir()
+
+
+def test_a_run_that_is_being_made_is_not_removed(fake):
+    fake.run()
+    with (fake.folder() / ".work" / "run.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        code, _, err = fake.cli("rm", "demo", "--yes")
+    assert code == 2 and "another prior3d process works on it" in err and fake.folder().is_dir()
     assert "exclamation_marks = 1 (at least 0, at most 9)" in fake.cli("run", "counting-method", "--help")[1]
     assert "steps = 3 steps (at least 1, at most 10000)" in fake.cli("stage", "counting")[1]
 

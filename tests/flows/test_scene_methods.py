@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from flows import instruct_nerf2nerf, scene
-from flows.engine.declaration import _copy
+from flows.engine.input_files import copy_folder, folder_files
 from prior3d.cameras import orbit_cameras, ring
 from tests.scenes import write_capture
 from tests.tiny_prior import write_tiny_prior
@@ -53,7 +53,7 @@ def test_the_copy_of_a_capture_can_be_replaced_though_the_capture_cannot_be_writ
         folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
         for _ in range(2):
-            _copy(tmp_path / "capture", tmp_path / "copy")
+            copy_folder(tmp_path / "capture", tmp_path / "copy", folder_files(tmp_path / "capture"), print)
         for folder in (tmp_path / "copy", tmp_path / "copy" / "images"):
             assert folder.stat().st_mode & stat.S_IWUSR
     finally:

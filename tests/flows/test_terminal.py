@@ -10,6 +10,7 @@ import pytest
 
 from flows import cli
 from flows.terminal import Parser, clean, show, table
+from flows.versions.text import measured_text
 from prior3d.errors import Prior3dError
 
 ROWS = [["run", "what was asked"], ["mug", "a blue mug " * 6]]
@@ -109,3 +110,16 @@ def test_steering_in_the_files_of_a_run(fake):
         _, out, err = fake.cli(*words)
         assert "\x1b" not in out + err and "\x07" not in out + err
     assert "\\x1b]0;x\\x07\\x1b[2J" in fake.cli("ls")[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (10_000, "faces", "10,000 faces"), (12345.678, "nodes", "12,346 nodes"),
+        (1, "yes/no", "yes"), (0.0, "yes/no", "no"),
+        (269.0, "s", "4 min 29 s"), (8.2, "s", "8.2 s"), (7500, "s", "2 h 5 min"), (59.96, "s", "1 min 0 s"),
+        (22.8612, "dB", "22.86 dB"), (0.874, "", "0.874"),
+    ],
+)  # fmt: skip
+def test_numbers_as_people_write_them(value, unit, said):
+    assert measured_text("x", value, unit) == said

@@ -40,7 +40,7 @@ def test_every_training_depends_on_its_digest_its_parameters_and_its_inputs():
             assert any(dep.startswith(path) for dep in stage["deps"]), f"{name} reads {path} and does not depend on it"
 
 
-@pytest.mark.parametrize("name", ["vae", "text_to_image", "scorer", "views", "inpainting", "instruct"])
+@pytest.mark.parametrize("name", ["vae", "text_to_image", "scorer", "views", "joint_views", "inpainting", "instruct"])
 def test_the_optimiser_and_the_loss_are_in_every_digest(name):
     modules = reached(f"stages.training.{name}")
     assert {"stages.training.trainer", "stages.artifacts.datasets", f"stages.training.{name}.stage"} <= modules

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save
 
 from prior3d import checkpoints
 from prior3d.devices import choose_device
@@ -108,6 +109,25 @@ def test_a_cuda_index_too_high_is_refused(monkeypatch):
     assert choose_device("cuda:0") == torch.device("cuda:0")
     with pytest.raises(Prior3dError, match="'cuda:1' asked for, but 1 CUDA"):
         choose_device("cuda:1")
+
+
+def test_every_flipped_byte_of_a_checkpoint_is_found(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    checkpoints.save(path, {"a": torch.arange(4.0), "b": torch.ones(2, dtype=torch.int8)}, {"step": 3})
+    whole = path.read_bytes()
+    assert checkpoints.load(path)[1] == {"step": 3}
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :])
+        with pytest.raises(Prior3dError, match="Delete it to begin this stage again"):
+            checkpoints.load(path)
+
+
+def test_a_checkpoint_from_before_digests_is_read(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    content = save({"a": torch.ones(3)}, metadata={"format": "prior3d-checkpoint-1", "state": '{"step": 3}'})
+    path.write_bytes(content)
+    tensors, state = checkpoints.load(path)
+    assert state == {"step": 3} and torch.equal(tensors["a"], torch.ones(3))
 
 
 @pytest.fixture

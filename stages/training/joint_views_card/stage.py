@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from textwrap import wrap
 
 import torch
 
@@ -30,7 +31,7 @@ given views stand clean among the noisy ones, and a ray for each pixel says wher
   channels and two joint blocks at 16x16); `vae/`, `text_encoder/`, `tokenizer/`, `scheduler/` are copies of the files
   in `../toy`. `prior3d.diffusion.joint_views.load_joint_views` opens it; 64x64 images, cameras at distance
   {camera_radius:g} with {fov_deg:g} degrees of view.
-- **Trained on** {samples:,} sets ({last_samples:,} in the last sitting). {note}
+- **Trained on** {samples:,} sets ({last_samples:,} in the last sitting).{note}
 - **Guidance**: {guidance_scale:g} on the caption where no view is given, none with given views.
 
 ![samples: held-out objects; rows: a view, the true ring; drawn with its caption; without](samples.png)
@@ -116,7 +117,7 @@ def card(folder: Path, scores: dict[str, float], params: Params) -> str:
     return CARD.format(
         samples=samples_seen(folder),
         last_samples=facts["samples"],
-        note=facts.get("note", ""),
+        note="".join(f"\n  {line}" for line in wrap(facts.get("note", ""), 116)),
         camera_radius=index["camera_radius"],
         fov_deg=index["fov_deg"],
         caption_rows="\n".join(_caption_row(name, text, scores) for name, text in ROWS.items()),

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+import prior3d
 from flows.engine.method import Input, Method, Stage
 from tests.browser import CHROMIUM, chromium
 
@@ -181,6 +182,18 @@ def check_synchronised(browser):
     browser.drag(centre, (centre[0] + box[2] / 4, centre[1]))
     browser.wait(f"Math.abs({orbits}[0] - {before[0]}) > 0.1", 120)
     browser.wait(f"{orbits}.every((t) => Math.abs(t - {orbits}[0]) < 0.02)", 120)
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_the_frame_of_a_notebook_shows_the_mesh(boxes, tmp_path):
+    shown = prior3d.load("one", project=boxes.project).show()
+    (tmp_path / "notebook.html").write_text(f"<html><body>{shown._repr_html_()}</body></html>")
+    with chromium() as browser:
+        browser.look(900, 600)
+        browser.open(tmp_path / "notebook.html")
+        browser.wait("document.querySelector('iframe').contentDocument.querySelector('model-viewer')?.loaded", 240)
+        assert browser.errors == [] and browser.fetched == []
 
 
 @pytest.mark.slow

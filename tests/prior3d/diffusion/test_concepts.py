@@ -140,3 +140,20 @@ def test_what_is_refused(prior):
     prior.free_text_encoder()
     with pytest.raises(Prior3dError, match="freed already"):
         add_concept(prior, Concept("<other>", "ball", concept.embeddings, concept.text_encoder_digest))
+
+
+@pytest.mark.parametrize("camera", [False, True])
+def test_a_few_versions_at_once_give_the_same_gradient(tmp_path, camera):
+    prior = load_text_to_image(write_tiny_prior(tmp_path / "p", camera=camera), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    latents, noise = (torch.randn(3, 4, 8, 8, generator=generator) for _ in range(2))
+    timesteps, seen = torch.tensor([100, 500, 900]), torch.ones(3, 16) if camera else None
+    found = []
+    for at_once in (0, 2, 1):
+        text = prior.embed(["a red ball", "a cube", "a view"]).clone().requires_grad_()
+        loss = inversion_loss(prior, latents, noise, timesteps, text, seen, at_once)
+        loss.backward()
+        found.append((loss.item(), text.grad))
+    for value, gradient in found[1:]:
+        assert value == pytest.approx(found[0][0], rel=1e-5)
+        torch.testing.assert_close(gradient, found[0][1], rtol=1e-4, atol=1e-7)

@@ -101,7 +101,10 @@ def test_broken_folders(folder):
     with pytest.raises(Prior3dError, match="no such folder"):
         load_joint_views(folder / "none", CPU)
     edit(folder / "model_index.json", fov_deg=None)
-    with pytest.raises(Prior3dError, match="model_index.json lacks fov_deg, its cameras' own; add it"):
+    with pytest.raises(Prior3dError, match="model_index.json must say its cameras' own fov_deg; add the number"):
+        load_joint_views(folder, CPU)
+    edit(folder / "model_index.json", fov_deg=float("nan"))
+    with pytest.raises(Prior3dError, match="fov_deg"):
         load_joint_views(folder, CPU)
     edit(folder / "model_index.json", fov_deg=40.0)
     edit(folder / "unet" / "config.json", in_channels=9)

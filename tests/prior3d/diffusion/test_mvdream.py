@@ -113,7 +113,10 @@ def test_cameras_are_matrices_at_distance_one(folder):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"camera_dim": None}, "unet/config.json lacks camera_dim; an MVDream folder's has the settings"),
+        ({"camera_dim": None}, "unet/config.json has no whole numbers for camera_dim; an MVDream folder's has"),
+        ({"channel_mult": [1, "x"]}, "no whole numbers for channel_mult"),
+        ({"channel_mult": 2, "num_res_blocks": -1}, "no whole numbers for num_res_blocks, channel_mult"),
+        ({"model_channels": 33}, r"its weights are not those of its config.json \("),
         ({"camera_dim": 12}, "its cameras have 12 numbers, not 16"),
         ({"ip_dim": 16}, "it is ImageDream, which sees an image's features"),
         ({"num_res_blocks": 1}, r"its weights are not those of its config.json \("),
