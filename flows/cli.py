@@ -28,7 +28,7 @@ look at things
   compare A B ...     runs or versions on one page       gallery   all runs on one page
   methods             all methods
   stage NAME          the inputs, output and parameters of a stage
-  priors ls           all priors; also: priors check NAME, train NAME, sample NAME --prompt ...
+  priors ls           all priors; also: priors show NAME, check NAME, train NAME, sample NAME --prompt ...
 versions: RUN, RUN@3, RUN@<git revision>
   log RUN             when and why each version was made, what changed, what was measured
   diff A B            parameters, code, measurements and files that differ
