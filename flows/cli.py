@@ -32,7 +32,7 @@ look at things
 versions: RUN, RUN@3, RUN@<git revision>
   log RUN             when and why each version was made, what changed, what was measured
   diff A B            parameters, code, measurements and files that differ
-  restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP
+  restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP|MESH.glb
   rm RUN              remove a run                        gc   remove cached files that no version needs
 keep things working
   doctor              check device, packages and priors; says how to fix what is missing
