@@ -28,11 +28,11 @@ look at things
   compare A B ...     runs or versions on one page       gallery   all runs on one page
   methods             all methods
   stage NAME          the inputs, output and parameters of a stage
-  priors ls           all priors; also: priors check NAME, train NAME, sample NAME --prompt ...
+  priors ls           all priors; also: priors show NAME, check NAME, train NAME, sample NAME --prompt ...
 versions: RUN, RUN@3, RUN@<git revision>
   log RUN             when and why each version was made, what changed, what was measured
   diff A B            parameters, code, measurements and files that differ
-  restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP
+  restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP|MESH.glb
   rm RUN              remove a run                        gc   remove cached files that no version needs
 where things come from
   whence FILE         the run, version, inputs and code behind a file, also behind an exported one
