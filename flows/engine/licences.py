@@ -1,12 +1,11 @@
 """The licences of a run's priors and inputs, as the files themselves state them; nothing is assumed otherwise."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.engine.run_files import InputEntry
+from flows.engine.run_files import InputEntry, parse_json, text_of
 from prior3d.diffusion.embedded import embedded_folders
 
 EMBEDDED = "MIT (comes with prior3d)"
@@ -77,8 +76,8 @@ def _glb_copyright(path: Path) -> str:
         with path.open("rb") as stream:
             header = stream.read(20)
             document = stream.read(int.from_bytes(header[12:16], "little")) if header[:4] == GLB_COPYRIGHT else b"{}"
-        return _short(str(json.loads(document)["asset"]["copyright"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return _short(str(parse_json(document, dict[str, Any])["asset"]["copyright"]))
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
@@ -88,10 +87,7 @@ def _first_line(files: Iterable[Path]) -> str:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    except OSError:
-        return ""
+    return text_of(path) or ""
 
 
 def _short(text: str) -> str:

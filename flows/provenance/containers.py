@@ -11,6 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
+
+from flows.engine.run_files import parse_json
 
 KEY = "prior3d"
 LINE_CHARACTERS = 96  # of a comment, besides its mark; some readers take short lines only
@@ -69,7 +72,7 @@ def _kind(content: bytes) -> str:
 def _put_glb(content: bytes, text: str, xmp: str) -> bytes:
     document, rest = _glb_parts(content)
     place = _in_asset(document)
-    if "extras" in json.loads(document)["asset"]:
+    if "extras" in parse_json(document, dict[str, Any])["asset"]:
         raise NoPlace("its asset has extras")
     document = document[:place] + _glb_extras(text) + document[place:]
     return _glb(document + " " * (-len(document.encode()) % 4), rest)
@@ -78,7 +81,7 @@ def _put_glb(content: bytes, text: str, xmp: str) -> bytes:
 def _take_glb(content: bytes) -> tuple[bytes, str | None]:
     document, rest = _glb_parts(content)
     place = _in_asset(document)
-    found = (json.loads(document)["asset"].get("extras") or {}).get(KEY)
+    found = (parse_json(document, dict[str, Any])["asset"].get("extras") or {}).get(KEY)
     if found is None:
         return content, None
     text = json.dumps(found, separators=(",", ":"))
@@ -108,9 +111,9 @@ def _glb_parts(content: bytes) -> tuple[str, bytes]:
         raise NoPlace("its JSON is not padded")
     try:
         document = content[GLB_HEADER:end].decode()
-        if not isinstance(json.loads(document)["asset"]["version"], str):
+        if not isinstance(parse_json(document, dict[str, Any])["asset"]["version"], str):
             raise NoPlace("its JSON has no asset version")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise NoPlace(f"its JSON cannot be read ({type(error).__name__})") from None
     return document, content[end:]
 

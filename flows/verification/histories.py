@@ -10,7 +10,7 @@ from flows.engine.checksums import NAME, read_sums, sums_file, sums_text
 from flows.engine.dvc_store import DvcStore
 from flows.engine.record import read_record
 from flows.engine.run import Run
-from flows.engine.run_files import LockEntry, derived, parse_lock
+from flows.engine.run_files import LockEntry, derived, parse_lock, text_of
 from flows.verification.findings import Check, alike
 from flows.versions.history import git_bytes
 from prior3d.files import write_whole
@@ -110,7 +110,7 @@ def _has_form(path: Path) -> bool:
     """Whether a file without a noted digest is at least what its name says."""
     if path.suffix == ".lock":
         try:
-            return bool(parse_lock(path.read_text(encoding="utf-8")))
+            return bool(parse_lock(text_of(path) or ""))
         except ValueError:
             return False
     if path.parent.name == "code":
