@@ -123,7 +123,7 @@ def _yaml_rows(path: Path, text: str) -> list[Row]:
     if not isinstance(grid, dict) or not all(isinstance(values, list) and values for values in grid.values()):
         raise Prior3dError(f"{path}: `grid` has to be a mapping of columns to lists of values")
     common = {"method": content["method"]} if content.get("method") else {}
-    found = []
+    found: list[Row] = []
     for number, row in enumerate(rows, 1):
         both = next((name for name in row if name in grid), None)
         if both is not None:
