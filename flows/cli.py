@@ -19,6 +19,7 @@ OVERVIEW = """\
 make things
   init [DIR]          make a folder a project
   run METHOD ...      make a 3D object; the same command again resumes an interrupted run
+  sweep FILE          many runs out of a CSV, JSONL or YAML file; again: what failed or is missing
   plan RUN            what would run, and why (also: plan METHOD ..., with the options of run)
 look at things
   ls                  all runs of this project
@@ -39,6 +40,9 @@ where things come from
   find ...            versions by prompt, method, prior and measurements
   reproduce FILE      make a file again and compare the bytes
   verify RUN | --all  read everything, name what is damaged, put back what has a copy
+share results with another machine
+  remote [add FOLDER] a place that keeps results and their files
+  push RUN            put a run's versions there            pull RUN    take them from there
 keep things working
   doctor              check device, packages and priors; says how to fix what is missing
   accept RUN          keep a run's outputs and record the present code beside them
