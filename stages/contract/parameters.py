@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
+from stages.contract.presets import Values, merged
 
-Values = dict[str, Any]
 DEGREES: dict[str, Any] = {"unit": "degrees"}
 
 
@@ -22,15 +22,6 @@ class StageParams(BaseModel):
     renamed: ClassVar[dict[str, str]] = {}
 
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of every random choice of this stage")
-
-
-def merged(base: Values, changes: Values) -> Values:
-    """Values of `base` with `changes` over them; groups are merged key by key."""
-    found = dict(base)
-    for key, value in changes.items():
-        before = found.get(key)
-        found[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return found
 
 
 def check_params(model: type[BaseModel], values: Values, where: str) -> BaseModel:
