@@ -1,4 +1,4 @@
-"""`prior3d priors ls | show NAME | check NAME | train NAME | sample NAME | fuse FOLDER LORA | lock | accept [NAME ...]`."""
+"""`prior3d priors ls | show NAME | check NAME | train NAME | sample NAME | fuse FOLDER LORA | lock | accept [NAME]`."""
 
 from pathlib import Path
 from typing import Required, TypedDict
