@@ -8,6 +8,7 @@ import html
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,7 @@ def _project(folder: Path) -> Project:
 def _carry_out(request: Request) -> Run:
     """Do the run; its stages are shown as they go."""
     events, displays = Events(), list[Display]()
+    tell = partial(show, sys.stderr)
 
     def show_plan(plan: Plan) -> None:
         if not plan.idle:
@@ -196,7 +198,7 @@ def _carry_out(request: Request) -> Run:
             events.listen(displays[0])
 
     try:
-        carry_out(request.run, request.declaration, request.settings, request.options, events, show_plan, warn)
+        carry_out(request.run, request.declaration, request.settings, request.options, events, show_plan, warn, tell)
     finally:
         for display in displays:
             display.close()

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from prior3d.errors import Prior3dError
 
+LARGEST_SIDE = 100_000  # pixels
+
 
 @dataclass(frozen=True)
 class Cameras:
@@ -242,9 +244,11 @@ def from_nerfstudio(transforms: dict[str, Any]) -> Cameras:
             shared = 0.5 * width / torch.tan(torch.tensor(0.5 * transforms["camera_angle_x"])).item()
         focal = torch.tensor([float(frame.get("fl_y", shared)) for frame in transforms["frames"]])
         c2w = torch.tensor([frame["transform_matrix"] for frame in transforms["frames"]], dtype=torch.float32)
-    except (KeyError, TypeError) as error:
+        if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE and (focal > 0).all()):
+            raise ValueError(f"{height}x{width} pixels, or a focal length,")
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise Prior3dError(
-            f"transforms.json: {error} is missing or wrong. "
+            f"transforms.json: {str(error)[:120]} is missing or wrong. "
             "It needs h, w, frames[].transform_matrix, and fl_y or camera_angle_x."
         ) from error
     return Cameras(c2w, torch.rad2deg(2 * torch.atan(0.5 * height / focal)), height, width)

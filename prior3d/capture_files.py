@@ -3,6 +3,7 @@
 It imports neither torch nor an image library: the command line asks it before it starts anything.
 """
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -60,7 +61,7 @@ def colmap_places(folder: Path) -> list[Path]:
 
 def portable(folder: Path, path: str) -> str:
     """A path out of a capture's file as it is called here: Windows' programs write backslashes."""
-    return path if "\\" not in path or (folder / path).exists() else path.replace("\\", "/")
+    return path if "\\" not in path or os.path.lexists(folder / path) else path.replace("\\", "/")
 
 
 def read_cameras_file(file: Path) -> dict[str, Any]:

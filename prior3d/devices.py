@@ -27,4 +27,16 @@ def choose_device(name: str) -> torch.device:
             )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise Prior3dError("device: 'mps' asked for, but this machine has no Metal device. Use --device cpu or auto.")
+    if kind == "cpu":
+        same_bits_on_threads()
     return torch.device(name)
+
+
+def same_bits_on_threads() -> None:
+    """Let PyTorch add up in one order on the CPU, whatever its threads do.
+
+    The gradient of `table[rows]` is otherwise added by several threads at once, in the order in which they come: two
+    threads gave 7 different results in 30 trials, in this mode 1. One thread gives the same bits in either mode.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # which would only take time

@@ -21,6 +21,7 @@ from prior3d.settings.optimisation import OptimiserSettings
 
 LOWER = "lower the learning rate or the guidance scale"
 STEPS_BETWEEN_CHECKS = 10  # of gradients on a GPU, which waits to answer; on a CPU every step is checked
+Losses = Callable[[int], dict[str, Float[Tensor, ""]]]  # the weighted terms of a step, by name
 
 
 @runtime_checkable
@@ -39,7 +40,7 @@ class Monitor(Protocol):
 
 
 def optimise(
-    losses: Callable[[int], dict[str, Float[Tensor, ""]]],
+    losses: Losses,
     *,
     modules: dict[str, nn.Module],
     optimiser: torch.optim.Optimizer,
@@ -64,31 +65,30 @@ def optimise(
         advice: which parameters of the stage to turn when a value is not finite.
 
     Returns:
-        True when all steps are done; False when the monitor asked to stop, with the checkpoint saved.
-
-    Raises:
-        Prior3dError: a loss, a gradient or a value of a module is not finite; names the loss, the value and the step.
-            No such checkpoint is saved: the one before is the last good one.
+        True when all steps are done; False when the monitor asked to stop, with the checkpoint saved. Raises
+        Prior3dError where a loss, a gradient or a value is not finite; names it and the step. It is never saved.
     """
     base_rates = [group["lr"] for group in optimiser.param_groups]
-    first = restore_checkpoint(checkpoint, modules, optimiser, seeds)
-    for step in range(first, n_steps):
-        for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
-            group["lr"] = rate * learning_rate_factor(step / n_steps)
-        value = _take_step(losses, modules, optimiser, seeds, step, advice)
-        monitor.progress(step + 1, n_steps, loss=value)
-        saving = monitor.stopping or monitor.checkpoint_due()
-        if saving or step == n_steps - 1:
+    for step in range(restore_checkpoint(checkpoint, modules, optimiser, seeds), n_steps):
+        _set_rates(optimiser, base_rates, learning_rate_factor(step / n_steps))
+        monitor.progress(step + 1, n_steps, loss=_take_step(losses, modules, optimiser, seeds, step, advice))
+        if monitor.stopping or monitor.checkpoint_due():
             _check_values(modules, step, advice)
-        if saving:
             save_checkpoint(checkpoint, modules, optimiser, seeds, step + 1)
         if monitor.stopping:
             return False
+    _check_values(modules, n_steps - 1, advice)
     return True
 
 
+def _set_rates(optimiser: torch.optim.Optimizer, base_rates: list[float], factor: float) -> None:
+    """Learning rates of the optimiser's groups."""
+    for group, rate in zip(optimiser.param_groups, base_rates, strict=True):
+        group["lr"] = rate * factor
+
+
 def _take_step(
-    losses: Callable[[int], dict[str, Float[Tensor, ""]]],
+    losses: Losses,
     modules: dict[str, nn.Module],
     optimiser: torch.optim.Optimizer,
     seeds: Seeds,

@@ -79,7 +79,7 @@ def _glb_copyright(path: Path) -> str:
             header = stream.read(20)
             document = stream.read(int.from_bytes(header[12:16], "little")) if header[:4] == GLB_COPYRIGHT else b"{}"
         return _short(str(parse_json(document)["asset"]["copyright"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 

@@ -97,10 +97,16 @@ def carry_out(
             with _executor(run, warn) as executor:
                 worker = Worker(run, declaration, store, executor, events, options.restore)
                 report.outcomes = _make(worker, stages, plan, options.plain, warn)
-        if (run.folder / "dvc.lock").is_file():
-            reasons = {step.stage: list(step.reasons) for step in plan.steps if step.action == "make"}
-            report.version = remember(run, declaration, "run", reasons, report.outcomes, warn)
+        report.version = _remember(run, declaration, report, warn)
     return report
+
+
+def _remember(run: Run, declaration: Declaration, report: Report, warn: Tell) -> str | None:
+    """The number of the version that a run is now; None before its first stage is made."""
+    if not (run.folder / "dvc.lock").is_file():
+        return None
+    reasons = {step.stage: list(step.reasons) for step in report.plan.steps if step.action == "make"}
+    return remember(run, declaration, "run", reasons, report.outcomes, warn)
 
 
 @contextmanager

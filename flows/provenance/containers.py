@@ -112,7 +112,7 @@ def _glb_parts(content: bytes) -> tuple[str, bytes]:
         document = content[GLB_HEADER:end].decode()
         if not isinstance(parse_json(document)["asset"]["version"], str):
             raise NoPlace("its JSON has no asset version")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise NoPlace(f"its JSON cannot be read ({type(error).__name__})") from None
     return document, content[end:]
 

@@ -13,6 +13,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from websockets.asyncio import server
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
 COOKIE = "prior3d-watch"
 NAMES = ("127.0.0.1", "localhost")
 Answer = tuple[http.HTTPStatus, dict[str, str]]  # headers
@@ -52,9 +56,6 @@ def _cookie(text: str, name: str) -> str:
 @contextlib.contextmanager
 def guarded(token: str) -> Iterator[None]:
     """Every websocket server that is started in the block asks `answer_to` first; viser has no setting for that."""
-    from websockets import datastructures, http11  # comes with viser, which is an extra
-    from websockets.asyncio import server  # the same
-
     original = server.serve
 
     def serve(*arguments: Any, process_request: Callable[..., Any], **options: Any) -> Any:
@@ -64,8 +65,8 @@ def guarded(token: str) -> Iterator[None]:
             if refused is not None:
                 status, headers = refused
                 text = b"" if "Location" in headers else b"open the address that `prior3d watch` printed\n"
-                sent = datastructures.Headers({**headers, "Content-Length": str(len(text))})
-                return http11.Response(status, status.phrase, sent, text)
+                sent = Headers({**headers, "Content-Length": str(len(text))})
+                return Response(status, status.phrase, sent, text)
             answer = process_request(connection, request)
             return await answer if isinstance(answer, Awaitable) else answer
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flows.progress import duration
-from flows.watching.guard import guarded
 from flows.watching.live_view import LiveView, camera_of
 from flows.watching.state import State
 from prior3d.errors import Prior3dError
@@ -34,6 +33,8 @@ class Viewer:
     def __init__(self, name: str, port: int) -> None:
         """Serve the page on a port, or on the next free one."""
         import viser  # an extra: `prior3d watch` says how to install it
+
+        from flows.watching.guard import guarded  # what viser serves by, which comes with it
 
         token = secrets.token_urlsafe(24)
         with guarded(token), contextlib.redirect_stdout(io.StringIO()):  # it prints a table of its own

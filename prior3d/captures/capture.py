@@ -15,7 +15,6 @@ from prior3d.images.opening import MAX_PIXELS
 from prior3d.images.photographs import ImageHeader, read_header
 
 Layout = Literal["transforms", "blender", "colmap", "co3d"]
-REPLACE = "replace it, or take its frame out"
 ORTHONORMAL_WITHIN = 1e-2  # of each entry of R^T R; what text files and solvers leave
 
 
@@ -117,6 +116,23 @@ def image_header(path: Path, said_in: str) -> ImageHeader:
         raise Prior3dError(f"{error}; or take its frame out") from None
 
 
+def checked_intrinsics(intrinsics: Intrinsics, where: str) -> Intrinsics:
+    """The intrinsics, if a camera can have them.
+
+    Raises:
+        Prior3dError: a number is not finite, or a focal length or size is not above 0 or beyond any image.
+    """
+    i = intrinsics
+    numbers = (i.fx, i.fy, i.cx, i.cy, *i.radial, *i.tangential)
+    possible = all(math.isfinite(number) for number in numbers) and min(i.fx, i.fy, i.width, i.height) > 0
+    if not possible or max(i.width, i.height) > MAX_PIXELS:
+        raise Prior3dError(
+            f"{where}: focal length [{i.fx:g}, {i.fy:g}], principal point [{i.cx:g}, {i.cy:g}] or size "
+            f"{str(i.width)[:12]}x{str(i.height)[:12]} is not possible; right it"
+        )
+    return intrinsics
+
+
 def image_size(path: Path, said_in: str) -> tuple[int, int]:
     """Width and height of an upright image, from its header (raises Prior3dError as `image_header` does)."""
     header = image_header(path, said_in)
@@ -155,23 +171,6 @@ def _same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
         abs(width * other_height / other_width - height) <= 1.5
         and abs(height * other_width / other_height - width) <= 1.5
     )
-
-
-def checked_intrinsics(intrinsics: Intrinsics, where: str) -> Intrinsics:
-    """The intrinsics, if a camera can have them.
-
-    Raises:
-        Prior3dError: a number is not finite, or a focal length or size is not above 0 or beyond any image.
-    """
-    i = intrinsics
-    numbers = (i.fx, i.fy, i.cx, i.cy, *i.radial, *i.tangential)
-    possible = all(math.isfinite(number) for number in numbers) and min(i.fx, i.fy, i.width, i.height) > 0
-    if not possible or max(i.width, i.height) > MAX_PIXELS:
-        raise Prior3dError(
-            f"{where}: focal length [{i.fx:g}, {i.fy:g}], principal point [{i.cx:g}, {i.cy:g}] or size "
-            f"{str(i.width)[:12]}x{str(i.height)[:12]} is not possible; right it"
-        )
-    return intrinsics
 
 
 def fitted_to_image(intrinsics: Intrinsics, size: tuple[int, int], where: str) -> Intrinsics:

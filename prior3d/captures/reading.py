@@ -19,6 +19,7 @@ from prior3d.captures.capture import (
 )
 from prior3d.captures.colmap import colmap_model, read_colmap
 from prior3d.errors import Prior3dError
+from prior3d.images.opening import MAX_PIXELS
 from prior3d.inside import named_file
 
 PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
@@ -63,7 +64,6 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     where = f"{file}, frame {path}"
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
-    image = _image_file(file.parent, portable(file.parent, path), where)
     header, given = image_header(image, str(file)), content | frame
     size, upright = size_and_turn(header, _calibrated_size(given))
     turned = " (an image that its EXIF turns)" if header.turned else ""
@@ -82,7 +82,7 @@ def _calibrated_size(given: dict[str, Any]) -> tuple[int, int] | None:
     width, height = given.get("w"), given.get("h")
     if not isinstance(width, int | float) or not isinstance(height, int | float):
         return None
-    return int(width), int(height)
+    return (int(width), int(height)) if 0 < width <= MAX_PIXELS and 0 < height <= MAX_PIXELS else None
 
 
 def _image_file(folder: Path, path: str, said_in: str) -> Path:

@@ -33,7 +33,7 @@ def opened_image(source: Path | bytes, where: str, remedy: str) -> Iterator[Imag
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at below
+            warnings.simplefilter("ignore")  # the size is looked at below; what is damaged and matters is an error
             with Image.open(source if isinstance(source, Path) else io.BytesIO(source), formats=FORMATS) as image:
                 check_pixels(image.width, image.height, where, remedy)
                 yield image

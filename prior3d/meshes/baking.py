@@ -12,6 +12,8 @@ from prior3d.meshes.atlas import dilate, texels, unwrap
 from prior3d.meshes.mesh import Mesh, TexturedMesh
 from prior3d.rendering.volume import composite
 
+SurfaceColours = Callable[[Float[Tensor, "points 3"], Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
+
 
 def shell_colours(
     field: RadianceField,
@@ -89,10 +91,31 @@ def bake(
     Returns:
         the textured mesh, and numbers: charts, and the share of texels that show the surface.
     """
+
+    def seen(positions: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
+        found: Float[Tensor, "points 3"] = shell_colours(
+            field, positions.to(device), normals.to(device), depth, progress=progress
+        )
+        return found
+
+    return bake_colours(mesh, seen, resolution)
+
+
+def bake_colours(mesh: Mesh, colours_of: SurfaceColours, resolution: int) -> tuple[TexturedMesh, dict[str, float]]:
+    """Unwrap a mesh and write the colours of its surface into its texture.
+
+    Args:
+        mesh: the surface.
+        colours_of: gives colours [n, 3] of points [n, 3] of the surface with their outward unit normals [n, 3].
+        resolution: side of the texture in texels.
+
+    Returns:
+        as of `bake`.
+    """
     atlas = unwrap(mesh, resolution)
     places = texels(atlas, resolution)
-    positions, normals = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (places.positions, places.normals))
-    colours = shell_colours(field, positions, normals, depth, progress=progress).cpu().numpy()
+    positions, normals = (torch.from_numpy(a.astype(np.float32)) for a in (places.positions, places.normals))
+    colours = colours_of(positions, normals).cpu().numpy()
     texture, known = np.zeros((resolution, resolution, 3), np.float32), np.zeros((resolution, resolution), bool)
     texture[places.rows, places.columns] = colours
     known[places.rows, places.columns] = True

@@ -60,10 +60,7 @@ def fit_silhouettes(
         learning_rate: of Adam, in units of log(1 + density).
 
     Returns:
-        [z, y, x] density, no gradient.
-
-    Raises:
-        Prior3dError: the change is not finite.
+        [z, y, x] density, no gradient (raises Prior3dError where it is not finite).
     """
     found = [_near_outlines(target, threshold) for target in targets]
     points, wanted, weights = (torch.cat(part) for part in zip(*found, strict=True))
@@ -82,13 +79,18 @@ def fit_silhouettes(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    if not all(bool(t.isfinite().all()) for t in tables):
+    grids = [t.detach().view(n, n, n) for t, n in zip(_finite(tables), RESOLUTIONS, strict=True)]
+    return (logarithm + _resampled(grids, grid.shape[0])).clamp_min(0).expm1()
+
+
+def _finite(tables: list[Float[Tensor, "_ 1"]]) -> list[Float[Tensor, "_ 1"]]:
+    """The change, if it is finite (raises Prior3dError)."""
+    if not all(bool(table.isfinite().all()) for table in tables):
         raise Prior3dError(
             "silhouettes: the fit of the density to the images' outlines is not finite; look whether the field before "
             "it is"
         )
-    grids = [t.detach().view(n, n, n) for t, n in zip(tables, RESOLUTIONS, strict=True)]
-    return (logarithm + _resampled(grids, grid.shape[0])).clamp_min(0).expm1()
+    return tables
 
 
 def _outline_loss(

@@ -21,8 +21,9 @@ from prior3d.settings.completion import BackSettings
 
 KNOWN_MASK = 0.9  # the mask from which a pixel's colour is the thing's own
 COARSE = 0.04  # of the image's side: standard deviation, along rows, of the blur that parts colours from detail
-FADE_DEG = 15.0  # beyond the image's own pixels, over which what does not touch the outline fades
+FADE_DEG = 12.0  # at the end of the image's own pixels, over which what does not touch the outline fades
 COARSE_UNTIL, ENDS_UNTIL = 0.4, 0.25  # of the way from the image's own pixels to the middle of the back
+GRAIN_WINDOW, COMMON = 24, 2.0  # grain is compared with this multiple of its median in a window of a 12th of the side
 RIM = 3.0  # pixels: what comes so near to the outline touches it
 OUTER_EDGE = 0.06  # of a row's width at each end, whose colours are mixed with the background's
 
@@ -85,7 +86,7 @@ class RoundColours:
         """Coarse colours and detail of the image, mirrored beyond `outer_deg`; both sides meet in the back's middle."""
         outer, inner = math.radians(self.settings.outer_deg), math.radians(self.settings.inner_deg)
         share = ((math.pi - angle.abs()) / math.radians(self.settings.seam_deg) + 0.5).clamp(0.5, 1)  # of the own side
-        own = 1 - smoothstep((angle.abs() - outer) / math.radians(FADE_DEG))[:, None]
+        own = smoothstep((outer - angle.abs()) / math.radians(FADE_DEG))[:, None]
         coarse, detail = torch.zeros(len(places), 3), torch.zeros(len(places), 3)
         for turned, side, weight in (
             (angle.abs(), angle.sign(), share),
@@ -138,7 +139,8 @@ def without_features(
     """The image without what does not touch the outline (eyes, buttons, soles), but for a low contrast.
 
     Light and dark spots that are not connected with the rim take the colour on the way there: two morphological
-    reconstructions (Vincent 1993), channel by channel. Stripes and layers run into the rim and stay.
+    reconstructions (Vincent 1993), channel by channel. Stripes and layers run into the rim and stay. Of the rest stays
+    what is common round about, as fur is; the lines of a face on a plain cheek do not.
     """
     rim = inside & (ndimage.distance_transform_edt(inside) <= RIM)
     if not rim.any():
@@ -150,7 +152,10 @@ def without_features(
         dark = np.where(inside, light, light[inside].max())
         plain.append(reconstruction(np.where(rim, dark, dark.max()), dark, method="erosion"))
     kept = np.where(inside, np.stack(plain), image)
-    carried: Float[np.ndarray, "3 h w"] = kept + (image - kept).clip(-grain, grain)
+    rest = image - kept
+    window = (1, 2 * (len(inside) // GRAIN_WINDOW) + 1, 2 * (len(inside) // GRAIN_WINDOW) + 1)
+    limit = (COMMON * ndimage.median_filter(np.abs(rest), window)).clip(0, grain)
+    carried: Float[np.ndarray, "3 h w"] = kept + rest.clip(-limit, limit)
     return carried
 
 

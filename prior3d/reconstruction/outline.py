@@ -58,7 +58,9 @@ def outline_of(inside: Bool[np.ndarray, "h w"], settings: BodySettings) -> Outli
 
 def foot(inside: Bool[np.ndarray, "h w"], base: float) -> slice:
     """Rows of the lowest fraction `base` of a thing that stands on a wide foot; none if it does not."""
-    rows, width = np.flatnonzero(inside.any(1)), inside.sum(1)
+    rows = np.flatnonzero(inside.any(1))
+    between = np.logical_or.accumulate(inside, 1) & np.logical_or.accumulate(inside[:, ::-1], 1)[:, ::-1]
+    width = between.sum(1)
     n = len(rows)
     if n == 0 or width[rows[-1 - round(FOOT_ROWS * n)]] < FOOT_WIDTH * width.max():
         return slice(0, 0)

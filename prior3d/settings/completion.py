@@ -42,17 +42,14 @@ class BackSettings:
     """The colours that the image does not show; angles are counted round the body from the middle of its front."""
 
     outer_deg: Degrees = Field(
-        default=72.0,
-        gt=10,
-        lt=90,
-        description="so far the image's own pixels reach; their mirror image goes on",
+        default=66.0, gt=10, lt=90, description="so far the image's own pixels reach; their mirror image goes on"
     )
     inner_deg: Degrees = Field(
-        default=40.0, ge=0, lt=90, description="nothing nearer to the middle of the front is mirrored to the back"
+        default=36.0, ge=0, lt=90, description="nothing nearer to the middle of the front is mirrored to the back"
     )
     detail: Fraction = Field(default=1.0, description="contrast of mirrored detail at the middle of the back")
     grain: ColourRange = Field(
-        default=0.08,
+        default=0.1,
         ge=0,
         le=1,
         description="greatest contrast on the back of what does not touch the outline: fur goes round, eyes do not",

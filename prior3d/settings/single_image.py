@@ -16,6 +16,7 @@ from prior3d.settings import (
     Steps,
     Weight,
 )
+from prior3d.settings.completion import CompletionSettings
 from prior3d.settings.distillation import PromptSettings
 from prior3d.settings.optimisation import FieldSettings
 
@@ -28,13 +29,6 @@ class ImagePromptSettings(PromptSettings):
         default="a {}", max_length=500, description="the object in words; {} is the concept's word, or `generic`"
     )
     generic: str = Field(default="thing", max_length=100, description="stands for {} where there is no concept")
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ImageFieldSettings(FieldSettings):
-    """The radiance field of the image's object at its start, and when its fine grids come in."""
-
-    fine_from: FractionOfSteps = Field(default=0.5, description="when the finer half of the grids comes in")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -120,3 +114,16 @@ class ImageRefreshSettings:
 
     steps: Steps = Field(default=150, ge=0, le=100_000, description="steps on refreshed views, after distillation")
     weight: Weight = Field(default=1.0, description="weight of refreshed views beside the image")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ImageFieldSettings(FieldSettings):
+    """The radiance field of the image's object at its start, and when its fine grids come in."""
+
+    fine_from: FractionOfSteps = Field(default=0.5, description="when the finer half of the grids comes in")
+    start: Literal["blob", "completion"] = Field(
+        default="blob",
+        description="blob: the prior shapes it; completion: the image's symmetric completion, fitted to the image "
+        "without a prior, for things that the prior does not know",
+    )
+    completion: CompletionSettings = CompletionSettings()

@@ -71,7 +71,8 @@ def read_mapping(path: Path, optional: bool = False) -> dict[str, Any]:
     try:
         values = load(read_bytes(path, LARGEST_BYTES).decode("utf-8")) or {}
     except (yaml.YAMLError, ValueError) as error:
-        raise Prior3dError(f"{path} is not valid YAML: {str(error)[:160]}; give the run command again") from None
+        reason = " ".join(str(error).split())[:160]
+        raise Prior3dError(f"{path} is not valid YAML: {reason}; give the run command again") from None
     if not isinstance(values, dict):
         raise Prior3dError(f"{path} holds no mapping; give the run command again")
     return values

@@ -6,6 +6,8 @@ prompt. Regularisers: orientation, normals that are smooth in the views, entropy
 Make-It-3D (Tang et al. 2023), section 3.2, adds views from the front first, depth, and a scorer's judgement.
 Then, beyond both papers, `refreshing.steps` fit the field to views that the prior makes from it and refreshes, still
 beside the image: this turns the distillation's fog into a surface.
+
+With `field.start=completion` the prior takes no part: the field is the image's symmetric completion.
 """
 
 from typing import ClassVar, Literal

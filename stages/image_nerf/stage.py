@@ -14,8 +14,10 @@ from prior3d.images.files import contact_sheet, resample, write_png
 from prior3d.images.object_image import ObjectImage
 from prior3d.metrics import psnr_db
 from prior3d.optimisation import adam, decay, optimise
+from prior3d.reconstruction.completion import complete, completion_fit
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
+from stages.artifacts.completions import save_completion
 from stages.artifacts.fields import save_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import load_concept, load_prior
@@ -38,6 +40,9 @@ AGAINST_FULL = (
 def run(job: Job, params: Params) -> None:
     """Reconstruct the object."""
     image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job, params.precision), Seeds(params.seed)
+    if params.field.start == "completion":
+        run_completion(job, params, image, prior.image_size)
+        return
     named, scale = params.background == "named", params.sds.guidance_scale
     views = ViewSampler(prior, sentence(job, params), params.views, params.prompting, scale, named_backgrounds=named)
     total = params.steps + params.refreshing.steps
@@ -45,11 +50,7 @@ def run(job: Job, params: Params) -> None:
     field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)
     reconstruction = Reconstruction(field, image, views, seeds, params, load_clip_guidance(job, params, image))
 
-    def ring(size: int) -> Tensor:
-        images, _ = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
-        return images.movedim(-1, 1)
-
-    preview = Preview(job, lambda: ring(prior.image_size // 2))
+    preview = Preview(job, lambda: ring(job, params, field, prior.image_size // 2))
     check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def losses(step: int) -> dict[str, Tensor]:
@@ -72,16 +73,32 @@ def run(job: Job, params: Params) -> None:
     if finished:
         check.at_end()
         report_mirror(job, reconstruction, total)
-        save(job, params, field, image, ring(prior.image_size))
+        save(job, params, field, image, prior.image_size)
 
 
-def save(job: Job, params: Params, field: ObjectField, image: ObjectImage, images: Tensor) -> None:
-    """Measure the field, and write it with images of it [8, 3, height, width]."""
+def run_completion(job: Job, params: Params, image: ObjectImage, size: int) -> None:
+    """Reconstruct the object without a prior, by the image's symmetric completion."""
+    settings, seeds = params.field.completion, Seeds(params.seed)
+    fit = completion_fit(complete(image, settings, seeds), settings, seeds, job.device)
+    if fit.run(settings.steps, job.work / "checkpoint.safetensors", job):
+        ObjectCheck(job, fit.field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL).at_end()
+        save(job, params, fit.field, image, size)
+        save_completion(job.out, settings)
+
+
+def ring(job: Job, params: Params, field: ObjectField, size: int) -> Tensor:
+    """Renders from all sides [8, 3, size, size], over white."""
+    images, _ = render_ring(field, params.views, params.n_samples, size, torch.ones(3, device=job.device))
+    return images.movedim(-1, 1)
+
+
+def save(job: Job, params: Params, field: ObjectField, image: ObjectImage, size: int) -> None:
+    """Measure the field, and write it with images of it from all sides."""
     job.metric("reference_psnr", reference_psnr_db(field, image, params), "dB", higher_is_better=True)
     save_field(job.out, field)
     write_png(job.out / "depth.png", depth_sheet(field, image, params))
-    given = image.over(1.0, images.shape[-1])[None].to(images)
-    write_row(job.out / "preview.png", torch.cat([given, images]))
+    images = ring(job, params, field, size)
+    write_row(job.out / "preview.png", torch.cat([image.over(1.0, size)[None].to(images), images]))
 
 
 def sentence(job: Job, params: Params) -> str:

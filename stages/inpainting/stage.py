@@ -27,6 +27,7 @@ from prior3d.meshes.projection import (
     surface_texels,
 )
 from prior3d.seeds import Seeds
+from stages.artifacts.completions import load_completion
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_base_texture, load_paintable_mesh
 from stages.artifacts.priors import object_prompt
@@ -51,17 +52,27 @@ def run(job: Job, params: Params) -> None:
     job.metric("unknown_words", len(prior.unknown_words(prompt)), "words", higher_is_better=False)
     seeds = Seeds(params.seed)
     inpainter = ViewInpainter(prior, prompt, surface, texels, state, seeds, params.prompting, params.inpaint)
-    filled = fill_all(job, inpainter, outward_views(params.views, image.viewpoint))
+    completed = load_completion(job.inputs["mesh"]) is not None
+    views = outward_views(params.views, image.viewpoint)
+    filled = keep_completion(job, state) if completed else fill_all(job, inpainter, views)
     if filled is None:
         return
     for name, source in SOURCES.items():
         job.metric(name, (state.source == source).float().mean().item(), "of texels", n=len(state.source))
-    state.fill_unknown(texels)
+    if not completed:
+        state.fill_unknown(texels)
     covered = state.colours.isfinite().all(-1)
     job.metric("covered", covered.float().mean().item(), "of texels", n=len(covered))
     job.metric("views", len(filled), "views")
     save_partial_texture(job.out, finished_texture(texels, state, image_weight))
     write_images(job, filled, surface, texels, state, image.viewpoint)
+
+
+def keep_completion(job: Job, state: TextureState) -> list[FilledView]:
+    """Leave what the image does not show as the mesh has it: its texture is whole, and unknown to the prior."""
+    state.colours = state.visible
+    job.progress(1, 1, text="the mesh is the image's symmetric completion: the prior paints nothing")
+    return []
 
 
 def fill_all(job: Job, inpainter: ViewInpainter, orbit: Orbit) -> list[FilledView] | None:

@@ -1,7 +1,7 @@
 """Score distillation of a latent texture: Latent-NeRF, section 3.4."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
@@ -48,10 +48,9 @@ def run(job: Job, params: Params) -> None:
 
     rate = params.optimiser.learning_rate
     groups = [{"params": list(texture.parameters()), "lr": rate}, *backdrop.parameter_groups(rate)]
-    modules: dict[str, nn.Module] = {"texture": texture}
     finished = optimise(
         losses,
-        modules=modules | backdrop.modules,
+        modules={"texture": texture, **backdrop.modules},
         optimiser=adam(groups, params.optimiser),
         n_steps=params.steps,
         seeds=seeds,

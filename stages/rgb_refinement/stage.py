@@ -57,7 +57,6 @@ def run(job: Job, params: Params) -> None:
         losses = sds_losses(field, backdrop, views, seeds, params, terms)
     else:
         losses, modules["targets"] = refreshed_losses(latent_field, field, views, seeds, params, terms)
-
     preview = Preview(job, lambda: views_of(field, params, prior.image_size // 2))
     check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 

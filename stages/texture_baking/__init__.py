@@ -2,7 +2,8 @@
 
 The colours of a field are grainy. Smoothing removes the grain and keeps edges. With an image of the object, the texels
 that its camera sees are then fitted to its pixels, which are sharper than the field's colours. So they are with views
-that a prior drew, or with a few posed images among them.
+that a prior drew, or with a few posed images among them. Of a field that is the symmetric completion of an image, the
+colours come from the completion itself, which has no grain.
 """
 
 from typing import ClassVar

@@ -21,6 +21,7 @@ from prior3d.meshes.painting import Surface, Texture, fill_unseen_texels, texel_
 from prior3d.meshes.texture_fit import fit_texture_to_image
 from prior3d.optimisation import adam, decay, optimise
 from prior3d.seeds import Seeds
+from stages.artifacts.completions import load_completion
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_base_texture, load_paintable_mesh
 from stages.artifacts.priors import object_prompt
@@ -55,12 +56,11 @@ def run(job: Job, params: Params) -> None:
         preview.perhaps(step, params.steps)
         return losses(step) | ({} if anchors is None else anchors.losses(texture.values, params.anchors))
 
-    groups = [{"params": list(texture.parameters()), "lr": params.optimiser.learning_rate}]
     finished = optimise(
         with_anchors,
         modules=modules,
-        optimiser=adam(groups, params.optimiser),
-        n_steps=params.steps,
+        optimiser=adam([{"params": [*texture.parameters()], "lr": params.optimiser.learning_rate}], params.optimiser),
+        n_steps=0 if load_completion(job.inputs["mesh"]) is not None else params.steps,  # it is whole without a prior
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prior3d.reconstruction.back_colours import folded
-from prior3d.reconstruction.completion import Body
+from prior3d.reconstruction.body import Body
 from tests.photo_like import BLUE, GREEN, RED, SETTINGS, WHITE, ball, grid, image_of
 
 

@@ -13,16 +13,8 @@ from prior3d.fields import FieldConfig, ObjectField, TiledGrid
 from prior3d.images.object_image import Viewpoint
 from prior3d.meshes.extraction import isosurface
 from prior3d.meshes.mesh import measure
-from prior3d.reconstruction.completion import (
-    Body,
-    OtherOutlines,
-    body_field,
-    complete,
-    completion_fit,
-    places,
-    unknown_camera,
-    write_body,
-)
+from prior3d.reconstruction.body import Body, OtherOutlines, places
+from prior3d.reconstruction.completion import body_field, complete, completion_fit, unknown_camera, write_body
 from prior3d.reconstruction.outline import outline_of
 from prior3d.rendering.background import render_images
 from prior3d.seeds import Seeds

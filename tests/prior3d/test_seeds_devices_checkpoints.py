@@ -128,3 +128,24 @@ def test_a_checkpoint_from_before_digests_is_read(tmp_path):
     path.write_bytes(content)
     tensors, state = checkpoints.load(path)
     assert state == {"step": 3} and torch.equal(tensors["a"], torch.ones(3))
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_two_threads_give_the_same_gradient_each_time(two_threads):
+    """Rows that are looked up many times: their gradients are sums, whose order must not depend on the threads."""
+    choose_device("cpu")
+    generator = torch.Generator().manual_seed(0)
+    table, rows = torch.randn(4000, 8, generator=generator), torch.randint(0, 4000, (200_000,), generator=generator)
+    weights, found = torch.randn(200_000, 8, generator=generator), []
+    for _ in range(12):
+        given = table.clone().requires_grad_()
+        (given[rows] * weights).sum().backward()
+        found.append(given.grad)
+    assert all(torch.equal(gradient, found[0]) for gradient in found)

@@ -10,9 +10,10 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from prior3d.devices import choose_device
-from prior3d.diffusion.folders import RAYS_AND_MASK, read_json
+from prior3d.diffusion.folders import RAYS_AND_MASK
 from prior3d.diffusion.joint_unet import JointUNet
 from prior3d.diffusion.joint_views import JointViewsPrior
+from prior3d.limits import read_json
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import CAMERA_RADIUS, FOV_DEG
 from stages.artifacts.datasets import RenderedDataset

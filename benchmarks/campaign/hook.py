@@ -1,0 +1,65 @@
+"""What a process under trial imports first (as `sitecustomize`): its N-th file operation kills it, or fills its disk.
+
+FAULT_AT: the number; FAULT_KIND: `kill` or `full`; FAULT_UNDER: only paths with this in them count; FAULT_SAY: a file
+that is told where it was. FAULT_RECORD: a file that gets a line for each file moved into place: by whom, and whether it
+was synced before. Children do not inherit the fault, but they do inherit the recording.
+"""
+
+HOOK = '''
+import errno, os, sys
+
+def on_operation(event, arguments):
+    """The paths of an operation that changes files, of those that count; nothing for others."""
+    if event not in OPERATIONS:
+        return []
+    if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & WRITES):
+        return []
+    return [str(p) for p in arguments[:2] if isinstance(p, (str, bytes, os.PathLike)) and under in os.fsdecode(p)]
+
+OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.chmod", "os.symlink")
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+at, kind = os.environ.pop("FAULT_AT", None), os.environ.get("FAULT_KIND")
+under, record = os.environ.get("FAULT_UNDER", "/"), os.environ.get("FAULT_RECORD")
+if at is not None:
+    seen = 0
+
+    def fault(event, arguments):
+        global seen
+        paths = on_operation(event, arguments)
+        if not paths:
+            return
+        seen += 1
+        if kind == "kill" and seen == int(at):
+            descriptor = os.open(os.environ["FAULT_SAY"], os.O_WRONLY | os.O_CREAT)
+            os.write(descriptor, f"{event} {' '.join(p.replace(under, '') for p in paths)}".encode())
+            os.kill(os.getpid(), 9)
+        if kind == "full" and seen >= int(at) and event in ("open", "os.mkdir", "os.link", "os.symlink"):
+            raise OSError(errno.ENOSPC, "No space left on device", paths[0])
+
+    sys.addaudithook(fault)
+if record:
+    synced, sync = set(), os.fsync
+
+    def fsync(descriptor):
+        number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
+        sync(number)
+        synced.add(os.fstat(number).st_ino)
+
+    def moved(event, arguments):
+        if event == "os.rename" and on_operation(event, arguments):
+            try:
+                source = os.stat(arguments[0])
+            except OSError:
+                return
+            state = "synced" if source.st_ino in synced else "folder" if os.path.isdir(arguments[0]) else "not synced"
+            frame = sys._getframe()
+            while frame is not None and "/dvc" not in frame.f_code.co_filename:
+                frame = frame.f_back
+            state = ("DVC" if frame is not None else "prior3d") + ", " + state
+            with_line = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(with_line, f"{state} {os.fsdecode(arguments[1])}\\n".encode())
+            os.close(with_line)
+
+    os.fsync = fsync
+    sys.addaudithook(moved)
+'''
