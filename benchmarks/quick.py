@@ -62,7 +62,7 @@ def made(args: argparse.Namespace, name: str, words: list[str]) -> tuple[Path, f
     request = make_request(find_project(args.project), METHODS["quick"], ["--name", name, *words, *args.words])
     run, declaration = request.run, request.declaration
     with run.held():
-        run.declare(declaration, request.settings)
+        run.declare(declaration, request.settings, print)
         for stage in declaration.method.stages:
             if stage.name == "evaluation" or (run.folder / stage.name).is_dir():
                 continue

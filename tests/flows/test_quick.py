@@ -128,7 +128,7 @@ def make(project, words, until=""):
     request = make_request(find_project(project / "project"), quick.METHOD, [*words, "--name", "ball"])
     run, code = request.run, 0
     with run.held():
-        run.declare(request.declaration, request.settings)
+        run.declare(request.declaration, request.settings, print)
     for stage in request.declaration.method.stages:
         code = code or execute(stage.module, request.declaration.argv(stage), run.folder)
         if stage.name == until:
