@@ -56,10 +56,13 @@ def made(args: argparse.Namespace, name: str, words: list[str]) -> tuple[Path, f
     Returns:
         the run's folder, and the seconds of its stages by the clock; None (and its message) if one failed.
     """
+    folder = args.project / "data" / "runs" / name
+    if args.reuse:
+        return (folder, image_to_3d.stage_seconds(folder)) if (folder / "texture_baking").is_dir() else None
     request = make_request(find_project(args.project), METHODS["quick"], ["--name", name, *words, *args.words])
     run, declaration = request.run, request.declaration
     with run.held():
-        run.declare(declaration, request.settings)
+        run.declare(declaration, request.settings, print)
         for stage in declaration.method.stages:
             if stage.name == "evaluation" or (run.folder / stage.name).is_dir():
                 continue
@@ -223,10 +226,11 @@ def main() -> None:
     """Make them, print the table, write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="a prior3d project (default: this folder)")
-    parser.add_argument("--scorer", type=Path, default=Path("data/priors/toy-scorer"), help="folder of the judge")
+    parser.add_argument("--judge", type=Path, default=Path("data/priors/toy-scorer"), help="folder of the judge")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("--objects", type=int, default=24, help="prompts or objects of each part, 20 of images at most")
     parser.add_argument("--inputs", type=int, nargs="+", default=[2, 3, 6], help="numbers of posed images")
+    parser.add_argument("--reuse", action="store_true", help="judge the runs that are there, without running anything")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures of each object")
     parser.add_argument("--sheets", type=Path, help="a folder for a PNG of each part: objects from all round")
     add_write_option(parser, "quick", "quick")
@@ -234,7 +238,7 @@ def main() -> None:
     args.project = args.project.resolve()
     args.sheet = {part: [] for part in PARTS}
     torch.set_num_threads(1)
-    scorer = load_scorer(args.scorer, torch.device("cpu"))
+    scorer = load_scorer(args.judge, torch.device("cpu"))
     makers = {
         "text": lambda: text_rows(args, scorer),
         "image": lambda: image_rows(args),

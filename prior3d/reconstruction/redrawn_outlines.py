@@ -10,7 +10,7 @@ import torch.nn.functional as functional
 
 from prior3d.diffusion.joint_views import JointViewsPrior
 from prior3d.fields import RadianceField
-from prior3d.reconstruction.completion import OtherOutlines
+from prior3d.reconstruction.body import OtherOutlines
 from prior3d.reconstruction.drawn_views import Artist, GivenViews, background_for_images, cut_out, directions
 from prior3d.rendering.background import render_images
 from prior3d.settings.joint_views import DrawingSettings, OutlineSettings

@@ -20,13 +20,10 @@ class ViewsOfObject:
     Attributes:
         views: given images first, mirror images among them, then drawn ones.
         n_given: how many are given.
-        completed: whether the others are renders of a body that was completed from one image. It then lies beside the
-            views as a field, at which a fit can start.
     """
 
     views: InputViews
     n_given: int
-    completed: bool = False
 
 
 def save_drawn_views(folder: Path, found: ViewsOfObject) -> None:
@@ -58,8 +55,7 @@ def load_drawn_views(folder: Path, device: torch.device | str = "cpu") -> ViewsO
     shape = (cameras.views, *masks.shape[-2:])
     if colours.ndim != 4 or (len(colours), *colours.shape[2:]) != shape or not masks.shape == weights.shape == shape:
         raise Prior3dError(f"{path}: images {tuple(colours.shape)}, masks {tuple(masks.shape)}. {RUN_AGAIN}")
-    completed = (folder / "field.json").is_file()
-    return ViewsOfObject(InputViews(colours, masks, weights, cameras), n_given, completed)
+    return ViewsOfObject(InputViews(colours, masks, weights, cameras), n_given)
 
 
 def check_drawn_views(folder: Path) -> None:

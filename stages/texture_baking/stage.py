@@ -57,15 +57,14 @@ def finished(job: Job, params: Params, mesh: TexturedMesh, *, smooth: bool = Tru
     """The mesh with its texture fitted to views, smoothed, and showing the given images among them.
 
     What views that a prior drew agree on is smoothed with the field's colours; a given image is shown as it is. The
-    colours of a completed body have no grain, and its renders show nothing else: they stay.
+    colours of a completion are not smoothed, and its renders show nothing else.
     """
     surface = UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.faces, HERE)
     seen, texture = Surface(surface, job.device), torch.from_numpy(mesh.texture).to(job.device)
     found = load_drawn_views(job.inputs["views"], job.device) if "views" in job.inputs else None
-    completed = not smooth or (found is not None and found.completed)
-    if found is not None and not completed:
+    if smooth and found is not None:
         texture = fit_texture_to_views(seen, texture, found.views, params.view_steps, params.view_damping)
-    if not completed:
+    if smooth:
         texture = smooth_texture(surface, texture, params.smoothing_radius, params.edge_threshold)
     if "image" in job.inputs:
         image = load_object_image(job.inputs["image"])

@@ -7,6 +7,7 @@ from prior3d.metrics import psnr_db
 from prior3d.reconstruction.sparse_fit import SparseFit, start_fit
 from prior3d.reconstruction.view_targets import ViewTargets
 from prior3d.seeds import Seeds
+from stages.artifacts.completions import load_completion, save_completion
 from stages.artifacts.drawn_views import ViewsOfObject, load_drawn_views
 from stages.artifacts.fields import load_object_field, save_field
 from stages.contract.job import Job
@@ -37,6 +38,9 @@ def run(job: Job, params: Params) -> None:
     if fit.run(n_steps, job.work / "checkpoint.safetensors", job, losses):
         check.at_end()
         save_field(job.out, fit.field)
+        completion = load_completion(job.inputs["views"])
+        if completion is not None:  # its surface is then coloured by the body itself
+            save_completion(job.out, completion)
         write_row(job.out / "preview.png", fit.images(shown, 1.0)[0])
         measure(job, fit, found)
 
@@ -44,7 +48,7 @@ def run(job: Job, params: Params) -> None:
 def beginning(job: Job, params: Params, found: ViewsOfObject) -> tuple[SparseFit, int]:
     """A fit from noise, or from the body that lies beside the views, and its steps."""
     seeds = Seeds(params.seed)
-    if not found.completed:
+    if load_completion(job.inputs["views"]) is None:
         return start_fit(found.views, params.fit, seeds), params.steps
     views = found.views
     targets = ViewTargets(views.cameras)

@@ -13,7 +13,7 @@ from flows.engine.project import find_project, init_project
 from flows.request import make_request
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
-from prior3d.reconstruction.completion import OtherOutlines
+from prior3d.reconstruction.body import OtherOutlines
 from stages.artifacts.base import load_metrics
 from stages.artifacts.captions import load_caption
 from stages.artifacts.drawn_views import load_drawn_views
@@ -128,7 +128,7 @@ def make(project, words, until=""):
     request = make_request(find_project(project / "project"), quick.METHOD, [*words, "--name", "ball"])
     run, code = request.run, 0
     with run.held():
-        run.declare(request.declaration, request.settings)
+        run.declare(request.declaration, request.settings, print)
     for stage in request.declaration.method.stages:
         code = code or execute(stage.module, request.declaration.argv(stage), run.folder)
         if stage.name == until:
