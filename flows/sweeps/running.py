@@ -58,8 +58,8 @@ def states_of(project: Project, wanted: list[Wanted]) -> list[State]:
 
 def _is_done(store: DvcStore, wanted: Wanted) -> bool:
     run, declaration = wanted.request.run, wanted.request.declaration
-    if not (run.folder / "dvc.lock").is_file():
-        return False
+    if not (run.folder / "dvc.lock").is_file() or run.next_version() is not None:
+        return False  # a kill may fall between the last stage and the version
     try:
         return make_plan(run, declaration, store, list(declaration.method.stages)).idle
     except Prior3dError:

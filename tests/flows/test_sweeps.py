@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -54,6 +55,11 @@ def test_rows_become_runs_and_only_the_rest_runs_again(sweep):
     assert code == 0 and "3 runs, 3 done, 0 to make" in out and "begins" not in out
     code, out, _ = sweep(text.rstrip() + f"\nmore,a mug,2,{fake.prior}\n", "--set", "counting.pause_s=0.2")
     assert code == 0 and "4 runs, 3 done, 1 to make" in out and "more: done" in out and "red: begins" not in out
+    shutil.rmtree(fake.folder("blue") / "history")  # as after a kill between the last stage and the version
+    code, out, _ = sweep(text, "--set", "counting.pause_s=0.2")
+    assert (
+        code == 0 and "3 runs, 2 done, 1 to make" in out and (fake.folder("blue") / "history" / "0001.lock").is_file()
+    )
 
 
 def test_a_failed_row_leaves_the_others_and_runs_again(sweep):
