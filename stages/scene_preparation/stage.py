@@ -135,10 +135,8 @@ def prepared_image(
     rgb = planes(image.rgb)
     if meaning == "none":
         return undistort(rgb, frame.intrinsics, focal, *size), None, image.notes
-    if frame.mask is not None or image.alpha is None:
-        alpha = frame_mask(frame)[None]
-    else:
-        alpha = planes(image.alpha[..., None])
+    cut = None if frame.mask is not None else image.alpha
+    alpha = frame_mask(frame)[None] if cut is None else planes(cut[..., None])
     weight = alpha if meaning == "object" else torch.ones_like(alpha)  # what is ignored is there all the same
     made = undistort(torch.cat([rgb * weight, alpha]), frame.intrinsics, focal, *size)
     if meaning == "ignore":
