@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prior3d.errors import Prior3dError
 
-Tell = Callable[[str], None]
+Tell = Callable[[str], object]  # what it returns is not looked at
 WORTH_A_WORD, STEP = 50_000_000, 500_000_000  # bytes
 ROOM_LEFT = 50_000_000  # bytes that a disk keeps
 

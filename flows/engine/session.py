@@ -67,7 +67,7 @@ def carry_out(
     options: Options,
     events: Events,
     show_plan: Callable[[Plan], None],
-    warn: Tell,
+    warn: Callable[[str], None],
     tell: Tell,
 ) -> Report:
     """Do a run: hold it, heal it, declare it, plan it, make what must be made, remember the version.

@@ -54,12 +54,11 @@ def _without_alpha(image: Image.Image) -> tuple[Image.Image | None, Image.Image 
     if image.mode in MODES:
         return image, None
     if image.mode == "LA":
-        grey, alpha = image.split()
-        return grey, alpha
+        return image.getchannel("L"), image.getchannel("A")
     if image.mode in ("RGBA", "RGBa", "P", "PA"):
         whole = image.convert("RGBA")
-        opaque = image.mode == "P" and "transparency" not in image.info
-        return whole.convert("RGB"), None if opaque else whole.getchannel("A")
+        has_alpha = image.mode != "P" or "transparency" in image.info
+        return whole.convert("RGB"), whole.getchannel("A") if has_alpha else None
     return None, None
 
 

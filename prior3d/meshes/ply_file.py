@@ -36,7 +36,7 @@ class _Element:
 
     def fixed(self, order: str, lengths: dict[str, int]) -> np.dtype[Any]:
         """The layout of a row when the lists have those lengths."""
-        fields: list[Any] = []
+        fields: list[tuple[Any, ...]] = []
         for name, kind, length_kind in self.properties:
             if length_kind is not None:
                 fields += [(f"{name} length", order + length_kind), (name, order + kind, (lengths[name],))]
@@ -176,7 +176,7 @@ def _read_lists(stream: BinaryIO, element: _Element, order: str, lists: list[str
 
 def _row(content: bytes, place: int, element: _Element, order: str) -> tuple[dict[str, Any], int]:
     """One row that begins at a place, and where the next begins; raises ValueError at the end of the content."""
-    row = {}
+    row: dict[str, Any] = {}
     for name, kind, length_kind in element.properties:
         length = 1
         if length_kind is not None:

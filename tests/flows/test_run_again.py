@@ -3,13 +3,13 @@
 import pytest
 import yaml
 
-from flows.engine import yaml_text
 from flows.engine.project import Project
 from flows.engine.run_files import read_form
 from flows.methods import METHODS
 from flows.run_again import words_of_file
 from flows.run_names import unnamed_run
 from prior3d.errors import Prior3dError
+from stages.contract import yaml_text
 
 
 def runs(fake):
