@@ -19,6 +19,7 @@ OVERVIEW = """\
 make things
   init [DIR]          make a folder a project
   run METHOD ...      make a 3D object; the same command again resumes an interrupted run
+  sweep FILE          many runs out of a CSV, JSONL or YAML file; again: what failed or is missing
   plan RUN            what would run, and why (also: plan METHOD ..., with the options of run)
 look at things
   ls                  all runs of this project
@@ -28,17 +29,20 @@ look at things
   compare A B ...     runs or versions on one page       gallery   all runs on one page
   methods             all methods
   stage NAME          the inputs, output and parameters of a stage
-  priors ls           all priors; also: priors check NAME, train NAME, sample NAME --prompt ...
+  priors ls           all priors; also: priors show NAME, check NAME, train NAME, sample NAME --prompt ...
 versions: RUN, RUN@3, RUN@<git revision>
   log RUN             when and why each version was made, what changed, what was measured
   diff A B            parameters, code, measurements and files that differ
-  restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP
+  restore RUN@N       put a version back                 export RUN --to FOLDER|ZIP|MESH.glb
   rm RUN              remove a run                        gc   remove cached files that no version needs
 where things come from
   whence FILE         the run, version, inputs and code behind a file, also behind an exported one
   find ...            versions by prompt, method, prior and measurements
   reproduce FILE      make a file again and compare the bytes
   verify RUN | --all  read everything, name what is damaged, put back what has a copy
+share results with another machine
+  remote [add FOLDER] a place that keeps results and their files
+  push RUN            put a run's versions there            pull RUN    take them from there
 keep things working
   doctor              check device, packages and priors; says how to fix what is missing
   accept RUN          keep a run's outputs and record the present code beside them

@@ -26,8 +26,7 @@ import math
 
 from flows.engine.method import Method, Stage
 from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, OPTIONAL_CAMERA, OPTIONAL_PROMPT, PRIOR, SCORER
-from stages.contract.parameters import merged
-from stages.contract.presets import MAKE_IT_3D_SCALE, MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS, paper_weight
+from stages.contract.presets import MAKE_IT_3D_SCALE, MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS, merged, paper_weight
 
 METHOD = Method(
     name="make-it-3d",

@@ -19,8 +19,7 @@ Source: Melas-Kyriazi et al., RealFusion: 360 Reconstruction of Any Object from 
 
 from flows.engine.method import Method, Stage
 from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, NORMAL, OPTIONAL_CAMERA, PRIOR, SCORER
-from stages.contract.parameters import merged
-from stages.contract.presets import MAKE_IT_3D_TEXTURE, REALFUSION_VIEWS
+from stages.contract.presets import MAKE_IT_3D_TEXTURE, REALFUSION_VIEWS, merged
 
 METHOD = Method(
     name="realfusion",

@@ -16,8 +16,7 @@ Source: the second stage of Tang et al., Make-It-3D, ICCV 2023, with a mesh in p
 
 from flows.engine.method import Method, Stage
 from flows.inputs import CAMERA, IMAGE, INPAINTING_PRIOR, MASK, MESH, OPTIONAL_PROMPT, PRIOR
-from stages.contract.parameters import merged
-from stages.contract.presets import MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS
+from stages.contract.presets import MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS, merged
 
 METHOD = Method(
     name="retexture",

@@ -60,7 +60,9 @@ def test_a_reader_that_takes_the_process_with_it_is_counted(monkeypatch):
     import os
 
     dying = Reader(
-        lambda folder: (folder / "a").write_bytes(b""), {"a": lambda old, rng: b""}, lambda folder: os.abort()
+        lambda folder: (folder / "a").write_bytes(b""),
+        {"a": lambda old, rng: b""},
+        lambda folder: os.kill(os.getpid(), 9),
     )
     monkeypatch.setitem(READERS, "dying", dying)
     assert in_child("dying", 0, 5) == Found(inputs=5, deaths=1)

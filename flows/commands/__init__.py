@@ -6,6 +6,7 @@ from collections.abc import Callable
 PLACES = {
     "run": "flows.commands.run:run",
     "plan": "flows.commands.run:plan",
+    "sweep": "flows.commands.sweep:sweep",
     "accept": "flows.commands.running:accept",
     "init": "flows.commands.project:init",
     "server": "flows.commands.project:server",
@@ -26,6 +27,9 @@ PLACES = {
     "verify": "flows.commands.verify:verify",
     "rm": "flows.commands.remove:remove_run",
     "gc": "flows.commands.versions:gc",
+    "remote": "flows.commands.remote:remote",
+    "push": "flows.commands.remote:push",
+    "pull": "flows.commands.remote:pull",
     "methods": "flows.commands.methods:list_methods",
     "stage": "flows.commands.methods:stage",
     "priors": "flows.commands.priors:priors",

@@ -1,8 +1,9 @@
-"""`prior3d priors ls | check NAME | train NAME | sample NAME | fuse FOLDER LORA | lock | accept [NAME ...]`."""
+"""`prior3d priors ls | show NAME | check NAME | train NAME | sample NAME | fuse FOLDER LORA | lock | accept [NAME]`."""
 
 from pathlib import Path
 from typing import Required, TypedDict
 
+from flows.commands.priors_show import show_prior
 from flows.engine.run_files import derived
 from flows.known_priors import find, known_priors, load
 from flows.terminal import Parser, say, table
@@ -10,7 +11,7 @@ from flows.versions.text import number_text
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
-ACTIONS = ("ls", "check", "train", "sample", "fuse", "lock", "accept")
+ACTIONS = ("ls", "show", "check", "train", "sample", "fuse", "lock", "accept")
 
 
 class TrainedOn(TypedDict, total=False):
@@ -29,6 +30,8 @@ def priors(words: list[str]) -> int:
             return say(f"usage: prior3d priors {{{','.join(ACTIONS)}}} ...\n\n{__doc__}")
         case "ls":
             return list_priors(rest)
+        case "show":
+            return show_prior(rest)
         case "check":
             return check(rest)
         case "sample":

@@ -39,7 +39,7 @@ def sample(words: list[str]) -> int:
     if args.concept is not None:
         teach_concept(prior, args.concept, texts)
     if unknown := unknown_words(prior, texts):
-        warn(f"this prior does not know: {', '.join(unknown)}")
+        warn(f"this prior does not know: {', '.join(unknown)}; what it knows: prior3d priors show {known.name}")
     out = args.out or Path(f"samples-{known.name.replace('/', '-')}.png")
     guidance_scale = args.guidance_scale or (JOINT if known.role == "joint_views" else GUIDANCE)
     sampling = Sampling(guidance_scale, args.image_guidance_scale, args.steps, args.seed)

@@ -13,8 +13,10 @@ from flows.versions.collection import collect, find_garbage
 from flows.versions.comparison import as_json, compare
 from flows.versions.export import export_version
 from flows.versions.history import find_version, records
+from flows.versions.mesh_export import NOT_WRITTEN, export_version_mesh
 from flows.versions.restoring import restore_version
 from flows.versions.text import diff_text, log_lines
+from prior3d.errors import Prior3dError
 
 SHOWN = 30
 CHANGED = 1  # exit code
@@ -72,14 +74,27 @@ def restore(words: list[str]) -> int:
 
 
 def export(words: list[str]) -> int:
-    """`prior3d export RUN --to FOLDER|ZIP`."""
-    what = "Copy the files of a version out of the project, with provenance.json and a page."
+    """`prior3d export RUN --to FOLDER|ZIP|FILE.glb`."""
+    what = "Copy the files of a version out of the project, with provenance.json and a page; or its mesh alone."
     parser = Parser.of("export", what)
     parser.add_argument("version", metavar="RUN", help=A_VERSION)
-    parser.add_argument("--to", required=True, metavar="FOLDER|ZIP", help="a new or empty folder, or a new .zip file")
+    to = "a new or empty folder, a new .zip file, or a new .glb, .obj, .ply or .stl file for the mesh alone"
+    parser.add_argument("--to", required=True, metavar="FOLDER|ZIP|FILE", help=to)
+    parser.add_argument("--format", choices=("glb", "obj", "ply", "stl"), help="the mesh alone, in this format")
+    parser.add_argument("--size", type=_length, metavar="LENGTH", help="longest side of the mesh (glTF's unit: metres)")
+    parser.add_argument("--on-floor", action="store_true", help="put the mesh's lowest point at height 0")
     args = parser.parse_args(words)
+    target = Path(args.to).expanduser()
+    kind = args.format or target.suffix.lower()[1:]
     version = find_version(find_project(Path.cwd()), args.version)
-    return say(export_version(version, Path(args.to).expanduser()))
+    if kind in NOT_WRITTEN or kind in ("glb", "obj", "ply", "stl"):
+        from prior3d.meshes.export import format_of  # start-up: trimesh and Open3D, which a folder does not need
+
+        chosen = format_of(target, args.format, NOT_WRITTEN)
+        return say(export_version_mesh(version, target, chosen or kind, args.size, args.on_floor))
+    if args.size is not None or args.on_floor:
+        raise Prior3dError("--size and --on-floor are for a mesh alone; add --format glb, obj, ply or stl")
+    return say(export_version(version, target))
 
 
 def gc(words: list[str]) -> int:
@@ -107,6 +122,16 @@ def _confirmed() -> bool:
     sys.stdout.write("remove them? [y/N] ")
     sys.stdout.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _length(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length; use a number above 0, e.g. 0.1")
+    return value
 
 
 def _count(text: str) -> int:

@@ -1,5 +1,5 @@
-"""The only file that calls DVC, but for `dvc_setup` and `dvc_results`. Most calls are not its documented interface: a
-contract test holds them.
+"""The only file that calls DVC, but for `dvc_setup`, `dvc_results` and `dvc_remote`. Most calls are not its documented
+interface: a contract test holds them.
 
 The process's current folder must be the project: DVC resolves some paths against it (it fails only after a stage ran
 otherwise). Locks are waited for: a stage that ends while another process hashes would be thrown away.
@@ -15,11 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine.digests import read_digests
-from flows.engine.dvc_results import entries_of, forget_damaged_results, holds, keep
 from prior3d.errors import Prior3dError
-from prior3d.inside import remove, resolved_inside
-
-MOST_NAMED = 3  # damaged objects in one line
+from prior3d.inside import resolved_inside
 
 
 @dataclass(frozen=True)
@@ -30,11 +27,25 @@ class FileState:
     outputs: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Moved:
+    """What was moved: files that were not there yet, and all entries of the cache of results.
+
+    `gone` outputs have no list of files any more, here or there.
+    """
+
+    files: int
+    results: int
+    gone: int
+
+
 class DvcStore:
     """DVC's lock files, cache of results and cache of objects, for one project."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._remote: Any = None  # modules that import DVC, once it is needed
+        self._results: Any = None
 
     @contextlib.contextmanager
     def _repo(self) -> Iterator[Any]:
@@ -42,9 +53,11 @@ class DvcStore:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo, lock_repo
 
-        # start-up: it imports DVC
+        # start-up: they import DVC
+        from flows.engine import dvc_remote, dvc_results
         from flows.engine.dvc_setup import database_problem
 
+        self._remote, self._results = dvc_remote, dvc_results
         os.chdir(self.root)
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its lines would come through Prefect's handler
         try:
@@ -96,14 +109,14 @@ class DvcStore:
             if held is None:
                 return False
             _check_outputs(held, f"DVC's cache, for {dvc_file}:{stage_name},")
-            if damaged := _remove_damaged(held):
+            if damaged := self._results.remove_damaged(held):
                 warn(f"{damaged} in DVC's cache; the stage is made again")
                 return False
             # A fresh stage: the one looked up with has today's inputs noted beside the lock's outputs, which DVC would
             # take for a match.
             stage = repo.stage.load_one(dvc_file, stage_name)
             stage.remove_outs(ignore_remove=False, force=False)  # else DVC asks about outputs that it does not know
-            repo.stage_cache.restore(stage)
+            held.checkout()
             stage.save()
             stage.commit()
             stage.dump(update_pipeline=False)
@@ -113,12 +126,12 @@ class DvcStore:
         """The stage as the cache has it, declared alike and with today's inputs, if all its outputs are there."""
         if stage.changed_stage() or not stage.deps_cached() or not all(out.hash_info for out in stage.outs):
             stage.save_deps()
-            forget_damaged_results(repo, stage)
-            entry = repo.stage_cache._load(stage)
-            if entry is None:
-                return None
-            stage = repo.stage_cache._create_stage(entry, wdir=stage.wdir)
-        return stage if stage.outs_cached() else None
+            self._results.forget_damaged_results(repo, stage)
+            entry = self._results.result_of(repo, stage)
+        else:
+            entry = self._results.to_single_stage_lockfile(stage)
+        held = repo.stage_cache._create_stage(entry, wdir=stage.wdir) if entry is not None else None
+        return held if held is not None and held.outs_cached() else None
 
     def commit(self, dvc_file: str, stage: str, warn: Callable[[str], None]) -> None:
         """Record a stage's present parameters, inputs and outputs, and put the outputs into the cache.
@@ -136,8 +149,8 @@ class DvcStore:
             for out in found.outs:
                 resolved_inside(Path(found.wdir), out.fs_path, dvc_file)
             found.save(run_cache=False)
-            forget_damaged_results(repo, found)
-            if damaged := _remove_damaged(found):
+            self._results.forget_damaged_results(repo, found)
+            if damaged := self._results.remove_damaged(found):
                 warn(f"{damaged} in DVC's cache; replaced")
             repo.stage_cache.save(found)
             found.commit()
@@ -188,20 +201,47 @@ class DvcStore:
             repo.state.save_many([(str(p), HashInfo("md5", md5), None) for p, md5 in fresh.items()], files)
         return [(found | fresh)[path] for path in paths]
 
+    def key(self, dvc_file: str, stage: str) -> str:
+        """The key of a stage's result: a digest of its command, parameters and inputs; empty if it has none."""
+        with self._repo() as repo:
+            return self._results.key_of(repo.stage.load_one(dvc_file, stage))
+
     def results(self) -> list[tuple[Path, bool]]:
         """Every entry of the cache of results, and whether it is what its name says, to the byte."""
         with self._repo() as repo:
-            return entries_of(repo)
+            return self._results.entries_of(repo)
 
     def knows(self, entries: dict[str, Any]) -> dict[str, bool]:
         """Whether the cache of results holds each of some entries of a lock, by stage."""
         with self._repo() as repo:
-            return {name: holds(repo, entry) for name, entry in entries.items()}
+            return {name: self._results.holds(repo, entry) for name, entry in entries.items()}
 
     def keep_result(self, entry: dict[str, Any]) -> Path:
         """Write an entry of a lock into the cache of results, and return where it lies."""
         with self._repo() as repo:
-            return keep(repo, entry)
+            return self._results.keep(repo, entry)
+
+    def add_remote(self, url: str) -> None:
+        """Make a place the project's default remote."""
+        with self._repo() as repo:
+            self._remote.add(repo, url)
+
+    def remote(self) -> str:
+        """Where the project's remote is (raises Prior3dError without one)."""
+        with self._repo() as repo:
+            return self._remote.url_of(repo)
+
+    def push(self, folder: Path, entries: list[dict[str, Any]]) -> Moved:
+        """Move what entries of locks of a run's folder name to the remote, and all results (raises Prior3dError)."""
+        with self._repo() as repo:
+            moved: Moved = self._remote.push(repo, folder, entries)
+            return moved
+
+    def pull(self, folder: Path, entries: list[dict[str, Any]]) -> Moved:
+        """Move what entries of locks of a run's folder name from the remote, and all results (raises Prior3dError)."""
+        with self._repo() as repo:
+            moved: Moved = self._remote.pull(repo, folder, entries)
+            return moved
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -218,29 +258,6 @@ def _check_outputs(stage: Any, where: str) -> None:
         content = out.get_obj()
         for key in [entry[0] for entry in content] if isinstance(content, Iterable) else []:
             resolved_inside(folder, Path(out.fs_path, *key), where)
-
-
-def _remove_damaged(stage: Any) -> str:
-    """Compare every object of a stage's outputs that is in the cache with its name, and remove those that differ.
-
-    DVC takes an object that is read-only for whole. What is about to be copied is read anyway.
-
-    Returns:
-        What was found, for people; empty if all are whole.
-    """
-    names: dict[Path, str] = {}  # object -> the file that it is of
-    for out in stage.outs:
-        content, path = out.get_obj(), Path(out.fs_path).name
-        names[Path(out.cache.oid_to_path(out.hash_info.value))] = f"the list of {path}" if out.is_dir_checksum else path
-        for key, _, info in content if isinstance(content, Iterable) else ():
-            names[Path(out.cache.oid_to_path(info.value))] = "/".join((path, *key))
-    digests = read_digests([path for path in names if path.exists()])
-    damaged = [place for place, md5 in digests.items() if md5 != place.parent.name + place.stem]
-    for place in damaged:
-        remove(place)
-    found = [f"{names[place]} ({place.parent.name}/{place.name})" for place in damaged]
-    words = ", ".join([*found[:MOST_NAMED], *([f"{len(found) - MOST_NAMED} more"] if found[MOST_NAMED:] else [])])
-    return words and f"{words} {'is' if len(found) == 1 else 'are'} damaged"
 
 
 def _differences(entries: list[Any], folder: Path) -> dict[str, str]:

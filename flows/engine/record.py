@@ -132,7 +132,7 @@ def _list_functions(run: Run, declaration: Declaration, lock: dict[str, Any]) ->
 
 def _write_noted(history: Path, contents: dict[str, bytes], others: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Write files of a run's history, with their digests and those of others that are written next."""
-    note_sums(history, contents | others)
+    note_sums(history, contents | dict(others))
     for name, content in contents.items():
         write_whole(history / name, content)
 

@@ -1,8 +1,10 @@
 """One stage of a run, done: unchanged? restored from the cache? else run, then committed."""
 
 import time
+from collections.abc import Callable
 from typing import Literal
 
+from flows.engine.computing import computed_once
 from flows.engine.declaration import Declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Events
@@ -75,12 +77,27 @@ class Worker:
         def warn(text: str) -> None:
             self.events.tell(stage.name, "line", text=f"warning: {text}")
 
-        if self.restore:
-            if not self.store.changed(file, stage.name):
-                return "Cached"
-            if self.store.restore(file, stage.name, warn):
-                self.run.forget_checkpoints(stage.name)
-                return "Restored"
+        if not self.restore:
+            return self._compute(stage, warn)
+        if not self.store.changed(file, stage.name):
+            return "Cached"
+        if self._restored(stage, warn):
+            return "Restored"
+
+        def waits() -> None:
+            self.events.tell(stage.name, "line", text="another run computes the same; its result is taken")
+
+        locks, key = self.run.project.state / "computing", self.store.key(file, stage.name)
+        with computed_once(locks, key, waits, lambda: self.executor.stopping):
+            return "Restored" if self._restored(stage, warn) else self._compute(stage, warn)
+
+    def _restored(self, stage: Stage, warn: Callable[[str], None]) -> bool:
+        restored = self.store.restore(self.run.dvc_file, stage.name, warn)
+        if restored:
+            self.run.forget_checkpoints(stage.name)
+        return restored
+
+    def _compute(self, stage: Stage, warn: Callable[[str], None]) -> Outcome:
         before = self._declared()
         device = str(self.run.settings().get("device", "auto"))
         with gpu_slot(device, stage.gpu) as environment:
@@ -104,7 +121,7 @@ class Worker:
                 "result was not recorded; leave these files alone until the run has ended",
                 retry=False,
             )
-        self.store.commit(file, stage.name, warn)
+        self.store.commit(self.run.dvc_file, stage.name, warn)
         self.run.forget_checkpoints(stage.name)
         return "Completed"
 

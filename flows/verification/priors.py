@@ -11,7 +11,7 @@ from pathlib import Path
 from flows.engine.digests import read_digests
 from flows.engine.priors import file_digest, joined_digest, prior_files, remembered_digests
 from flows.engine.run import Run
-from flows.engine.run_files import read_lock, read_method
+from flows.engine.run_files import Damaged, read_lock, read_method
 from flows.verification.findings import Check
 from flows.versions.history import git_bytes
 from prior3d.diffusion.embedded import PACKAGE_PARENT, embedded_folders
@@ -68,7 +68,11 @@ def _check_digest(check: Check, folder: Path, used: dict[str, str]) -> None:
 def _check_embedded(check: Check, folder: Path) -> None:
     """Each file of an embedded prior; those that a training has replaced, as `dvc.lock` says, are left alone."""
     committed = _committed(folder)
-    trained = _trained(folder) if committed else set()
+    try:
+        trained = _trained(folder) if committed else set()
+    except Damaged as error:
+        check.found("lock", str(PACKAGE_PARENT / "dvc.lock"), str(error), remedy="bring it back from git")
+        return
     for path, fits in (committed or _installed(folder)).items():
         content = path.read_bytes() if path.is_file() else None
         if content is not None and (path in trained or fits(content)):

@@ -18,7 +18,7 @@ COMPRESSION = {"KHR_draco_mesh_compression": "Draco", "EXT_meshopt_compression":
 COMPRESSION |= {"KHR_meshopt_compression": "meshopt"}
 HARMLESS = ("KHR_mesh_quantization", "KHR_texture_", "KHR_materials_", "KHR_lights_", "KHR_xmp", "EXT_texture_")
 COPIES = "EXT_mesh_gpu_instancing"
-INTEGERS = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16}  # componentType
+INTEGERS = {5120: ("i1", 127), 5121: ("u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535)}  # kind, and what is 1
 FLOAT = 5126
 COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
@@ -122,12 +122,13 @@ def _values(accessor: dict[str, Any], view: dict[str, Any], binary: bytes) -> np
     """The fractions [count, components] that an accessor of integers stands for."""
     if "sparse" in accessor or view.get("buffer", 0) != 0:
         raise ValueError("a sparse accessor, or one in another file, of integers")
-    kind = np.dtype(INTEGERS[accessor["componentType"]])
+    code, one = INTEGERS[accessor["componentType"]]
+    kind = np.dtype(code)
     count, width = accessor["count"], COMPONENTS[accessor["type"]]
     stride = view.get("byteStride") or kind.itemsize * width
     start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
-    stored = np.ndarray((count, width), kind.newbyteorder("<"), binary, start, (stride, kind.itemsize))
-    fractions: np.ndarray = np.maximum(stored.astype(np.float64) / np.iinfo(kind).max, -1)
+    stored = np.ndarray((count, width), kind, binary, start, (stride, kind.itemsize))
+    fractions: np.ndarray = np.maximum(stored.astype(np.float64) / one, -1)
     return fractions
 
 

@@ -10,14 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from prior3d.errors import Prior3dError
 from prior3d.images.files import from_bytes, write_png
 from prior3d.limits import read_json
 from prior3d.meshes.files import glb_bytes
 from prior3d.meshes.mesh import Placement, TexturedMesh, UvMesh, vertex_normals
-from prior3d.meshes.reading import read_mesh
 
 FAR = 500.0  # of its size from the origin: float32 has then less than 17 bits for the mesh itself
 
@@ -36,16 +35,34 @@ def save_uv_mesh(folder: Path, mesh: UvMesh, material: str = "") -> None:
 
 def load_uv_mesh(folder: Path) -> UvMesh:
     """Read what `save_uv_mesh` wrote (raises Prior3dError if it is not whole)."""
-    mesh = read_mesh(folder / "mesh.obj")
+    vertices, uv, corners = _own_obj(folder / "mesh.obj")
     try:
         found = read_json(folder / "placement.json")
         rotation = tuple(tuple(row) for row in found["rotation"])
         placement = Placement(rotation, tuple(found["centre"]), found["scale"], found["lift"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise Prior3dError(f"{folder / 'placement.json'}: damaged ({error}). Run mesh_preparation again.") from error
-    if mesh.uv is None or mesh.uv_faces is None:
-        raise Prior3dError(f"{folder / 'mesh.obj'}: it has no UVs. Run mesh_preparation again.")
-    return UvMesh(mesh.vertices, mesh.faces, mesh.uv, mesh.uv_faces, placement)
+    return UvMesh(vertices, corners[:, :, 0], uv, corners[:, :, 1], placement)
+
+
+def _own_obj(
+    path: Path,
+) -> tuple[Float[np.ndarray, "vertices 3"], Float[np.ndarray, "places 2"], Int[np.ndarray, "faces 3 2"]]:
+    """Vertices, UVs and corners of an OBJ of `save_uv_mesh`; those of people have `prior3d/meshes/reading.py`."""
+    found: dict[str, list[list[str]]] = {"v": [], "vt": [], "f": []}
+    try:
+        for line in path.read_bytes().decode().splitlines():
+            keyword, *words = line.split()
+            if keyword in found:
+                found[keyword].append(words)
+        vertices, uv = np.array(found["v"], np.float64), np.array(found["vt"], np.float64)
+        corners = np.array([[corner.split("/") for corner in words] for words in found["f"]], np.int64) - 1
+        whole = vertices.shape[1:] == (3,) and uv.shape[1:] == (2,) and corners.shape[1:] == (3, 2)
+        if not whole or (corners < 0).any() or (corners >= [len(vertices), len(uv)]).any():
+            raise ValueError("it lacks vertices, UVs or faces")
+    except (OSError, ValueError) as error:
+        raise Prior3dError(f"{path}: damaged ({error}). Run mesh_preparation again.") from None
+    return vertices, uv, corners
 
 
 def save_painted(folder: Path, mesh: UvMesh, texture: Float[np.ndarray, "height width 3"]) -> None:

@@ -23,7 +23,7 @@ KNOWN_MASK = 0.9  # the mask from which a pixel's colour is the thing's own
 COARSE = 0.04  # of the image's side: standard deviation, along rows, of the blur that parts colours from detail
 FADE_DEG = 12.0  # at the end of the image's own pixels, over which what does not touch the outline fades
 COARSE_UNTIL, ENDS_UNTIL = 0.4, 0.25  # of the way from the image's own pixels to the middle of the back
-GRAIN_WINDOW, COMMON = 24, 2.0  # grain is compared with this multiple of its median in a window of a 12th of the side
+GRAIN_WINDOW, COMMON = 24, 4.0  # grain is compared with this multiple of its median in a window of a 12th of the side
 RIM = 3.0  # pixels: what comes so near to the outline touches it
 OUTER_EDGE = 0.06  # of a row's width at each end, whose colours are mixed with the background's
 

@@ -49,8 +49,7 @@ def outline_of(inside: Bool[np.ndarray, "h w"], settings: BodySettings) -> Outli
     trunk = inside & ~limb
     ends = np.where(limb[..., None], spans(limb), spans(trunk)).astype(float)
     middle, radius = ends.mean(-1), (ends[..., 1] - ends[..., 0] + 1) / 2
-    turned = np.sqrt(np.maximum(radius**2 - (np.arange(inside.shape[1]) - middle) ** 2, 0)) * inside
-    half = np.minimum(turned, settings.longest * smoothed(local, inside, 1.5))
+    half = np.minimum(turned(ends) * inside, settings.longest * smoothed(local, inside, 1.5))
     half = standing(half, inside, foot(inside, settings.base))
     middle, radius = (smoothed_apart(values, limb, trunk, SMOOTH_ROWS) for values in (middle, radius))
     return Outline(inside, limb, middle, radius, settings.roundness * smoothed(half, inside, 1.0))
@@ -59,9 +58,7 @@ def outline_of(inside: Bool[np.ndarray, "h w"], settings: BodySettings) -> Outli
 def foot(inside: Bool[np.ndarray, "h w"], base: float) -> slice:
     """Rows of the lowest fraction `base` of a thing that stands on a wide foot; none if it does not."""
     rows = np.flatnonzero(inside.any(1))
-    between = np.logical_or.accumulate(inside, 1) & np.logical_or.accumulate(inside[:, ::-1], 1)[:, ::-1]
-    width = between.sum(1)
-    n = len(rows)
+    width, n = between(inside).sum(1), len(rows)
     if n == 0 or width[rows[-1 - round(FOOT_ROWS * n)]] < FOOT_WIDTH * width.max():
         return slice(0, 0)
     return slice(int(rows[-1]) + 1 - round(base * n), int(rows[-1]) + 1)
@@ -70,11 +67,29 @@ def foot(inside: Bool[np.ndarray, "h w"], base: float) -> slice:
 def standing(
     half: Float[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"], foot_rows: slice
 ) -> Float[np.ndarray, "h w"]:
-    """Depths that do not fall towards the bottom in the rows of a foot, which would otherwise end in a wedge."""
-    half = half.copy()
+    """Depths that do not fall towards the bottom in the rows of a foot because it is in pieces.
+
+    Two feet, or a foot and a tail, stand on one round base as wide as all of them; else the body would end in a wedge.
+    """
+    half, base = half.copy(), turned(spans(between(inside)).astype(float))
     for row in range(max(foot_rows.start, 1), foot_rows.stop):
-        half[row] = np.maximum(half[row], half[row - 1] * inside[row])
+        half[row] = np.maximum(half[row], np.minimum(half[row - 1], base[row]) * inside[row])
     return half
+
+
+def turned(ends: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w"]:
+    """Half the depth at each pixel of spans that are turned about their middles."""
+    middle, radius = ends.mean(-1), (ends[..., 1] - ends[..., 0] + 1) / 2
+    half: Float[np.ndarray, "h w"] = np.sqrt(np.maximum(radius**2 - (np.arange(ends.shape[1]) - middle) ** 2, 0))
+    return half
+
+
+def between(inside: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """From the first pixel inside to the last, in each row."""
+    filled: Bool[np.ndarray, "h w"] = (
+        np.logical_or.accumulate(inside, 1) & np.logical_or.accumulate(inside[:, ::-1], 1)[:, ::-1]
+    )
+    return filled
 
 
 def spans(inside: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, "h w 2"]:

@@ -30,7 +30,7 @@ class BodySettings:
         default=0.55, description="parts of a row thinner than this fraction of its thickest place are limbs"
     )
     base: Fraction = Field(
-        default=0.2, description="fraction of the height over which a thing on a wide foot gets no thinner towards it"
+        default=0.2, description="fraction of the height over which the pieces of a wide foot stand on one base"
     )
     core: Fraction = Field(
         default=0.4, description="fraction of the depth that stays where outlines of other views trim the body"

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
+from stages.contract.presets import Values, merged
 
-Values = dict[str, Any]
 DEGREES: dict[str, Any] = {"unit": "degrees"}
 
 
@@ -36,15 +36,6 @@ class PriorParams(StageParams):
         description="of the frozen prior's networks; latents, fields and losses stay in float32. `--precision` sets it "
         "for all stages",
     )
-
-
-def merged(base: Values, changes: Values) -> Values:
-    """Values of `base` with `changes` over them; groups are merged key by key."""
-    found = dict(base)
-    for key, value in changes.items():
-        before = found.get(key)
-        found[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return found
 
 
 def check_params(model: type[BaseModel], values: Values, where: str) -> BaseModel:

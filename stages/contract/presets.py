@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+Values = dict[str, Any]
 SDS_ELEMENTS = 4 * 64 * 64  # of a latent: the papers' score distillation is a sum over them, ours is a mean
 LOSS_SCALE = 65_536  # at which mixed precision's scaling of losses begins in torch; it may double later
 SHAPE_SAMPLES = 64 * 64 * 512  # of a step: Sketch-Shape sums over them, our loss is a mean
@@ -27,6 +28,15 @@ class PaperWeight:
     def here(self) -> float:
         """The weight in our presets."""
         return self.released * self.loss_scale * self.n_summed / SDS_ELEMENTS
+
+
+def merged(base: Values, changes: Values) -> Values:
+    """Values of `base` with `changes` over them; groups are merged key by key."""
+    found = dict(base)
+    for key, value in changes.items():
+        before = found.get(key)
+        found[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return found
 
 
 # By method and term. Latent-NeRF and RealFusion run in mixed precision, Make-It-3D in single precision.

@@ -7,7 +7,7 @@ them.
 
 A mesh may have a texture already, baked from a coarse NeRF. With `inpaint.strength` below 1 the prior starts from a
 render of this texture instead of noise alone, so the sides stay close to the NeRF. Without a texture it starts from the
-nearest known colours.
+nearest known colours. The texture of a symmetric completion is whole: there the prior paints nothing.
 """
 
 from typing import ClassVar

@@ -7,7 +7,8 @@ By `mode`:
   something there. Texels that no view shows take the colour of the nearest texel that some view shows.
 
 In place of latents it takes paint: a texture in colour that an input image shows in part (Make-It-3D's second stage,
-Tang et al. 2023). Refinement then starts from the paint, and keeps the part that the image shows.
+Tang et al. 2023). Refinement then starts from the paint, and keeps the part that the image shows. On the mesh of a
+symmetric completion the prior changes nothing.
 """
 
 from typing import ClassVar, Literal

@@ -47,6 +47,16 @@ def test_ls_tells_roles_and_what_they_saw(project, capsys):
     assert any(line.split()[:2] == ["toy", "text_to_image"] for line in out.splitlines())
 
 
+def test_show_says_what_a_prior_knows(project, capsys):
+    code, out, _ = said(capsys, "show", "toy")
+    assert code == 0 and "29 kinds of objects: " in out and " mug, " in out and "12 colours: red, orange, " in out
+    write_tiny_prior(project.root / "data/priors/tiny")
+    code, out, _ = said(capsys, "show", "tiny")
+    assert code == 0 and "it is not of the toy world" in out
+    code, _, err = said(capsys, "show", "toyy")
+    assert code == 2 and "toy" in err
+
+
 def test_mistakes_are_answered_in_one_line(project, capsys, tmp_path):
     write_tiny_prior(project.root / "data/priors/editor", in_channels=8)
     cases = {
@@ -78,7 +88,9 @@ def test_samples_are_a_grid_and_unknown_words_are_named(project, capsys):
     write_tiny_prior(project.root / "data/priors/tiny", camera=True)
     words = ("sample", "tiny", "--prompt", "a red zeppelin", "--prompt", "a cube", "--steps", "2", "--device", "cpu")
     code, out, err = said(capsys, *words, "--out", "grid.png")
-    assert (code, out) == (0, "grid.png\n") and err == "warning: this prior does not know: zeppelin\n"
+    assert (code, out) == (0, "grid.png\n") and err == (
+        "warning: this prior does not know: zeppelin; what it knows: prior3d priors show tiny\n"
+    )
     assert from_bytes((project.root / "grid.png").read_bytes()).shape == (2 * 32, 6 * 32, 3)
 
 

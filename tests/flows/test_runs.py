@@ -19,7 +19,12 @@ def test_cold_then_cached(fake):
     code, out, err = fake.run()
     assert code == 0 and "nothing to do" in out
     assert all(f"{s}" in out and "unchanged" in out for s in ALL)
-    assert [p.name for p in sorted((fake.folder() / "history").iterdir())] == ["0001.json", "0001.lock", "code"]
+    assert [p.name for p in sorted((fake.folder() / "history").iterdir())] == [
+        "0001.json",
+        "0001.lock",
+        "SHA256SUMS",
+        "code",
+    ]
     assert not (fake.folder() / ".work" / "counting").exists()
 
 

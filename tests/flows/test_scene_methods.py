@@ -34,7 +34,7 @@ def test_what_is_refused(fake, tmp_path):
     for words, said in (
         ((), "--scene is missing"),
         (("--scene", str(tmp_path / "nowhere")), "there is no such folder"),
-        (("--scene", __file__), "there is no such folder"),
+        (("--scene", __file__), "it is a file; give the folder that holds it"),
     ):
         code, _, err = fake.cli("run", "scene", *words)
         assert code == 2 and said in err and len(err.splitlines()) == 1

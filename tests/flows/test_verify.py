@@ -216,3 +216,7 @@ def test_a_prior_that_was_trained_again_is_left_alone(whole, monkeypatch):
     assert verify(Project(whole.project), []).findings == []
     flip(place)
     assert [f.healed for f in verify(Project(whole.project), []).findings] == [True]
+    (whole.project / "dvc.lock").write_text("no lock")
+    place.write_bytes(b"other")
+    found = verify(Project(whole.project), []).findings
+    assert [f.healed for f in found] == [False] and "dvc.lock is damaged" in found[0].text()

@@ -80,14 +80,15 @@ def test_the_hole_of_a_handle_stays_open():
     assert hole.sum() > 10 and opacity[hole].max() < 0.3
 
 
-def test_a_thing_on_a_wide_foot_ends_flat_and_a_ball_does_not():
+def test_a_thing_on_two_feet_stands_on_one_base_and_a_vase_keeps_its_taper():
     x, y = grid()
-    bowl = (x**2 + y**2 < 0.7**2) & (y > -0.5)
-    half, rounded = (outline_of(inside, SETTINGS.body).half_depth for inside in (bowl, ball()))
-    bottom = np.flatnonzero(bowl.any(1))[-1]
-    assert half[bottom].max() > 0.9 * outline_of(bowl, replace(SETTINGS.body, base=0.0)).half_depth[bottom - 6].max()
-    lowest = np.flatnonzero(ball().any(1))[-1]
-    assert rounded[lowest].max() < 0.5 * rounded.max()
+    sitting = (abs(x) < 0.6) & (abs(y) < 0.6) & ~((abs(x) < 0.1) & (y < -0.35))
+    together, apart = (outline_of(sitting, replace(SETTINGS.body, base=base)).half_depth for base in (0.4, 0.0))
+    bottom = np.flatnonzero(sitting.any(1))[-1]
+    assert apart[bottom].max() < 0.75 * together[bottom].max()
+    vase = (abs(x) < 0.5 + 0.2 * y) & (abs(y) < 0.7)
+    tapered, plain = (outline_of(vase, replace(SETTINGS.body, base=base)).half_depth for base in (0.4, 0.0))
+    assert np.allclose(tapered, plain)
 
 
 def test_outlines_of_other_views_trim_the_body_but_for_a_core():

@@ -69,11 +69,11 @@ def verdict(role: str, scores: dict[str, float]) -> str:
     if role == "views":
         return _said(scores["sample_psnr_db_3"] >= 23, "shows other views of toy objects in three posed pictures")
     if role == "joint_views":
-        alone = scores["given_1_uncaptioned_psnr_db"]
-        more = "with or without its caption" if alone >= 22 else "with its caption; without one they are torn"
-        return _said(
-            scores["given_1_captioned_psnr_db"] >= 24, f"shows other sides of a toy object in an image, {more}"
+        told = _said(
+            scores["given_1_captioned_psnr_db"] >= 24, "shows other sides of a toy object in a captioned image"
         )
+        alone = scores["given_1_uncaptioned_psnr_db"] >= 22
+        return f"{told}; without a caption {'too' if alone else 'they come out torn'}"
     if role == "scorer":
         return _said(scores["r_precision"] >= 0.97, "tells which caption a picture of a toy object belongs to")
     with_camera, opposite = scores["v_error_right_camera"], scores["v_error_opposite_camera"]

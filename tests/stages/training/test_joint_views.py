@@ -17,6 +17,7 @@ from stages.training.diffusion_loss import noise_scheduler
 from stages.training.joint_loss import frames_of, joint_v_errors
 from stages.training.joint_views import FOLDER, Params, stage
 from stages.training.joint_views_card import stage as card_stage
+from stages.training.scores.check import verdict
 from stages.training.scores.joint_views import given_views_scores, sample_sheet, v_errors
 from stages.training.scores.sets import ring_scores, rings
 from tests.tiny_prior import write_tiny_prior
@@ -232,3 +233,16 @@ def test_the_card_says_what_was_measured(trained, tmp_path, monkeypatch):
     assert f"| 2 | {numbers['given_2_captioned_psnr_db']:.2f} |" in card
     assert f"| ring, one given | {numbers['v_error_one_given_captioned']:.4f} |" in card
     assert (tmp_path / FOLDER / "samples.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("captioned", "alone", "said"),
+    [
+        (25.0, 23.0, "as well as this project asks; without a caption too"),
+        (25.0, 20.0, "as well as this project asks; without a caption they come out torn"),
+        (20.0, 19.0, "less well than this project asks; without a caption they come out torn"),
+    ],
+)
+def test_the_verdict_tells_captioned_images_from_others(captioned, alone, said):
+    scores = {"given_1_captioned_psnr_db": captioned, "given_1_uncaptioned_psnr_db": alone}
+    assert verdict("joint_views", scores).endswith(said)

@@ -1,0 +1,48 @@
+"""Export of a version's mesh alone, as one file that another program opens."""
+
+from pathlib import Path
+
+from flows.versions.history import Version
+from prior3d.errors import Prior3dError
+
+INSTEAD = "export a .glb, and convert it (Blender opens it)"
+NOT_WRITTEN = dict.fromkeys(("usdz", "usd", "usdc", "fbx", "3mf", "gltf", "dae", "blend"), INSTEAD)
+
+
+def export_version_mesh(version: Version, target: Path, kind: str, size: float | None, on_floor: bool) -> str:
+    """Write the last mesh of a version.
+
+    Args:
+        version: all its files are in the cache, or in the run's folder.
+        target: a new file with that ending, or a folder to put it in.
+        kind: `glb`, `obj`, `ply` or `stl`.
+        size: longest side; None keeps it.
+        on_floor: whether its lowest point comes to lie at height 0.
+
+    Returns:
+        One line that says what was written.
+
+    Raises:
+        Prior3dError: there is no mesh, the file exists, or it cannot be written.
+    """
+    from prior3d.meshes.export import export_mesh  # start-up: trimesh and Open3D, which other commands do not need
+
+    stage = next((s for s in reversed(version.lock) if "mesh.glb" in _names(version, s)), None)
+    if stage is None:
+        raise Prior3dError(f"{version.label} has no mesh.glb yet; see: prior3d status {version.run.name}")
+    file = target if target.suffix.lower() == f".{kind}" else target / f"{version.run.name}.{kind}"
+    if file.exists():
+        raise Prior3dError(f"{file} exists; name another file, or delete it")
+    content = version.read(stage, f"{stage}/mesh.glb")
+    if content is None:
+        version.require_files()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        export_mesh(content or b"", file, size, on_floor)
+    except OSError as error:
+        raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
+    return f"{version.label}: {file} ({file.stat().st_size / 1e6:.1f} MB)"
+
+
+def _names(version: Version, stage: str) -> set[str]:
+    return {Path(path).name for path in version.files(stage) or {}}

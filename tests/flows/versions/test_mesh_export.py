@@ -1,0 +1,44 @@
+"""`export RUN --to FILE.glb`: the mesh alone; what is wrong with the target is said."""
+
+import numpy as np
+import pytest
+
+from prior3d.meshes.files import save_glb
+from prior3d.meshes.mesh import TexturedMesh
+
+
+@pytest.fixture
+def made(fake):
+    """A run whose last stage left a mesh beside its text."""
+    corners = np.array([[0.5, 0, 0], [0, 0.25, 0], [0, -0.25, 0], [0, 0, 1.0]])
+    mesh = TexturedMesh(corners, np.array([[0, 1, 3], [2, 0, 3], [1, 2, 3], [0, 2, 1]]), corners[:, :2].clip(0, 1),
+                        np.full((4, 4, 3), 0.5, np.float32))  # fmt: skip
+    fake.run()
+    save_glb(fake.folder() / "joining" / "mesh.glb", mesh)
+    assert fake.cli("accept", "demo")[0] == 0
+    return fake
+
+
+def test_the_mesh_alone(made, tmp_path):
+    code, out, err = made.cli("export", "demo", "--to", str(tmp_path / "out" / "a.glb"))
+    assert code == 0 and "a.glb (0.0 MB)" in out, err
+    whole = (made.folder() / "joining" / "mesh.glb").read_bytes()
+    assert (tmp_path / "out" / "a.glb").read_bytes() == whole
+    words = ("--format", "obj", "--size", "0.1", "--on-floor")
+    assert made.cli("export", "demo", "--to", str(tmp_path / "trio"), *words)[0] == 0
+    assert sorted(p.name for p in (tmp_path / "trio").iterdir()) == ["demo.mtl", "demo.obj", "demo.png"]
+    for target, more, said in (
+        ("out/a.glb", (), "exists; name another file"),
+        ("a.usdz", (), ".usdz is not written here; export a .glb"),
+        ("a.glb", ("--format", "stl"), "ends in .glb, but --format is stl"),
+        ("folder", ("--size", "1"), "--size and --on-floor are for a mesh alone"),
+        ("a.glb", ("--size", "-1"), "'-1' is not a length"),
+    ):
+        code, _, err = made.cli("export", "demo", "--to", str(tmp_path / target), *more)
+        assert code == 2 and said in err and len(err.splitlines()) == 1
+
+
+def test_a_run_without_a_mesh(fake, tmp_path):
+    fake.run()
+    code, _, err = fake.cli("export", "demo", "--to", str(tmp_path / "a.glb"))
+    assert code == 2 and "has no mesh.glb yet" in err
