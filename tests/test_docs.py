@@ -170,7 +170,7 @@ def unknown_parameter(stage, name):
 
 
 def old_names():
-    """Names that parameters had, and that nothing has now: stages' `renamed` without today's names."""
+    """Names that parameters had, and that nothing has now: stages' `renamed` without today's names and inputs."""
     models = {stage.load().Params for stage in STAGES.values()}
 
     def leaves(kind):
@@ -178,7 +178,8 @@ def old_names():
         return set(fields) | set(chain.from_iterable(leaves(info.annotation) for info in fields.values()))
 
     today = set(chain.from_iterable(leaves(model) for model in models))
-    return set(chain.from_iterable(model.renamed for model in models)) - today
+    given = {declared.name for method in METHODS.values() for declared in method.inputs}
+    return set(chain.from_iterable(model.renamed for model in models)) - today - given
 
 
 def phrases(text):

@@ -2,6 +2,8 @@
 
 from flows.known_priors import Known, find
 from flows.terminal import Parser, say
+from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, PATTERNS
+from prior3d.toyworld.shapes import CATEGORIES
 
 
 def show_prior(words: list[str]) -> int:
@@ -17,10 +19,6 @@ def _knows(known: Known) -> list[str]:
     """What it was trained on, in words; one that is not of the toy world says so."""
     if not known.name.startswith("toy"):
         return ["it is not of the toy world: what it knows is said where it comes from"]
-    # start-up: numpy and trimesh, which no other command about priors needs before torch
-    from prior3d.toyworld.palette import BACKGROUNDS, COLOURS, PATTERNS
-    from prior3d.toyworld.shapes import CATEGORIES
-
     return [
         f"{len(CATEGORIES)} kinds of objects: {', '.join(kind.noun for kind in CATEGORIES)}",
         f"{len(COLOURS)} colours: {', '.join(COLOURS)}",

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from flows.engine.declaration import Declaration, read_declaration
@@ -32,10 +33,10 @@ def run_words(words: list[str]) -> int:
     request = make_request(project, *meant(project, words))
     run, options, began = request.run, request.options, time.monotonic()
     say(f"run {run.name}: {run.folder.relative_to(run.project.root)}")
-    shown = _Shown(request)
+    shown, tell = _Shown(request), partial(show, sys.stdout)
     try:
         report = carry_out(
-            run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn, say
+            run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn, tell
         )
     except Prior3dError as error:
         shown.close()

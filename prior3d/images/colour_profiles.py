@@ -58,8 +58,8 @@ def _without_alpha(image: Image.Image) -> tuple[Image.Image | None, Image.Image 
         return grey, alpha
     if image.mode in ("RGBA", "RGBa", "P", "PA"):
         whole = image.convert("RGBA")
-        alpha = whole.getchannel("A") if image.mode != "P" or "transparency" in image.info else None
-        return whole.convert("RGB"), alpha
+        opaque = image.mode == "P" and "transparency" not in image.info
+        return whole.convert("RGB"), None if opaque else whole.getchannel("A")
     return None, None
 
 

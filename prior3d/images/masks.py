@@ -95,7 +95,7 @@ def _of_colours(path: Path, rgb: np.ndarray) -> Float32[np.ndarray, "height widt
         return _of_grey(path, rgb[..., 1].astype(np.int64), 255)
     colours = np.unique(rgb.reshape(-1, 3), axis=0)
     if len(colours) == 2 and not colours[0].any():
-        return rgb.any(axis=-1).astype(np.float32)
+        return np.asarray(rgb.any(axis=-1), np.float32)
     few = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in colours[:4])
     raise Prior3dError(
         f"{path}: a mask of {len(colours):,} colours ({few}{', ...' if len(colours) > 4 else ''}); which of them is "

@@ -45,7 +45,8 @@ class InputImage:
         if self.alpha is None:
             return self.rgb
         alpha = self.alpha[..., None]
-        return self.rgb * alpha + (1 - alpha) * np.float32(level)
+        shown: np.ndarray = self.rgb * alpha + (1 - alpha) * np.float32(level)
+        return shown
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import trimesh
 from jaxtyping import Float
 
 from prior3d.errors import Prior3dError
+from prior3d.limits import parse_json
 from prior3d.meshes.files import TO_WORLD, save_obj
 from prior3d.meshes.mesh import TexturedMesh
 
@@ -63,7 +64,7 @@ def placed(vertices: Float[np.ndarray, "vertices 3"], size: float | None, on_flo
 def under_node(content: bytes, matrix: Float[np.ndarray, "4 4"]) -> bytes:
     """A GLB whose scenes hang under a node with a matrix [4, 4]; all else stays as it is, to the byte."""
     length = struct.unpack("<I", content[12:16])[0]
-    document = json.loads(content[20 : 20 + length])
+    document = parse_json(content[20 : 20 + length])
     nodes = document.setdefault("nodes", [])
     for scene in document.get("scenes", []):
         nodes.append({"name": "placed", "matrix": matrix.T.reshape(-1).tolist(), "children": scene.get("nodes", [])})

@@ -6,7 +6,7 @@ trimesh reads no binary file in which triangles and quads are mixed, and makes f
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -32,11 +32,11 @@ class _Element:
     name: str
     count: int
     properties: list[tuple[str, str, str | None]] = field(default_factory=list)
-    values: dict[str, list] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
-    def fixed(self, order: str, lengths: dict[str, int]) -> np.dtype:
+    def fixed(self, order: str, lengths: dict[str, int]) -> np.dtype[Any]:
         """The layout of a row when the lists have those lengths."""
-        fields: list[tuple] = []
+        fields: list[Any] = []
         for name, kind, length_kind in self.properties:
             if length_kind is not None:
                 fields += [(f"{name} length", order + length_kind), (name, order + kind, (lengths[name],))]
@@ -123,7 +123,7 @@ def _read(stream: BinaryIO, element: _Element, order: str) -> None:
 
 
 def _read_text(stream: BinaryIO, element: _Element) -> None:
-    rows: dict[str, list] = {name: [] for name, _, _ in element.properties}
+    rows: dict[str, list[Any]] = {name: [] for name, _, _ in element.properties}
     for row in range(element.count):
         line = stream.readline()
         if not line:
@@ -142,7 +142,7 @@ def _read_text(stream: BinaryIO, element: _Element) -> None:
     element.values = rows
 
 
-def _read_rows(stream: BinaryIO, element: _Element, layout: np.dtype) -> None:
+def _read_rows(stream: BinaryIO, element: _Element, layout: np.dtype[Any]) -> None:
     content = stream.read(element.count * layout.itemsize)
     if len(content) < element.count * layout.itemsize:
         raise EOFError(f"{len(content) // layout.itemsize:,} of {element.count:,} rows of {element.name} are there")
@@ -161,7 +161,7 @@ def _read_lists(stream: BinaryIO, element: _Element, order: str, lists: list[str
             element.values = {name: rows[name] for name, _, _ in element.properties}
             stream.seek(start + element.count * layout.itemsize)
             return
-    values: dict[str, list] = {name: [] for name, _, _ in element.properties}
+    values: dict[str, list[Any]] = {name: [] for name, _, _ in element.properties}
     place = 0
     for number in range(element.count):
         try:
@@ -174,7 +174,7 @@ def _read_lists(stream: BinaryIO, element: _Element, order: str, lists: list[str
     stream.seek(start + place)
 
 
-def _row(content: bytes, place: int, element: _Element, order: str) -> tuple[dict, int]:
+def _row(content: bytes, place: int, element: _Element, order: str) -> tuple[dict[str, Any], int]:
     """One row that begins at a place, and where the next begins; raises ValueError at the end of the content."""
     row = {}
     for name, kind, length_kind in element.properties:

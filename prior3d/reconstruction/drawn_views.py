@@ -141,6 +141,7 @@ def image_views(
     artist = Artist(prior, text, behind, settings, generator)
     images = artist.draw(wanted, given.over(behind.level), given.orbit, counted.n_sets)
     drawn = cut_out(images, prior.cameras(joined(*[wanted] * counted.n_sets)), behind)
+    assert drawn.masks is not None, "a drawing has masks"
     weights = counted.n_sets * given.weights.to(drawn.weights)[:, None, None].expand_as(given.masks)
     views = InputViews(
         torch.cat([given.colours.to(drawn.colours), drawn.colours]),

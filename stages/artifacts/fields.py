@@ -108,6 +108,7 @@ def _check_size(config: FieldConfig, tensors: dict[str, torch.Tensor]) -> None:
     n_grids = len(encoding.resolutions) if isinstance(encoding, DenseGrids) else encoding.levels
     if not 0 < n_grids <= MOST_GRIDS:
         raise RuntimeError(f"{n_grids} grids")
+    expected: dict[str, tuple[int, ...]]
     if isinstance(encoding, DenseGrids):
         width = encoding.features if config.hidden else 1 + config.channels
         expected = {f"encoding.grids.{i}": (r, r, r, width) for i, r in enumerate(encoding.resolutions)}

@@ -30,9 +30,9 @@ def run(job: Job, params: Params) -> None:
     warn_of_unknown_words(job, prior.unknown_words(text), 1)
     unknown = caption is not None and not caption.known
     if unknown and "image" in job.inputs:
-        found = completed(job, params, prior, load_object_image(job.inputs["image"]), text)
-        save_field(job.out, found.field)
-        keep(job, DrawnViews(found.views, 1, Background("white", 1.0)))
+        completion = completed(job, params, prior, load_object_image(job.inputs["image"]), text)
+        save_field(job.out, completion.field)
+        keep(job, DrawnViews(completion.views, 1, Background("white", 1.0)))
     else:
         found = drawn(job, params, prior, text, params.given.unknown_weight if unknown else 1.0)
         check(job, found)

@@ -135,8 +135,8 @@ def prepared_image(
     rgb = planes(image.rgb)
     if meaning == "none":
         return undistort(rgb, frame.intrinsics, focal, *size), None, image.notes
-    by_file = frame.mask is not None or image.alpha is None
-    alpha = frame_mask(frame)[None] if by_file else planes(image.alpha[..., None])
+    own = None if frame.mask is not None else image.alpha
+    alpha = frame_mask(frame)[None] if own is None else planes(own[..., None])
     weight = alpha if meaning == "object" else torch.ones_like(alpha)  # what is ignored is there all the same
     made = undistort(torch.cat([rgb * weight, alpha]), frame.intrinsics, focal, *size)
     if meaning == "ignore":
