@@ -39,4 +39,5 @@ def same_bits_on_threads() -> None:
     threads gave 7 different results in 30 trials, in this mode 1. One thread gives the same bits in either mode.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would take time
+    # Filling would only take time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
