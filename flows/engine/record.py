@@ -83,7 +83,7 @@ def remember(
     how: str,
     reasons: dict[str, list[str]],
     outcomes: Mapping[str, str],
-    warn: Callable[[str], object],
+    warn: Callable[[str], None],
 ) -> str | None:
     """Add the present state to the run's versions, with its record, if it is a new one; returns its number.
 

@@ -101,7 +101,7 @@ def carry_out(
     return report
 
 
-def _remember(run: Run, declaration: Declaration, report: Report, warn: Tell) -> str | None:
+def _remember(run: Run, declaration: Declaration, report: Report, warn: Callable[[str], None]) -> str | None:
     """The number of the version that a run is now; None before its first stage is made."""
     if not (run.folder / "dvc.lock").is_file():
         return None
