@@ -61,7 +61,6 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     path = frame.get("file_path")
     if not isinstance(path, str) or not path:
         raise Prior3dError(f"{file}: a frame has no file_path; each needs one, and a transform_matrix")
-    image = _image_file(file.parent, portable(file.parent, path), str(file))
     where = f"{file}, frame {path}"
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")

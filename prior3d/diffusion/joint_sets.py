@@ -53,7 +53,7 @@ def check_orbit(cameras: Orbit, radius: float, fov_deg: float) -> None:
         )
 
 
-def check_images(what: str, images: Tensor, size: int) -> None:
+def check_images(what: str, images: Float[Tensor, "n channels height width"], size: int) -> None:
     """Refuse images of another size than the prior's, or that are not finite."""
     if images.shape[1:] != (3, size, size):
         raise Prior3dError(
@@ -64,7 +64,7 @@ def check_images(what: str, images: Tensor, size: int) -> None:
         raise Prior3dError(f"joint-view prior: a {what} image holds values that are not finite; mend the input")
 
 
-def check_set(text: Tensor, cameras: Orbit, n_given: int, takes_given: bool) -> None:
+def check_set(text: Float[Tensor, "texts tokens width"], cameras: Orbit, n_given: int, takes_given: bool) -> None:
     """Refuse a set whose cameras, texts and given images do not agree."""
     frames = cameras.views
     if n_given and not takes_given:
@@ -96,7 +96,13 @@ def check_start(n_start: int, strength: float, sets: int, wanted: int) -> None:
         )
 
 
-def check_candidates(images: Tensor, cameras: Orbit, text: Tensor, timesteps: list[int], n_timesteps: int) -> int:
+def check_candidates(
+    images: Float[Tensor, "images 3 height width"],
+    cameras: Orbit,
+    text: Float[Tensor, "texts tokens width"],
+    timesteps: list[int],
+    n_timesteps: int,
+) -> int:
     """The number of candidates; refuses images, cameras and texts that are neither one nor so many."""
     found = {"images": len(images), "cameras": cameras.views, "texts": len(text)}
     n = max(found.values())

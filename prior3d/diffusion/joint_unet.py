@@ -58,7 +58,9 @@ class JointAttention(AttnProcessor2_0):
         super().__init__()
         self.layout = layout
 
-    def __call__(self, attn: Any, hidden_states: Tensor, *rest: Any, **further: Any) -> Tensor:
+    def __call__(
+        self, attn: Any, hidden_states: Float[Tensor, "frames tokens width"], *rest: Any, **further: Any
+    ) -> Float[Tensor, "frames tokens width"]:
         """As diffusers calls it."""
         own = super().__call__
         rows = [own(attn, row, *rest, **further) for row in self.layout.together(hidden_states)]
@@ -101,7 +103,9 @@ class SetUNet(UNET):  # type: ignore[misc]
             {name: shared if ".attn1." in name else own for name, own in self.attn_processors.items()}
         )
 
-    def forward(self, sample: Tensor, *args: Any, layout: Sizes | None = None, **kwargs: Any) -> Any:
+    def forward(
+        self, sample: Float[Tensor, "frames channels h w"], *args: Any, layout: Sizes | None = None, **kwargs: Any
+    ) -> Any:
         """As in diffusers, but told which frames are of one set.
 
         Args:

@@ -61,7 +61,7 @@ class JointViewsPrior(DiffusionPrior):
         diffusion: LatentDiffusion,
         radius: float,
         fov_deg: float,
-        embed_cameras: Callable[[Orbit], Tensor] = embedded_directions,
+        embed_cameras: Callable[[Orbit], Float[Tensor, "frames 16"]] = embedded_directions,
     ) -> None:
         """Take the networks as they are; `embed_cameras` makes the class labels [frames, 16] that the UNet takes."""
         super().__init__(diffusion)

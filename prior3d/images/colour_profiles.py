@@ -4,6 +4,7 @@ import io
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float32
 from PIL import Image, ImageCms
 
 UNCHANGED = 2  # of 255: a profile that moves no colour of the lattice by more is sRGB under another name
@@ -40,7 +41,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str
     return converted, f"its colour profile ({_name(profile)}) was converted to sRGB"
 
 
-def response(profile: bytes | None) -> np.ndarray | None:
+def response(profile: bytes | None) -> Float32[np.ndarray, "256"] | None:
     """What a profile makes of 256 levels of grey, in [0, 1]: for images of more bits than it can be applied to."""
     if not profile:
         return None
