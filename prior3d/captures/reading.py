@@ -64,7 +64,7 @@ def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:
     where = f"{file}, frame {path}"
     if "transform_matrix" not in frame:
         raise Prior3dError(f"{where}: transform_matrix is missing; give the camera-to-world matrix")
-    image = _image_file(file.parent, portable(file.parent, path), where)
+    image = _image_file(file.parent, portable(file.parent, path), str(file))
     header, given = image_header(image, str(file)), content | frame
     size, upright = size_and_turn(header, _calibrated_size(given))
     turned = " (an image that its EXIF turns)" if header.turned else ""

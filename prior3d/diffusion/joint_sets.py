@@ -64,7 +64,7 @@ def check_images(what: str, images: Float[Tensor, "n channels height width"], si
         raise Prior3dError(f"joint-view prior: a {what} image holds values that are not finite; mend the input")
 
 
-def check_set(text: Float[Tensor, "texts tokens width"], cameras: Orbit, n_given: int, takes_given: bool) -> None:
+def check_set(text: Float[Tensor, "texts tokens features"], cameras: Orbit, n_given: int, takes_given: bool) -> None:
     """Refuse a set whose cameras, texts and given images do not agree."""
     frames = cameras.views
     if n_given and not takes_given:
@@ -99,7 +99,7 @@ def check_start(n_start: int, strength: float, sets: int, wanted: int) -> None:
 def check_candidates(
     images: Float[Tensor, "images 3 height width"],
     cameras: Orbit,
-    text: Float[Tensor, "texts tokens width"],
+    text: Float[Tensor, "texts tokens features"],
     timesteps: list[int],
     n_timesteps: int,
 ) -> int:
