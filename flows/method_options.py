@@ -1,12 +1,11 @@
 """The options of `run METHOD` and `plan METHOD`, made from the inputs that the method declares."""
 
 import argparse
-from typing import get_args
 
 from flows.engine.method import Method
 from flows.terminal import Parser
-from prior3d.settings import Precision
 
+PRECISIONS = ("float32", "bfloat16", "float16")  # of prior3d.settings, which imports pydantic
 PRESETS = ("toy", "paper", "turbo")
 
 
@@ -41,7 +40,7 @@ def parser_for(method: Method, command: str, help_text: str = "") -> Parser:
     run("--seed", type=int, help="seed of every stage (default: 0)")
     run("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     of_networks = "of the frozen priors' networks (default: auto, which is float16 on CUDA and float32 elsewhere)"
-    run("--precision", choices=("auto", *get_args(Precision)), default="auto", help=of_networks)
+    run("--precision", choices=("auto", *PRECISIONS), default="auto", help=of_networks)
     how = parser.add_argument_group("how").add_argument
     how("--no-restore", action="store_true", help="compute every stage, even if the cache holds its result")
     how("--stop-after", default="", metavar="STAGE", help="make no stage after this one")

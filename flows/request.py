@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from flows.engine.declaration import Declaration, code_digests, given_names
 from flows.engine.gpus import gpu_numbers
@@ -24,7 +24,6 @@ from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 
 
@@ -206,9 +205,10 @@ def _path(option: str, declared: Input, value: str) -> Path:
 
 def _precision(text: str, device: str) -> Precision:
     """The precision of the frozen networks, settled before the run; GPUs are counted without waking CUDA."""
-    for known in PRECISIONS:
-        if text == known:
-            return known
+    known: tuple[Precision, ...] = get_args(Precision)
+    for precision in known:
+        if text == precision:
+            return precision
     on_cuda = device.startswith("cuda") or (device == "auto" and gpu_numbers())
     return "float16" if on_cuda else "float32"
 

@@ -25,7 +25,7 @@ def list_runs(words: list[str]) -> int:
             warn(f"left out: {s.problem}")
             continue
         when = local_time(s.values["when"]) if s.values.get("when") else "-"
-        took = duration_text(s.values["seconds"]) if s.values.get("seconds") else "-"
+        took = duration_text(s.values["seconds"]) if "seconds" in s.values else "-"
         rows.append([s.name, s.method, f"{s.n_made}/{s.n_stages}", str(s.n_versions), when, took, s.prompt[:60]])
     if len(rows) == 1:
         return say(f"no runs yet; the first: {next(iter(METHODS.values())).example}")

@@ -124,7 +124,12 @@ def test_drawn_views_show_the_object_and_some_of_what_is_around_it(method, prese
 
 
 def test_stages_that_draw_views_were_found():
-    assert {method for method, _, _ in DRAWING} == set(METHODS) - {"sparsefusion", "instruct-nerf2nerf", "scene"}
+    assert {method for method, _, _ in DRAWING} == set(METHODS) - {
+        "quick",
+        "sparsefusion",
+        "instruct-nerf2nerf",
+        "scene",
+    }
 
 
 @pytest.mark.parametrize("preset", PRESETS)

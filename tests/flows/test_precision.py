@@ -1,14 +1,17 @@
 """`--precision`: settled before the run, recorded for every stage that loads a prior, and for no other."""
 
 import subprocess
+from typing import get_args
 
 import pytest
 
 from flows import request
 from flows.engine.project import Project
+from flows.method_options import PRECISIONS
 from flows.methods import METHODS
 from flows.request import make_request
 from prior3d.errors import Prior3dError
+from prior3d.settings import Precision
 from stages.artifacts import PRIOR
 from stages.contract.parameters import PriorParams
 
@@ -57,3 +60,8 @@ def test_every_stage_that_loads_a_prior_can_be_told(method):
         module = stage.load()
         loads = module.INPUTS.get("prior") is PRIOR and stage.name not in TRAINED_THROUGH
         assert issubclass(module.Params, PriorParams) == loads, stage.name
+
+
+def test_the_command_line_offers_every_precision():
+    """It has a list of its own, because `prior3d.settings` imports pydantic, which help does not need."""
+    assert get_args(Precision) == PRECISIONS
