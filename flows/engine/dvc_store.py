@@ -18,6 +18,9 @@ from flows.engine.digests import read_digests
 from prior3d.errors import Prior3dError
 from prior3d.inside import resolved_inside
 
+# What DVC lets out where the list of a folder in its cache is JSON, but no list: such a list is not there.
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+
 
 @dataclass(frozen=True)
 class FileState:
@@ -88,7 +91,10 @@ class DvcStore:
     def changed(self, dvc_file: str, stage: str) -> bool:
         """Whether anything of a stage differs from the lock, or it has none."""
         with self._repo() as repo:
-            return bool(repo.stage.load_one(dvc_file, stage).changed())
+            try:
+                return bool(repo.stage.load_one(dvc_file, stage).changed())
+            except UNREADABLE:
+                return True
 
     def restore(self, dvc_file: str, stage_name: str, warn: Callable[[str], None]) -> bool:
         """Put a stage's outputs in place from the cache, if any run had the same stage, parameters and inputs.
@@ -131,7 +137,10 @@ class DvcStore:
         else:
             entry = self._results.to_single_stage_lockfile(stage)
         held = repo.stage_cache._create_stage(entry, wdir=stage.wdir) if entry is not None else None
-        return held if held is not None and held.outs_cached() else None
+        try:
+            return held if held is not None and held.outs_cached() else None
+        except UNREADABLE:
+            return None
 
     def commit(self, dvc_file: str, stage: str, warn: Callable[[str], None]) -> None:
         """Record a stage's present parameters, inputs and outputs, and put the outputs into the cache.
@@ -263,7 +272,11 @@ def _check_outputs(stage: Any, where: str) -> None:
 def _differences(entries: list[Any], folder: Path) -> dict[str, str]:
     found = {}
     for entry in entries:
-        for state in entry.status().values():
+        try:
+            states = entry.status().values()
+        except UNREADABLE:
+            states = ["not in cache"]
+        for state in states:
             found[os.path.relpath(entry.fs_path, folder)] = str(state)
     return found
 

@@ -231,3 +231,19 @@ def test_a_damaged_object_is_never_restored(store, which, own):
     declare(store, "z")
     assert store.restore(FILE.format("z"), "a", warn=said.append)
     assert (folder.parent / "z" / "a" / "f.txt").read_text() == "made"
+
+
+@pytest.mark.parametrize("damage", [(b"relpath", b"rehpath"), (b"[{", b"{}"), (b'"md5": "', b'"md6": "')])
+def test_a_list_of_a_folder_that_is_json_but_no_list_is_not_there(fake, damage):
+    fake.run()
+    store = DvcStore(fake.project)
+    for listed in (fake.project / ".dvc" / "cache").rglob("*.dir"):
+        listed.chmod(0o644)
+        whole = listed.read_bytes()
+        listed.write_bytes(b"{}" if damage[1] == b"{}" else whole.replace(*damage))
+    states = store.file_states("data/runs/demo/dvc.yaml", ["counting", "shouting", "joining"])
+    assert all("not in cache" in state.outputs.values() for state in states.values())
+    assert store.changed("data/runs/demo/dvc.yaml", "counting")
+    shutil.rmtree(fake.folder() / "counting")
+    code, out, err = fake.run()
+    assert code == 0 and fake.outcomes(out)["counting"] == "Completed", err
