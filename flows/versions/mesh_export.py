@@ -1,7 +1,8 @@
-"""Export of a version's mesh alone, as one file that another program opens."""
+"""Export of a version's mesh alone, as one file that another program opens and that says where it came from."""
 
 from pathlib import Path
 
+from flows.provenance.statement import with_statement
 from flows.versions.history import Version
 from prior3d.errors import Prior3dError
 
@@ -39,6 +40,7 @@ def export_version_mesh(version: Version, target: Path, kind: str, size: float |
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         export_mesh(content or b"", file, size, on_floor)
+        file.write_bytes(with_statement(version, stage, f"{stage}/mesh.{kind}", file.read_bytes()))
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
     return f"{version.label}: {file} ({file.stat().st_size / 1e6:.1f} MB)"

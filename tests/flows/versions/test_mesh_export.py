@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+import trimesh
 
+from flows.provenance.containers import take
+from flows.provenance.statement import read_statement
 from prior3d.meshes.files import save_glb
 from prior3d.meshes.mesh import TexturedMesh
 
@@ -23,7 +26,7 @@ def test_the_mesh_alone(made, tmp_path):
     code, out, err = made.cli("export", "demo", "--to", str(tmp_path / "out" / "a.glb"))
     assert code == 0 and "a.glb (0.0 MB)" in out, err
     whole = (made.folder() / "joining" / "mesh.glb").read_bytes()
-    assert (tmp_path / "out" / "a.glb").read_bytes() == whole
+    assert take((tmp_path / "out" / "a.glb").read_bytes())[0] == whole
     words = ("--format", "obj", "--size", "0.1", "--on-floor")
     assert made.cli("export", "demo", "--to", str(tmp_path / "trio"), *words)[0] == 0
     assert sorted(p.name for p in (tmp_path / "trio").iterdir()) == ["demo.mtl", "demo.obj", "demo.png"]
@@ -36,6 +39,23 @@ def test_the_mesh_alone(made, tmp_path):
     ):
         code, _, err = made.cli("export", "demo", "--to", str(tmp_path / target), *more)
         assert code == 2 and said in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["glb", "obj", "ply"])
+def test_a_mesh_alone_says_where_it_came_from(made, tmp_path, kind):
+    file = tmp_path / f"a.{kind}"
+    assert made.cli("export", "demo", "--to", str(file), "--size", "0.1", "--on-floor")[0] == 0
+    _, said = read_statement(file.read_bytes())
+    assert (said["run"], said["prompt"], said["file"]) == ("demo", "one two", f"joining/mesh.{kind}")
+    code, out, err = made.cli("whence", str(file))
+    assert code == 0 and "one two" in out, err
+    assert len(trimesh.load(file, force="mesh").faces) == 4  # others still read it
+
+
+def test_an_stl_has_no_place_for_it(made, tmp_path):
+    assert made.cli("export", "demo", "--to", str(tmp_path / "a.stl"))[0] == 0
+    assert read_statement((tmp_path / "a.stl").read_bytes())[1] is None
+    assert made.cli("whence", str(tmp_path / "a.stl"))[0] == 2
 
 
 def test_a_run_without_a_mesh(fake, tmp_path):
