@@ -4,7 +4,6 @@ Latents are always at the *scaled* level, as the UNet sees them; images are RGB 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +13,13 @@ from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
 from prior3d.diffusion.folders import check_prior_folder, read_json
+from prior3d.diffusion.guidance import Conditioning, perp_neg, rescaled
 from prior3d.diffusion.networks import GradientScale, load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
 from prior3d.errors import Prior3dError
 
 LEAST_ALPHA = 2.0**-24  # in place of the 0 with which zero-terminal-SNR schedules end; diffusers' Euler scheduler's
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What a prior with a text side is asked for, and how strongly to follow it.
-
-    Attributes:
-        text: embedded, one a view, or one for all views.
-        null_text: embedded negative (or empty) prompt, what guidance moves away from.
-        guidance_scale: of classifier-free guidance on the text; 1 is none.
-        camera: of `camera_embedding`; None: "no camera". Only for a prior that takes it.
-    """
-
-    text: Float[Tensor, "prompts tokens width"]
-    null_text: Float[Tensor, "#prompts tokens width"]
-    guidance_scale: float
-    camera: Float[Tensor, "views 16"] | None = None
 
 
 class LatentDiffusion:
@@ -162,12 +145,33 @@ class LatentDiffusion:
             noise; v-predictions are converted. No gradient passes.
         """
         asked = conditioning
-        text, null_text = (t.expand(len(noisy), -1, -1) for t in (asked.text, asked.null_text))
-        seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
         if asked.guidance_scale == 1:
+            seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
+            text = asked.text.expand(len(noisy), -1, -1)
             return self.to_noise(noisy, self.network(seen, timesteps, text, asked.camera), timesteps)
-        without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), asked.camera).chunk(2)
-        return self.to_noise(noisy, guided(without, with_text, asked.guidance_scale), timesteps)
+        return self.to_noise(noisy, self.outputs(noisy, timesteps, asked, condition)[0], timesteps)
+
+    @torch.no_grad()
+    def outputs(
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+        conditioning: Conditioning,
+        condition: Float[Tensor, "views further h w"] | None = None,
+    ) -> tuple[Float[Tensor, "views channels h w"], ...]:
+        """The network's own outputs, of one batched call: guided, for the text, and for the null text."""
+        asked, n = conditioning, len(noisy)
+        text, null_text = (t.expand(n, -1, -1) for t in (asked.text, asked.null_text))
+        seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
+        further = () if asked.negatives is None else asked.negatives.expand(-1, n, -1, -1)
+        output = self.network(seen, timesteps, torch.cat([null_text, text, *further]), asked.camera)
+        without, with_text, *negatives = output.split(n)
+        if asked.negative_weights is None:
+            found = guided(without, with_text, asked.guidance_scale)
+        else:
+            weights = asked.negative_weights.to(output.device)
+            found = perp_neg(without, with_text, torch.stack(negatives), weights, asked.guidance_scale)
+        return rescaled(found, with_text, asked.rescale) if asked.rescale else found, with_text, without
 
     def to_noise(
         self,

@@ -6,49 +6,36 @@ scalar, so it is applied as 0.5 |z - stopgrad(z - grad)|^2, divided by the numbe
 weight that was tuned beside a summed loss is divided by that number here (`stages.contract.presets.PAPER_WEIGHTS`).
 
 Everything that distils a prior takes the one step at the end of this file: a field of latents or of colours, a latent
-or an RGB texture, a captured scene. What differs is where views come from (`Views`) and how they are rendered (a
-callback).
+or an RGB texture, a captured scene. What differs is where views come from (`Views`), how they are rendered (a
+callback), and which loss the settings name: each of the later ones has its residual in a file beside this one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal
 
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from prior3d.cameras import Cameras
-from prior3d.diffusion.prior import DiffusionPrior
+from prior3d.distillation.csd import classifier_residual
+from prior3d.distillation.ism import interval, interval_residual
+from prior3d.distillation.protocol import Batch, PromptedViews, Views
+from prior3d.distillation.timesteps import timesteps_of_step
+from prior3d.distillation.vsd import ParticleScore
+from prior3d.distillation.x0 import clean_residual
+from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import SdsSettings
+from prior3d.settings.distillation_losses import CsdLoss, IsmLoss, SdsLoss, VsdLoss, X0Loss
 
-Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"]
-Batch = TypeVar("Batch")
-
-
-def draw_timesteps(
-    n_views: int, n_timesteps: int, limits: tuple[float, float], generator: torch.Generator, shared: bool = False
-) -> Int[Tensor, " {n_views}"]:
-    """Draw timesteps evenly from limits (fractions of n_timesteps, both ends included).
-
-    With `shared`, every view of the batch gets the same one.
-    """
-    first, last = (min(round(limit * n_timesteps), n_timesteps - 1) for limit in limits)
-    drawn = torch.randint(
-        first, max(last, first) + 1, (1 if shared else n_views,), generator=generator, device=generator.device
-    )
-    return drawn.expand(n_views)
-
-
-def annealed(start: float, end: float, progress: float) -> float:
-    """Go linearly from start to end while progress goes from 0 to 1."""
-    return start + (end - start) * min(max(progress, 0.0), 1.0)
+Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant", "noise_to_signal"]
 
 
 def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[Tensor, "*shape"]:
-    """w(t) of alpha_bar: 1 - a (DreamFusion), sqrt(a) (1 - a) (Latent-NeRF's code), or 1."""
+    """w(t) of alpha_bar: 1 - a (DreamFusion), sqrt(a) (1 - a) (Latent-NeRF's code), 1, or sqrt((1 - a) / a) (ISM)."""
     match weighting:
         case "one_minus_alpha":
             return 1 - alphas
@@ -56,32 +43,26 @@ def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[T
             return alphas.sqrt() * (1 - alphas)
         case "constant":
             return torch.ones_like(alphas)
+        case "noise_to_signal":
+            return ((1 - alphas) / alphas).sqrt()
 
 
 @torch.no_grad()
-def sds_target(
+def distillation_target(
     latents: Float[Tensor, "views channels h w"],
-    noise: Float[Tensor, "views channels h w"],
-    predict: Callable[[Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]],
-    add_noise: Callable[
-        [Float[Tensor, "views channels h w"], Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]
-    ],
+    residual: Float[Tensor, "views channels h w"],
     alphas: Float[Tensor, " views"],
     weighting: Weighting,
 ) -> Float[Tensor, "views channels h w"]:
-    """Where score distillation draws latents to: z - w(t) (eps_hat - eps).
+    """Where score distillation draws latents to: z - w(t) r.
 
     Args:
         latents: rendered (or encoded) at the prior's scaled level.
-        noise: standard normal.
-        predict: the frozen prior's guided noise for noisy latents, at the drawn timesteps.
-        add_noise: latents and noise to noisy latents, at the drawn timesteps.
-        alphas: alpha_bar of the drawn timesteps.
+        residual: r; of SDS the guided noise minus the noise that was added.
+        alphas: alpha_bar of the timesteps.
         weighting: w(t), see `sds_weight`.
     """
-    predicted = predict(add_noise(latents, noise))
-    weights = sds_weight(alphas, weighting).view(-1, 1, 1, 1)
-    return latents - weights * (predicted - noise)
+    return latents - sds_weight(alphas, weighting).view(-1, 1, 1, 1) * residual
 
 
 def sds_loss(
@@ -89,30 +70,6 @@ def sds_loss(
 ) -> Float[Tensor, ""]:
     """A scalar whose gradient to the latents is that of score distillation, divided by the number of elements."""
     return 0.5 * torch.mean((latents - target) ** 2)
-
-
-@runtime_checkable
-class Views(Protocol[Batch]):
-    """Where the views of a step come from, and what the prior predicts for them."""
-
-    @property
-    def prior(self) -> DiffusionPrior:
-        """The frozen prior, of any role."""
-        ...
-
-    def sample(self, seeds: Seeds) -> Batch:
-        """Draw the views of one step."""
-        ...
-
-    def cameras(self, batch: Batch, size: int) -> Cameras:
-        """Their cameras, with `size` pixels along the shorter side, on the prior's device."""
-        ...
-
-    def predict(
-        self, batch: Batch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
-    ) -> Float[Tensor, "views channels h w"]:
-        """The prior's guided noise."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -129,6 +86,7 @@ class Distilled(Generic[Batch]):
         noise: that was added.
         target: where the latents are drawn to.
         weight: of the loss.
+        further: losses of what learns beside the object, by name; a step's sum must hold them.
     """
 
     loss: Float[Tensor, ""]
@@ -140,6 +98,7 @@ class Distilled(Generic[Batch]):
     noise: Float[Tensor, "views channels_of_latents h w"]
     target: Float[Tensor, "views channels_of_latents h w"]
     weight: float = 1.0
+    further: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
 
     def loss_of(self, views: Bool[Tensor, " views"]) -> Float[Tensor, ""]:
         """The loss of some of the views alone; the others count as views without a gradient."""
@@ -148,14 +107,20 @@ class Distilled(Generic[Batch]):
 
 
 class ScoreDistillation(Generic[Batch]):
-    """Score distillation of drawn views (Poole et al. 2022, eq. 3).
+    """Score distillation of drawn views, by the loss that the settings name.
 
     Args:
         views: where views come from.
-        seeds: "timesteps" and "noise" are drawn here, and what `views` and the renderer draw.
-        settings: guidance, noise levels, weighting.
+        seeds: "timesteps" and "noise" are drawn here, and what `views`, the renderer and the loss draw.
+        settings: loss, guidance, noise levels, weighting.
         space: what the renderer returns: `latent`, at the prior's latent size, or `image`, RGB that is resized to the
             prior's size and encoded with gradient.
+
+    Attributes:
+        particle: which of several objects the step is of; the renderer may ask. 0 with all losses but VSD.
+
+    Raises:
+        Prior3dError: the loss asks the prior without a prompt, and these views cannot.
     """
 
     def __init__(
@@ -166,6 +131,21 @@ class ScoreDistillation(Generic[Batch]):
         self.size = prior.latent_size if space == "latent" else settings.image_size or prior.image_size
         if space == "image" and settings.views_at_once:
             prior.diffusion.recompute_encoder()
+        if not isinstance(settings.loss, SdsLoss):
+            self._prompted()
+        self.particle = 0
+        self.particles: ParticleScore[Batch] | None = None
+        if isinstance(settings.loss, VsdLoss):
+            self.particles = ParticleScore(self._prompted(), settings.loss, seeds)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What learns beside the object, by the name that checkpoints use."""
+        return {} if self.particles is None else self.particles.modules
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for an optimiser of what learns beside the object."""
+        return [] if self.particles is None else self.particles.parameter_groups()
 
     def __call__(
         self,
@@ -180,26 +160,73 @@ class ScoreDistillation(Generic[Batch]):
         """
         views, prior, settings, seeds = self.views, self.views.prior, self.settings, self.seeds
         batch = views.sample(seeds)
+        self.particle = 0 if self.particles is None else self.particles.turn()
         cameras = views.cameras(batch, self.size)
         images = render(cameras, batch)
         if self.space == "image":
             images = self._at_prior_size(images)
         latents = images if self.space == "latent" else self._encoded(images)
-        limits = settings.timestep_min, annealed(settings.timestep_max, settings.timestep_max_end, progress)
-        timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
+        together = isinstance(settings.loss, IsmLoss | X0Loss)  # one noise level for all views
+        drawn = seeds.generator("timesteps")
+        timesteps = timesteps_of_step(cameras.views, prior.alphas_cumprod, settings, progress, drawn, together)
         timesteps = timesteps.to(prior.device)
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
-        target = sds_target(
-            latents,
-            noise,
-            predict=lambda noisy: views.predict(batch, noisy, timesteps),
-            add_noise=lambda clean, noise: prior.add_noise(clean, noise, timesteps),
-            alphas=prior.alphas_cumprod[timesteps],
-            weighting=settings.weighting,
-        )
+        residual = self._residual(batch, latents.detach(), noise, timesteps, progress)
+        target = distillation_target(latents, residual, prior.alphas_cumprod[timesteps], settings.weighting)
         weight = settings.weight if progress >= settings.starts_at else 0.0
         loss = weight * sds_loss(latents, target)
-        return Distilled(loss, batch, cameras, images, latents, timesteps, noise, target, weight)
+        further = {} if self.particles is None else {"lora": self.particles.loss(batch, latents)}
+        return Distilled(loss, batch, cameras, images, latents, timesteps, noise, target, weight, further)
+
+    @torch.no_grad()
+    def _residual(
+        self,
+        batch: Batch,
+        latents: Float[Tensor, "views channels h w"],
+        noise: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, " views"],
+        progress: float,
+    ) -> Float[Tensor, "views channels h w"]:
+        """The loss's residual: the gradient before its weight w(t)."""
+        views, prior, loss = self.views, self.views.prior, self.settings.loss
+        if isinstance(loss, IsmLoss):
+            return self._interval_residual(loss, batch, latents, int(timesteps[0]), progress)
+        noisy = prior.add_noise(latents, noise, timesteps)
+        match loss:
+            case SdsLoss():
+                return views.predict(batch, noisy, timesteps) - noise
+            case CsdLoss():
+                return classifier_residual(self._prompted().parts(batch, noisy, timesteps))
+            case VsdLoss():
+                assert self.particles is not None, "made with the settings"
+                return views.predict(batch, noisy, timesteps) - self.particles.predict(batch, noisy, timesteps)
+            case X0Loss():
+                parts = self._prompted().parts(batch, noisy, timesteps)
+                return clean_residual(latents, noisy, parts, prior.alphas_cumprod[timesteps], loss.rescale)
+
+    def _interval_residual(
+        self, loss: IsmLoss, batch: Batch, latents: Float[Tensor, "views channels h w"], timestep: int, progress: float
+    ) -> Float[Tensor, "views channels h w"]:
+        """The residual of interval score matching, which draws no noise."""
+        views, prior, n = self._prompted(), self.views.prior, self.views.prior.n_timesteps
+        return interval_residual(
+            latents,
+            timestep,
+            max(1, round(interval(loss, progress) * n)),
+            max(1, round(loss.inversion_step * n)),
+            prior.alphas_cumprod,
+            unprompted=lambda noisy, at: views.without_prompt(batch, noisy, at),
+            prompted=lambda noisy, at: views.predict(batch, noisy, at),
+        )
+
+    def _prompted(self) -> PromptedViews[Batch]:
+        """The views, which must know the prior without a prompt."""
+        if not isinstance(self.views, PromptedViews):
+            raise Prior3dError(
+                f"loss {self.settings.loss.kind}: it asks a prior with a prompt and without, and these views ask it in "
+                "one way only; set sds.loss.kind=sds"
+            )
+        return self.views
 
     def _encoded(self, images: Tensor) -> Tensor:
         """Latents of images, a few views at once where the settings say so."""
@@ -214,3 +241,15 @@ class ScoreDistillation(Generic[Batch]):
         if not self.settings.image_size or min(images.shape[-2:]) == size:
             return images
         return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False)
+
+
+def distillation_of_one(
+    views: Views[Batch], seeds: Seeds, settings: SdsSettings, space: Literal["latent", "image"]
+) -> ScoreDistillation[Batch]:
+    """Score distillation for a stage whose object is already begun, so that there is one (raises Prior3dError)."""
+    if isinstance(settings.loss, VsdLoss) and settings.loss.particles > 1:
+        raise Prior3dError(
+            f"sds.loss.particles: found {settings.loss.particles}, but this stage goes on with one object; set it to 1 "
+            "here, and more in coarse_nerf or latent_paint"
+        )
+    return ScoreDistillation(views, seeds, settings, space)

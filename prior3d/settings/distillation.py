@@ -9,6 +9,7 @@ from prior3d.settings import (
     STRICT,
     DegreeRange,
     Degrees,
+    Fraction,
     FractionOfSteps,
     FractionOfT,
     Pixels,
@@ -16,6 +17,7 @@ from prior3d.settings import (
     Weight,
     WorldUnitRange,
 )
+from prior3d.settings.distillation_losses import CsdLoss, DistillationLoss, SdsLoss
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -45,20 +47,50 @@ class PromptSettings:
     overhead_deg: Degrees = Field(default=60, ge=0, le=90, description="elevation above which a view is overhead")
     camera_conditioning: bool = Field(default=True, description="give the exact camera to priors that take one")
     negative_prompt: str = Field(default="", max_length=1000, description="text that guidance moves away from")
+    perp_neg_weight: Weight = Field(
+        default=0.0,
+        description="Perp-Neg: weight of the negative prompt, of which only the part perpendicular to the prompt "
+        "counts; 0: the negative prompt stands in for the empty one",
+    )
+    perp_neg_view_weight: Weight = Field(
+        default=0.0,
+        description="Perp-Neg for view words: weight of the words of the neighbouring views as negative prompts; 1 is "
+        "the paper's, 0 is none",
+    )
+
+    @model_validator(mode="after")
+    def _negatives_have_words(self) -> "PromptSettings":
+        """A weight of a negative prompt needs the prompt."""
+        if self.perp_neg_weight > 0 and not self.negative_prompt:
+            raise ValueError("perp_neg_weight is not 0, but negative_prompt is empty; give one, or set the weight to 0")
+        if self.perp_neg_view_weight > 0 and not self.view_words:
+            raise ValueError("perp_neg_view_weight is not 0, but view_words is off; switch view_words on")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SdsSettings:
-    """Score distillation sampling; the defaults are the toy prior's."""
+    """Score distillation; the defaults are the toy prior's."""
 
+    loss: DistillationLoss = Field(default=SdsLoss(), description="which loss; `kind` brings the values that suit it")
     weight: Weight = Field(default=1.0, description="weight of the loss, a mean over elements; 0 leaves the prior out")
     guidance_scale: float = Field(default=3.0, ge=1, le=200, description="classifier-free guidance; 1 is none")
+    guidance_rescale: Fraction = Field(
+        default=0.0,
+        description="how far the guided prediction's standard deviation is drawn to the unguided one's, against "
+        "saturated colours; 0: not at all",
+    )
     timestep_min: FractionOfT = Field(default=0.02, description="lowest noise level")
     timestep_max: FractionOfT = Field(default=0.98, description="highest noise level at the start")
     timestep_max_end: FractionOfT = Field(
         default=0.98, description="highest noise level at the end; it changes linearly"
     )
-    weighting: Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"] = Field(
+    timestep_schedule: Literal["drawn", "linear", "dreamtime"] = Field(
+        default="drawn",
+        description="noise levels: drawn evenly between the lowest and the highest, or falling from timestep_max to "
+        "timestep_min over the steps, linearly or slower where content forms (DreamTime)",
+    )
+    weighting: Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant", "noise_to_signal"] = Field(
         default="one_minus_alpha", description="weight w(t) of the gradient"
     )
     starts_at: FractionOfSteps = Field(default=0.0, description="when it begins; before that only other losses act")
@@ -84,4 +116,13 @@ class SdsSettings:
                 f"timestep_min {self.timestep_min} is above timestep_max {self.timestep_max} or "
                 f"timestep_max_end {self.timestep_max_end}; lower timestep_min"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _guidance_has_something_to_do(self) -> "SdsSettings":
+        """Classifier score and rescaling need guidance."""
+        if self.guidance_scale == 1 and isinstance(self.loss, CsdLoss):
+            raise ValueError("loss csd is what guidance adds, and guidance_scale 1 adds nothing; raise guidance_scale")
+        if self.guidance_scale == 1 and self.guidance_rescale > 0:
+            raise ValueError("guidance_rescale is not 0, but guidance_scale 1 is no guidance; set one of them")
         return self

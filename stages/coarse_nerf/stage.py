@@ -10,6 +10,7 @@ from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground
 from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
+from prior3d.distillation.vsd import particle_names
 from prior3d.fields import ObjectField
 from prior3d.fields.start import field_config
 from prior3d.losses.shape_guide import ShapeGuide, shape_loss
@@ -37,27 +38,43 @@ def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent field."""
     prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     channels, named, scale = prior.latent_channels, params.background == "named", params.sds.guidance_scale
-    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
+    views = ViewSampler(
+        prior,
+        job.prompt,
+        params.views,
+        params.prompting,
+        scale,
+        named_backgrounds=named,
+        guidance_rescale=params.sds.guidance_rescale,
+    )
     warn_of_unknown_words(job, views.unknown_words, params.steps)
-    field = ObjectField(field_config(params.field, "latent", channels), seeds.generator("field")).to(job.device)
+    distil = ScoreDistillation(views, seeds, params.sds, "latent")
+    fields = [
+        ObjectField(field_config(params.field, "latent", channels), seeds.generator(name)).to(job.device)
+        for name in particle_names(params.sds, "field")
+    ]
+    field = fields[0]
     learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
     guide = load_shape_guide(job.inputs["shape"], job.device) if "shape" in job.inputs else None
-    losses = distillation_losses(field, backdrop, views, seeds, params, guide)
+    losses = distillation_losses(fields, backdrop, distil, seeds, params, guide)
     preview = Preview(job, lambda: decoded_views(field, prior, params, backdrop, every=2))
     check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def with_preview(step: int) -> dict[str, Tensor]:
-        field.update_occupancy(step, seeds.generator)
+        for each in fields:
+            each.update_occupancy(step, seeds.generator)
         check.before(step, params.steps)
         preview.perhaps(step, params.steps)
         return losses(step)
 
     rate = params.optimiser.learning_rate
+    groups = [group for each in fields for group in each.parameter_groups(rate)]
+    groups += [*backdrop.parameter_groups(rate), *distil.parameter_groups()]
     finished = optimise(
         with_preview,
-        modules={"field": field} | backdrop.modules,
-        optimiser=adam([*field.parameter_groups(rate), *backdrop.parameter_groups(rate)], params.optimiser),
+        modules=dict(zip(particle_names(params.sds, "field"), fields, strict=True)) | backdrop.modules | distil.modules,
+        optimiser=adam(groups, params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
@@ -72,25 +89,30 @@ def run(job: Job, params: Params) -> None:
 
 
 def distillation_losses(
-    field: ObjectField,
+    fields: list[ObjectField],
     backdrop: LatentBackdrop,
-    views: ViewSampler,
+    distil: ScoreDistillation[ViewBatch],
     seeds: Seeds,
     params: Params,
     guide: ShapeGuide | None,
 ) -> Callable[[int], dict[str, Tensor]]:
-    """The weighted terms of a step: score distillation, the regularisers and, with a rough shape, Sketch-Shape's."""
-    distil = ScoreDistillation(views, seeds, params.sds, "latent")
+    """The weighted terms of a step: score distillation, the regularisers and, with a rough shape, Sketch-Shape's.
+
+    With several particles all terms are of the one whose turn it is.
+    """
 
     def losses(step: int) -> dict[str, Tensor]:
         progress, rendered = step / params.steps, list[Rendering]()
 
         def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
+            field = fields[distil.particle]
             rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
             return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
         distilled = distil(render_latents, progress)
+        field = fields[distil.particle]
         terms = {"sds": distilled.loss} | surface_terms(field, rendered[0], params.surface, progress, seeds)
+        terms |= distilled.further
         if guide is not None:
             points, density = sample_points(distilled.cameras, rendered[0]), rendered[0].density.flatten()
             shape = shape_loss(density, points, guide, params.shape.proximal_surface)

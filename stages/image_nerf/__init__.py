@@ -31,6 +31,7 @@ from prior3d.settings.single_image import (
 from stages.artifacts import CONCEPT, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
 from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import (
+    DISTILLATION_KINDS,
     DISTILLATION_NAMES,
     OPTIMISER_NAMES,
     PAPER_DISTILLATION,
@@ -150,6 +151,7 @@ PRESETS: dict[str, dict] = {
         },
     ),
 }
+KINDS = DISTILLATION_KINDS
 INPUTS = {"image": OBJECT_IMAGE, "prior": PRIOR, "concept": CONCEPT, "prompt": PROMPT, "scorer": PRIOR}
 OPTIONAL_INPUTS = frozenset({"concept", "prompt", "scorer"})
 OUTPUT = FIELD

@@ -44,7 +44,15 @@ def run(job: Job, params: Params) -> None:
         run_completion(job, params, image, prior.image_size)
         return
     named, scale = params.background == "named", params.sds.guidance_scale
-    views = ViewSampler(prior, sentence(job, params), params.views, params.prompting, scale, named_backgrounds=named)
+    views = ViewSampler(
+        prior,
+        sentence(job, params),
+        params.views,
+        params.prompting,
+        scale,
+        named_backgrounds=named,
+        guidance_rescale=params.sds.guidance_rescale,
+    )
     total = params.steps + params.refreshing.steps
     warn_of_unknown_words(job, views.unknown_words, total)
     field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)

@@ -8,6 +8,7 @@ from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, flat_images
 from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras
+from prior3d.distillation.vsd import particle_names
 from prior3d.images.colours import paper_red_latent
 from prior3d.meshes.painted_files import load_uv_mesh
 from prior3d.meshes.painting import Surface, Texture
@@ -26,10 +27,20 @@ def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
     prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     named, scale = params.background == "named", params.sds.guidance_scale
-    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
+    views = ViewSampler(
+        prior,
+        job.prompt,
+        params.views,
+        params.prompting,
+        scale,
+        named_backgrounds=named,
+        guidance_rescale=params.sds.guidance_rescale,
+    )
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     surface = Surface(load_uv_mesh(job.inputs["mesh"]), job.device)
-    texture = Texture(start(prior, params, seeds))
+    names = particle_names(params.sds, "texture")
+    textures = [Texture(start(prior, params, seeds, name)) for name in names]
+    texture = textures[0]
     channels = prior.latent_channels
     learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
@@ -40,17 +51,19 @@ def run(job: Job, params: Params) -> None:
     def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
         found = surface.texel_weights(cameras, params.resolution, params.supersampling, nearest)
         behind = (1 - found.coverage)[..., None] * backdrop(cameras, batch.backgrounds)
-        return (found.render(texture.values) + behind).movedim(-1, 1)
+        return (found.render(textures[distil.particle].values) + behind).movedim(-1, 1)
 
     def losses(step: int) -> dict[str, Tensor]:
         preview.perhaps(step, params.steps)
-        return {"sds": distil(render_latents, step / params.steps).loss}
+        distilled = distil(render_latents, step / params.steps)
+        return {"sds": distilled.loss} | distilled.further
 
     rate = params.optimiser.learning_rate
-    groups = [{"params": list(texture.parameters()), "lr": rate}, *backdrop.parameter_groups(rate)]
+    groups = [{"params": list(each.parameters()), "lr": rate} for each in textures]
+    groups += [*backdrop.parameter_groups(rate), *distil.parameter_groups()]
     finished = optimise(
         losses,
-        modules={"texture": texture, **backdrop.modules},
+        modules={**dict(zip(names, textures, strict=True)), **backdrop.modules, **distil.modules},
         optimiser=adam(groups, params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
@@ -64,10 +77,10 @@ def run(job: Job, params: Params) -> None:
         write_row(job.out / "preview.png", decoded_views(surface, texture.values, prior, params, backdrop))
 
 
-def start(prior: TextToImagePrior, params: Params, seeds: Seeds) -> Tensor:
-    """The latent texture at the start: one colour and noise, [resolution, resolution, channels]."""
+def start(prior: TextToImagePrior, params: Params, seeds: Seeds, name: str) -> Tensor:
+    """A latent texture at the start: one colour and noise of its own, [resolution, resolution, channels]."""
     shape = (params.resolution, params.resolution, prior.latent_channels)
-    noise = params.start_noise * torch.randn(shape, generator=seeds.generator("texture"))
+    noise = params.start_noise * torch.randn(shape, generator=seeds.generator(name))
     if params.start == "red":
         return (0.3 * paper_red_latent(prior.latent_channels) + noise).to(prior.device)
     with torch.no_grad():

@@ -18,7 +18,13 @@ from prior3d.settings.optimisation import OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
 from stages.contract.parameters import PriorParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION, paper_weight
+from stages.contract.presets import (
+    DISTILLATION_KINDS,
+    DISTILLATION_NAMES,
+    OPTIMISER_NAMES,
+    PAPER_DISTILLATION,
+    paper_weight,
+)
 
 
 class Params(PriorParams):
@@ -91,6 +97,7 @@ PRESETS = {
         },
     ),
 }
+KINDS = DISTILLATION_KINDS
 INPUTS = {"field": FIELD, "prompt": PROMPT, "prior": PRIOR, "shape": SHAPE_GUIDE, "concept": CONCEPT}
 OPTIONAL_INPUTS = frozenset({"shape", "concept"})
 OUTPUT = FIELD
