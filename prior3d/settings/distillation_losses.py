@@ -12,21 +12,21 @@ from prior3d.settings import STRICT, Fraction, FractionOfSteps, FractionOfT
 class SdsLoss:
     """Score distillation sampling (DreamFusion, Poole et al. 2022)."""
 
-    kind: Literal["sds"] = "sds"
+    kind: Literal["sds"] = Field(default="sds", description="which loss")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CsdLoss:
     """Classifier score distillation (Yu et al. 2023): only what guidance adds."""
 
-    kind: Literal["csd"] = "csd"
+    kind: Literal["csd"] = Field(default="csd", description="which loss")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class IsmLoss:
     """Interval score matching (LucidDreamer, Liang et al. 2023): two points of one DDIM inversion."""
 
-    kind: Literal["ism"] = "ism"
+    kind: Literal["ism"] = Field(default="ism", description="which loss")
     interval_start: FractionOfT = Field(default=0.1, gt=0, description="between the two noise levels, at the start")
     interval_end: FractionOfT = Field(default=0.025, gt=0, description="the same once it has settled")
     settles_at: FractionOfSteps = Field(
@@ -41,7 +41,7 @@ class IsmLoss:
 class VsdLoss:
     """Variational score distillation (ProlificDreamer, Wang et al. 2023): a LoRA learns what the renders look like."""
 
-    kind: Literal["vsd"] = "vsd"
+    kind: Literal["vsd"] = Field(default="vsd", description="which loss")
     particles: int = Field(
         default=1,
         ge=1,
@@ -62,7 +62,7 @@ class VsdLoss:
 class X0Loss:
     """The clean image in place of the noise, with its contrast taken back (MVDream, Shi et al. 2023)."""
 
-    kind: Literal["x0"] = "x0"
+    kind: Literal["x0"] = Field(default="x0", description="which loss")
     rescale: Fraction = Field(
         default=0.5,
         description="how far the guided clean images' standard deviation, over all views of a step, is drawn to the "
