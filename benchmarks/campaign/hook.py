@@ -2,7 +2,7 @@
 
 FAULT_AT: the number; FAULT_KIND: `kill` or `full`; FAULT_UNDER: only paths with this in them count; FAULT_SAY: a file
 that is told where it was. FAULT_RECORD: a file that gets a line for each file moved into place: by whom, and whether it
-was synced before. FAULT_CLOCK: a file with the seconds by which the wall clock is wrong; each look at the clock reads it.
+was synced before. FAULT_CLOCK: a file with the seconds by which the wall clock is wrong, read at every look at it.
 Children do not inherit the fault, but they do inherit the recording and the wrong clock.
 """
 
