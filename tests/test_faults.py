@@ -1,6 +1,8 @@
 """The short form of `benchmarks/faults.py`: readers of files that were changed a little, and a few kills."""
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -42,6 +44,21 @@ def test_a_changed_file_is_read_or_refused(valid, rng):
         assert "\n" not in str(error) or reader.refuses != (Prior3dError,)
     finally:
         (folder / file).write_bytes(before)
+
+
+@pytest.mark.parametrize("value", ("1" + "0" * 400, "1e999", "NaN", "-1", "null", "[]"))
+def test_any_number_of_a_json_file_may_be_odd(valid, value):
+    """Each number in turn is replaced; the reader refuses the file, or reads it."""
+    reader, folder = valid
+    for file in (name for name in reader.changed if name.endswith((".json", ".lock", ".yaml"))):
+        before = (folder / file).read_text()
+        try:
+            for number in list(re.finditer(r"(?<=[:\s\[])-?\d[\d.e+-]*(?=[,\]}\s])", before))[:40]:
+                (folder / file).write_text(before[: number.start()] + value + before[number.end() :])
+                with contextlib.suppress(*reader.refuses):
+                    reader.read(folder)
+        finally:
+            (folder / file).write_text(before)
 
 
 def test_what_is_not_refused_is_counted(tmp_path):
