@@ -26,6 +26,7 @@ PLUMBING = frozenset(
         "prior3d",  # hands names of flows/api.py on, to people and not to stages
         "prior3d.checkpoints",
         "prior3d.diffusion.embedded",
+        "prior3d.distillation.protocol",  # signatures only
         "prior3d.errors",
         "prior3d.fields.protocol",  # signatures only
         "prior3d.files",

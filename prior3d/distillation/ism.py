@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from prior3d.distillation.timesteps import annealed
+from prior3d.distillation.sds import annealed
 from prior3d.distillation.x0 import clean
-from prior3d.settings.distillation_losses import IsmLoss
+from prior3d.settings.distillation import IsmLoss
 
 Predict = Callable[
     [Float[Tensor, "views channels h w"], Int[Tensor, " views"]], Float[Tensor, "views channels h w"]

@@ -6,32 +6,108 @@ scalar, so it is applied as 0.5 |z - stopgrad(z - grad)|^2, divided by the numbe
 weight that was tuned beside a summed loss is divided by that number here (`stages.contract.presets.PAPER_WEIGHTS`).
 
 Everything that distils a prior takes the one step at the end of this file: a field of latents or of colours, a latent
-or an RGB texture, a captured scene. What differs is where views come from (`Views`), how they are rendered (a
-callback), and which loss the settings name: each of the later ones has its residual in a file beside this one.
+or an RGB texture, a captured scene. What differs is where views come from (`Views`) and how they are rendered (a
+callback). Later losses change the residual; each has it in a file beside this one.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal
+from typing import Generic, Literal
 
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from prior3d.cameras import Cameras
-from prior3d.distillation.csd import classifier_residual
-from prior3d.distillation.ism import interval, interval_residual
-from prior3d.distillation.protocol import Batch, PromptedViews, Views
-from prior3d.distillation.timesteps import timesteps_of_step
-from prior3d.distillation.vsd import ParticleScore
-from prior3d.distillation.x0 import clean_residual
-from prior3d.errors import Prior3dError
+from prior3d.distillation.protocol import Batch, Views
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import SdsSettings
-from prior3d.settings.distillation_losses import CsdLoss, IsmLoss, SdsLoss, VsdLoss, X0Loss
 
+Render = Callable[[Cameras, Batch], Float[Tensor, "views channels height width"]]
 Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant", "noise_to_signal"]
+# DreamTime's values for a latent prior (m2, m1, s2, s1 of 1,000 timesteps): the flat top lies between 0.5 and 0.8 of T
+DREAMTIME_TOP, DREAMTIME_SPREADS = (0.5, 0.8), (0.1, 0.3)
+
+
+def draw_timesteps(
+    n_views: int, n_timesteps: int, limits: tuple[float, float], generator: torch.Generator, shared: bool = False
+) -> Int[Tensor, " {n_views}"]:
+    """Draw timesteps evenly from limits (fractions of n_timesteps, both ends included).
+
+    With `shared`, every view of the batch gets the same one.
+    """
+    first, last = ends(n_timesteps, limits)
+    drawn = torch.randint(
+        first, max(last, first) + 1, (1 if shared else n_views,), generator=generator, device=generator.device
+    )
+    return drawn.expand(n_views)
+
+
+def annealed(start: float, end: float, progress: float) -> float:
+    """Go linearly from start to end while progress goes from 0 to 1."""
+    return start + (end - start) * min(max(progress, 0.0), 1.0)
+
+
+def ends(n_timesteps: int, limits: tuple[float, float]) -> tuple[int, int]:
+    """The lowest and the highest timestep of limits that are fractions of n_timesteps."""
+    first, last = (min(round(limit * n_timesteps), n_timesteps - 1) for limit in limits)
+    return first, last
+
+
+def dreamtime_timestep(
+    alphas_cumprod: Float[Tensor, "n_timesteps"], limits: tuple[float, float], progress: float
+) -> int:
+    """The timestep of DreamTime (Huang et al. 2023) at a fraction of the steps.
+
+    It never rises. It stays long where W(t) = sqrt((1 - alpha_bar) / alpha_bar) W_p(t) is large: W_p is 1 on a middle
+    range, where content forms, and falls off as a Gaussian on both sides. The share of W above t is the progress.
+
+    Args:
+        alphas_cumprod: alpha_bar of all timesteps.
+        limits: lowest and highest timestep, fractions of T.
+        progress: fraction of the steps done, in [0, 1].
+    """
+    n = len(alphas_cumprod)
+    first, last = ends(n, limits)
+    at = torch.arange(first, last + 1, device=alphas_cumprod.device)
+    (low, high), (spread_low, spread_high) = DREAMTIME_TOP, DREAMTIME_SPREADS
+    outside = torch.where(at / n > high, (at / n - high) / spread_high, (low - at / n).clamp_min(0) / spread_low)
+    alphas = alphas_cumprod[at].double()
+    weights = ((1 - alphas) / alphas).sqrt() * torch.exp(-(outside.double() ** 2) / 2)
+    above = weights.flip(0).cumsum(0).flip(0) / weights.sum()  # of t and all higher ones
+    return int(at[(above - progress).abs().argmin()])
+
+
+def timesteps_of_step(
+    n_views: int,
+    alphas_cumprod: Float[Tensor, "n_timesteps"],
+    settings: SdsSettings,
+    progress: float,
+    generator: torch.Generator,
+    shared: bool,
+) -> Int[Tensor, "{n_views}"]:
+    """The timesteps of a step, on the generator's device.
+
+    Args:
+        n_views: of the step.
+        alphas_cumprod: alpha_bar of all timesteps.
+        settings: limits and schedule.
+        progress: fraction of the steps done.
+        generator: draws those that are drawn.
+        shared: one for all views; a falling schedule has one anyway.
+    """
+    n, lowest = len(alphas_cumprod), settings.timestep_min
+    match settings.timestep_schedule:
+        case "drawn":
+            highest = annealed(settings.timestep_max, settings.timestep_max_end, progress)
+            return draw_timesteps(n_views, n, (lowest, highest), generator, shared)
+        case "linear":
+            first, last = ends(n, (lowest, settings.timestep_max))
+            found = round(annealed(last, first, progress))
+        case "dreamtime":
+            found = dreamtime_timestep(alphas_cumprod, (lowest, settings.timestep_max), progress)
+    return torch.full((n_views,), found, device=generator.device)
 
 
 def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[Tensor, "*shape"]:
@@ -107,20 +183,14 @@ class Distilled(Generic[Batch]):
 
 
 class ScoreDistillation(Generic[Batch]):
-    """Score distillation of drawn views, by the loss that the settings name.
+    """Score distillation of drawn views by SDS; `prior3d.distillation.losses` has the other losses.
 
     Args:
         views: where views come from.
-        seeds: "timesteps" and "noise" are drawn here, and what `views`, the renderer and the loss draw.
-        settings: loss, guidance, noise levels, weighting.
+        seeds: "timesteps" and "noise" are drawn here, and what `views` and the renderer draw.
+        settings: guidance, noise levels, weighting.
         space: what the renderer returns: `latent`, at the prior's latent size, or `image`, RGB that is resized to the
             prior's size and encoded with gradient.
-
-    Attributes:
-        particle: which of several objects the step is of; the renderer may ask. 0 with all losses but VSD.
-
-    Raises:
-        Prior3dError: the loss asks the prior without a prompt, and these views cannot.
     """
 
     def __init__(
@@ -131,27 +201,9 @@ class ScoreDistillation(Generic[Batch]):
         self.size = prior.latent_size if space == "latent" else settings.image_size or prior.image_size
         if space == "image" and settings.views_at_once:
             prior.diffusion.recompute_encoder()
-        if not isinstance(settings.loss, SdsLoss):
-            self._prompted()
-        self.particle = 0
-        self.particles: ParticleScore[Batch] | None = None
-        if isinstance(settings.loss, VsdLoss):
-            self.particles = ParticleScore(self._prompted(), settings.loss, seeds)
+        self.one_timestep = False  # for all views of a step
 
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """What learns beside the object, by the name that checkpoints use."""
-        return {} if self.particles is None else self.particles.modules
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for an optimiser of what learns beside the object."""
-        return [] if self.particles is None else self.particles.parameter_groups()
-
-    def __call__(
-        self,
-        render: Callable[[Cameras, Batch], Float[Tensor, "views channels height width"]],
-        progress: float,
-    ) -> Distilled[Batch]:
+    def __call__(self, render: Render[Batch], progress: float) -> Distilled[Batch]:
         """Take one step.
 
         Args:
@@ -160,26 +212,25 @@ class ScoreDistillation(Generic[Batch]):
         """
         views, prior, settings, seeds = self.views, self.views.prior, self.settings, self.seeds
         batch = views.sample(seeds)
-        self.particle = 0 if self.particles is None else self.particles.turn()
         cameras = views.cameras(batch, self.size)
         images = render(cameras, batch)
         if self.space == "image":
             images = self._at_prior_size(images)
         latents = images if self.space == "latent" else self._encoded(images)
-        together = isinstance(settings.loss, IsmLoss | X0Loss)  # one noise level for all views
         drawn = seeds.generator("timesteps")
-        timesteps = timesteps_of_step(cameras.views, prior.alphas_cumprod, settings, progress, drawn, together)
-        timesteps = timesteps.to(prior.device)
+        timesteps = timesteps_of_step(
+            cameras.views, prior.alphas_cumprod, settings, progress, drawn, self.one_timestep
+        ).to(prior.device)
         noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
-        residual = self._residual(batch, latents.detach(), noise, timesteps, progress)
+        with torch.no_grad():
+            residual = self.residual(batch, latents.detach(), noise, timesteps, progress)
         target = distillation_target(latents, residual, prior.alphas_cumprod[timesteps], settings.weighting)
         weight = settings.weight if progress >= settings.starts_at else 0.0
         loss = weight * sds_loss(latents, target)
-        further = {} if self.particles is None else {"lora": self.particles.loss(batch, latents)}
+        further = self.further(batch, latents)
         return Distilled(loss, batch, cameras, images, latents, timesteps, noise, target, weight, further)
 
-    @torch.no_grad()
-    def _residual(
+    def residual(
         self,
         batch: Batch,
         latents: Float[Tensor, "views channels h w"],
@@ -187,46 +238,13 @@ class ScoreDistillation(Generic[Batch]):
         timesteps: Int[Tensor, " views"],
         progress: float,
     ) -> Float[Tensor, "views channels h w"]:
-        """The loss's residual: the gradient before its weight w(t)."""
-        views, prior, loss = self.views, self.views.prior, self.settings.loss
-        if isinstance(loss, IsmLoss):
-            return self._interval_residual(loss, batch, latents, int(timesteps[0]), progress)
-        noisy = prior.add_noise(latents, noise, timesteps)
-        match loss:
-            case SdsLoss():
-                return views.predict(batch, noisy, timesteps) - noise
-            case CsdLoss():
-                return classifier_residual(self._prompted().parts(batch, noisy, timesteps))
-            case VsdLoss():
-                assert self.particles is not None, "made with the settings"
-                return views.predict(batch, noisy, timesteps) - self.particles.predict(batch, noisy, timesteps)
-            case X0Loss():
-                parts = self._prompted().parts(batch, noisy, timesteps)
-                return clean_residual(latents, noisy, parts, prior.alphas_cumprod[timesteps], loss.rescale)
+        """The gradient before its weight w(t): of SDS eps_hat - eps."""
+        noisy = self.views.prior.add_noise(latents, noise, timesteps)
+        return self.views.predict(batch, noisy, timesteps) - noise
 
-    def _interval_residual(
-        self, loss: IsmLoss, batch: Batch, latents: Float[Tensor, "views channels h w"], timestep: int, progress: float
-    ) -> Float[Tensor, "views channels h w"]:
-        """The residual of interval score matching, which draws no noise."""
-        views, prior, n = self._prompted(), self.views.prior, self.views.prior.n_timesteps
-        return interval_residual(
-            latents,
-            timestep,
-            max(1, round(interval(loss, progress) * n)),
-            max(1, round(loss.inversion_step * n)),
-            prior.alphas_cumprod,
-            unprompted=lambda noisy, at: views.without_prompt(batch, noisy, at),
-            prompted=lambda noisy, at: views.predict(batch, noisy, at),
-        )
-
-    def _prompted(self) -> PromptedViews[Batch]:
-        """The views, which must know the prior without a prompt."""
-        if not isinstance(self.views, PromptedViews):
-            raise Prior3dError(
-                f"loss {self.settings.loss.kind}: it asks a prior with a prompt and without, and these views ask it in "
-                "one way only; set sds.loss.kind=sds"
-            )
-        return self.views
+    def further(self, batch: Batch, latents: Float[Tensor, "views channels h w"]) -> dict[str, Float[Tensor, ""]]:
+        """Losses of what learns beside the object; SDS has none."""
+        return {}
 
     def _encoded(self, images: Tensor) -> Tensor:
         """Latents of images, a few views at once where the settings say so."""
@@ -241,15 +259,3 @@ class ScoreDistillation(Generic[Batch]):
         if not self.settings.image_size or min(images.shape[-2:]) == size:
             return images
         return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False)
-
-
-def distillation_of_one(
-    views: Views[Batch], seeds: Seeds, settings: SdsSettings, space: Literal["latent", "image"]
-) -> ScoreDistillation[Batch]:
-    """Score distillation for a stage whose object is already begun, so that there is one (raises Prior3dError)."""
-    if isinstance(settings.loss, VsdLoss) and settings.loss.particles > 1:
-        raise Prior3dError(
-            f"sds.loss.particles: found {settings.loss.particles}, but this stage goes on with one object; set it to 1 "
-            "here, and more in coarse_nerf or latent_paint"
-        )
-    return ScoreDistillation(views, seeds, settings, space)

@@ -1,5 +1,6 @@
 """Views drawn around an object for a text-to-image prior: cameras, prompts that name them, and backgrounds."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,6 @@ from prior3d.diffusion.guidance import Conditioning, Prediction
 from prior3d.diffusion.scheduling import descending_timesteps
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
-from prior3d.distillation.view_negatives import view_negatives
 from prior3d.errors import Prior3dError
 from prior3d.fields import RadianceField
 from prior3d.rendering import render_without_gradient
@@ -20,6 +20,10 @@ from prior3d.seeds import Seeds
 from prior3d.settings.distillation import PromptSettings, ViewSettings
 
 VIEW_WORDS = ("front view", "side view", "back view", "overhead view")
+# Perp-Neg's weights a exp(-b r) + c, as in its released code; the first three are 0 at r = 1
+FRONT_SEEN_FROM_SIDE = SIDE_SEEN_FROM_FRONT = (4.0, 0.5, -4 * math.exp(-0.5))
+SIDE_SEEN_FROM_BACK = (1.0, 0.5, -math.exp(-0.5))
+FRONT_SEEN_FROM_BACK = (1.0, 0.5, 0.967)
 
 
 @dataclass(frozen=True)
@@ -245,3 +249,39 @@ def render_ring(
     cameras = ring_cameras(views, 8, size).to(next(field.parameters()).device)
     features, opacity, _ = render_without_gradient(field, cameras, n_samples, background)
     return features, opacity
+
+
+def view_negatives(orbit: Orbit, words: list[str]) -> tuple[list[tuple[str, str]], Float[Tensor, "2 views"]]:
+    """Perp-Neg for view words (Armandpour et al. 2023, section 4.2): two negative words for each view, with weights.
+
+    A view between two words has both as negative prompts, by where it is between them: from the side "front view"
+    counts most, so that no second front grows there. From behind it counts throughout.
+
+    Args:
+        orbit: the views.
+        words: what their prompts call them; an overhead view has no negatives (weights of 0).
+
+    Returns:
+        for each view its two words; [2, views] weights, at least 0.
+    """
+    chosen, weights = [], []
+    for azimuth_deg, word in zip(orbit.azimuth_deg.tolist(), words, strict=True):
+        quarter_turns = abs((azimuth_deg + 180.0) % 360.0 - 180.0) / 90
+        if quarter_turns < 1:
+            r = 1 - quarter_turns  # 1 in front, 0 at the side
+            pair, found = (
+                ("front view", "side view"),
+                (_decay(FRONT_SEEN_FROM_SIDE, r), _decay(SIDE_SEEN_FROM_FRONT, 1 - r)),
+            )
+        else:
+            r = 2 - quarter_turns  # 1 at the side, 0 behind
+            pair, found = ("side view", "front view"), (_decay(SIDE_SEEN_FROM_BACK, r), _decay(FRONT_SEEN_FROM_BACK, r))
+        chosen.append(pair)
+        weights.append((0.0, 0.0) if word == VIEW_WORDS[3] else found)
+    return chosen, torch.tensor(weights).T.clamp_min(0)
+
+
+def _decay(curve: tuple[float, float, float], r: float) -> float:
+    """The curve a exp(-b r) + c at r."""
+    a, b, c = curve
+    return a * math.exp(-b * r) + c

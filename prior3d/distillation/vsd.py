@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from prior3d.distillation.low_rank import LowRank
 from prior3d.distillation.protocol import Batch, PromptedViews
 from prior3d.seeds import Seeds
-from prior3d.settings.distillation import SdsSettings
-from prior3d.settings.distillation_losses import VsdLoss
+from prior3d.settings.distillation import SdsSettings, VsdLoss
 
 
 class ParticleScore(Generic[Batch]):

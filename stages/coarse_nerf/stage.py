@@ -8,7 +8,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground
-from prior3d.distillation.sds import ScoreDistillation
+from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
 from prior3d.distillation.vsd import particle_names
 from prior3d.fields import ObjectField
@@ -48,7 +48,7 @@ def run(job: Job, params: Params) -> None:
         guidance_rescale=params.sds.guidance_rescale,
     )
     warn_of_unknown_words(job, views.unknown_words, params.steps)
-    distil = ScoreDistillation(views, seeds, params.sds, "latent")
+    distil = Distillation(views, seeds, params.sds, "latent")
     fields = [
         ObjectField(field_config(params.field, "latent", channels), seeds.generator(name)).to(job.device)
         for name in particle_names(params.sds, "field")
@@ -91,7 +91,7 @@ def run(job: Job, params: Params) -> None:
 def distillation_losses(
     fields: list[ObjectField],
     backdrop: LatentBackdrop,
-    distil: ScoreDistillation[ViewBatch],
+    distil: Distillation[ViewBatch],
     seeds: Seeds,
     params: Params,
     guide: ShapeGuide | None,

@@ -10,7 +10,8 @@ from prior3d.dataset_update.refresh_views import RefreshedViews
 from prior3d.dataset_update.schedule import refreshes_at
 from prior3d.distillation.backgrounds import choose_background, rgb_backdrop
 from prior3d.distillation.clip_guidance import ClipGuidance
-from prior3d.distillation.sds import Distilled, distillation_of_one
+from prior3d.distillation.losses import distillation_of_one
+from prior3d.distillation.sds import Distilled
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler
 from prior3d.fields import ObjectField
 from prior3d.fields.grids import DenseEncoding

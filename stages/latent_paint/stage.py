@@ -6,7 +6,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, flat_images
-from prior3d.distillation.sds import ScoreDistillation
+from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras
 from prior3d.distillation.vsd import particle_names
 from prior3d.images.colours import paper_red_latent
@@ -44,7 +44,7 @@ def run(job: Job, params: Params) -> None:
     channels = prior.latent_channels
     learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
-    distil = ScoreDistillation(views, seeds, params.sds, "latent")
+    distil = Distillation(views, seeds, params.sds, "latent")
     nearest = params.lookup == "nearest"
     preview = Preview(job, lambda: decoded_views(surface, texture.values, prior, params, backdrop)[::2])
 

@@ -10,7 +10,7 @@ from prior3d.dataset_update.refresh_views import RefreshedViews
 from prior3d.dataset_update.schedule import refreshes_at
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import RgbBackdrop, choose_background, fit_latent_to_rgb_of_views, rgb_backdrop
-from prior3d.distillation.sds import ScoreDistillation, distillation_of_one
+from prior3d.distillation.sds import ScoreDistillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
 from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField
@@ -61,11 +61,8 @@ def run(job: Job, params: Params) -> None:
     terms, rate = regularisers(field, seeds, params, guide), params.optimiser.learning_rate
     backdrop = rgb_backdrop("named" if flat else "learned", seeds, job.device)
     modules |= backdrop.modules
-    groups = [*field.parameter_groups(rate), *backdrop.parameter_groups(rate)]
     if params.mode == "sds":
-        distil = distillation_of_one(views, seeds, params.sds, "image")
-        losses = sds_losses(field, backdrop, distil, seeds, params, terms)
-        modules, groups = modules | distil.modules, groups + distil.parameter_groups()
+        losses = sds_losses(field, backdrop, views, seeds, params, terms)
     else:
         losses, modules["targets"] = refreshed_losses(latent_field, field, views, seeds, params, terms)
     preview = Preview(job, lambda: views_of(field, params, prior.image_size // 2))
@@ -80,7 +77,7 @@ def run(job: Job, params: Params) -> None:
     finished = optimise(
         with_preview,
         modules=modules,
-        optimiser=adam(groups, params.optimiser),
+        optimiser=adam([*field.parameter_groups(rate), *backdrop.parameter_groups(rate)], params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
@@ -119,12 +116,13 @@ def start(latent_field: ObjectField, prior: TextToImagePrior, params: Params) ->
 def sds_losses(
     field: ObjectField,
     backdrop: RgbBackdrop,
-    distil: ScoreDistillation[ViewBatch],
+    views: ViewSampler,
     seeds: Seeds,
     params: Params,
     regularisers: Regularisers,
 ) -> Losses:
     """Score distillation of RGB renders, resized to the prior's size and encoded with gradient."""
+    distil = ScoreDistillation(views, seeds, params.sds, "image")
 
     def losses(step: int) -> dict[str, Tensor]:
         rendered = []
@@ -133,8 +131,8 @@ def sds_losses(
             rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
             return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
-        distilled = distil(render_images, step / params.steps)
-        return {"sds": distilled.loss} | distilled.further | regularisers(rendered[0], step / params.steps)
+        loss = distil(render_images, step / params.steps).loss
+        return {"sds": loss} | regularisers(rendered[0], step / params.steps)
 
     return losses
 

@@ -13,7 +13,7 @@ from prior3d.dataset_update.refresh_texture import RefreshedTextureViews
 from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.distillation.backgrounds import fit_latent_to_rgb_of_views, grey_levels
-from prior3d.distillation.sds import ScoreDistillation, distillation_of_one
+from prior3d.distillation.losses import Distillation, distillation_of_one
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras, spiral
 from prior3d.errors import Prior3dError
 from prior3d.meshes.mesh import UvMesh
@@ -125,7 +125,7 @@ def start(latents: Tensor, surface: Surface, views: ViewSampler, params: Params)
     return functional.interpolate(colours, size, mode="bilinear", align_corners=False)[0].movedim(0, -1)
 
 
-def sds_losses(surface: Surface, texture: Tensor, distil: ScoreDistillation[ViewBatch], params: Params) -> Losses:
+def sds_losses(surface: Surface, texture: Tensor, distil: Distillation[ViewBatch], params: Params) -> Losses:
     """Score distillation of RGB renders, resized to the prior's size and encoded with gradient."""
 
     def render_images(cameras: Cameras, batch: ViewBatch) -> Tensor:

@@ -9,12 +9,20 @@ from prior3d.diffusion.inpainting import load_inpainting
 from prior3d.diffusion.instruct import load_instruct
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.diffusion.views import load_views
-from prior3d.distillation.sds import ScoreDistillation, distillation_target, sds_loss, sds_weight
-from prior3d.distillation.timesteps import annealed, draw_timesteps, dreamtime_timestep, timesteps_of_step
+from prior3d.distillation.losses import Distillation
+from prior3d.distillation.sds import (
+    ScoreDistillation,
+    annealed,
+    distillation_target,
+    draw_timesteps,
+    dreamtime_timestep,
+    sds_loss,
+    sds_weight,
+    timesteps_of_step,
+)
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
-from prior3d.settings.distillation import SdsSettings
-from prior3d.settings.distillation_losses import CsdLoss, IsmLoss, VsdLoss, X0Loss
+from prior3d.settings.distillation import CsdLoss, IsmLoss, SdsSettings, VsdLoss, X0Loss
 from tests.tiny_prior import write_tiny_prior
 from tests.tiny_views import TINY, write_tiny_views
 
@@ -169,7 +177,7 @@ def test_views_that_know_no_prompt_are_refused_by_all_losses_but_sds(tiny):
     views = FixedViews(tiny, lambda prior, noisy, timesteps: torch.zeros_like(noisy))
     for loss in (CsdLoss(), IsmLoss(), VsdLoss(), X0Loss()):
         with pytest.raises(Prior3dError, match=rf"^loss {loss.kind}: it asks .* set sds.loss.kind=sds$"):
-            ScoreDistillation(views, Seeds(0), SdsSettings(loss=loss), "latent")
+            Distillation(views, Seeds(0), SdsSettings(loss=loss), "latent")
 
 
 def test_distillation_can_begin_late_and_leave_views_out(tiny):

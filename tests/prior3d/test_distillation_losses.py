@@ -7,13 +7,12 @@ import torch
 
 from prior3d.diffusion.guidance import Prediction
 from prior3d.distillation.ism import interval, inversion_timesteps
-from prior3d.distillation.sds import ScoreDistillation, distillation_of_one
+from prior3d.distillation.losses import Distillation, distillation_of_one
 from prior3d.distillation.vsd import particle_names
 from prior3d.distillation.x0 import clean, clean_residual
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
-from prior3d.settings.distillation import SdsSettings
-from prior3d.settings.distillation_losses import CsdLoss, IsmLoss, SdsLoss, VsdLoss, X0Loss
+from prior3d.settings.distillation import CsdLoss, IsmLoss, SdsLoss, SdsSettings, VsdLoss, X0Loss
 from tests.gaussian_world import GaussianViews, exact_noise, gaussian_prior
 
 N = 4000  # views of a step: the mean over their noise is nearly the expectation
@@ -29,7 +28,7 @@ def prior():
 def step_of(prior, loss, wanted=WANTED, empty=EMPTY, scale=SCALE, n=N, **settings):
     """One step at timestep 500, as a function of the latents [n, 1, 1, 1]: the mean residual, and all of them."""
     chosen = SdsSettings(loss=loss, guidance_scale=scale, **(LEVEL | settings))
-    distil = ScoreDistillation(GaussianViews(prior, n, wanted, empty, scale), Seeds(0), chosen, "latent")
+    distil = Distillation(GaussianViews(prior, n, wanted, empty, scale), Seeds(0), chosen, "latent")
 
     def residual(z, progress=0.0):
         latents = z if isinstance(z, torch.Tensor) else torch.full((n, 1, 1, 1), float(z))
@@ -150,7 +149,7 @@ class KnownParticles:
 def against_particles(prior, monkeypatch, latents, spread):
     """The residual of VSD where the particles' score is known."""
     known = KnownParticles(prior, latents, spread)
-    monkeypatch.setattr("prior3d.distillation.sds.ParticleScore", lambda views, settings, seeds: known)
+    monkeypatch.setattr("prior3d.distillation.losses.ParticleScore", lambda views, settings, seeds: known)
     return step_of(prior, VsdLoss(), scale=1.0, n=len(latents))(latents)
 
 

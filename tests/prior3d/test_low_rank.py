@@ -13,8 +13,7 @@ from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.distillation.vsd import ParticleScore
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
-from prior3d.settings.distillation import PromptSettings, ViewSettings
-from prior3d.settings.distillation_losses import VsdLoss
+from prior3d.settings.distillation import PromptSettings, ViewSettings, VsdLoss
 from tests.live_memory import LiveMemory, flash_attention
 from tests.tiny_prior import write_tiny_prior
 

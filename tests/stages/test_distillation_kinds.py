@@ -182,6 +182,11 @@ def test_a_wrong_kind_or_a_parameter_of_another_kind_is_answered(sets, message):
     assert "\n" not in str(raised.value)
 
 
+def test_rgb_refinement_distils_by_sds_alone():
+    with pytest.raises(Prior3dError, match=r"^rgb_refinement: sds.loss.kind: found vsd, .*set it in coarse_nerf"):
+        resolve(find_method("latent-nerf"), "toy", None, ["rgb_refinement.sds.loss.kind=vsd"])
+
+
 def test_csd_without_guidance_is_refused_by_the_preset_turbo():
     with pytest.raises(Prior3dError, match="guidance_scale 1 adds nothing; raise guidance_scale"):
         sds(["loss.kind=csd"], "turbo")

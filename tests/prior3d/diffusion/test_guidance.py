@@ -7,8 +7,7 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import resca
 from prior3d.cameras import Orbit
 from prior3d.diffusion.guidance import perp_neg, perpendicular, rescaled
 from prior3d.diffusion.text_to_image import load_text_to_image
-from prior3d.distillation.view_negatives import view_negatives
-from prior3d.distillation.view_sampler import ViewSampler
+from prior3d.distillation.view_sampler import ViewSampler, view_negatives
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import PromptSettings, ViewSettings
