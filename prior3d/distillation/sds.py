@@ -176,6 +176,11 @@ class Distilled(Generic[Batch]):
     weight: float = 1.0
     further: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
 
+    @property
+    def terms(self) -> dict[str, Float[Tensor, ""]]:
+        """The losses of a step, by name."""
+        return {"sds": self.loss} | self.further
+
     def loss_of(self, views: Bool[Tensor, " views"]) -> Float[Tensor, ""]:
         """The loss of some of the views alone; the others count as views without a gradient."""
         kept = views.to(self.latents.device).view(-1, 1, 1, 1)

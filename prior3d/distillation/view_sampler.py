@@ -17,7 +17,7 @@ from prior3d.errors import Prior3dError
 from prior3d.fields import RadianceField
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
-from prior3d.settings.distillation import PromptSettings, ViewSettings
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 
 VIEW_WORDS = ("front view", "side view", "back view", "overhead view")
 # Perp-Neg's weights a exp(-b r) + c, as in its released code; the first three are 0 at r = 1
@@ -43,8 +43,7 @@ class ViewSampler:
         prompt: the object in words.
         views: ranges of the cameras.
         prompting: how prompts name views.
-        guidance_scale: classifier-free guidance of the prediction.
-        guidance_rescale: how far guided outputs' contrast is taken back, in [0, 1].
+        guidance: scale and rescaling of classifier-free guidance; a number is a scale without rescaling.
         named_backgrounds: draw a flat background for each view; the prompting says whether the prompt names it.
 
     Attributes:
@@ -59,15 +58,15 @@ class ViewSampler:
         prompt: str,
         views: ViewSettings,
         prompting: PromptSettings,
-        guidance_scale: float,
+        guidance: SdsSettings | float,
         *,
         named_backgrounds: bool,
-        guidance_rescale: float = 0.0,
     ) -> None:
         self.prior, self.prompt, self.views, self.prompting = prior, prompt, views, prompting
-        self.guidance_scale, self.guidance_rescale = guidance_scale, guidance_rescale
+        settings = guidance if isinstance(guidance, SdsSettings) else SdsSettings(guidance_scale=guidance)
+        self.guidance_scale, self.guidance_rescale = settings.guidance_scale, settings.guidance_rescale
         self.perpendicular = prompting.perp_neg_weight > 0 or prompting.perp_neg_view_weight > 0
-        if self.perpendicular and guidance_scale == 1:
+        if self.perpendicular and self.guidance_scale == 1:
             raise Prior3dError(
                 "perp_neg_weight or perp_neg_view_weight is not 0, but guidance_scale 1 is no guidance; raise it"
             )

@@ -37,23 +37,12 @@ AGAINST_FULL = (
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent field."""
     prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
-    channels, named, scale = prior.latent_channels, params.background == "named", params.sds.guidance_scale
-    views = ViewSampler(
-        prior,
-        job.prompt,
-        params.views,
-        params.prompting,
-        scale,
-        named_backgrounds=named,
-        guidance_rescale=params.sds.guidance_rescale,
-    )
+    channels, named = prior.latent_channels, params.background == "named"
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     distil = Distillation(views, seeds, params.sds, "latent")
-    fields = [
-        ObjectField(field_config(params.field, "latent", channels), seeds.generator(name)).to(job.device)
-        for name in particle_names(params.sds, "field")
-    ]
-    field = fields[0]
+    objects = start(params, channels, seeds, job.device)
+    field = (fields := list(objects.values()))[0]
     learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
     guide = load_shape_guide(job.inputs["shape"], job.device) if "shape" in job.inputs else None
@@ -69,12 +58,11 @@ def run(job: Job, params: Params) -> None:
         return losses(step)
 
     rate = params.optimiser.learning_rate
-    groups = [group for each in fields for group in each.parameter_groups(rate)]
-    groups += [*backdrop.parameter_groups(rate), *distil.parameter_groups()]
+    groups = [group for each in (*fields, backdrop) for group in each.parameter_groups(rate)]
     finished = optimise(
         with_preview,
-        modules=dict(zip(particle_names(params.sds, "field"), fields, strict=True)) | backdrop.modules | distil.modules,
-        optimiser=adam(groups, params.optimiser),
+        modules={**objects, **backdrop.modules, **distil.modules},
+        optimiser=adam([*groups, *distil.parameter_groups()], params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
@@ -86,6 +74,13 @@ def run(job: Job, params: Params) -> None:
         check.at_end()
         save_field(job.out, field)
         write_row(job.out / "preview.png", decoded_views(field, prior, params, backdrop))
+
+
+def start(params: Params, channels: int, seeds: Seeds, device: torch.device) -> dict[str, ObjectField]:
+    """The fields at the start by the name that checkpoints use: one, or the particles of VSD."""
+    config = field_config(params.field, "latent", channels)
+    names = particle_names(params.sds, "field")
+    return {name: ObjectField(config, seeds.generator(name)).to(device) for name in names}
 
 
 def distillation_losses(
@@ -111,8 +106,7 @@ def distillation_losses(
 
         distilled = distil(render_latents, progress)
         field = fields[distil.particle]
-        terms = {"sds": distilled.loss} | surface_terms(field, rendered[0], params.surface, progress, seeds)
-        terms |= distilled.further
+        terms = distilled.terms | surface_terms(field, rendered[0], params.surface, progress, seeds)
         if guide is not None:
             points, density = sample_points(distilled.cameras, rendered[0]), rendered[0].density.flatten()
             shape = shape_loss(density, points, guide, params.shape.proximal_surface)

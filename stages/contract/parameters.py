@@ -109,6 +109,7 @@ def _no_such_parameter(model: type[BaseModel], where: str, name: str) -> str:
     *groups, last = name.split(".")
     known = list(settings_fields(_kind_of(model, groups)))
     inner = [f"{n}.{f}" for n, info in model.model_fields.items() for f in settings_fields(info.annotation)]
+    inner = inner if not groups else []  # a name in a group is looked for in the group
     all_known = f"known: {', '.join(known)}"
     further = did_you_mean(name, inner, all_known, shown=lambda near: f"{where}.{near}")
     hint = did_you_mean(last, known, further, shown=lambda near: ".".join([where, *groups, near]))

@@ -43,15 +43,9 @@ def run(job: Job, params: Params) -> None:
     if params.field.start == "completion":
         run_completion(job, params, image, prior.image_size)
         return
-    named, scale = params.background == "named", params.sds.guidance_scale
+    named = params.background == "named"
     views = ViewSampler(
-        prior,
-        sentence(job, params),
-        params.views,
-        params.prompting,
-        scale,
-        named_backgrounds=named,
-        guidance_rescale=params.sds.guidance_rescale,
+        prior, sentence(job, params), params.views, params.prompting, params.sds, named_backgrounds=named
     )
     total = params.steps + params.refreshing.steps
     warn_of_unknown_words(job, views.unknown_words, total)

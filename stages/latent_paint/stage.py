@@ -26,22 +26,12 @@ DIVERGED = "lower latent_paint.optimiser.learning_rate or latent_paint.sds.guida
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
     prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
-    named, scale = params.background == "named", params.sds.guidance_scale
-    views = ViewSampler(
-        prior,
-        job.prompt,
-        params.views,
-        params.prompting,
-        scale,
-        named_backgrounds=named,
-        guidance_rescale=params.sds.guidance_rescale,
-    )
+    named = params.background == "named"
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     surface = Surface(load_uv_mesh(job.inputs["mesh"]), job.device)
-    names = particle_names(params.sds, "texture")
-    textures = [Texture(start(prior, params, seeds, name)) for name in names]
-    texture = textures[0]
-    channels = prior.latent_channels
+    textures = {name: Texture(start(prior, params, seeds, name)) for name in particle_names(params.sds, "texture")}
+    texture, channels = textures["texture"], prior.latent_channels
     learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
     distil = Distillation(views, seeds, params.sds, "latent")
@@ -51,19 +41,18 @@ def run(job: Job, params: Params) -> None:
     def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
         found = surface.texel_weights(cameras, params.resolution, params.supersampling, nearest)
         behind = (1 - found.coverage)[..., None] * backdrop(cameras, batch.backgrounds)
-        return (found.render(textures[distil.particle].values) + behind).movedim(-1, 1)
+        return (found.render(list(textures.values())[distil.particle].values) + behind).movedim(-1, 1)
 
     def losses(step: int) -> dict[str, Tensor]:
         preview.perhaps(step, params.steps)
-        distilled = distil(render_latents, step / params.steps)
-        return {"sds": distilled.loss} | distilled.further
+        return distil(render_latents, step / params.steps).terms
 
     rate = params.optimiser.learning_rate
-    groups = [{"params": list(each.parameters()), "lr": rate} for each in textures]
+    groups = [{"params": list(each.parameters()), "lr": rate} for each in textures.values()]
     groups += [*backdrop.parameter_groups(rate), *distil.parameter_groups()]
     finished = optimise(
         losses,
-        modules={**dict(zip(names, textures, strict=True)), **backdrop.modules, **distil.modules},
+        modules={**textures, **backdrop.modules, **distil.modules},
         optimiser=adam(groups, params.optimiser),
         n_steps=params.steps,
         seeds=seeds,

@@ -38,24 +38,15 @@ Losses = Callable[[int], dict[str, Tensor]]
 def run(job: Job, params: Params) -> None:
     """Turn the latent texture into colours."""
     prior, seeds = load_text_to_image(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
-    prompt, scale = object_prompt(job, prior), params.sds.guidance_scale
-    views = ViewSampler(
-        prior,
-        prompt,
-        params.views,
-        params.prompting,
-        scale,
-        named_backgrounds=True,
-        guidance_rescale=params.sds.guidance_rescale,
-    )
+    prompt = object_prompt(job, prior)
+    views = ViewSampler(prior, prompt, params.views, params.prompting, params.sds, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     surface = Surface(mesh := load_paintable_mesh(job.inputs["mesh"]), job.device)
     texture, latents, anchors = first_texture(job, params, surface, views)
     modules: dict[str, nn.Module] = {"texture": texture}
     groups: list[dict[str, Any]] = [{"params": [*texture.parameters()], "lr": params.optimiser.learning_rate}]
     if params.mode == "sds":
-        distil = distillation_of_one(views, seeds, params.sds, "image")
-        losses = sds_losses(surface, texture.values, distil, params)
+        losses, distil = sds_losses(surface, texture.values, views, seeds, params)
         modules, groups = modules | distil.modules, groups + distil.parameter_groups()
         known = lambda: rendered_texels(surface, params)  # noqa: E731
     else:
@@ -81,11 +72,16 @@ def run(job: Job, params: Params) -> None:
     )
     if finished:
         painted, fraction = paint(job, params, mesh, surface, texture, known(), anchors)
-        save_painted(job.out, mesh, painted.cpu().numpy())
-        job.metric("surface_seen", fraction, "of texels", n=params.resolution**2, higher_is_better=True)
-        job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
+        save(job, mesh, painted, fraction)
         shown = painted if anchors is not None and "image" in job.inputs else texture.values.detach()
         write_row(job.out / "preview.png", ring_images(surface, shown, prior.image_size, params))
+
+
+def save(job: Job, mesh: UvMesh, painted: Tensor, fraction: float) -> None:
+    """Write the painted mesh; how much of it views showed, and how large it is."""
+    save_painted(job.out, mesh, painted.cpu().numpy())
+    job.metric("surface_seen", fraction, "of texels", n=painted.shape[0] ** 2, higher_is_better=True)
+    job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
 
 
 def first_texture(
@@ -125,19 +121,18 @@ def start(latents: Tensor, surface: Surface, views: ViewSampler, params: Params)
     return functional.interpolate(colours, size, mode="bilinear", align_corners=False)[0].movedim(0, -1)
 
 
-def sds_losses(surface: Surface, texture: Tensor, distil: Distillation[ViewBatch], params: Params) -> Losses:
+def sds_losses(
+    surface: Surface, texture: Tensor, views: ViewSampler, seeds: Seeds, params: Params
+) -> tuple[Losses, Distillation[ViewBatch]]:
     """Score distillation of RGB renders, resized to the prior's size and encoded with gradient."""
+    distil = distillation_of_one(views, seeds, params.sds, "image")
 
     def render_images(cameras: Cameras, batch: ViewBatch) -> Tensor:
         found = surface.texel_weights(cameras, params.resolution, params.refresh.supersampling)
         behind = grey_levels(batch.backgrounds, surface.device)
         return (found.render(texture) + (1 - found.coverage)[..., None] * behind).movedim(-1, 1)
 
-    def losses(step: int) -> dict[str, Tensor]:
-        distilled = distil(render_images, step / params.steps)
-        return {"sds": distilled.loss} | distilled.further
-
-    return losses
+    return lambda step: distil(render_images, step / params.steps).terms, distil
 
 
 def rendered_texels(surface: Surface, params: Params) -> Tensor:

@@ -10,7 +10,7 @@ from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.distillation.view_sampler import ViewSampler, view_negatives
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
-from prior3d.settings.distillation import PromptSettings, ViewSettings
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 from tests.tiny_prior import write_tiny_prior
 
 CPU = torch.device("cpu")
@@ -67,9 +67,8 @@ def prior(tmp_path_factory):
 
 def sampler(prior, scale=3.0, rescale=0.0, **prompting):
     given = PromptSettings(camera_conditioning=False, **prompting)
-    return ViewSampler(
-        prior, "a red ball", ViewSettings(per_step=3), given, scale, named_backgrounds=True, guidance_rescale=rescale
-    )
+    guidance = SdsSettings(guidance_scale=scale, guidance_rescale=rescale)
+    return ViewSampler(prior, "a red ball", ViewSettings(per_step=3), given, guidance, named_backgrounds=True)
 
 
 def test_a_sampler_asks_with_perp_neg_and_rescaling(tmp_path):
