@@ -35,11 +35,10 @@ def run(job: Job, params: Params) -> None:
     learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
     distil = Distillation(views, seeds, params.sds, "latent")
-    nearest = params.lookup == "nearest"
     preview = Preview(job, lambda: decoded_views(surface, texture.values, prior, params, backdrop)[::2])
 
     def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
-        found = surface.texel_weights(cameras, params.resolution, params.supersampling, nearest)
+        found = surface.texel_weights(cameras, params.resolution, params.supersampling, params.lookup == "nearest")
         behind = (1 - found.coverage)[..., None] * backdrop(cameras, batch.backgrounds)
         return (found.render(list(textures.values())[distil.particle].values) + behind).movedim(-1, 1)
 
