@@ -68,7 +68,7 @@ def _added(down: Tensor, up: Tensor) -> Any:
     """A hook that adds up(down(x)) to a layer's output."""
 
     def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        change = inputs[0].float() @ down.T @ up.T
+        change: Tensor = inputs[0].float() @ down.T @ up.T
         return output + change.to(output.dtype)
 
     return hook

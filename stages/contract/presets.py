@@ -38,10 +38,16 @@ def merged(base: Values, changes: Values) -> Values:
     found = dict(base)
     for key, value in changes.items():
         before = found.get(key)
-        groups = isinstance(before, dict) and isinstance(value, dict)
-        same_kind = groups and value.get("kind", before.get("kind")) == before.get("kind")
-        found[key] = merged(before, value) if same_kind else value
+        if isinstance(before, dict) and isinstance(value, dict) and _same_kind(before, value):
+            found[key] = merged(before, value)
+        else:
+            found[key] = value
     return found
+
+
+def _same_kind(group: Values, changes: Values) -> bool:
+    """Whether changes of a group leave it of the kind that it is of."""
+    return bool(changes.get("kind", group.get("kind")) == group.get("kind"))
 
 
 # By method and term. Latent-NeRF and RealFusion run in mixed precision, Make-It-3D in single precision.
