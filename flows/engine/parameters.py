@@ -123,11 +123,11 @@ def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str, preset:
         raise Prior3dError(f"--set {text!r}: {value_text!r} is not a YAML value; quote it if it is a text") from None
     *groups, last = parameter.split(".")
     if groups and last == "kind":
-        group = {"kind": value}
+        asked: dict[str, Any] = {"kind": value}
         for name in reversed(groups):
-            group = {name: group}
+            asked = {name: asked}
         brought = _values_of_kind(method, stage, ".".join(groups), value, preset)
-        chosen[stage] = merged(merged(chosen[stage], group), brought)
+        chosen[stage] = merged(merged(chosen[stage], asked), brought)
         return
     target = chosen[stage]
     for group in groups:

@@ -58,7 +58,7 @@ def run(job: Job, params: Params) -> None:
         return losses(step)
 
     rate = params.optimiser.learning_rate
-    groups = [group for each in (*fields, backdrop) for group in each.parameter_groups(rate)]
+    groups = [*(group for each in fields for group in each.parameter_groups(rate)), *backdrop.parameter_groups(rate)]
     finished = optimise(
         with_preview,
         modules={**objects, **backdrop.modules, **distil.modules},
