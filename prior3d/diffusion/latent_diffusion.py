@@ -19,6 +19,7 @@ from prior3d.diffusion.networks import GradientScale, load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
 from prior3d.errors import Prior3dError
+from prior3d.sending import sent
 
 LEAST_ALPHA = 2.0**-24  # in place of the 0 with which zero-terminal-SNR schedules end; diffusers' Euler scheduler's
 
@@ -228,7 +229,7 @@ class LatentDiffusion:
         """Standard normal latents, drawn on the generator's device; None: `latent_size`."""
         height, width = size or (self.latent_size, self.latent_size)
         shape = (n_views, self.latent_channels, height, width)
-        return torch.randn(shape, generator=generator, device=generator.device).to(self.device)
+        return sent(torch.randn(shape, generator=generator, device=generator.device), self.device)
 
     def _class_labels(self, n_views: int, camera: Tensor | None) -> Tensor | None:
         """The camera in the UNet's precision, "no camera" where none is given, None for priors that take none."""
@@ -238,7 +239,7 @@ class LatentDiffusion:
                     "prior: a camera was given to a prior that takes none; switch camera conditioning off"
                 )
             return None
-        return (no_camera(n_views) if camera is None else camera).to(self.device, self.dtype)
+        return sent(no_camera(n_views) if camera is None else camera, self.device).to(self.dtype)
 
 
 def load_latent_diffusion(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:

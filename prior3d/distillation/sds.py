@@ -22,6 +22,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from prior3d.settings.distillation import SdsSettings
 
 Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"]
@@ -143,7 +144,7 @@ class Distilled(Generic[Batch]):
 
     def loss_of(self, views: Bool[Tensor, " views"]) -> Float[Tensor, ""]:
         """The loss of some of the views alone; the others count as views without a gradient."""
-        kept = views.to(self.latents.device).view(-1, 1, 1, 1)
+        kept = sent(views, self.latents.device).view(-1, 1, 1, 1)
         return self.weight * sds_loss(self.latents * kept, self.target * kept)
 
 
@@ -187,8 +188,8 @@ class ScoreDistillation(Generic[Batch]):
         latents = images if self.space == "latent" else self._encoded(images)
         limits = settings.timestep_min, annealed(settings.timestep_max, settings.timestep_max_end, progress)
         timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
-        timesteps = timesteps.to(prior.device)
-        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
+        timesteps = sent(timesteps, prior.device)
+        noise = sent(torch.randn(latents.shape, generator=seeds.generator("noise")), prior.device)
         target = sds_target(
             latents,
             noise,
