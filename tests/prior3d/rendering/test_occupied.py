@@ -96,7 +96,7 @@ def test_shares_make_means_of_both_kinds_compare():
     inside = lambda points: (points[:, 2] > 0).float()  # noqa: E731
     by_mean = (occupied * inside(sample_points(cameras, dense))).mean()
     by_shares = (inside(sample_points(cameras, few)) * ray_shares(placed, cameras, few)).sum()
-    assert by_mean > 0.01 and by_shares == pytest.approx(by_mean, rel=0.03)
+    assert by_mean > 0.01 and by_shares.item() == pytest.approx(by_mean.item(), rel=0.03)
 
 
 def test_without_a_grid_samples_go_from_end_to_end():
