@@ -28,6 +28,9 @@ FIRST_STEPS = {  # of stages that optimise: enough to see their memory, too few 
 TINY = {
     "coarse_nerf.steps": 2, "coarse_nerf.n_samples": 16, "rgb_refinement.steps": 2, "rgb_refinement.n_samples": 12,
     "rgb_refinement.refresh.n_views": 4, "rgb_refinement.refresh.num_inference_steps": 1,
+    "textual_inversion.steps": 2, "inpainting.inpaint.num_inference_steps": 1, "inpainting.inpaint.supersampling": 1,
+    "inpainting.views.azimuth_step_deg": 180, "texture_refinement.steps": 2, "texture_refinement.resolution": 32,
+    "texture_refinement.refresh.n_views": 4, "texture_projection.resolution": 32, "view_features.n_views": 4,
     "image_nerf.field.completion.steps": 3, "view_fit.steps": 3, "view_distillation.steps": 3,
     "scene_fit.steps": [30, 30], "scene_fit.resolutions": [9, 17], "scene_fit.rendering.rays_per_step": 256,
     "scene_fit.rendering.n_bins": 12, "capture_path.frames": 3, "capture_path.longest_side": 32,

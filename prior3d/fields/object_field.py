@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from prior3d.fields.grids import DenseEncoding, DenseGrids, OccupancyGrid, TiledEncoding, TiledGrid
 from prior3d.sending import sent
 
+FEW_POINTS = 2**16
 OCCUPANCY_EVERY = 16  # steps between two updates of the occupancy grid (torch-ngp)
 
 
@@ -110,10 +111,15 @@ class ObjectField(nn.Module):
     ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
         """Density [n] (1 / world unit) and features [n, channels] at points [n, 3]; differentiable to both.
 
-        Both are 0 in cells that the occupancy grid calls empty; nothing is computed there.
+        Both are 0 in cells that the occupancy grid calls empty. Nothing is computed there, but for few points on a GPU,
+        which would have to stop to count them.
         """
         if self.occupancy is None:
             return self.look_up(points)
+        if points.device.type != "cpu" and len(points) <= FEW_POINTS:
+            density, features = self.look_up(points)
+            there = self.occupied(points)
+            return density * there, features * there[:, None]
         index = self.occupied(points).nonzero()[:, 0]
         density, features = self.look_up(points[index])
         nothing = features.new_zeros(len(points), features.shape[1])
