@@ -1,12 +1,13 @@
 """Floors: what frozen networks and the field's lookups take by themselves."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerator.table import Table, begin_memory, milliseconds, peak_memory
 
+from accelerator.table import Table, begin_memory, milliseconds, peak_memory
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.fields import FieldConfig, ObjectField, TiledGrid
@@ -27,13 +28,13 @@ def measure_floors(table: Table, folder: Path, tiny: bool) -> None:
         for graph in (False, True) if bits == "16 bit" else (False,):
             how = f"{bits}, graph" if graph else f"{bits}, eager"
             prior.diffusion.unet_calls.capturing = graph and device.type == "cuda"
-            table.measure("floors", f"U-Net pair, {how}", "ms", lambda: unet(table, prior, 2, n))
+            table.measure("floors", f"U-Net pair, {how}", "ms", partial(unet, table, prior, 2, n))
             if bits == "16 bit":
-                table.measure("floors", f"U-Net batch 8, {how}", "ms", lambda: unet(table, prior, 8, n))
+                table.measure("floors", f"U-Net batch 8, {how}", "ms", partial(unet, table, prior, 8, n))
             if not graph:
-                table.measure("floors", f"VAE encode, {how}", "ms", lambda: encoder(table, prior, False, n))
+                table.measure("floors", f"VAE encode, {how}", "ms", partial(encoder, table, prior, False, n))
             prior.diffusion.encoder_calls.capturing = graph and device.type == "cuda"
-            table.measure("floors", f"VAE encode and backward, {how}", "ms", lambda: encoder(table, prior, True, n))
+            table.measure("floors", f"VAE encode and backward, {how}", "ms", partial(encoder, table, prior, True, n))
         del prior
     measure_field(table, tiny, n)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from accelerator.floors import EIGHT, ENCODER, PAIR
-from accelerator.table import Table, begin_memory, finish, peak_memory
 from torch import Tensor, nn
 
+from accelerator.floors import EIGHT, ENCODER, PAIR
+from accelerator.table import Table, begin_memory, finish, peak_memory
 from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, rgb_backdrop
 from prior3d.distillation.view_sampler import ViewSampler
@@ -72,7 +72,9 @@ def measure_steps(table: Table, folder: Path, tiny: bool) -> None:
     value = table.found("coarse_nerf, paper, one view")
     if value is not None:
         loading = table.found("loading the prior") or 0.0
-        table.measure("steps", "5,000 steps of coarse_nerf with loading", "s", lambda: (loading + 5 * value, "reckoned"))
+        table.measure(
+            "steps", "5,000 steps of coarse_nerf with loading", "s", lambda: (loading + 5 * value, "reckoned")
+        )
 
 
 def latent_step(table: Table, folder: Path, dtype: torch.dtype, n_views: int, tiny: bool) -> tuple[float, str]:
@@ -92,7 +94,9 @@ def rgb_step(table: Table, folder: Path, dtype: torch.dtype, tiny: bool) -> tupl
     """A step of rgb_refinement whose renders have the prior's own size."""
     values = merged(rgb_refinement.PRESETS["paper"], {"sds": {"image_size": 0, "views_at_once": 0}})
     params = check_params(rgb_refinement.Params, merged(values, {"n_samples": 32} if tiny else {}), "rgb_refinement")
-    of_field = check_params(coarse_nerf.Params, merged(coarse_nerf.PRESETS["paper"], TINY if tiny else {}), "coarse_nerf")
+    of_field = check_params(
+        coarse_nerf.Params, merged(coarse_nerf.PRESETS["paper"], TINY if tiny else {}), "coarse_nerf"
+    )
     begin_memory(table.device)
     prior, seeds = load_text_to_image(folder, table.device, dtype), Seeds(0)
     views = sampler(prior, params)

@@ -62,7 +62,9 @@ class Table:
 
     def _add(self, row: Row) -> None:
         self.rows.append(row)
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row.cells(), (8, 58, 9, 5, 0), strict=True)), flush=True)
+        print(
+            "  ".join(f"{cell:{width}}" for cell, width in zip(row.cells(), (8, 58, 9, 5, 0), strict=True)), flush=True
+        )
 
     def found(self, what: str) -> float | None:
         """The value of an earlier row."""

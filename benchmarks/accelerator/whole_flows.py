@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from accelerator.random_priors import write_random_prior
 from accelerator.table import Table
-
 from prior3d.cameras import orbit_cameras, ring, to_nerfstudio
 from prior3d.images.files import write_png
 from prior3d.toyworld.objects import sample_object
@@ -126,9 +126,7 @@ def measure_flows(table: Table, place: Path, tiny: bool) -> None:
     alone = Project(place / "alone", table.device, tiny)
     methods = ("latent-nerf", "make-it-3d", "sparsefusion", "scene")
     for method in methods:
-        table.measure(
-            "flows", f"{method}, toy, alone", "s", lambda m=method: alone.run(m, m, alone.words(m), sets)
-        )
+        table.measure("flows", f"{method}, toy, alone", "s", lambda m=method: alone.run(m, m, alone.words(m), sets))
     together = Project(place / "together", table.device, tiny)
 
     def at_once() -> tuple[float, str]:

@@ -66,16 +66,16 @@ def about_gpus(
             )
         if size > freest.free:
             told.append(
-                f"stage {stage} will need about {size / GIB:.1f} GiB of GPU memory, {freest.free / GIB:.1f} are free now "
-                f"on the {freest.name}; end what uses it, or {change}"
+                f"stage {stage} will need about {size / GIB:.1f} GiB of GPU memory, {freest.free / GIB:.1f} are free "
+                f"now on the {freest.name}; end what uses it, or {change}"
             )
             break
     asked = [stage for stage, values in params.items() if values.get("precision") == "bfloat16"]
     old = next((gpu for gpu in gpus if gpu.capability < BFLOAT16_SINCE), None)
     if asked and old is not None:
         told.append(
-            f"the {old.name} has no arithmetic for bfloat16; PyTorch computes {asked[0]} through float32 there, slowly; "
-            "take --precision float16"
+            f"the {old.name} has no arithmetic for bfloat16; PyTorch computes {asked[0]} through float32 there, "
+            "slowly; take --precision float16"
         )
     return told
 

@@ -1,8 +1,8 @@
 """Places on the GPUs of this machine: as many stages share one as fit its memory, and the kernel frees what they held.
 
 A stage holds a small file that says how much memory it will need, locked with flock for as long as its process lives.
-Whoever looks for a place adds up the files that are still locked. flock and not filelock: filelock takes 34 ms to import
-and cannot take the first free lock of several, so none of the code here would go.
+Whoever looks for a place adds up the files that are still locked. flock and not filelock: filelock takes 34 ms to
+import and cannot take the first free lock of several, so none of the code here would go.
 """
 
 import contextlib

@@ -1,9 +1,8 @@
 """Calls of frozen networks without launch gaps: on CUDA, calls of a known shape are replayed from CUDA graphs.
 
-A U-Net of Stable Diffusion's size launches some 1,500 kernels a call, and on a fast GPU launching them takes longer than
-computing them. A CUDA graph launches all of them at once, for tensors at fixed places. The eager call stays the
-reference: it serves other devices, calls that need a gradient, rare shapes, and a GPU on which capturing fails, which a
-warning says.
+On a fast GPU, launching the kernels of a U-Net of Stable Diffusion's size takes longer than computing them. A graph
+launches all of them at once, for tensors at fixed places. The eager call stays the reference: it serves other devices,
+calls that need a gradient, rare shapes, and a GPU on which capturing fails, which a warning says.
 """
 
 import warnings
@@ -76,10 +75,8 @@ class UnetCalls:
         return captured.replay(inputs)
 
     def _eager(self, seen: Tensor, timesteps: Tensor, text: Tensor | None, labels: Tensor | None) -> Tensor:
-        if text is None:
-            output: Tensor = self.unet(seen, timesteps, return_dict=False)[0]
-            return output
-        output = self.unet(seen, timesteps, encoder_hidden_states=text, class_labels=labels, return_dict=False)[0]
+        texts = {} if text is None else {"encoder_hidden_states": text, "class_labels": labels}
+        output: Tensor = self.unet(seen, timesteps, **texts, return_dict=False)[0]
         return output
 
     def _captured(self, shape: Shape, inputs: tuple[Tensor | None, ...]) -> _Captured | None:

@@ -141,7 +141,8 @@ class OccupancyGrid(nn.Module):
 
         Args:
             density: points [n, 3] in [-1, 1] to the field's density, also where nothing is occupied.
-            generator: on the grid's device; chooses points, and later the cells: a quarter anywhere, a quarter occupied ones.
+            generator: on the grid's device; chooses points, and later the cells: a quarter anywhere, a quarter occupied
+                ones.
         """
         n_cells, device = len(self.density), self.density.device
         if self.n_updates < WHOLE_SWEEPS:

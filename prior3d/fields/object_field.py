@@ -143,7 +143,9 @@ class ObjectField(nn.Module):
         """
         if self.occupancy is not None and step % OCCUPANCY_EVERY == 0:
             bound = self.config.bound
-            self.occupancy.update(lambda points: self.raw_density(points * bound), generator("occupancy", self.occupancy.density.device))
+            self.occupancy.update(
+                lambda points: self.raw_density(points * bound), generator("occupancy", self.occupancy.density.device)
+            )
 
     @property
     def samples_placed(self) -> int:

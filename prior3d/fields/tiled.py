@@ -1,9 +1,9 @@
 """Lookup in all levels of a tiled grid at once: a readable reference, and a path that keeps only the points.
 
 The reference keeps rows and weights of every level for the backward pass, 2 kB a point. The other path finds them again
-there: 12 bytes a point. On CUDA each of its passes is one kernel (`prior3d.fields.tiled_kernels`), whose floor is memory:
-a point reads 8 corners x 16 levels x 2 numbers, 1 kB forward, and adds as many backward. On the CPU the reference is
-faster by what is found again, so it stays.
+there: 12 bytes a point. On CUDA each of its passes is one kernel (`prior3d.fields.tiled_kernels`), whose floor is
+memory: a point reads 8 corners x 16 levels x 2 numbers, 1 kB forward, and adds as many backward. On the CPU the
+reference stays: it does not find rows again.
 """
 
 import functools

@@ -103,7 +103,9 @@ def backward(points: Tensor, gradient: Tensor, sums: Sequence[Tensor], cells: Se
 def _launch(kernel: Any, points: Tensor, tables: Sequence[Tensor], cells: Sequence[int], values: Tensor) -> None:
     if len(points) == 0:
         return
-    masks = [len(table) - 1 if len(table) < (n + 1) ** 3 else EVERY_NODE for table, n in zip(tables, cells, strict=True)]
+    masks = [
+        len(table) - 1 if len(table) < (n + 1) ** 3 else EVERY_NODE for table, n in zip(tables, cells, strict=True)
+    ]
     facts = [[table.data_ptr() for table in tables], list(cells), masks]
     addresses, n_cells, nodes = torch.tensor(facts, dtype=torch.int64).to(points.device, non_blocking=True)
     grid = (triton.cdiv(len(points), BLOCK), len(tables))

@@ -65,7 +65,9 @@ class SparseFit:
         if self.targets is not None and target_weight > 0:
             batches.append(self.targets.draw(settings.rays_per_step, self.seeds.generator("target_rays")))
         origins, directions = (torch.cat([getattr(b, n) for b in batches]) for n in ("origins", "directions"))
-        rendering = render_rays(self.field, origins, directions, settings.n_samples, self.seeds.generator("samples", origins.device))
+        rendering = render_rays(
+            self.field, origins, directions, settings.n_samples, self.seeds.generator("samples", origins.device)
+        )
         terms: dict[str, Tensor] = {}
         first = 0
         for batch, name, weight in zip(batches, ("input", "prior"), (1.0, target_weight), strict=False):

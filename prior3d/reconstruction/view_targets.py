@@ -180,6 +180,8 @@ def fit_losses(
         loss: of the colours; the opacity's is the absolute error, or with `squared` its square.
     """
     batch = targets.draw(n_rays, seeds.generator(generator))
-    rendering = render_rays(field, batch.origins, batch.directions, n_samples, seeds.generator("samples", batch.origins.device))
+    rendering = render_rays(
+        field, batch.origins, batch.directions, n_samples, seeds.generator("samples", batch.origins.device)
+    )
     backgrounds = sent(torch.rand(batch.colours.shape, generator=seeds.generator("behind")), batch.colours)
     return rendering, *view_losses(rendering, batch, backgrounds, COLOUR_LOSSES[loss], squared_mask=loss == "squared")

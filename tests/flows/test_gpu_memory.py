@@ -1,4 +1,4 @@
-"""GPU memory: what the driver's library tells, places by free memory, estimates held to counts, warnings before a run."""
+"""GPU memory: what the driver's library tells, places by free memory, what is said before a run."""
 
 import ctypes
 import multiprocessing
@@ -112,7 +112,10 @@ def refuse(text):
 
 def test_stages_share_a_gpu_as_long_as_they_fit(place):
     with place(2 * GIB), place(2 * GIB), place(2 * GIB):
-        with pytest.raises(Waited, match=r"^waits for a GPU with 2.0 GiB of free memory$"), place(2 * GIB, waits=refuse):
+        with (
+            pytest.raises(Waited, match=r"^waits for a GPU with 2.0 GiB of free memory$"),
+            place(2 * GIB, waits=refuse),
+        ):
             pass
         with place(GIB // 2):
             pass
@@ -204,13 +207,14 @@ def test_too_little_memory_is_said_with_what_to_change(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     params = {"coarse_nerf": {"precision": "float32", "views": {"per_step": 4}, "sds": {"views_at_once": 0}}}
     with pytest.raises(Prior3dError, match=(
-        r"^stage coarse_nerf will need about 12.0 GiB of GPU memory, the RTX 4060 has 8.0; take --precision float16, set "
-        r"coarse_nerf.sds.views_at_once=1, lower coarse_nerf.views.per_step; or take --device cpu$"
+        r"^stage coarse_nerf will need about 12.0 GiB of GPU memory, the RTX 4060 has 8.0; take --precision float16, "
+        r"set coarse_nerf.sds.views_at_once=1, lower coarse_nerf.views.per_step; or take --device cpu$"
     )):  # fmt: skip
         about_gpus("auto", ONE, {"coarse_nerf": 12 * GIB}, params)
     told = about_gpus("cuda", ONE, {"coarse_nerf": 15 * GIB // 2}, params)
     assert len(told) == 1 and told[0].startswith(
-        "stage coarse_nerf will need about 7.5 GiB of GPU memory, 7.0 are free now on the RTX 4060; end what uses it, or "
+        "stage coarse_nerf will need about 7.5 GiB of GPU memory, 7.0 are free now on the RTX 4060; end what uses "
+        "it, or "
     )
     assert about_gpus("auto", ONE, {"coarse_nerf": GIB}, params) == []
     assert about_gpus("cpu", ONE, {"coarse_nerf": 99 * GIB}, params) == []
@@ -228,8 +232,8 @@ def test_a_gpu_without_bfloat16_is_named(monkeypatch):
 def test_drivers_and_builds_that_do_not_fit_are_named(monkeypatch):
     assert why_not_usable(ONE, (12, 8)) == "", "within a major version newer builds run"
     assert why_not_usable(ONE, (13, 0)) == (
-        "the GPU's driver 550.54 serves CUDA 12.4, the installed PyTorch needs 13; update the driver, or install a PyTorch "
-        "for CUDA 12"
+        "the GPU's driver 550.54 serves CUDA 12.4, the installed PyTorch needs 13; update the driver, or install a "
+        "PyTorch for CUDA 12"
     )
     assert "was built without CUDA" in why_not_usable(ONE, None)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")

@@ -1,7 +1,7 @@
 """Nothing in a step makes a GPU stop: steps run on the `meta` device, which refuses to be read.
 
-`meta` tensors have shapes and no values. Reading one (`.item()`, `bool`, `.cpu()`, `nonzero`) raises, as a synchronising
-call in CUDA's debug mode does; copies towards it that would block are counted here.
+`meta` tensors have shapes and no values. Reading one (`.item()`, `bool`, `.cpu()`, `nonzero`) raises, as a call that
+synchronises does in CUDA's debug mode; copies towards it that would block are counted here.
 """
 
 import pytest
@@ -37,9 +37,9 @@ class BlockingCopies(TorchDispatchMode):
             leaves = args[0].device.type == "cpu" and kwargs.get("device", torch.device("cpu")).type == "meta"
             if leaves and not kwargs.get("non_blocking", False):
                 self.found.append(tuple(args[0].shape))
-        if func is torch.ops.aten.copy_.default and args[0].device.type == "meta" and args[1].device.type == "cpu":
-            if args[1].dim() and not (len(args) > 2 and args[2]):
-                self.found.append(tuple(args[1].shape))
+        into = func is torch.ops.aten.copy_.default and args[0].device.type == "meta" and args[1].device.type == "cpu"
+        if into and args[1].dim() and not (len(args) > 2 and args[2]):
+            self.found.append(tuple(args[1].shape))
         if func is torch.ops.aten.index.Tensor and args[0].device.type == "meta":
             self.found += [tuple(i.shape) for i in args[1] if i is not None and i.device.type == "cpu"]
         return func(*args, **kwargs)

@@ -50,9 +50,9 @@ def test_a_full_gpu_is_one_line_and_the_stage_goes_on_at_its_checkpoint(folder, 
         assert execute("stages.coarse_nerf", ARGV, folder) == 2
     said = capfd.readouterr().err
     assert said == (
-        "error: stage coarse_nerf: the GPU's memory is used up (Tried to allocate 2.00 GiB); end other programs on this "
-        "GPU, take --precision float16 or lower coarse_nerf.views.per_step (now 2); its checkpoint is kept, and the run "
-        "goes on there if no parameter of this stage changes\n"
+        "error: stage coarse_nerf: the GPU's memory is used up (Tried to allocate 2.00 GiB); end other programs on "
+        "this GPU, take --precision float16 or lower coarse_nerf.views.per_step (now 2); its checkpoint is kept, and "
+        "the run goes on there if no parameter of this stage changes\n"
     )
     assert list((folder / ".work" / "coarse_nerf").glob("*/checkpoint.safetensors"))
     steps = []

@@ -1,4 +1,4 @@
-"""How often a step of each stage that optimises would make a GPU stop: counted on the CPU, through whole tiny stages."""
+"""How often a step would make a GPU stop: counted on the CPU, through whole tiny stages."""
 
 import threading
 from collections import Counter
@@ -17,7 +17,11 @@ from tests.stages import test_distilling_stages as distilling
 from tests.stages import test_scene_stages as scenes
 from tests.tiny_prior import write_tiny_prior
 
-READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default, torch.ops.aten.masked_select.default}
+READS = {
+    torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten.nonzero.default,
+    torch.ops.aten.masked_select.default,
+}
 
 
 class Reads(TorchDispatchMode):

@@ -87,8 +87,11 @@ def test_a_graph_that_cannot_be_captured_is_told_once(prior, monkeypatch):
     calls = prior.diffusion.unet_calls
     calls.capturing = True
     monkeypatch.setattr(torch.cuda, "graph", refuse)
-    with pytest.warns(Prior3dWarning, match=r"^the U-Net cannot be captured in a CUDA graph \(CUDA error: operation not "
-                      r"permitted when stream is capturing\); it runs without one, with the same results, slower$") as told:  # fmt: skip  # noqa: E501
+    said = (
+        r"^the U-Net cannot be captured in a CUDA graph \(CUDA error: operation not permitted when stream is "
+        r"capturing\); it runs without one, with the same results, slower$"
+    )
+    with pytest.warns(Prior3dWarning, match=said) as told:
         found = [prior.predict(drawn(2), torch.tensor([3, 4]), asked()) for _ in range(6)]
     assert len(told) == 1 and not calls.capturing and calls.n_replayed == 0
     assert all(torch.equal(one, expected) for one in found)

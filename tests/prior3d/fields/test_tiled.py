@@ -81,7 +81,9 @@ def test_points_with_a_gradient_take_the_reference():
     assert points.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize(("script", "said"), [(KERNELS, "same"), (COMPILE, "compiled")], ids=["interpreted", "compiled"])
+@pytest.mark.parametrize(
+    ("script", "said"), [(KERNELS, "same"), (COMPILE, "compiled")], ids=["interpreted", "compiled"]
+)
 def test_triton_kernels(script, said, monkeypatch):
     """In a process of its own: Triton decides at its import whether it interprets."""
     pytest.importorskip("triton")
