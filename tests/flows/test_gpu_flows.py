@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flows.methods import METHODS
-from tests.flows.test_paper_flows import SMALL, given, inputs  # noqa: F401
+from tests.whole_flows import settings, words, write_inputs
 
 pytestmark = [
     pytest.mark.gpu,
@@ -14,15 +14,21 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """Priors and inputs."""
+    place = tmp_path_factory.mktemp("given")
+    write_inputs(place)
+    return place
+
+
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "quick"])
-def test_a_method_runs_to_its_report(fake, given, method):  # noqa: F811
-    words = inputs(given)[method]
+def test_a_method_runs_to_its_report(fake, given, method):
+    line = words(given)[method]
     present = {stage.name for stage in METHODS[method].with_stages(()).stages}
-    chosen = {f"{s}.{key}": value for s, values in SMALL.items() if s in present for key, value in values.items()}
-    sets = [word for key, value in chosen.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     if method == "scene":  # it has no prior that would choose the preset
-        words = [*words, "--preset", "paper"]
-    code, out, err = fake.cli("run", method, *words, "--name", method, "--device", "auto", *sets)
+        line = [*line, "--preset", "paper"]
+    code, out, err = fake.cli("run", method, *line, "--name", method, "--device", "auto", *settings(present))
     assert code == 0, f"{err}\n{out[-2000:]}"
     folder = fake.folder(method)
     assert (folder / "evaluation" / "report.html").is_file()
