@@ -12,7 +12,7 @@ from flows.engine.declaration import Declaration, code_digests, given_names
 from flows.engine.gpu_check import about_gpus, needs, unusable
 from flows.engine.gpus import gpu_numbers
 from flows.engine.method import Input, Method
-from flows.engine.nvml import read_machine
+from flows.engine.nvml import Machine, read_machine
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
@@ -58,9 +58,7 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     given, priors = _inputs(project, method, args)
     _refuse_toy_companions(method, priors, args)
     machine = read_machine()
-    lost = unusable(args.device, machine)
-    if lost and args.device != "auto":
-        raise Prior3dError(f"--device {args.device}: {lost}; or take --device cpu")
+    lost = _unusable(args.device, machine)
     settings: dict[str, Any] = {
         "device": "cpu" if lost else _device(args.device),
         "priors": {p.name: str(p.folder) for p in priors.values() if not p.embedded},
@@ -85,6 +83,14 @@ def make_request(project: Project, method: Method, words: list[str], command: st
             declaration.files_of(declared.name)  # a folder that is no capture is an error before anything is copied
     how = Options(not args.no_restore, args.plain, args.stop_after)
     return Request(run, declaration, settings, how, tuple(warnings))
+
+
+def _unusable(device: str, machine: Machine | None) -> str:
+    """Why `auto` does not get the GPU that is there; raises Prior3dError where a person asked for a GPU."""
+    lost = unusable(device, machine)
+    if lost and device != "auto":
+        raise Prior3dError(f"--device {device}: {lost}; or take --device cpu")
+    return lost
 
 
 def _earlier_names(given: dict[str, bytes | Path]) -> dict[str, str]:

@@ -67,26 +67,27 @@ def optimise(
         advice: which parameters of the stage to turn when a value is not finite.
 
     Returns:
-        True when all steps are done; False when the monitor asked to stop, with the checkpoint saved. Raises
-        Prior3dError where a loss, a gradient or a value is not finite; names it and the step. It is never saved.
+        Whether all steps are done, and not only a checkpoint saved. Raises Prior3dError where something is not finite.
     """
-    base_rates = [group["lr"] for group in optimiser.param_groups]
-    unread = _Unread(modules, n_steps, advice)
+    base_rates, unread = [group["lr"] for group in optimiser.param_groups], _Unread(modules, n_steps, advice)
     for step in range(restore_checkpoint(checkpoint, modules, optimiser, seeds), n_steps):
         _set_rates(optimiser, base_rates, learning_rate_factor(step / n_steps))
         looks = unread.looks_at(step) or monitor.stopping
         _take_step(losses, modules, optimiser, seeds, step, unread, looks)
-        if not looks:
-            continue
-        for taken, loss in unread.read():
-            monitor.progress(taken + 1, n_steps, loss=loss)
-        if monitor.stopping or monitor.checkpoint_due():
+        if looks and _told(monitor, unread):
             _check_values(modules, step, advice)
             save_checkpoint(checkpoint, modules, optimiser, seeds, step + 1)
-        if monitor.stopping:
-            return False
+            if monitor.stopping:
+                return False
     _check_values(modules, n_steps - 1, advice)
     return True
+
+
+def _told(monitor: Monitor, unread: "_Unread") -> bool:
+    """Tell the monitor of the steps since the last look; whether it is time to save."""
+    for taken, loss in unread.read():
+        monitor.progress(taken + 1, unread.n_steps, loss=loss)
+    return monitor.stopping or monitor.checkpoint_due()
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, base_rates: list[float], factor: float) -> None:

@@ -28,7 +28,7 @@ def needs(method: Method, params: Mapping[str, Mapping[str, Any]], folders: Mapp
         params: by stage.
         folders: by the name of the method's input that names a prior.
     """
-    found = {}
+    found: dict[str, int] = {}
     for stage in method.stages:
         folder = folders.get(stage.inputs.get("prior", ""))
         if stage.gpu and folder is not None:

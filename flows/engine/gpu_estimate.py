@@ -5,11 +5,13 @@ were counted for Stable Diffusion's networks by hooks (`tests/flows/test_gpu_mem
 tables, their gradients and Adam's moments. Samples of rays.
 """
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from prior3d.diffusion.folders import weight_files
 from prior3d.errors import Prior3dError
@@ -52,22 +54,15 @@ def prior_sizes(folder: Path) -> PriorSizes | None:
         names = ("unet", "vae", "text_encoder")
         parameters = sum(numbers_in(file) for name in names for file in weight_files(folder / name, name)[0])
         widths = int(unet["block_out_channels"][0]), int(vae["block_out_channels"][0])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, Prior3dError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError, Prior3dError):
         return None
     return PriorSizes(parameters, latent, latent * 2 ** (n_blocks - 1), *widths)
 
 
 def numbers_in(file: Path) -> int:
     """How many numbers a safetensors file holds, by its header."""
-    with file.open("rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    total = 0
-    for name, tensor in header.items():
-        count = 1
-        for side in tensor["shape"] if name != "__metadata__" else (0,):
-            count *= side
-        total += count
-    return total
+    with safe_open(file, framework="numpy") as tensors:
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
 
 
 def needed_bytes(stage: str, params: Mapping[str, Any], prior: PriorSizes | None) -> int:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from flows.engine.nvml import Machine, read_machine
 
@@ -56,25 +57,28 @@ def gpu_slot(
     if not numbers:
         yield {}
         return
-    folder, said = folder or Path(tempfile.gettempdir()), False
-    mine = f"{os.getpid()}-{next(_NUMBERS)}"
-    while True:
+    folder = folder or Path(tempfile.gettempdir())
+    for attempt in itertools.count():
         with _alone(folder):
             number = _place(numbers, folder, needed, machine())
-            stream = None if number is None else (folder / f"{_prefix(number)}{mine}.{needed}").open("w")
-            if stream is not None:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if stream is not None:
+            file = None if number is None else _held_file(folder, number, needed)
+        if file is not None:
             try:
                 yield {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(number)}
             finally:
-                Path(stream.name).unlink(missing_ok=True)
-                stream.close()
+                Path(file.name).unlink(missing_ok=True)
+                file.close()
             return
-        if not said:
+        if attempt == 0:
             waits("waits for a GPU" + (f" with {needed / 2**30:.1f} GiB of free memory" if needed else ""))
-            said = True
         time.sleep(POLL_S)
+
+
+def _held_file(folder: Path, number: int, needed: int) -> IO[str]:
+    """A file that says that a place is held, for as long as it is open."""
+    stream = (folder / f"{_prefix(number)}{os.getpid()}-{next(_NUMBERS)}.{needed}").open("w")
+    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return stream
 
 
 def _place(numbers: list[int], folder: Path, needed: int, machine: Machine | None) -> int | None:

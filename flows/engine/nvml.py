@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prior3d.limits import read_bytes
+
 LIBRARY = "libnvidia-ml.so.1"
 BFLOAT16_SINCE = (8, 0)  # compute capability
 
@@ -84,8 +86,8 @@ def torch_cuda() -> tuple[int, int] | None:
     if spec is None or spec.origin is None:
         return None
     try:
-        text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
-    except OSError:
+        text = read_bytes(Path(spec.origin).parent / "version.py").decode(errors="replace")
+    except (OSError, ValueError):
         return None
     found = re.search(r"^cuda\b[^=]*= *['\"](\d+)\.(\d+)", text, flags=re.M)
     return (int(found[1]), int(found[2])) if found else None

@@ -66,15 +66,16 @@ class UnetCalls:
         """What the U-Net says, in its own precision."""
         inputs = (seen, timesteps, text, labels)
         if not self.capturing or _needs_gradient(inputs):
-            return self._eager(*inputs)
+            return self._eager(inputs)
         shape = tuple(None if value is None else (tuple(value.shape), value.dtype) for value in inputs)
         captured = self._graphs.get(shape) or self._captured(shape, inputs)
         if captured is None:
-            return self._eager(*inputs)
+            return self._eager(inputs)
         self.n_replayed += 1
         return captured.replay(inputs)
 
-    def _eager(self, seen: Tensor, timesteps: Tensor, text: Tensor | None, labels: Tensor | None) -> Tensor:
+    def _eager(self, inputs: tuple[Tensor | None, ...]) -> Tensor:
+        seen, timesteps, text, labels = inputs
         texts = {} if text is None else {"encoder_hidden_states": text, "class_labels": labels}
         output: Tensor = self.unet(seen, timesteps, **texts, return_dict=False)[0]
         return output
@@ -86,7 +87,7 @@ class UnetCalls:
             return None
         places = tuple(None if value is None else value.detach().clone() for value in inputs)
         try:
-            graph, output, self._pool = captured(lambda: self._eager(*places), self._pool)
+            graph, output, self._pool = captured(lambda: self._eager(places), self._pool)
         except (RuntimeError, ValueError) as error:  # out of memory, or an operation that cannot be captured
             self.capturing = False
             warn_of_eager("the U-Net", error)
@@ -138,13 +139,13 @@ class EncoderCalls:
             return None
         sample = images.detach().clone().requires_grad_()
         try:
-            made: Callable[[Tensor], Tensor] = torch.cuda.make_graphed_callables(self.encode, (sample,))
+            made: Any = torch.cuda.make_graphed_callables(self.encode, (sample,))
         except (RuntimeError, ValueError) as error:
             self.capturing = False
             warn_of_eager("the encoder", error)
             return None
         self._graphs[shape] = made
-        return made
+        return self._graphs[shape]
 
 
 def captured(call: Callable[[], Tensor], pool: Any = None) -> tuple[Any, Tensor, Any]:

@@ -29,7 +29,7 @@ def fits(tables: Sequence[Tensor], cells: Sequence[int]) -> bool:
 
 
 @triton.jit
-def _place(points, at, inside, n_cells):  # type: ignore[no-untyped-def]
+def _place(points, at, inside, n_cells):
     """Lowest node and the distance to it along one axis, in cells."""
     x = tl.load(points + at, mask=inside, other=0.0)
     x = (x + 1.0) * (0.5 * n_cells)
@@ -39,7 +39,7 @@ def _place(points, at, inside, n_cells):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _look_up(points, addresses, cells, masks, out, n_points, n_channels, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _look_up(points, addresses, cells, masks, out, n_points, n_channels, BLOCK: tl.constexpr):
     """Sum of the eight corners' values times their weights."""
     level = tl.program_id(1)
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -65,7 +65,7 @@ def _look_up(points, addresses, cells, masks, out, n_points, n_channels, BLOCK: 
 
 
 @triton.jit
-def _add(points, addresses, cells, masks, gradient, n_points, n_channels, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _add(points, addresses, cells, masks, gradient, n_points, n_channels, BLOCK: tl.constexpr):
     """Add the gradient times the weights to the eight corners' rows."""
     level = tl.program_id(1)
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

@@ -137,8 +137,10 @@ def _render_intervals(
 ) -> tuple[Tensor, ...]:
     """Features, opacity, depth, weights and density of rays without a background, see `Rendering`."""
     points = origins[:, None] + directions[:, None] * ((starts + ends) / 2)[..., None]
-    placed = isinstance(field, PlacesSamples) and field.samples_placed > 0
-    density, features = (field.look_up if placed else field)(points.view(-1, 3))  # type: ignore[union-attr]
+    if isinstance(field, PlacesSamples) and field.samples_placed:
+        density, features = field.look_up(points.view(-1, 3))
+    else:
+        density, features = field(points.view(-1, 3))
     density = density.view(-1, starts.shape[1])
     found = composite(starts, ends, density, features.view(*density.shape, -1))
     return found.features, found.opacity, found.depth, found.weights, density
