@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from flows.engine.declaration import Declaration, code_digests, given_names
+from flows.engine.gpu_check import about_gpus, needs, unusable
 from flows.engine.gpus import gpu_numbers
 from flows.engine.method import Input, Method
+from flows.engine.nvml import Machine, read_machine
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
@@ -29,12 +31,17 @@ DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 
 @dataclass(frozen=True)
 class Request:
-    """A checked command line: the run, its declaration, the settings of this machine, and how to run it."""
+    """A checked command line: the run, its declaration, the settings of this machine, and how to run it.
+
+    Attributes:
+        warnings: about this machine's GPUs.
+    """
 
     run: Run
     declaration: Declaration
     settings: dict[str, Any]
     options: Options
+    warnings: tuple[str, ...] = ()
 
 
 def make_request(project: Project, method: Method, words: list[str], command: str = "run") -> Request:
@@ -50,8 +57,10 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     _refuse_unused(whole, method, args)
     given, priors = _inputs(project, method, args)
     _refuse_toy_companions(method, priors, args)
-    settings = {
-        "device": _device(args.device),
+    machine = read_machine()
+    lost = _unusable(args.device, machine)
+    settings: dict[str, Any] = {
+        "device": "cpu" if lost else _device(args.device),
         "priors": {p.name: str(p.folder) for p in priors.values() if not p.embedded},
     }
     embedded = all(_is_toy(p) for p in priors.values())
@@ -62,12 +71,26 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
-    params = resolve(method, preset, args.seed, sets, _precision(args.precision, args.device))
+    params = resolve(method, preset, args.seed, sets, _precision(args.precision, settings["device"]))
+    folders = {name: prior.folder for name, prior in priors.items()}
+    needed = needs(method, params, folders) if machine is not None and settings["device"] != "cpu" else {}
+    warnings = [f"{lost}; this run takes the CPU"] if lost else about_gpus(settings["device"], machine, needed, params)
+    if needed:
+        settings["gpu_memory"] = needed
     declaration = Declaration(method, given, params, code_digests(method), preset, _earlier_names(given))
     for declared in method.inputs:
         if declared.name in given:
             declaration.files_of(declared.name)  # a folder that is no capture is an error before anything is copied
-    return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
+    how = Options(not args.no_restore, args.plain, args.stop_after)
+    return Request(run, declaration, settings, how, tuple(warnings))
+
+
+def _unusable(device: str, machine: Machine | None) -> str:
+    """Why `auto` does not get the GPU that is there; raises Prior3dError where a person asked for a GPU."""
+    lost = unusable(device, machine)
+    if lost and device != "auto":
+        raise Prior3dError(f"--device {device}: {lost}; or take --device cpu")
+    return lost
 
 
 def _earlier_names(given: dict[str, bytes | Path]) -> dict[str, str]:
