@@ -67,7 +67,11 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     for declared in method.inputs:
         if declared.name in given:
             declaration.files_of(declared.name)  # a folder that is no capture is an error before anything is copied
-    return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
+    return Request(run, declaration, settings, _options(args))
+
+
+def _options(args: argparse.Namespace) -> Options:
+    return Options(not args.no_restore, args.plain, args.stop_after, not args.no_remote)
 
 
 def _earlier_names(given: dict[str, bytes | Path]) -> dict[str, str]:

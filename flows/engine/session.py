@@ -21,6 +21,8 @@ from flows.engine.method import Stage
 from flows.engine.plan import Plan, make_plan
 from flows.engine.record import remember
 from flows.engine.run import Run
+from flows.engine.shared_store import SharedStore
+from flows.engine.sharing import Sharing
 from flows.engine.worker import Outcome, Worker
 from prior3d.errors import Prior3dError
 
@@ -37,11 +39,13 @@ class Options:
         restore: take from the cache what it holds; False computes every stage.
         plain: without Prefect.
         stop_after: the last stage to make; empty for all.
+        share: take results from the project's remote, if it has one, and put them there.
     """
 
     restore: bool = True
     plain: bool = False
     stop_after: str = ""
+    share: bool = True
 
 
 @dataclass
@@ -94,8 +98,8 @@ def carry_out(
         forget_failures(run.folder, [step.stage for step in plan.steps if step.action == "keep"])
         report = Report(plan)
         if not plan.idle:
-            with _executor(run, warn) as executor:
-                worker = Worker(run, declaration, store, executor, events, options.restore)
+            with _executor(run, warn) as executor, _sharing(run, options.share, executor, warn) as sharing:
+                worker = Worker(run, declaration, store, executor, events, options.restore, sharing)
                 report.outcomes = _make(worker, stages, plan, options.plain, warn)
         report.version = _remember(run, declaration, report, warn)
     return report
@@ -125,6 +129,17 @@ def _executor(run: Run, warn: Callable[[str], None]) -> Iterator[Executor]:
         executor.close()
         if main:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _sharing(run: Run, enabled: bool, executor: Executor, warn: Callable[[str], None]) -> Iterator[Sharing]:
+    """What the run shares; at its end one line says what could not be."""
+    sharing = Sharing(SharedStore(run.project.root), enabled, lambda: executor.stopping)
+    try:
+        yield sharing
+    finally:
+        if problem := sharing.close():
+            warn(f"{problem}; when it does: prior3d push {run.name}")
 
 
 def _interrupt(*_: object) -> None:
