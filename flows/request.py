@@ -37,8 +37,17 @@ class Request:
     options: Options
 
 
-def make_request(project: Project, method: Method, words: list[str], command: str = "run") -> Request:
+def make_request(
+    project: Project, method: Method, words: list[str], command: str = "run", code: dict[str, str] | None = None
+) -> Request:
     """Check the command line of `run METHOD` or `plan METHOD`.
+
+    Args:
+        project: the project.
+        method: the method.
+        words: what follows it.
+        command: for messages.
+        code: the digests of its stages' code, where they are known.
 
     Raises:
         Prior3dError: the first thing that is wrong with it.
@@ -63,7 +72,8 @@ def make_request(project: Project, method: Method, words: list[str], command: st
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
     params = resolve(method, preset, args.seed, sets, _precision(args.precision, args.device))
-    declaration = Declaration(method, given, params, code_digests(method), preset, _earlier_names(given))
+    known = {name: code[name] for name in names} if code is not None else code_digests(method)
+    declaration = Declaration(method, given, params, known, preset, _earlier_names(given))
     for declared in method.inputs:
         if declared.name in given:
             declaration.files_of(declared.name)  # a folder that is no capture is an error before anything is copied

@@ -69,6 +69,14 @@ def objects_of_results(repo: Any, dvc_file: str, stage: str, results: dict[str, 
     return set() if entry is None else _objects(repo, Path(found.wdir), [entry])[0]
 
 
+def objects_of(repo: Any, folder: Path, entries: Iterable[dict[str, Any]]) -> set[Any]:
+    """The objects of the outputs in some entries of locks (raises Prior3dError if some were collected)."""
+    objects, n_gone = _objects(repo, folder, entries)
+    if n_gone:
+        raise Prior3dError(f"{n_gone} lists of files are neither here nor in the remote")
+    return objects
+
+
 def take(repo: Any, objects: set[Any]) -> None:
     """Move objects from the remote into the cache (raises Prior3dError)."""
     if objects:

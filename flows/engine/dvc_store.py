@@ -37,9 +37,23 @@ class DvcStore:
         self.root = root
         self._remote: Any = None  # modules that import DVC, once it is needed
         self._results: Any = None
+        self._kept: Any = None
+
+    @contextlib.contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Open DVC's repository once for many questions about what lies there; nothing may be changed meanwhile."""
+        with self._repo(locked=False) as repo:
+            self._kept = repo
+            try:
+                yield
+            finally:
+                self._kept = None
 
     @contextlib.contextmanager
     def _repo(self, locked: bool = True) -> Iterator[Any]:
+        if self._kept is not None:
+            yield self._kept
+            return
         # start-up: DVC takes most of a second, and the plan of a cached run need not wait for it
         from dvc.exceptions import DvcException
         from dvc.repo import Repo, lock_repo

@@ -66,6 +66,20 @@ class SharedStore:
         for entry in entries:
             self._store.keep_result(entry)
 
+    def complete(self, folder: Path, entries: list[dict[str, Any]]) -> None:
+        """Put entries of a lock into the remote, with their files, as far as they are not there.
+
+        Raises:
+            Prior3dError, or what the remote's filesystem raises.
+        """
+        with self._store.shared(locked=False) as (remote, repo):
+            remote.send(repo, remote.objects_of(repo, folder, entries))
+        files = self.files()
+        for entry in entries:
+            place = self._store.keep_result(entry)
+            if place.name not in files.results(place.parent.name):
+                files.write_result(place.parent.name, place.name, place.read_bytes())
+
     def take_results(self, dvc_file: str, stage: str, results: dict[str, bytes]) -> None:
         """Bring results of a stage into the caches, with the files of the one that fits (raises Prior3dError)."""
         with self._store.shared() as (remote, repo):
