@@ -40,12 +40,14 @@ class Options:
         plain: without Prefect.
         stop_after: the last stage to make; empty for all.
         share: take results from the project's remote, if it has one, and put them there.
+        make: makes the stages inside a Prefect flow that is running; None: a flow of their own, or none.
     """
 
     restore: bool = True
     plain: bool = False
     stop_after: str = ""
     share: bool = True
+    make: Callable[[Worker, list[Stage]], dict[str, Outcome]] | None = None
 
 
 @dataclass
@@ -100,7 +102,7 @@ def carry_out(
         if not plan.idle:
             with _executor(run, warn) as executor, _sharing(run, options.share, executor, warn) as sharing:
                 worker = Worker(run, declaration, store, executor, events, options.restore, sharing)
-                report.outcomes = _make(worker, stages, plan, options.plain, warn)
+                report.outcomes = _make(worker, stages, plan, options, warn)
         report.version = _remember(run, declaration, report, warn)
     return report
 
@@ -147,11 +149,14 @@ def _interrupt(*_: object) -> None:
 
 
 def _make(
-    worker: Worker, stages: list[Stage], plan: Plan, plain: bool, warn: Callable[[str], None]
+    worker: Worker, stages: list[Stage], plan: Plan, options: Options, warn: Callable[[str], None]
 ) -> dict[str, Outcome]:
     first = plan.first()
     ahead = [s for s in stages if next(step for step in plan.steps if step.stage == s.name).action != "keep"]
-    if plain:
+    if options.make is not None:
+        _preload(worker, ahead)
+        return options.make(worker, stages)
+    if options.plain:
         return _make_plainly(worker, stages, ahead, {})
     # The first stage starts now; the server and `import prefect`, seconds each, come up beside it.
     from flows.engine.server import client_environment, find_or_start

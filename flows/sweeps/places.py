@@ -1,4 +1,4 @@
-"""Where the runs of a sweep are made (`--on local:4`, `--on dask:ADDRESS`, `--on ray:ADDRESS`), and the loop over them."""
+"""Where runs of a sweep are made (`--on local:4`, `dask:ADDRESS`, `ray:ADDRESS`), and the loop over them."""
 
 import os
 import re

@@ -1,0 +1,144 @@
+"""A store, clones and rows for tests of sweeps on clusters; everything is on loopback."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BUCKET = "prior3d-test"
+KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+SMALL = {
+    "coarse_nerf.steps": 3, "coarse_nerf.n_samples": 48, "coarse_nerf.field.occupancy_resolution": 32,
+    "coarse_nerf.check.accept": "true", "rgb_refinement.steps": 2, "rgb_refinement.n_samples": 48,
+    "rgb_refinement.sds.image_size": 16, "rgb_refinement.check.accept": "true", "mesh_extraction.n_azimuths": 3,
+    "texture_baking.resolution": 64, "evaluation.n_azimuths": 2, "evaluation.size": 32, "evaluation.n_samples": 32,
+    "evaluation.video_frames": 2, "evaluation.video_size": 32,
+}  # fmt: skip
+SETS = tuple(f"--set={name}={value}" for name, value in SMALL.items())
+PROMPTS = ("a red mug", "a blue ball")
+RESOLUTIONS = (24, 25, 26, 27, 28, 29)
+NAMES = [f"{p.split()[1]}-{r}" for p in PROMPTS for r in RESOLUTIONS]
+
+
+def rows() -> str:
+    """Twelve rows; each prompt's first two stages are the same in six of them."""
+    lines = [f"{p.split()[1]}-{r},{p},{r}" for p in PROMPTS for r in RESOLUTIONS]
+    return "\n".join(["name,prompt,mesh_extraction.resolution", *lines]) + "\n"
+
+
+def environment(project: Path) -> dict[str, str]:
+    """Of a process that belongs to a clone."""
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PRIOR3D_PROJECT": str(project)}
+    return {**os.environ, **KEYS, **own, "DVC_SITE_CACHE_DIR": str(project.parent / f"{project.name}-site")}
+
+
+def prior3d(project: Path, *words: str) -> "subprocess.Popen[str]":
+    """A command, begun."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *words], cwd=project, env=environment(project), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def done(process: "subprocess.Popen[str]", seconds: float = 120.0) -> str:
+    """What a command printed; it has to end well."""
+    out, _ = process.communicate(timeout=seconds)
+    assert process.returncode == 0, out
+    return out
+
+
+def clone(place: Path, remote: str, endpoint: str) -> Path:
+    """A project that shares results with others through nothing but the remote."""
+    done(prior3d_init(place))
+    if remote:
+        done(prior3d(place, "remote", "add", remote, "--endpoint", endpoint))
+    return place
+
+
+def prior3d_init(place: Path) -> "subprocess.Popen[str]":
+    """A folder becomes a project."""
+    place.mkdir(parents=True)
+    return prior3d(place, "init")
+
+
+@dataclass(frozen=True)
+class Serial:
+    """The same rows, one after the other on one machine without a remote."""
+
+    bytes_of: dict[str, dict[str, str]]  # run -> file -> digest
+
+
+def artifacts(project: Path, name: str) -> dict[str, str]:
+    """Digests of the files of a run's artifacts; what a stage took is no part of them."""
+    folder = project / "data" / "runs" / name
+    stages = yaml.safe_load((folder / "method.yaml").read_text())["stages"]
+    files = [p for stage in stages for p in sorted((folder / stage).rglob("*")) if p.is_file()]
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def worker_at(project: Path, seconds: float = 120.0) -> psutil.Process:
+    """The process that makes a run in a clone now, once its stages have begun."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for process in psutil.process_iter(["cmdline", "cwd"]):
+            words = process.info["cmdline"] or []
+            if "flows.sweeps.leash" in words and process.info["cwd"] == str(project):
+                parent = process.parent()
+                if parent is not None and any(word.endswith("forkserver") for word in _words_below(process)):
+                    return parent
+        time.sleep(0.2)
+    raise AssertionError(f"no run began in {project}")
+
+
+def _words_below(process: psutil.Process) -> list[str]:
+    try:
+        return [word for child in process.children(recursive=True) for word in child.cmdline()]
+    except psutil.Error:
+        return []
+
+
+def computations(projects: list[Path], sweep: str) -> tuple[Counter, Counter]:
+    """How often each result was computed to its end: in runs that ended, and in those that were broken off."""
+    whole, broken = Counter(), Counter()
+    keys = {
+        (name, stage): _key(project, name, stage)
+        for project in projects
+        for name in NAMES
+        for stage in _stages(project, name)
+    }
+    for project in projects:
+        for log in (project / ".prior3d" / "sweeps" / sweep).glob("*.log"):
+            attempt: list[str] = []
+            for line in log.read_text().splitlines():
+                stage, _, rest = line.partition(" ")
+                if rest.strip().startswith("done in"):
+                    attempt.append(keys.get((log.stem, stage), f"{log.stem} {stage}"))
+                elif line.startswith("run "):
+                    broken.update(attempt)
+                    attempt = []
+                elif line.startswith("done, version"):
+                    whole.update(attempt)
+                    attempt = []
+            broken.update(attempt)
+    return whole, broken
+
+
+def _stages(project: Path, name: str) -> list[str]:
+    lock = project / "data" / "runs" / name / "dvc.lock"
+    return list(yaml.safe_load(lock.read_text())["stages"]) if lock.is_file() else []
+
+
+def _key(project: Path, name: str, stage: str) -> str:
+    """What a stage's result is decided by, as the lock has it."""
+    entry = yaml.safe_load((project / "data" / "runs" / name / "dvc.lock").read_text())["stages"][stage]
+    decides = {k: entry.get(k) for k in ("cmd", "deps", "params")}
+    return f"{stage} {hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]}"
