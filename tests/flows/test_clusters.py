@@ -123,13 +123,13 @@ def test_twelve_rows_though_a_worker_is_killed(engine, endpoint, serial, tmp_pat
                 os.killpg(sweep.pid, signal.SIGKILL)
         seconds = time.monotonic() - began
     assert sweep.returncode == 0, out
-    print(out, f"{engine}: {seconds:.0f} s")
     assert out.count(": done in ") == 12 and "failed" not in out
     for name in NAMES:
         assert artifacts(driver, name) == serial[name], name
     whole, broken = computations([one, two], "twelve")
     twice = {key: n for key, n in (whole + broken).items() if n > 1}
-    print("computed", sum(whole.values()), "and, in runs that were broken off,", sum(broken.values()), "twice", twice)
+    counted = f"computed {sum(whole.values())}, in runs that were broken off {sum(broken.values())}, twice {twice}"
+    (tmp_path / "report.txt").write_text(f"{out}\n{engine}: {seconds:.0f} s; {counted}\n")
     assert not [key for key, n in whole.items() if n > 1] and len(twice) <= 1  # what the killed worker did not push
     assert len(whole + broken) == 4 + 12 * 3
     again = done(prior3d(driver, *words, "--on", place))
