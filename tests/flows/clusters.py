@@ -20,19 +20,20 @@ SMALL = {
     "coarse_nerf.steps": 3, "coarse_nerf.n_samples": 48, "coarse_nerf.field.occupancy_resolution": 32,
     "coarse_nerf.check.accept": "true", "rgb_refinement.steps": 2, "rgb_refinement.n_samples": 48,
     "rgb_refinement.sds.image_size": 16, "rgb_refinement.check.accept": "true", "mesh_extraction.n_azimuths": 3,
-    "texture_baking.resolution": 64, "evaluation.n_azimuths": 2, "evaluation.size": 32, "evaluation.n_samples": 32,
+    "mesh_extraction.resolution": 24, "evaluation.n_azimuths": 2, "evaluation.size": 32, "evaluation.n_samples": 32,
     "evaluation.video_frames": 2, "evaluation.video_size": 32,
 }  # fmt: skip
 SETS = tuple(f"--set={name}={value}" for name, value in SMALL.items())
 PROMPTS = ("a red mug", "a blue ball")
-RESOLUTIONS = (24, 25, 26, 27, 28, 29)
+RESOLUTIONS = (32, 36, 40, 44, 48, 52)
+N_RESULTS = len(PROMPTS) * 3 + len(PROMPTS) * len(RESOLUTIONS) * 2  # three stages are shared, two are each row's own
 NAMES = [f"{p.split()[1]}-{r}" for p in PROMPTS for r in RESOLUTIONS]
 
 
 def rows() -> str:
-    """Twelve rows; each prompt's first two stages are the same in six of them."""
+    """Twelve rows; each prompt's first three stages are the same in six of them."""
     lines = [f"{p.split()[1]}-{r},{p},{r}" for p in PROMPTS for r in RESOLUTIONS]
-    return "\n".join(["name,prompt,mesh_extraction.resolution", *lines]) + "\n"
+    return "\n".join(["name,prompt,texture_baking.resolution", *lines]) + "\n"
 
 
 def environment(project: Path) -> dict[str, str]:
@@ -85,10 +86,13 @@ def artifacts(project: Path, name: str) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def worker_at(project: Path, seconds: float = 120.0) -> psutil.Process:
-    """The process that makes a run in a clone now, once its stages have begun."""
+def worker_at(project: Path, driver: Path, n_done: int, seconds: float = 900.0) -> psutil.Process:
+    """The process that makes a run in a clone now, once some rows are done and this one's stages have begun."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        if len(list(driver.glob("data/runs/*/history/*.lock"))) < n_done:
+            time.sleep(0.5)
+            continue
         for process in psutil.process_iter(["cmdline", "cwd"]):
             words = process.info["cmdline"] or []
             if "flows.sweeps.leash" in words and process.info["cwd"] == str(project):

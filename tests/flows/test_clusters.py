@@ -16,6 +16,7 @@ import pytest
 from tests.flows.clusters import (
     BUCKET,
     KEYS,
+    N_RESULTS,
     NAMES,
     SETS,
     artifacts,
@@ -114,8 +115,7 @@ def test_twelve_rows_though_a_worker_is_killed(engine, endpoint, serial, tmp_pat
         began = time.monotonic()
         sweep = prior3d(driver, *words, "--on", place)
         try:
-            time.sleep(20)
-            victim = worker_at(one)
+            victim = worker_at(one, driver, n_done=3)
             os.kill(victim.pid, signal.SIGKILL)
             out, _ = sweep.communicate(timeout=WHOLE_S)
         finally:
@@ -131,7 +131,7 @@ def test_twelve_rows_though_a_worker_is_killed(engine, endpoint, serial, tmp_pat
     counted = f"computed {sum(whole.values())}, in runs that were broken off {sum(broken.values())}, twice {twice}"
     (tmp_path / "report.txt").write_text(f"{out}\n{engine}: {seconds:.0f} s; {counted}\n")
     assert not [key for key, n in whole.items() if n > 1] and len(twice) <= 1  # what the killed worker did not push
-    assert len(whole + broken) == 4 + 12 * 3
+    assert len(whole + broken) == N_RESULTS
     again = done(prior3d(driver, *words, "--on", place))
     assert "12 runs, 12 done, 0 to make" in again
     whole_again = done(prior3d(driver, "verify", "--all"))
