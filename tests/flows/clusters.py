@@ -23,22 +23,73 @@ SMALL = {
     "mesh_extraction.resolution": 24, "evaluation.n_azimuths": 2, "evaluation.size": 32, "evaluation.n_samples": 32,
     "evaluation.video_frames": 2, "evaluation.video_size": 32,
 }  # fmt: skip
-SETS = tuple(f"--set={name}={value}" for name, value in SMALL.items())
+# The method of the fake stages, known to every `python -m flows...` of a clone: Python imports this when it starts.
+SITE = """
+import sys
+if any(word.startswith("flows.") for word in sys.orig_argv):
+    from fake_prior3d import fake_method
+    from flows import methods
+    methods.METHODS["counting-method"] = fake_method()
+"""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Twelve rows of two prompts; what comes before one parameter is shared by six of them.
+
+    Attributes:
+        method: of all rows.
+        words: for all rows.
+        parameter: in which the rows of a prompt differ.
+        values: of it.
+        n_shared: stages before it.
+        n_own: the others.
+    """
+
+    method: str
+    words: tuple[str, ...]
+    parameter: str
+    values: tuple[int, ...]
+    n_shared: int
+    n_own: int
+
+    @property
+    def names(self) -> list[str]:
+        """The runs."""
+        return [f"{p.split()[1]}-{v}" for p in PROMPTS for v in self.values]
+
+    @property
+    def n_results(self) -> int:
+        """How many results there are in all."""
+        return len(PROMPTS) * (self.n_shared + len(self.values) * self.n_own)
+
+    def text(self) -> str:
+        """The file."""
+        lines = [f"{p.split()[1]}-{v},{p},{v}" for p in PROMPTS for v in self.values]
+        return "\n".join([f"name,prompt,{self.parameter}", *lines]) + "\n"
+
+
 PROMPTS = ("a red mug", "a blue ball")
-RESOLUTIONS = (32, 36, 40, 44, 48, 52)
-N_RESULTS = len(PROMPTS) * 3 + len(PROMPTS) * len(RESOLUTIONS) * 2  # three stages are shared, two are each row's own
-NAMES = [f"{p.split()[1]}-{r}" for p in PROMPTS for r in RESOLUTIONS]
+TOY = Rows(
+    "latent-nerf",
+    tuple(f"--set={name}={value}" for name, value in SMALL.items()),
+    "texture_baking.resolution",
+    (32, 36, 40, 44, 48, 52),
+    n_shared=3,
+    n_own=2,
+)
 
 
-def rows() -> str:
-    """Twelve rows; each prompt's first three stages are the same in six of them."""
-    lines = [f"{p.split()[1]}-{r},{p},{r}" for p in PROMPTS for r in RESOLUTIONS]
-    return "\n".join(["name,prompt,texture_baking.resolution", *lines]) + "\n"
+def fake_rows() -> Rows:
+    """Rows of stages that only count, one second a step."""
+    words = (f"--set=counting.{value}" for value in ("steps=4", "pause_s=1"))  # with the toy prior, which it ignores
+    return Rows("counting-method", tuple(words), "shouting.exclamation_marks", tuple(range(1, 7)), n_shared=1, n_own=2)
 
 
 def environment(project: Path) -> dict[str, str]:
     """Of a process that belongs to a clone."""
-    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PRIOR3D_PROJECT": str(project)}
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "flows" / "fake", project.parent / "site")))
+    own = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PRIOR3D_PROJECT": str(project)}
     return {**os.environ, **KEYS, **own, "DVC_SITE_CACHE_DIR": str(project.parent / f"{project.name}-site")}
 
 
@@ -59,6 +110,8 @@ def done(process: "subprocess.Popen[str]", seconds: float = 120.0) -> str:
 
 def clone(place: Path, remote: str, endpoint: str) -> Path:
     """A project that shares results with others through nothing but the remote."""
+    (place.parent / "site").mkdir(parents=True, exist_ok=True)
+    (place.parent / "site" / "sitecustomize.py").write_text(SITE)
     done(prior3d_init(place))
     if remote:
         done(prior3d(place, "remote", "add", remote, "--endpoint", endpoint))
@@ -69,13 +122,6 @@ def prior3d_init(place: Path) -> "subprocess.Popen[str]":
     """A folder becomes a project."""
     place.mkdir(parents=True)
     return prior3d(place, "init")
-
-
-@dataclass(frozen=True)
-class Serial:
-    """The same rows, one after the other on one machine without a remote."""
-
-    bytes_of: dict[str, dict[str, str]]  # run -> file -> digest
 
 
 def artifacts(project: Path, name: str) -> dict[str, str]:
@@ -110,13 +156,13 @@ def _words_below(process: psutil.Process) -> list[str]:
         return []
 
 
-def computations(projects: list[Path], sweep: str) -> tuple[Counter, Counter]:
+def computations(projects: list[Path], sweep: str, names: list[str]) -> tuple[Counter, Counter]:
     """How often each result was computed to its end: in runs that ended, and in those that were broken off."""
     whole, broken = Counter(), Counter()
     keys = {
         (name, stage): _key(project, name, stage)
         for project in projects
-        for name in NAMES
+        for name in names
         for stage in _stages(project, name)
     }
     for project in projects:

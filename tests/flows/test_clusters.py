@@ -16,21 +16,20 @@ import pytest
 from tests.flows.clusters import (
     BUCKET,
     KEYS,
-    N_RESULTS,
-    NAMES,
-    SETS,
+    TOY,
     artifacts,
     clone,
     computations,
     done,
     environment,
+    fake_rows,
     prior3d,
-    rows,
     worker_at,
 )
 
 pytestmark = pytest.mark.slow
 WHOLE_S = 1500.0
+FAKE = fake_rows()
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +49,19 @@ def endpoint():
 
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory):
-    """Run -> file -> digest, of the same rows one after the other on one machine without a remote."""
-    place = clone(tmp_path_factory.mktemp("serial") / "project", "", "")
-    (place / "twelve.csv").write_text(rows())
-    out = done(prior3d(place, "sweep", "twelve.csv", "--method", "latent-nerf", *SETS), WHOLE_S)
-    assert "12 runs, 0 done, 12 to make" in out
-    return {name: artifacts(place, name) for name in NAMES}
+    """Digests of the same rows, one after the other on one machine without a remote; made once for each kind."""
+    known = {}
+
+    def made(kind):
+        if kind.method not in known:
+            place = clone(tmp_path_factory.mktemp("serial") / "project", "", "")
+            (place / "twelve.csv").write_text(kind.text())
+            out = done(prior3d(place, "sweep", "twelve.csv", "--method", kind.method, *kind.words), WHOLE_S)
+            assert "12 runs, 0 done, 12 to make" in out
+            known[kind.method] = {name: artifacts(place, name) for name in kind.names}
+        return known[kind.method]
+
+    return made
 
 
 def free_port():
@@ -104,13 +110,14 @@ def ray_cluster(one, two):
         cluster.shutdown()
 
 
+@pytest.mark.parametrize("kind", [FAKE, TOY], ids=["counting", "toy-prior"])
 @pytest.mark.parametrize("engine", ["dask", "ray"])
-def test_twelve_rows_though_a_worker_is_killed(engine, endpoint, serial, tmp_path):
+def test_twelve_rows_though_a_worker_is_killed(engine, kind, endpoint, serial, tmp_path):
     pytest.importorskip("distributed" if engine == "dask" else "ray")
-    remote = f"s3://{BUCKET}/{engine}"
+    remote = f"s3://{BUCKET}/{engine}-{kind.method}"
     driver, one, two = (clone(tmp_path / name, remote, endpoint) for name in ("driver", "one", "two"))
-    (driver / "twelve.csv").write_text(rows())
-    words = ("sweep", "twelve.csv", "--method", "latent-nerf", *SETS)
+    (driver / "twelve.csv").write_text(kind.text())
+    words = ("sweep", "twelve.csv", "--method", kind.method, *kind.words)
     with (dask_cluster if engine == "dask" else ray_cluster)(one, two) as place:
         began = time.monotonic()
         sweep = prior3d(driver, *words, "--on", place)
@@ -122,17 +129,17 @@ def test_twelve_rows_though_a_worker_is_killed(engine, endpoint, serial, tmp_pat
             if sweep.poll() is None:
                 os.killpg(sweep.pid, signal.SIGKILL)
         seconds = time.monotonic() - began
-    assert sweep.returncode == 0, out
-    assert out.count(": done in ") == 12 and "failed" not in out
-    for name in NAMES:
-        assert artifacts(driver, name) == serial[name], name
-    whole, broken = computations([one, two], "twelve")
-    twice = {key: n for key, n in (whole + broken).items() if n > 1}
-    counted = f"computed {sum(whole.values())}, in runs that were broken off {sum(broken.values())}, twice {twice}"
-    (tmp_path / "report.txt").write_text(f"{out}\n{engine}: {seconds:.0f} s; {counted}\n")
-    assert not [key for key, n in whole.items() if n > 1] and len(twice) <= 1  # what the killed worker did not push
-    assert len(whole + broken) == N_RESULTS
-    again = done(prior3d(driver, *words, "--on", place))
-    assert "12 runs, 12 done, 0 to make" in again
-    whole_again = done(prior3d(driver, "verify", "--all"))
-    assert whole_again.splitlines()[-1] == "all is whole"
+        whole, broken = computations([one, two], "twelve", kind.names)
+        twice = {key: n for key, n in (whole + broken).items() if n > 1}
+        counted = f"computed {sum(whole.values())}, in runs that were broken off {sum(broken.values())}, twice {twice}"
+        (tmp_path / "report.txt").write_text(f"{out}\n{engine}: {seconds:.0f} s; {counted}\n")
+        assert sweep.returncode == 0, out
+        assert out.count(": done in ") == 12 and "failed" not in out
+        expected = serial(kind)
+        for name in kind.names:
+            assert artifacts(driver, name) == expected[name], name
+        assert len(whole + broken) == kind.n_results
+        assert not [key for key, n in whole.items() if n > 1]
+        assert len(twice) <= 1  # what the killed worker had made, and not pushed yet
+        assert "12 runs, 12 done, 0 to make" in done(prior3d(driver, *words, "--on", place))
+    assert done(prior3d(driver, "verify", "--all")).splitlines()[-1] == "all is whole"
