@@ -89,8 +89,8 @@ def children_s(command: list[str], folder: Path) -> float:
 
 def measure(place: Path) -> Costs:
     """What a run costs beside its stages, with the method of five trivial stages."""
+    from flows.engine.adoption import adopt
     from flows.engine.project import init_project
-    from flows.engine.record import adopt
     from flows.engine.run import Run
     from flows.engine.shared_store import SharedStore
     from flows.sweeps.rows import wanted_runs

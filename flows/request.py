@@ -67,20 +67,21 @@ def make_request(
     preset = args.preset or ("toy" if embedded else "paper")
     run = unnamed_run(project, method, given) if args.name is None else Run(project, args.name)
     _refuse_other_method(run, whole)
-    names = [s.name for s in method.stages]
-    if args.stop_after and args.stop_after not in names:
-        hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
-        raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
+    options = _options(args, method)
     params = resolve(method, preset, args.seed, sets, _precision(args.precision, args.device))
-    known = {name: code[name] for name in names} if code is not None else code_digests(method)
+    known = {s.name: code[s.name] for s in method.stages} if code is not None else code_digests(method)
     declaration = Declaration(method, given, params, known, preset, _earlier_names(given))
     for declared in method.inputs:
         if declared.name in given:
             declaration.files_of(declared.name)  # a folder that is no capture is an error before anything is copied
-    return Request(run, declaration, settings, _options(args))
+    return Request(run, declaration, settings, options)
 
 
-def _options(args: argparse.Namespace) -> Options:
+def _options(args: argparse.Namespace, method: Method) -> Options:
+    names = [s.name for s in method.stages]
+    if args.stop_after and args.stop_after not in names:
+        hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
+        raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
     return Options(not args.no_restore, args.plain, args.stop_after, not args.no_remote)
 
 

@@ -23,8 +23,8 @@ A column is an input (prompt, image, ...), a parameter (STAGE.NAME), or one of n
 FILE.yaml may hold `rows` (a list) and `grid` (column: list of values), of which every combination runs."""
 
 
-def sweep(words: list[str]) -> int:
-    """`prior3d sweep FILE`; returns 2 if a run failed."""
+def _parser() -> Parser:
+    """Its options."""
     parser = Parser.of("sweep", WHAT)
     parser.add_argument("file", metavar="FILE", type=Path, help="rows as .csv, .jsonl or .yaml")
     parser.add_argument("--method", default="", metavar="METHOD", help="of rows that name none")
@@ -39,7 +39,12 @@ def sweep(words: list[str]) -> int:
     parser.add_argument("--take", default="all", choices=("all", "last", "none"), help=taken)
     parser.add_argument("--plan", action="store_true", help="only check the file and say what would run")
     parser.add_argument("--open", action="store_true", help="open the sweep's page in the browser")
-    args = parser.parse_args(words)
+    return parser
+
+
+def sweep(words: list[str]) -> int:
+    """`prior3d sweep FILE`; returns 2 if a run failed."""
+    args = _parser().parse_args(words)
     check_place(args.on)
     path = args.file.expanduser().absolute()
     project, name = find_project(Path.cwd()), sweep_name(path)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from flows.engine.adoption import adopt
 from flows.engine.dvc_store import DvcStore
 from flows.engine.failures import NAME as FAILURE
 from flows.engine.project import Project
-from flows.engine.record import adopt
 from flows.engine.run_files import read_lock
 from flows.engine.shared_store import SharedStore
 from flows.method_options import option_of

@@ -6,10 +6,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Protocol
 
 from flows.engine.project import Project
+from flows.sweeps.cluster import Cluster, Engine, Sending
 from flows.sweeps.running import DONE, Local, State, note_done
 from flows.sweeps.seen_done import SeenDone
 from prior3d.errors import Prior3dError
@@ -18,6 +20,10 @@ from prior3d.suggestions import did_you_mean
 POLL_S = 0.1
 LOCAL = re.compile(r"^[0-9]{1,3}$")
 KINDS = ("local", "dask", "ray")
+ENGINES = {  # extras, imported when they are asked for
+    "dask": "flows.sweeps.dask_engine:DaskEngine",
+    "ray": "flows.sweeps.ray_engine:RayEngine",
+}
 HOW = "write local:N, dask, dask:ADDRESS, ray or ray:ADDRESS"
 
 
@@ -69,17 +75,10 @@ def place_of(project: Project, sweep: str, text: str, taking: str, warn: Callabl
     kind, rest = check_place(text)
     if kind == "local":
         return Local(project, sweep, int(rest) if rest else os.cpu_count() or 1)
-    # start-up: an extra, and seconds to import
-    from flows.sweeps.cluster import Cluster, Sending
-
     sending = Sending(project, sweep, taking)
-    if kind == "dask":
-        from flows.sweeps.dask_engine import DaskEngine  # an extra
-
-        return Cluster(sending, DaskEngine(rest, sending.stop_name, warn), warn)
-    from flows.sweeps.ray_engine import RayEngine  # an extra
-
-    return Cluster(sending, RayEngine(rest), warn)
+    module, _, name = ENGINES[kind].partition(":")
+    engine: Engine = getattr(import_module(module), name)(rest, sending.stop_name, warn)
+    return Cluster(sending, engine, warn)
 
 
 def carry_out(states: list[State], place: Place, seen: SeenDone, told: Callable[[State], None]) -> None:

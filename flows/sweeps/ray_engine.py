@@ -4,6 +4,7 @@ Not by prefect-ray, for the reason that `dask_engine` names; it would also insta
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -13,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from flows.sweeps.task import Answer, Task, carry_out_task, code_of_prior3d
 from prior3d.errors import Prior3dError
 
-ANSWER_S = 60.0
+ANSWER_S = 120.0  # a machine starts a process first
 LOOK_S = 2.0  # between two looks at which machines there are
 RETRIES = 3  # after a worker died
 STOP_S = 45.0
@@ -24,17 +25,25 @@ def on_worker(task: Task) -> tuple[str, Answer]:
     return ray.get_runtime_context().get_node_id(), carry_out_task(task, lambda: False)
 
 
+def version_here() -> str:
+    """The digest of this machine's prior3d."""
+    return code_of_prior3d()
+
+
 class RayEngine:
     """A Ray cluster.
 
     Args:
         address: of its head, `auto` for the one that runs here; empty for one that ends with the sweep.
+        stop_name: is not needed: Ray interrupts tasks itself.
+        warn: receives a line about each machine that is refused.
 
     Raises:
         Prior3dError: no cluster answers.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, stop_name: str, warn: Callable[[str], None]) -> None:
+        self._warn = warn
         try:
             ray.init(address=address or None, namespace="prior3d", log_to_driver=False, logging_level="error")
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
@@ -43,7 +52,7 @@ class RayEngine:
                 f"--on ray:{address}: no cluster answers ({text}); start one with: ray start --head"
             ) from None
         self._run = ray.remote(max_retries=RETRIES, retry_exceptions=False)(on_worker)
-        self._ask = ray.remote(num_cpus=0, max_retries=0)(code_of_prior3d)
+        self._ask = ray.remote(num_cpus=0, max_retries=0)(version_here)
         self._known: dict[str, bool] = {}  # machine -> whether it has this version
         self._problems: dict[str, str] = {}
         self._looked = -LOOK_S
@@ -104,6 +113,7 @@ class RayEngine:
             code = " ".join(str(error).split())[:120]
         if code != own:
             self._problems[node] = f"machine {node[:12]} has another version of prior3d ({code}; here {own})"
+            self._warn(f"{self._problems[node]}: it gets no rows")
         return bool(code == own)
 
     def _places(self, node: dict[str, Any]) -> int:
