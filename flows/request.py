@@ -44,8 +44,17 @@ class Request:
     warnings: tuple[str, ...] = ()
 
 
-def make_request(project: Project, method: Method, words: list[str], command: str = "run") -> Request:
+def make_request(
+    project: Project, method: Method, words: list[str], command: str = "run", code: dict[str, str] | None = None
+) -> Request:
     """Check the command line of `run METHOD` or `plan METHOD`.
+
+    Args:
+        project: the project.
+        method: the method.
+        words: what follows it.
+        command: for messages.
+        code: the digests of its stages' code, where they are known.
 
     Raises:
         Prior3dError: the first thing that is wrong with it.
@@ -67,22 +76,46 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     preset = args.preset or ("toy" if embedded else "paper")
     run = unnamed_run(project, method, given) if args.name is None else Run(project, args.name)
     _refuse_other_method(run, whole)
+    options = _options(args, method)
+    params = resolve(method, preset, args.seed, sets, _precision(args.precision, settings["device"]))
+    warnings = _gpu_warnings(method, params, priors, machine, lost, settings)
+    known = {s.name: code[s.name] for s in method.stages} if code is not None else code_digests(method)
+    declaration = Declaration(method, given, params, known, preset, _earlier_names(given))
+    _look_at_folders(declaration)
+    return Request(run, declaration, settings, options, warnings)
+
+
+def _look_at_folders(declaration: Declaration) -> None:
+    """Make a folder that is no capture an error before anything is copied."""
+    for declared in declaration.method.inputs:
+        if declared.name in declaration.inputs:
+            declaration.files_of(declared.name)
+
+
+def _gpu_warnings(
+    method: Method,
+    params: dict[str, Any],
+    priors: dict[str, PriorChoice],
+    machine: Machine | None,
+    lost: str,
+    settings: dict[str, Any],
+) -> tuple[str, ...]:
+    """What is said of the GPU before a run; the memory that its stages need is noted in the settings."""
+    if lost:
+        return (f"{lost}; this run takes the CPU",)
+    folders = {name: prior.folder for name, prior in priors.items()}
+    needed = needs(method, params, folders) if machine is not None and settings["device"] != "cpu" else {}
+    if needed:
+        settings["gpu_memory"] = needed
+    return tuple(about_gpus(settings["device"], machine, needed, params))
+
+
+def _options(args: argparse.Namespace, method: Method) -> Options:
     names = [s.name for s in method.stages]
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
-    params = resolve(method, preset, args.seed, sets, _precision(args.precision, settings["device"]))
-    folders = {name: prior.folder for name, prior in priors.items()}
-    needed = needs(method, params, folders) if machine is not None and settings["device"] != "cpu" else {}
-    warnings = [f"{lost}; this run takes the CPU"] if lost else about_gpus(settings["device"], machine, needed, params)
-    if needed:
-        settings["gpu_memory"] = needed
-    declaration = Declaration(method, given, params, code_digests(method), preset, _earlier_names(given))
-    for declared in method.inputs:
-        if declared.name in given:
-            declaration.files_of(declared.name)  # a folder that is no capture is an error before anything is copied
-    how = Options(not args.no_restore, args.plain, args.stop_after)
-    return Request(run, declaration, settings, how, tuple(warnings))
+    return Options(not args.no_restore, args.plain, args.stop_after, not args.no_remote)
 
 
 def _unusable(device: str, machine: Machine | None) -> str:
