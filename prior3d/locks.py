@@ -39,5 +39,8 @@ def is_held(path: Path) -> bool:
     """Whether some process holds a lock; a look takes it for an instant, so whoever wants it should try twice."""
     if not path.is_file():
         return False
-    with held(path) as free:
-        return not free
+    try:
+        with held(path) as free:
+            return not free
+    except PermissionError:  # somebody else's folder: it can be read, and nobody can be asked
+        return False

@@ -1,16 +1,13 @@
-"""One stage per GPU of this machine: slots that the kernel frees when their holder dies.
-
-flock and not filelock: filelock takes 34 ms to import and cannot take the first free lock of several, so none of the
-code here would go.
-"""
+"""One stage per GPU of this machine: slots that the system frees when their holder dies."""
 
 import contextlib
-import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from prior3d.locks import held
 
 POLL_S = 0.5
 
@@ -42,11 +39,13 @@ def gpu_slot(device: str, wanted: bool, folder: Path | None = None) -> Iterator[
     folder = folder or Path(tempfile.gettempdir())
     while True:
         for number in numbers:
-            with (folder / f"prior3d-{os.getuid()}-gpu{number}.lock").open("w") as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                yield {"CUDA_VISIBLE_DEVICES": str(number)}
-                return
+            with held(folder / f"prior3d-{_user()}-gpu{number}.lock") as mine:
+                if mine:
+                    yield {"CUDA_VISIBLE_DEVICES": str(number)}
+                    return
         time.sleep(POLL_S)
+
+
+def _user() -> int:
+    """The user's number; where users have none, a folder of temporary files is one user's."""
+    return os.getuid() if hasattr(os, "getuid") else 0

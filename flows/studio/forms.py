@@ -167,5 +167,8 @@ def _field_of(message: str, method: Method) -> str:
     found = OPTION.search(message)
     if found and found[0] in names:
         return names[found[0]]
+    about_prior = next((i.name for i in method.inputs if i.kind == "prior"), "") if message.startswith("prior ") else ""
+    if about_prior:
+        return about_prior
     stages = {s.name for s in method.stages}
     return "set" if any(re.match(rf"(--set )?{re.escape(stage)}\b", message) for stage in stages) else "method"

@@ -65,8 +65,8 @@ class Uploads:
     async def take_part(self, name: str, path: str, chunks: AsyncIterator[bytes]) -> None:
         """Keep one file of a folder of posed images (raises Prior3dError if it is too large or lies outside)."""
         parts = PurePosixPath(path.replace("\\", "/")).parts
-        if not ID.fullmatch(name) or climbs(path) or len(parts) < 2:
-            raise Prior3dError("this folder cannot be taken: a file of it has a name that leads outside; rename it")
+        if not ID.fullmatch(name) or climbs(path) or len(parts) < 2 or not path.isprintable():
+            raise Prior3dError("this folder cannot be taken: a file in it has no usable name; rename it")
         n_files, size = self._sizes.get(name, (0, 0))
         if n_files >= MOST_FILES or size >= LARGEST_CAPTURE:
             most = f"{MOST_FILES:,} files and {LARGEST_CAPTURE // MB:,} MB"
@@ -128,4 +128,4 @@ def _check(kind: str, place: Path) -> None:
         try:
             reading.read_mesh(place)
         except Prior3dError as error:
-            raise Prior3dError(str(error).replace(str(place), "this file")) from None
+            raise Prior3dError(str(error).replace(f"mesh {place.name}", "this file")) from None
