@@ -1,6 +1,4 @@
-"""What the site has beside docs/: a reference made from the declarations of commands, methods and stages, and two pages of
-the repository's root.
-"""
+"""What the site has beside docs/: a reference made from the declarations, and two pages of the repository's root."""
 
 import contextlib
 import io
@@ -142,10 +140,13 @@ def stage_page(stage: Stage) -> str:
     ]
     rows = ["| parameter | default | unit | allowed | what it does |", "|---|---|---|---|---|"]
     rows += _parameters(settings_fields(module.Params), module.Params(), "")
-    return "\n\n".join([
-        f"# {stage.name}", _text(module.__doc__ or ""), f"Methods: {', '.join(users)}. Output: {module.OUTPUT.name}.",
-        "## Inputs", "\n".join(inputs), "## Parameters", f"Change one with `--set {stage.name}.NAME=VALUE`.", "\n".join(rows),
-    ]) + "\n"  # fmt: skip
+    about = [
+        f"# {stage.name}",
+        _text(module.__doc__ or ""),
+        f"Methods: {', '.join(users)}. Output: {module.OUTPUT.name}.",
+    ]
+    how = f"Change one with `--set {stage.name}.NAME=VALUE`."
+    return "\n\n".join([*about, "## Inputs", "\n".join(inputs), "## Parameters", how, "\n".join(rows)]) + "\n"
 
 
 def _parameters(fields: dict[str, Any], defaults: Any, prefix: str) -> list[str]:

@@ -1,7 +1,9 @@
 """prior3d from Python: the same runs as from the command line."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,20 @@ def test_a_page_is_shown_in_a_frame_and_can_be_saved(tmp_path):
     page = Page('<p class="a">one</p>')
     assert 'srcdoc="&lt;p class=&quot;a&quot;&gt;one&lt;/p&gt;"' in page._repr_html_()
     assert page.save(tmp_path / "page.html").read_text() == '<p class="a">one</p>'
+
+
+def test_a_persons_own_flows_are_named_and_the_library_works_beside_them(tmp_path):
+    for own in ("flows/__init__.py", "flows/mine.py"):
+        (tmp_path / own).parent.mkdir(exist_ok=True)
+        (tmp_path / own).touch()
+        code = "import prior3d, prior3d.cameras\ntry: prior3d.run\nexcept prior3d.Prior3dError as error: print(error)"
+        root = str(Path(prior3d.__file__).parents[1])
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": root},
+                              capture_output=True, text=True)  # fmt: skip
+        assert f"another package called `flows` comes before prior3d's: {tmp_path / 'flows'}" in done.stdout, (
+            done.stderr
+        )
+        (tmp_path / "flows/__init__.py").unlink()  # the second time: a folder without it
 
 
 def test_the_library_loads_nothing_of_the_flows_until_it_is_asked():
