@@ -83,6 +83,7 @@ def _bound(port: int | None, first: int) -> Iterator[socket.socket]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((HOST, candidate))
+            bound.listen()  # a browser that is opened now waits for the answer
         except OSError:
             bound.close()
             continue

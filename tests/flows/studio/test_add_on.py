@@ -37,10 +37,8 @@ def address(queue):
     """A studio that answers, and looks after its queue."""
     with _bound(None, 8380) as bound:
         port = bound.getsockname()[1]
-        settings = uvicorn.Config(
-            make_app(queue.project, queue, "secret"), log_level="error", lifespan="off", ws="none"
-        )
-        server = uvicorn.Server(settings)
+        app = make_app(queue.project, queue, "secret")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         queue.start()
