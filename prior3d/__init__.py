@@ -6,8 +6,6 @@ From Python, whole methods: `prior3d.run("latent-nerf", prompt="a blue mug")`. T
 """
 
 import importlib
-import importlib.util
-from pathlib import Path
 
 __all__ = ["Page", "Prior3dError", "Result", "__version__", "load", "methods", "run"]
 
@@ -25,9 +23,10 @@ def __getattr__(name: str) -> object:
 
 def _check_flows() -> None:
     """Hold that `flows` is this project's: a Prefect user's own folder of that name may come first on the path."""
-    found = importlib.util.find_spec("flows")
-    place = Path(found.origin) if found is not None and found.origin else None
-    if place is None or place.parent.parent != Path(__file__).parent.parent:
+    path = importlib.import_module("pathlib").Path
+    found = importlib.import_module("importlib.util").find_spec("flows")
+    place = path(found.origin).resolve() if found is not None and found.origin else None
+    if place is None or place.parent.parent != path(__file__).resolve().parent.parent:
         where = next(iter(found.submodule_search_locations or []), "") if found is not None else ""
         raise importlib.import_module("prior3d.errors").Prior3dError(
             f"another package called `flows` comes before prior3d's: {where or place}; start Python in another folder, "

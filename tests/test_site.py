@@ -1,17 +1,21 @@
 """The documentation as a site: built with strict links, complete, and readable without a network."""
 
+import functools
+import http.server
 import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from flows.commands import PLACES
 from flows.methods import METHODS
+from tests.browser import CHROMIUM, chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = {stage.name: stage for method in METHODS.values() for stage in method.stages}
@@ -51,6 +55,31 @@ def test_it_can_be_searched(site):
     found = json.loads((site / "search" / "search_index.json").read_text())
     titles = {entry["title"] for entry in found["docs"]}
     assert {"My photo", "coarse_nerf"} <= titles and len(titles) > 100
+
+
+@pytest.fixture
+def address(site):
+    """The site behind a server on this machine."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+def test_a_word_is_found_in_the_browser_without_a_network(address):
+    with chromium() as browser:
+        browser.look(1300, 850)
+        browser.visit(address)
+        browser.wait("!!document.querySelector('.md-search__input')")
+        browser.evaluate("(document.querySelector('.md-search__input').focus(), 0)")
+        browser.call("Input.insertText", text="guidance_scale")
+        browser.wait("document.querySelectorAll('.md-search-result__item').length > 3", 120)
+        browser.look(390, 844, phone=True)
+        browser.visit(f"{address}reference/stages/coarse_nerf.html")
+        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert browser.errors == [] and all(url.startswith(address) for url in browser.fetched)
 
 
 def test_nothing_is_loaded_from_elsewhere(site):
