@@ -15,6 +15,7 @@ from flows.terminal import warn
 from prior3d.errors import Prior3dError
 
 LOOK_EVERY_S = 0.2
+KEPT_DONE = 50  # jobs that are done; their runs stay, whatever becomes of the job
 MOST_KILLS = 5  # in a row; then a person has to look
 COMMAND = (sys.executable, "-P", "-m", "flows.studio.process")  # -P: a folder `flows` of the project is another's
 KILLED = "its process was killed {} times, perhaps for lack of memory; resume to try again"
@@ -36,7 +37,7 @@ class Queue:
             jobs = all_jobs(self.project)
             for job in jobs:
                 same = job.method == method and job.words == tuple(words) and job.run == run
-                if job.key == key or (same and job.state() in AT_WORK):
+                if (key and job.key == key) or (same and job.state() in AT_WORK):
                     return job
             return new_job(self.project, key, method, words, run, asked, inputs)
 
@@ -75,6 +76,12 @@ class Queue:
             if job.state() in ("running", "stopping"):
                 raise Prior3dError("this job is running; stop it first")
             job.remove()
+
+    def tidy(self) -> None:
+        """Forget the jobs that were done before the last fifty: the page asks for all of them every second."""
+        with self._lock:
+            for job in [job for job in all_jobs(self.project) if job.state() == "done"][:-KEPT_DONE]:
+                job.remove()
 
     def tick(self) -> None:
         """Look after the jobs once: see to one that was killed, stop what is to stop, start the next one."""

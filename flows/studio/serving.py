@@ -51,6 +51,7 @@ def serve(project: Project, port: int | None, in_browser: bool) -> str:
             address = Address(port=bound.getsockname()[1], token=known["token"] if known else secrets.token_urlsafe(24))
             write_private(folder / "address.json", json.dumps(address))
             queue = Queue(project)
+            queue.tidy()
             app = make_app(project, queue, address["token"])
             queue.start()
             say(f"studio: {_url(address)}  (ctrl-C ends studio; a run that goes on continues)")

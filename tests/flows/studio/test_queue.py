@@ -12,7 +12,7 @@ import pytest
 
 from flows.engine.project import find_project
 from flows.studio.jobs import all_jobs, read_job
-from flows.studio.queue import MOST_KILLS
+from flows.studio.queue import KEPT_DONE, MOST_KILLS
 from prior3d.errors import Prior3dError
 from tests.flows.conftest import ROOT
 
@@ -79,6 +79,16 @@ def test_a_request_that_is_sent_twice_makes_one_job(fake, queue):
     assert add(fake, queue, "--seed=3", key="c").id != first.id
     assert queue.names_in_use("counting-method", {"prompt": "another"}) == {"demo"}
     assert queue.names_in_use("counting-method", {"prompt": "one two"}) == set()
+
+
+def test_requests_without_a_key_are_told_apart_and_old_jobs_are_forgotten(fake, queue):
+    found = [queue.add("", "counting-method", [f"--seed={n}"], f"run-{n}", "x", {}) for n in range(KEPT_DONE + 3)]
+    assert len({job.id for job in found}) == KEPT_DONE + 3  # a program such as Blender's add-on sends none
+    for job in found[1:]:
+        job.end("done")
+    queue.tidy()
+    left = {job.run for job in jobs(queue)}
+    assert len(left) == KEPT_DONE + 1 and {"run-0", "run-3"} <= left and not {"run-1", "run-2"} & left
 
 
 def test_stopped_and_resumed_it_goes_on_at_its_checkpoint(fake, queue):
