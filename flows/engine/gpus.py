@@ -1,21 +1,19 @@
-"""Places on the GPUs of this machine: as many stages share one as fit its memory, and the kernel frees what they held.
+"""Places on the GPUs of this machine: as many stages share one as fit its memory, and the system frees what they held.
 
-A stage holds a small file that says how much memory it will need, locked with flock for as long as its process lives.
-Whoever looks for a place adds up the files that are still locked. flock and not filelock: filelock takes 34 ms to
-import and cannot take the first free lock of several, so none of the code here would go.
+A stage holds a small file that says how much memory it will need, locked for as long as its process lives. Whoever
+looks for a place adds up the files that are still locked.
 """
 
 import contextlib
-import fcntl
 import itertools
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 from flows.engine.nvml import Machine, read_machine
+from prior3d.locks import held, is_held
 
 POLL_S = 0.5
 SETTLED_S = 30.0  # after which a stage has taken most of the memory that it needs
@@ -59,26 +57,19 @@ def gpu_slot(
         return
     folder = folder or Path(tempfile.gettempdir())
     for attempt in itertools.count():
-        with _alone(folder):
-            number = _place(numbers, folder, needed, machine())
-            file = None if number is None else _held_file(folder, number, needed)
-        if file is not None:
-            try:
+        with contextlib.ExitStack() as place:
+            with held(folder / f"prior3d-{_user()}-gpus.lock", wait_s=-1):  # one process at a time looks for a place
+                number = _place(numbers, folder, needed, machine())
+                if number is not None:
+                    file = folder / f"{_prefix(number)}{os.getpid()}-{next(_NUMBERS)}.{needed}"
+                    place.callback(file.unlink, missing_ok=True)
+                    place.enter_context(held(file))
+            if number is not None:
                 yield {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(number)}
-            finally:
-                Path(file.name).unlink(missing_ok=True)
-                file.close()
-            return
+                return
         if attempt == 0:
             waits("waits for a GPU" + (f" with {needed / 2**30:.1f} GiB of free memory" if needed else ""))
         time.sleep(POLL_S)
-
-
-def _held_file(folder: Path, number: int, needed: int) -> IO[str]:
-    """A file that says that a place is held, for as long as it is open."""
-    stream = (folder / f"{_prefix(number)}{os.getpid()}-{next(_NUMBERS)}.{needed}").open("w")
-    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return stream
 
 
 def _place(numbers: list[int], folder: Path, needed: int, machine: Machine | None) -> int | None:
@@ -86,16 +77,16 @@ def _place(numbers: list[int], folder: Path, needed: int, machine: Machine | Non
     known = {gpu.number: gpu for gpu in machine.gpus} if machine is not None else {}
     best: tuple[int, int] | None = None
     for number in numbers:
-        held = list(_held(folder, number))
+        stages = list(_held(folder, number))
         gpu = known.get(number)
-        alone = gpu is None or needed == 0 or any(size == 0 for size, _ in held)
-        if (alone and held) or len(held) >= MOST_STAGES:
+        alone = gpu is None or needed == 0 or any(size == 0 for size, _ in stages)
+        if (alone and stages) or len(stages) >= MOST_STAGES:
             continue
-        if gpu is None or not held:  # whether it fits an empty GPU is said before the run
+        if gpu is None or not stages:  # whether it fits an empty GPU is said before the run
             spare = gpu.free if gpu is not None else 0
         else:
-            to_come = sum(size for size, age in held if age < SETTLED_S)
-            spare = min(gpu.free - to_come, gpu.total - sum(size for size, _ in held))
+            to_come = sum(size for size, age in stages if age < SETTLED_S)
+            spare = min(gpu.free - to_come, gpu.total - sum(size for size, _ in stages))
             if spare < needed:
                 continue
         best = max(best or (spare, -number), (spare, -number))
@@ -106,25 +97,20 @@ def _held(folder: Path, number: int) -> Iterator[tuple[int, float]]:
     """Bytes and age in seconds of the places that are held on a GPU; files of processes that died are removed."""
     for file in folder.glob(f"{_prefix(number)}*"):
         try:
-            with file.open("r") as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    size = file.name.rpartition(".")[2]
-                    yield int(size) if size.isdigit() else 0, time.time() - file.stat().st_mtime
-                    continue
-                file.unlink(missing_ok=True)
+            age = time.time() - file.stat().st_mtime
         except OSError:  # it was removed just now
             continue
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Only one process at a time looks for a place."""
-    with (folder / f"prior3d-{os.getuid()}-gpus.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+        if is_held(file):
+            size = file.name.rpartition(".")[2]
+            yield int(size) if size.isdigit() else 0, age
+        else:
+            file.unlink(missing_ok=True)
 
 
 def _prefix(number: int) -> str:
-    return f"prior3d-{os.getuid()}-gpu{number}-"
+    return f"prior3d-{_user()}-gpu{number}-"
+
+
+def _user() -> int:
+    """The user's number; where users have none, a folder of temporary files is one user's."""
+    return os.getuid() if hasattr(os, "getuid") else 0
