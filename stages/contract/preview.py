@@ -10,6 +10,7 @@ from torch import Tensor
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
+SHORT_S = 0.5  # previews that take longer come as much more rarely: at most a tenth of the time is theirs
 
 
 def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
@@ -24,14 +25,16 @@ class Preview:
 
     def __init__(self, job: Job, images: Callable[[], Tensor]) -> None:
         """`images` makes what is shown: [n, 3, height, width] in [0, 1]."""
-        self.job, self.images, self.last = job, images, time.monotonic()
+        self.job, self.images, self.last, self.took = job, images, time.monotonic(), 0.0
 
     def perhaps(self, step: int, total: int) -> None:
-        """Write the picture if the last one is old enough."""
-        if time.monotonic() - self.last >= PREVIEW_EVERY_S:
+        """Write the image if the last one is old enough."""
+        began = time.monotonic()
+        if began - self.last >= PREVIEW_EVERY_S * max(1.0, self.took / SHORT_S):
             path = write_row(self.job.work / "preview.png", self.images())
             self.job.progress(step, total, preview=path)
             self.last = time.monotonic()
+            self.took = self.last - began
 
 
 def write_row(path: Path, images: Tensor) -> Path:
