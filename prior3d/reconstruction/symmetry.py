@@ -9,7 +9,7 @@ away that the pictures show.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as functional
@@ -129,6 +129,13 @@ def find_planes(
     return found
 
 
+def outlines_covered(
+    masks: Float[Tensor, "views height width"], cameras: Cameras, plane: MirrorPlane, radius: float
+) -> float:
+    """How well the outlines agree with one plane: its `coverage`, as `find_planes` measures it; 1 at best."""
+    return _coverage_by(visual_hull(masks, cameras, radius), points_behind(masks, cameras, radius), radius)(plane)
+
+
 def visual_hull(
     masks: Float[Tensor, "views height width"], cameras: Cameras, radius: float
 ) -> Float[Tensor, "1 1 nodes nodes nodes"]:
@@ -174,17 +181,26 @@ def _best_offset_of(
     hull: Float[Tensor, "1 1 nodes nodes nodes"], points: Float[Tensor, "rays samples 3"], radius: float
 ) -> Callable[[float, list[float]], MirrorPlane]:
     """A function of an angle and of offsets: the best of these planes, with its coverage."""
-    before = look_up(hull, points, radius)
-
-    def coverage(angle_deg: float, offset: float) -> float:
-        behind = look_up(hull, MirrorPlane(angle_deg, offset).reflect(points), radius)
-        return float(torch.minimum(before, behind).amax(-1).sum() / before.amax(-1).sum().clamp_min(1e-6))
+    coverage = _coverage_by(hull, points, radius)
 
     def best_offset(angle_deg: float, offsets: list[float]) -> MirrorPlane:
-        tried = [MirrorPlane(angle_deg % 180, offset, coverage(angle_deg, offset)) for offset in offsets]
-        return max(tried, key=_value)
+        planes = [MirrorPlane(angle_deg % 180, offset) for offset in offsets]
+        return max((replace(plane, coverage=coverage(plane)) for plane in planes), key=_value)
 
     return best_offset
+
+
+def _coverage_by(
+    hull: Float[Tensor, "1 1 nodes nodes nodes"], points: Float[Tensor, "rays samples 3"], radius: float
+) -> Callable[[MirrorPlane], float]:
+    """A function of a plane: the share of the outlines that the hull of images and mirror images still covers."""
+    before = look_up(hull, points, radius)
+
+    def coverage(plane: MirrorPlane) -> float:
+        behind = look_up(hull, plane.reflect(points), radius)
+        return float(torch.minimum(before, behind).amax(-1).sum() / before.amax(-1).sum().clamp_min(1e-6))
+
+    return coverage
 
 
 def _value(plane: MirrorPlane) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
+SHORT_S = 0.5  # previews that take longer come as much more rarely: at most a tenth of the time is theirs
 
 
 def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
@@ -25,7 +26,7 @@ class Preview:
 
     def __init__(self, job: Job, images: Callable[[], Tensor]) -> None:
         """`images` makes what is shown: [n, 3, height, width] in [0, 1]."""
-        self.job, self.images, self.last = job, images, time.monotonic()
+        self.job, self.images, self.last, self.took = job, images, time.monotonic(), 0.0
         self.writing: Future[Path] | None = None
         self._writer = ThreadPoolExecutor(1)
 
@@ -36,12 +37,14 @@ class Preview:
                 return
             self.job.progress(step, total, preview=self.writing.result())
             self.writing, self.last = None, time.monotonic()
-        if time.monotonic() - self.last < PREVIEW_EVERY_S:
+        began = time.monotonic()
+        if began - self.last < PREVIEW_EVERY_S * max(1.0, self.took / SHORT_S):
             return
         images, path = self.images(), self.job.work / "preview.png"
         if images.device.type == "cpu":
             self.job.progress(step, total, preview=write_row(path, images))
             self.last = time.monotonic()
+            self.took = self.last - began
         else:
             self.writing = self._writer.submit(write_row, path, images)
 
