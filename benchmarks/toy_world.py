@@ -81,9 +81,7 @@ def main() -> None:
             name = f"{renderer}, {size} pixels, {n_views} views a scene, {workers} process{'es' * (workers > 1)}"
             rows.append((name, clock, processor))
     _, base, base_processor = rows[0]
-    cells = [
-        (name, f"{c:.0f}", f"{c / base:.2f}", f"{p:.0f}", f"{p / base_processor:.2f}") for name, c, p in rows
-    ]
+    cells = [(name, f"{c:.0f}", f"{c / base:.2f}", f"{p:.0f}", f"{p / base_processor:.2f}") for name, c, p in rows]
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the end"
     text = f"{markdown_table(HEADER, cells)}\n\n{difference(args.objects)}; {load}."
     print(text)

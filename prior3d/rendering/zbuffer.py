@@ -6,11 +6,10 @@ part of their samples, by an ordered pattern that is shifted from face to face (
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, UInt8
-from numpy.typing import NDArray
+from jaxtyping import Float32, Int, UInt8
 
 from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
@@ -37,9 +36,9 @@ class Cutouts:
     """
 
     alpha: Float32[np.ndarray, "materials"]
-    texture: Int64[np.ndarray, "materials 3"]
+    texture: Int[np.ndarray, "materials 3"]
     texels: UInt8[np.ndarray, "texels"]
-    material: Int32[np.ndarray, "faces"]
+    material: Int[np.ndarray, "faces"]
     uv: Float32[np.ndarray, "faces 3 2"]
 
 
@@ -57,8 +56,8 @@ class Seen:
         image: (views, size, samples of a pixel).
     """
 
-    pixel: Int64[np.ndarray, "n"]
-    face: Int32[np.ndarray, "n"]
+    pixel: Int[np.ndarray, "n"]
+    face: Int[np.ndarray, "n"]
     barycentric: Float32[np.ndarray, "n 2"]
     points: Float32[np.ndarray, "n 3"]
     directions: Float32[np.ndarray, "n 3"]
@@ -68,7 +67,7 @@ class Seen:
 
 def visible(
     vertices: Float32[np.ndarray, "vertices 3"],
-    faces: Int32[np.ndarray, "faces 3"],
+    faces: Int[np.ndarray, "faces 3"],
     cameras: Cameras,
     supersampling: int,
     cutouts: Cutouts | None = None,
@@ -87,7 +86,8 @@ def visible(
     """
     if numba is None:
         raise Prior3dError(
-            "the rasteriser of training renders needs numba: pip install 'prior3d[training]', or set renderer=ray_caster"
+            "the rasteriser of training renders needs numba: pip install 'prior3d[training]', or set "
+            "renderer=ray_caster"
         )
     if cameras.width != cameras.height or not (cameras.fov_deg == cameras.fov_deg[0]).all():
         raise Prior3dError("rasteriser: the cameras have images that are not square, or several fields of view")
@@ -107,7 +107,7 @@ def visible(
     _cover(screen, faces, shown, nearest, cut.alpha, cut.texture, cut.texels, cut.material, cut.uv, ORDER)
     sample = np.flatnonzero(shown.ravel() >= 0)
     located = _located(screen, faces, shown.ravel(), nearest.ravel(), sample, poses, focal, fine, supersampling)
-    return Seen(*located, image=(len(poses), cameras.height, supersampling**2))
+    return Seen(*located, (len(poses), cameras.height, supersampling**2))
 
 
 def lit(
@@ -129,12 +129,12 @@ def lit(
 
 
 def pixel_means(values: Float32[np.ndarray, "n channels"], seen: Seen) -> Float32[np.ndarray, "views size size more"]:
-    """Means over each pixel's samples, 0 for those that show nothing, and the share of those that do as last channel."""
+    """Means over each pixel's samples, 0 for those that show nothing, the last channel the share that does."""
     views, size, samples = seen.image
     image = np.zeros((views * size * size, values.shape[1] + 1), np.float32)
     _summed(np.ascontiguousarray(values), seen.pixel, image)
-    means: NDArray[np.float32] = image.reshape(views, size, size, -1) / np.float32(samples)
-    return means
+    image /= np.float32(samples)
+    return image.reshape(views, size, size, -1)
 
 
 def _opaque(n_faces: int) -> Cutouts:
@@ -152,6 +152,7 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
+@no_type_check
 def _texel(texture: Any, texels: Any, s: float, t: float) -> float:
     """Alpha of a repeated texture at (s, t)."""
     width, height = texture[1], texture[2]
@@ -160,6 +161,7 @@ def _texel(texture: Any, texels: Any, s: float, t: float) -> float:
 
 
 @_compiled
+@no_type_check
 def _kept(
     cut: tuple[Any, ...], face: int, side: bool, x: int, y: int, u: float, v: float, corners: Any, value: float
 ) -> bool:
@@ -178,6 +180,7 @@ def _kept(
 
 
 @_compiled
+@no_type_check
 def _cover(
     screen: Any, faces: Any, shown: Any, nearest: Any,
     alpha: Any, texture: Any, texels: Any, material: Any, uv: Any, order: Any,
@@ -217,6 +220,7 @@ def _cover(
 
 
 @_compiled
+@no_type_check
 def _located(
     screen: Any, faces: Any, shown: Any, nearest: Any, samples: Any, poses: Any, focal: Any, fine: int, side: int
 ) -> Any:
@@ -244,6 +248,7 @@ def _located(
 
 
 @_compiled
+@no_type_check
 def _lit(
     face: Any, weights: Any, directions: Any, normals: Any, sun: Any, ambient: Any, sunlight: Any, headlight: Any,
     light: Any, turned: Any,
@@ -264,6 +269,7 @@ def _lit(
 
 
 @_compiled
+@no_type_check
 def _summed(values: Any, pixels: Any, image: Any) -> None:
     """Add each sample's values to its pixel, and 1 to the last channel."""
     channels = values.shape[1]
