@@ -106,8 +106,11 @@ def visible(
     cut = cutouts or _opaque(len(faces))
     _cover(screen, faces, shown, nearest, cut.alpha, cut.texture, cut.texels, cut.material, cut.uv, ORDER)
     sample = np.flatnonzero(shown.ravel() >= 0)
-    located = _located(screen, faces, shown.ravel(), nearest.ravel(), sample, poses, focal, fine, supersampling)
-    return Seen(*located, (len(poses), cameras.height, supersampling**2))
+    pixel, face, weights, points, directions, distance = _located(
+        screen, faces, shown.ravel(), nearest.ravel(), sample, poses, focal, fine, supersampling
+    )
+    image = len(poses), cameras.height, supersampling**2
+    return Seen(pixel, face, weights, points, directions, distance, image)
 
 
 def lit(
