@@ -90,11 +90,10 @@ def main() -> None:
         raise SystemExit(f"{args.folder}: it has no *_rgba.png")
     things = list(next(iter(table.values())))
     rows = [[name, *(f"{row[thing]:.2f}" for thing in things)] for name, row in table.items()]
+    header = ["IoU over", *things]
     scores = [value for row in table.values() for value in row.values()]
-    text = (
-        f"{markdown_table(['IoU over', *things], rows)}\n\nMean {np.mean(scores):.3f}, median {np.median(scores):.3f}, \
+    text = f"{markdown_table(header, rows)}\n\nMean {np.mean(scores):.3f}, median {np.median(scores):.3f}, \
 least {min(scores):.2f}; {refused} of {len(scores)} refused; {seconds / len(scores):.2f} s of processor time an image."
-    )
     print(text)
     if args.sheet:
         each = len(table)

@@ -60,8 +60,8 @@ def _groups(measured: KnownKinds | None) -> list[str]:
     lines = table([header, *rows]).splitlines()
     if measured:
         lines.append(
-            f"  found: share of {measured['images']} drawn images of each kind whose caption the toy scorer finds among "
-            "200; real: of exact renders"
+            f"  found: share of {measured['images']} drawn images of each kind whose caption the toy scorer finds "
+            "among all that were drawn; real: of exact renders"
         )
     return lines
 

@@ -93,7 +93,7 @@ def _regions(rgb: Float32[np.ndarray, "height width 3"]) -> Regions:
     flat, n = label.ravel(), int(label.max()) + 1
     size = np.bincount(flat, minlength=n)
 
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def mean(values: NDArray) -> NDArray[np.float64]:
         return np.asarray(np.bincount(flat, values.ravel(), minlength=n) / np.maximum(size, 1))
 
     row, column = np.mgrid[: label.shape[0], : label.shape[1]] / max(label.shape)

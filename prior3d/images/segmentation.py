@@ -1,8 +1,8 @@
 """Tell an object from its background without a network: by the colours along the image's border.
 
-A flat border is one colour, and what differs from it is the object. Otherwise the object is what stands out from all that
-the border leads to (`prior3d/images/salient.py`). A photograph of several things, or of one that the border cuts, is
-beyond this: then a mask or alpha is needed.
+A flat border is one colour, and what differs from it is the object. Otherwise the object is what stands out from all
+that the border leads to (`prior3d/images/salient.py`). A photograph of several things, or of one that the
+border cuts, is beyond this: then a mask or alpha is needed.
 """
 
 import numpy as np

@@ -73,7 +73,9 @@ def random_light(rng: np.random.Generator) -> Light:
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 1.0)
     flat = float(np.sqrt(1 - height**2))
     sun = float(flat * np.cos(azimuth)), float(flat * np.sin(azimuth)), float(height)
-    return Light(sun, float(rng.uniform(0.25, 0.55)), float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.05, 0.3)))
+    strengths = rng.uniform([0.25, 0.2, 0.05], [0.55, 0.6, 0.3])
+    ambient, sunlight, headlight = (strengths / strengths.sum() * rng.uniform(0.9, 1.1)).tolist()
+    return Light(sun, ambient, sunlight, headlight)
 
 
 def spoken(entry: Entry, rng: np.random.Generator) -> str:
