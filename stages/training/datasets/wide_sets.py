@@ -81,7 +81,7 @@ def draw_wide(
     spelt = np.frombuffer(said.encode("utf-8")[:LONGEST_CAPTION], np.uint8)
     text[0, : len(spelt)] = spelt
     views = np.stack([azimuth_deg, elevation_deg], axis=1)
-    return {"rgba": np.round(rgba * 255).clip(0, 255).astype(np.uint8), "views": views, "said": text}
+    return {"said": text, "views": views, "rgba": np.round(rgba * 255).clip(0, 255).astype(np.uint8)}
 
 
 def _entry(rng: np.random.Generator, index: int, split: Split, entries: Sequence[Entry]) -> Entry:
