@@ -19,7 +19,7 @@ from flows.engine.run_files import Damaged, read_method
 from flows.engine.session import Options
 from flows.method_options import option_of, parser_for
 from flows.run_names import unnamed_run
-from prior3d.diffusion.embedded import embedded_names
+from prior3d.diffusion.embedded import is_embedded
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
@@ -124,7 +124,7 @@ def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> N
 
 def _is_toy(prior: PriorChoice) -> bool:
     """Whether it is an embedded prior, or one that was trained in the place of one."""
-    return prior.embedded or prior.name in embedded_names()
+    return prior.embedded or is_embedded(prior.name)
 
 
 def _refuse_toy_companions(method: Method, priors: dict[str, PriorChoice], args: argparse.Namespace) -> None:

@@ -235,7 +235,7 @@ def from_nerfstudio(transforms: dict[str, Any]) -> Cameras:
     """The inverse of `to_nerfstudio`; focal lengths may stand in the frames or at the top (fl_y, or camera_angle_x).
 
     Raises:
-        Prior3dError: a focal length or image size is missing.
+        Prior3dError: a focal length, an image size or a pose is missing or wrong.
     """
     try:
         height, width = int(transforms["h"]), int(transforms["w"])
@@ -244,6 +244,8 @@ def from_nerfstudio(transforms: dict[str, Any]) -> Cameras:
             shared = 0.5 * width / torch.tan(torch.tensor(0.5 * transforms["camera_angle_x"])).item()
         focal = torch.tensor([float(frame.get("fl_y", shared)) for frame in transforms["frames"]])
         c2w = torch.tensor([frame["transform_matrix"] for frame in transforms["frames"]], dtype=torch.float32)
+        if c2w.shape[1:] != (4, 4) or not c2w.isfinite().all():
+            raise ValueError("a transform_matrix")
         if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE and (focal > 0).all()):
             raise ValueError(f"{height}x{width} pixels, or a focal length,")
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
