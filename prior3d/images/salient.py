@@ -41,7 +41,7 @@ def salient_mask(rgb: Float32[np.ndarray, "height width 3"]) -> Bool[np.ndarray,
     """The object of an image of a few hundred pixels a side, in [0, 1]; nothing where nothing stands out."""
     marks = saliency(rgb)
     thick = max(1, min(marks.shape) // 32)
-    state = np.full(marks.shape, cv2.GC_BGD, np.uint8)
+    state: NDArray[np.uint8] = np.full(marks.shape, cv2.GC_BGD, np.uint8)
     inside = marks[thick:-thick, thick:-thick]
     if np.ptp(inside) < 1e-6:
         return np.zeros(marks.shape, bool)
@@ -51,7 +51,7 @@ def salient_mask(rgb: Float32[np.ndarray, "height width 3"]) -> Bool[np.ndarray,
         return np.zeros(marks.shape, bool)
     pixels = np.ascontiguousarray((rgb.clip(0, 1) * 255).astype(np.uint8)[..., ::-1])
     cv2.setRNGSeed(0)
-    cv2.grabCut(pixels, state, None, np.zeros((1, 65)), np.zeros((1, 65)), CUTS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(pixels, state, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), CUTS, cv2.GC_INIT_WITH_MASK)
     cut: NDArray[np.bool_] = (state == cv2.GC_FGD) | (state == cv2.GC_PR_FGD)
     return cut
 
@@ -93,7 +93,7 @@ def _regions(rgb: Float32[np.ndarray, "height width 3"]) -> Regions:
     flat, n = label.ravel(), int(label.max()) + 1
     size = np.bincount(flat, minlength=n)
 
-    def mean(values: NDArray) -> NDArray[np.float64]:
+    def mean(values: NDArray[np.floating]) -> NDArray[np.float64]:
         return np.asarray(np.bincount(flat, values.ravel(), minlength=n) / np.maximum(size, 1))
 
     row, column = np.mgrid[: label.shape[0], : label.shape[1]] / max(label.shape)

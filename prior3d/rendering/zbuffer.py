@@ -91,16 +91,9 @@ def visible(
         )
     if cameras.width != cameras.height or not (cameras.fov_deg == cameras.fov_deg[0]).all():
         raise Prior3dError("rasteriser: the cameras have images that are not square, or several fields of view")
-    fine = cameras.height * supersampling
-    focal = np.float32(float(cameras.focal_pixels[0]) * supersampling)
+    fine, focal = cameras.height * supersampling, np.float32(float(cameras.focal_pixels[0]) * supersampling)
     poses = np.ascontiguousarray(cameras.c2w.numpy()[:, :3], np.float32)
-    local = (vertices[None] - poses[:, None, :, 3]) @ poses[:, :, :3]
-    depth = -local[..., 2]
-    if depth.min() <= 0:
-        raise Prior3dError("rasteriser: a corner lies behind a camera; move the camera away from the object")
-    over = 1 / depth
-    screen = np.stack([fine / 2 + local[..., 0] * focal * over, fine / 2 - local[..., 1] * focal * over, over], axis=-1)
-    screen = np.ascontiguousarray(screen, np.float32)
+    screen = _projected(vertices, poses, fine, focal)
     shown = np.full((len(poses), fine, fine), -1, np.int32)
     nearest = np.zeros((len(poses), fine, fine), np.float32)
     cut = cutouts or _opaque(len(faces))
@@ -138,6 +131,19 @@ def pixel_means(values: Float32[np.ndarray, "n channels"], seen: Seen) -> Float3
     _summed(np.ascontiguousarray(values), seen.pixel, image)
     image /= np.float32(samples)
     return image.reshape(views, size, size, -1)
+
+
+def _projected(
+    vertices: Float32[np.ndarray, "vertices 3"], poses: Float32[np.ndarray, "views 3 4"], fine: int, focal: np.float32
+) -> Float32[np.ndarray, "views vertices 3"]:
+    """Places among the samples, and one over the depth."""
+    local = (vertices[None] - poses[:, None, :, 3]) @ poses[:, :, :3]
+    depth = -local[..., 2]
+    if depth.min() <= 0:
+        raise Prior3dError("rasteriser: a corner lies behind a camera; move the camera away from the object")
+    over = 1 / depth
+    screen = np.stack([fine / 2 + local[..., 0] * focal * over, fine / 2 - local[..., 1] * focal * over, over], axis=-1)
+    return np.ascontiguousarray(screen, np.float32)
 
 
 def _opaque(n_faces: int) -> Cutouts:

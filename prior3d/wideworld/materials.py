@@ -37,7 +37,7 @@ class Material:
         colours: NDArray[np.float32] = mixed.clip(0, 1).astype(np.float32)
         return colours
 
-    def _share(self, points: NDArray) -> NDArray[np.float64]:
+    def _share(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """How much of the other colour there is, 0 to 1: [n]."""
         along = points @ np.asarray(self.axis)
         if self.kind == "gradient":

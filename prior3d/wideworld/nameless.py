@@ -5,7 +5,7 @@ What a prior learns of them is form: that outlines have backs, that heads have p
 
 import numpy as np
 
-from prior3d.toyworld.solids import Solid, box, frustum, lathe, merge, pair, pipe, prism, sphere, torus
+from prior3d.toyworld.solids import Solid, Uniform, box, frustum, lathe, merge, pair, pipe, prism, sphere, torus
 
 
 def nameless(rng: np.random.Generator) -> list[Solid]:
@@ -43,46 +43,47 @@ def blob(rng: np.random.Generator) -> list[Solid]:
 
 def figure(rng: np.random.Generator) -> list[Solid]:
     """A standing figure that looks ahead: head with nose and hair, body with a garment, arms, legs."""
-
-    def u(low: float, high: float) -> float:
-        return float(rng.uniform(low, high))
-
+    u = _uniform(rng)
     legs, body, wide, head = u(0.2, 0.8), u(0.5, 0.9), u(0.22, 0.45), u(0.2, 0.48)
     top = legs + body
     centre = top + head * 0.85
-    skull = sphere().scaled(head * u(0.85, 1.0), head * u(0.8, 1.0), head * u(0.95, 1.15)).moved(z=centre)
-    nose = (
-        sphere(segments=12)
-        .scaled(head * u(0.25, 0.6), head * 0.2, head * 0.2)
-        .moved(x=head * 0.9, z=centre - head * 0.1)
-    )
-    hair = (
-        sphere()
-        .scaled(head * 1.1, head * 1.08, head * u(0.8, 1.4))
-        .moved(x=-head * u(0.15, 0.4), z=centre + head * u(-0.1, 0.35))
-    )
-    flare = u(0.8, 2.2)
-    garment = lathe(
-        [(0, 0), (wide * flare, 0), (wide * 0.85, body * 0.55), (wide * u(0.7, 1.1), body * 0.9), (0, body)],
-        smooth=True,
-    )
-    garment = garment.scaled(u(0.6, 0.9), 1, 1).moved(z=legs)
-    reach, droop = u(0.3, 0.7), u(-0.6, 0.5)
-    hand = np.array([u(-0.1, 0.45), wide + reach * 0.8, top - 0.1 + droop])
-    path = np.array([[0, wide * 0.6, top - 0.1], [0.04, wide + reach * 0.4, top - 0.12 + droop * 0.35], hand])
-    arm = merge([pipe(path, u(0.07, 0.12)), sphere(0.13, 12).moved(*hand)])
-    other = arm.scaled(1, 1, 1).turned("z", 0) if rng.random() < 0.7 else pipe(path * [1, 1, 1] + [0.1, 0, 0.05], 0.09)
-    mirrored = Solid(other.vertices * [1, -1, 1], other.faces[:, ::-1], (other.normals * [1, -1, 1])[:, ::-1])
+    outline = [(0, 0), (wide * u(0.8, 2.2), 0), (wide * 0.85, body * 0.55), (wide * u(0.7, 1.1), body * 0.9), (0, body)]
+    garment = lathe(outline, smooth=True).scaled(u(0.6, 0.9), 1, 1).moved(z=legs)
     leg = merge([frustum(0.1, 0.12, legs + 0.1), sphere().scaled(0.2, 0.12, 0.09).moved(x=0.08, z=0.06)])
-    eyes = pair(sphere(head * 0.12, 10).moved(x=head * 0.86, z=centre + head * 0.15), head * 0.36)
-    solids = [merge([skull, nose, arm, mirrored]), garment, hair, pair(leg, wide * 0.5), eyes]
-    if rng.random() < 0.4:
-        solids.append(
-            lathe([(0, 0), (wide * 1.6, -body * 0.9), (wide * 1.1, 0)], smooth=True).moved(x=-wide * 0.45, z=top)
-        )
-    if rng.random() < 0.35:
+    skull, hair, eyes = _head(u, head, centre)
+    solids = [merge([skull, *_arms(u, wide, top)]), garment, hair, pair(leg, wide * 0.5), eyes]
+    if u(0, 1) < 0.4:  # a cloak
+        cloak = lathe([(0, 0), (wide * 1.6, -body * 0.9), (wide * 1.1, 0)], smooth=True)
+        solids.append(cloak.moved(x=-wide * 0.45, z=top))
+    if u(0, 1) < 0.35:  # a hat
         solids.append(frustum(head * 1.3, head * u(0.3, 0.8), head * u(0.3, 1.2)).moved(z=centre + head * 0.6))
     return solids
+
+
+def _head(u: Uniform, head: float, centre: float) -> tuple[Solid, Solid, Solid]:
+    """A skull with a nose, hair, and eyes."""
+    skull = sphere().scaled(head * u(0.85, 1.0), head * u(0.8, 1.0), head * u(0.95, 1.15)).moved(z=centre)
+    nose = sphere(segments=12).scaled(head * u(0.25, 0.6), head * 0.2, head * 0.2)
+    hair = sphere().scaled(head * 1.1, head * 1.08, head * u(0.8, 1.4))
+    eyes = pair(sphere(head * 0.12, 10).moved(x=head * 0.86, z=centre + head * 0.15), head * 0.36)
+    nose = nose.moved(x=head * 0.9, z=centre - head * 0.1)
+    return merge([skull, nose]), hair.moved(x=-head * u(0.15, 0.4), z=centre + head * u(-0.1, 0.35)), eyes
+
+
+def _arms(u: Uniform, wide: float, top: float) -> tuple[Solid, Solid]:
+    """Two arms with hands, each with a bend of its own."""
+    arms = []
+    for side in (1, -1):
+        reach, droop = u(0.3, 0.7), u(-0.6, 0.5)
+        hand = np.array([u(-0.1, 0.45), side * (wide + reach * 0.8), top - 0.1 + droop])
+        elbow = [0.04, side * (wide + reach * 0.4), top - 0.12 + droop * 0.35]
+        path = np.array([[0, side * wide * 0.6, top - 0.1], elbow, hand])
+        arms.append(merge([pipe(path, u(0.07, 0.12)), sphere(0.13, 12).moved(*hand)]))
+    return arms[0], arms[1]
+
+
+def _uniform(rng: np.random.Generator) -> Uniform:
+    return lambda low, high: float(rng.uniform(low, high))
 
 
 def assembly(rng: np.random.Generator) -> list[Solid]:

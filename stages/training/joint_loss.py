@@ -17,6 +17,7 @@ from stages.artifacts.datasets import RenderedDataset
 from stages.training.datasets.compositing import composite
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.set_batches import SetBatch
+from stages.training.datasets.texts import said_of
 from stages.training.diffusion_loss import N_TIMESTEPS, noised
 
 
