@@ -8,17 +8,18 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from prior3d.diffusion.known_words import UnknownWord, told_of
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
 SHORT_S = 0.5  # previews that take longer come as much more rarely: at most a tenth of the time is theirs
 
 
-def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
-    """Say which words of a prompt the prior has never seen, as a warning and as a metric."""
+def warn_of_unknown_words(job: Job, words: list[UnknownWord], total: int) -> None:
+    """Say which words of a prompt the prior has never seen, and what is read for them, as a warning and a metric."""
     job.metric("unknown_words", len(words), "words", higher_is_better=False)
     if words:
-        job.progress(0, total, text=f"warning: this prior does not know: {', '.join(words)}")
+        job.progress(0, total, text=f"warning: {told_of(words)}")
 
 
 class Preview:

@@ -1,6 +1,7 @@
 """The body of joint_views; the package says what it takes, gives and is set by."""
 
 from prior3d.diffusion.joint_views import JointViewsPrior, load_joint_views
+from prior3d.diffusion.known_words import read
 from prior3d.diffusion.networks import dtype_of
 from prior3d.errors import Prior3dError
 from prior3d.images.files import contact_sheet, write_png
@@ -27,7 +28,9 @@ def run(job: Job, params: Params) -> None:
     prior = load_joint_views(job.prior(), job.device, dtype_of(params.precision))
     caption = load_caption(job.inputs["caption"]) if "caption" in job.inputs else None
     text = caption.believed if caption is not None else job.prompt if "prompt" in job.inputs else ""
-    warn_of_unknown_words(job, prior.unknown_words(text), 1)
+    words = prior.unknown_words(text)
+    warn_of_unknown_words(job, words, 1)
+    text = read(text, words)  # colours that it names are looked for too
     unknown = caption is not None and not caption.known
     if unknown and "image" in job.inputs:
         completion = completed(job, params, prior, load_object_image(job.inputs["image"]), text)
