@@ -59,7 +59,9 @@ def _lines(fields: dict[str, FieldInfo], defaults: Any, prefix: str) -> list[str
             lines += ["", f"{prefix}{name}: {heading}", *_lines(group, default, f"{prefix}{name}.")]
             continue
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        lines.append(" ".join(filter(None, [f"{prefix}{name} = {default}", str(extra.get("unit", "")), _range(info)])))
+        lines.append(
+            " ".join(filter(None, [f"{prefix}{name} = {default}", str(extra.get("unit", "")), allowed_values(info)]))
+        )
         lines += textwrap.wrap(info.description or "", WIDTH - 6, initial_indent="    ", subsequent_indent="    ")
     return lines
 
@@ -84,7 +86,7 @@ def _preset_lines(values: dict[str, Any], prefix: str = "") -> list[str]:
     return lines
 
 
-def _range(info: FieldInfo) -> str:
+def allowed_values(info: FieldInfo) -> str:
     """The allowed values, e.g. `(at least 1, at most 512)`."""
     words = []
     for limit in info.metadata:

@@ -22,6 +22,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.distillation.protocol import Batch, Views
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from prior3d.settings.distillation import SdsSettings
 
 Render = Callable[[Cameras, Batch], Float[Tensor, "views channels height width"]]
@@ -183,7 +184,7 @@ class Distilled(Generic[Batch]):
 
     def loss_of(self, views: Bool[Tensor, " views"]) -> Float[Tensor, ""]:
         """The loss of some of the views alone; the others count as views without a gradient."""
-        kept = views.to(self.latents.device).view(-1, 1, 1, 1)
+        kept = sent(views, self.latents.device).view(-1, 1, 1, 1)
         return self.weight * sds_loss(self.latents * kept, self.target * kept)
 
 
@@ -223,10 +224,9 @@ class ScoreDistillation(Generic[Batch]):
             images = self._at_prior_size(images)
         latents = images if self.space == "latent" else self._encoded(images)
         drawn = seeds.generator("timesteps")
-        timesteps = timesteps_of_step(
-            cameras.views, prior.alphas_cumprod, settings, progress, drawn, self.one_timestep
-        ).to(prior.device)
-        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
+        timesteps = timesteps_of_step(cameras.views, prior.alphas_cumprod, settings, progress, drawn, self.one_timestep)
+        timesteps = sent(timesteps, prior.device)
+        noise = sent(torch.randn(latents.shape, generator=seeds.generator("noise")), prior.device)
         with torch.no_grad():
             residual = self.residual(batch, latents.detach(), noise, timesteps, progress)
         target = distillation_target(latents, residual, prior.alphas_cumprod[timesteps], settings.weighting)

@@ -17,6 +17,7 @@ from prior3d.errors import Prior3dError
 from prior3d.fields import RadianceField
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 
 VIEW_WORDS = ("front view", "side view", "back view", "overhead view")
@@ -192,7 +193,7 @@ class ViewSampler:
         if first == 0:
             return latents
         asked = self.conditioning(orbit, [background] * orbit.views)
-        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(latents)
+        noise = sent(torch.randn(latents.shape, generator=seeds.generator("noise")), latents)
         timesteps = descending_timesteps(first, min(num_inference_steps, first))
         noisy = prior.add_noise(latents, noise, torch.full((len(latents),), first, device=latents.device))
         return prior.denoise(noisy, timesteps, asked)

@@ -72,6 +72,7 @@ PRESETS = {
                 "ball_radius": 1.75,
                 "near_plane": 0.2,
                 "occupancy_resolution": 128,
+                "occupied_samples": 64,
             },
             "optimiser": {"learning_rate": 1e-3},
             "surface": {

@@ -16,7 +16,7 @@ from prior3d.fields.start import field_config
 from prior3d.losses.shape_guide import ShapeGuide, shape_loss
 from prior3d.losses.surface import surface_terms
 from prior3d.optimisation import adam, decay, optimise
-from prior3d.rendering import Rendering, over, render, sample_points
+from prior3d.rendering import Rendering, over, ray_shares, render, sample_points
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import save_field
 from stages.artifacts.priors import load_prior
@@ -101,7 +101,8 @@ def distillation_losses(
 
         def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
             field = fields[distil.particle]
-            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
+            samples = seeds.generator("samples", views.prior.device)
+            rendered.append(render(field, cameras, params.n_samples, samples))
             return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
         distilled = distil(render_latents, progress)
@@ -109,7 +110,8 @@ def distillation_losses(
         terms = distilled.terms | surface_terms(field, rendered[0], params.surface, progress, seeds)
         if guide is not None:
             points, density = sample_points(distilled.cameras, rendered[0]), rendered[0].density.flatten()
-            shape = shape_loss(density, points, guide, params.shape.proximal_surface)
+            shares = ray_shares(field, distilled.cameras, rendered[0])
+            shape = shape_loss(density, points, guide, params.shape.proximal_surface, shares)
             terms["shape"] = params.shape.weight * shape
         return terms
 

@@ -145,6 +145,7 @@ PRESETS: dict[str, dict] = {
                 "ball_radius": 1.75,
                 "near_plane": 0.2,
                 "occupancy_resolution": 128,
+                "occupied_samples": 64,
             },
             "refreshing": {"steps": 0},
             "optimiser": {"learning_rate": 1e-3, "epsilon": 1e-15, "decay_to": 1.0},

@@ -116,7 +116,9 @@ class Reconstruction:
         """The field from drawn cameras, shaken as by RealFusion's released code if asked for."""
         if released:
             return render_shaken(self.field, cameras, self.params.n_samples, self.seeds, RELEASED_SHAKE)
-        return render(self.field, cameras, self.params.n_samples, self.seeds.generator("samples"))
+        return render(
+            self.field, cameras, self.params.n_samples, self.seeds.generator("samples", self.views.prior.device)
+        )
 
     def sds_term(self, distilled: Distilled[ViewBatch]) -> Tensor:
         """Score distillation, without the views that CLIP-D judges in its place, where the settings say so."""

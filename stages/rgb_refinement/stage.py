@@ -120,7 +120,7 @@ def sds_losses(
         rendered = []
 
         def render_images(cameras: Cameras, batch: ViewBatch) -> Tensor:
-            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
+            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples", views.prior.device)))
             return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
         loss = distil(render_images, step / params.steps).loss
