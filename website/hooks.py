@@ -9,6 +9,7 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -19,7 +20,7 @@ from flows.engine.method import Method, Stage  # noqa: E402
 from flows.method_options import option_of  # noqa: E402
 from flows.methods import METHODS  # noqa: E402
 from flows.reference import allowed_values  # noqa: E402
-from stages.contract.parameters import settings_fields  # noqa: E402
+from stages.contract.parameters import kinds_of, settings_fields  # noqa: E402
 
 COPIED = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 STAGES: dict[str, Stage] = {stage.name: stage for method in METHODS.values() for stage in method.stages}
@@ -48,11 +49,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Links to pages of the repository's root lead to their copies."""
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Links to pages of the repository's root lead to their copies; of other files outside docs/ the path is named."""
     for copy, source in COPIED.items():
         markdown = markdown.replace(f"](../{source}", f"]({copy}")
-    return markdown
+    folder = (ROOT / "docs" / page.file.src_uri).parent
+
+    def named(found: re.Match[str]) -> str:
+        place = (folder / found[2]).resolve()
+        outside = place.exists() and not place.is_relative_to(ROOT / "docs")
+        return f"{found[1]} (`{place.relative_to(ROOT)}`)" if outside else found[0]
+
+    return re.sub(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#\s]+)\)", named, markdown)
 
 
 PYTHON = """\
@@ -153,6 +161,16 @@ def _parameters(fields: dict[str, Any], defaults: Any, prefix: str) -> list[str]
     rows = []
     for name, info in fields.items():
         default = getattr(defaults, name)
+        if kinds := kinds_of(info.annotation):
+            whole = f"one of {', '.join(kinds)}"
+            cells = [f"`{prefix}{name}.kind`", f"`{default.kind}`", "", whole, info.description or ""]
+            rows.append(f"| {' | '.join(map(_cell, cells))} |")
+            for kind, model in kinds.items():
+                fields_of = {field: about for field, about in settings_fields(model).items() if field != "kind"}
+                about_kind = (model.__doc__ or "").strip().partition("\n")[0]
+                rows.append(f"| *with kind {kind}* | | | | {_cell(about_kind)} |")
+                rows += _parameters(fields_of, model(), f"{prefix}{name}.")
+            continue
         if group := settings_fields(info.annotation):
             rows += _parameters(group, default, f"{prefix}{name}.")
             continue

@@ -26,6 +26,7 @@ SHORT = {
 }
 PAGE_S = 1.0  # on an idle machine; the tests share theirs
 MINUTES = 600
+RETURN = "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
 STEP = """Number((document.querySelector('.stages .what + .soft')?.innerText ?? '').replaceAll(',', '')
   .match(/([0-9]+) of/)?.[1] ?? 0)"""
 
@@ -67,10 +68,11 @@ class Hand:
         wanted = f"[...document.querySelectorAll({selector!r})].find((e) => e.innerText.trim().startsWith({text!r}))"
         self.browser.wait(f"!!{wanted}", 60)
         self.browser.evaluate(f"{wanted}.scrollIntoView({{ block: 'center' }})")
-        x, y = self.browser.evaluate(
-            f"(() => {{ const r = {wanted}.getBoundingClientRect(); "
-            "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
+        place, before = f"(() => {{ const r = {wanted}.getBoundingClientRect(); " + RETURN, None
+        while (now := self.browser.evaluate(place)) != before:  # the page may be scrolling
+            before = now
+            time.sleep(0.3)
+        x, y = now
         for kind in ("mousePressed", "mouseReleased"):
             self.browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         self.clicks += 1
