@@ -232,14 +232,14 @@ def posed_objects(rows: list[dict[str, Any]]) -> str:
     return markdown_table(header, found.values())
 
 
-def write(page: Path, found: dict[str, list[dict[str, Any]]]) -> None:
+def write(args: argparse.Namespace, found: dict[str, list[dict[str, Any]]]) -> None:
     """Both tables, each if its parts were measured."""
     header, posed = ["", "n", "value [95 % interval]"], found.get("posed", [])
     if others := {part: rows for part, rows in found.items() if part != "posed"}:
-        write_results(page, "quick", markdown_table(header, summary(others)))
+        write_results(args.write, "quick", markdown_table(header, summary(others)))
     if posed:
         table = markdown_table(header, summary({"posed": posed}))
-        write_results(page, "quick_posed", f"{table}\n\n{posed_objects(posed)}")
+        write_results(args.write, "quick_posed", f"{table}\n\n{posed_objects(posed)}")
 
 
 def main() -> None:
@@ -276,7 +276,7 @@ def main() -> None:
     for line in lines:
         print(f"{line[0]:52}{line[1]:>5}  {line[2]}")
     if args.write:
-        write(args.write, found)
+        write(args, found)
 
 
 if __name__ == "__main__":
