@@ -132,10 +132,13 @@ def artifacts(project: Path, name: str) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def worker_at(project: Path, driver: Path, n_done: int, seconds: float = 900.0) -> psutil.Process:
+def worker_at(
+    project: Path, driver: Path, sweep: "subprocess.Popen[str]", n_done: int, seconds: float = 900.0
+) -> psutil.Process:
     """The process that makes a run in a clone now, once some rows are done and this one's stages have begun."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        assert sweep.poll() is None, sweep.communicate()[0]
         if len(list(driver.glob("data/runs/*/history/*.lock"))) < n_done:
             time.sleep(0.5)
             continue
