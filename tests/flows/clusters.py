@@ -90,6 +90,7 @@ def environment(project: Path) -> dict[str, str]:
     """Of a process that belongs to a clone."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "flows" / "fake", project.parent / "site")))
     own = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PRIOR3D_PROJECT": str(project)}
+    own["RAY_worker_niceness"] = "0"  # Ray gives its workers 15, which starves them on a busy machine
     return {**os.environ, **KEYS, **own, "DVC_SITE_CACHE_DIR": str(project.parent / f"{project.name}-site")}
 
 
