@@ -12,7 +12,7 @@ extras=""
 browser=""
 for option in "$@"; do
   case "$option" in
-    --dev) extras="[dev,watch]" ;;
+    --dev) extras="[dev,docs,watch]" ;;
     --browser) browser=yes ;;
     *) echo "install.sh: there is no option $option; there are --dev and --browser" >&2; exit 2 ;;
   esac

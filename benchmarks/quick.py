@@ -155,37 +155,37 @@ def image_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def posed_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Held-out objects from a few posed images."""
-    rows = []
-    for index in range(min(args.objects, MOST_OBJECTS)):
-        toy = sample_object(sparse_views.WORLD_SEED, index, "held-out")
-        cameras = sparse_views.cameras_of(index, max(args.inputs) + POSED_VIEWS)
-        wanted = cameras[slice(max(args.inputs), None)]
-        level = list(BACKGROUNDS.values())[index % len(BACKGROUNDS)][0]
-        truth, drawn = render_toy(toy, wanted).over((level,) * 3), render_toy(toy, cameras)
-        for n in args.inputs:
-            images = args.project / "pictures" / f"posed-{index:03d}-{n}"
-            if not (images / "transforms.json").is_file():
-                sparse_views.write_folder(images, drawn, cameras, n)
-            run = made(args, f"quick-posed-{index:03d}-{n}", ["--images", str(images)])
-            if run is None:
-                continue
-            folder, seconds = run
-            placed = sparse_views.placed(folder, wanted)
-            shown = {
-                "field": render_images(load_field(folder / "view_fit"), placed, 64, level)[0].movedim(1, -1).numpy(),
-                "mesh": render_mesh(load_textured_mesh(folder / "texture_baking"), placed, background=level).rgb,
-            }
-            row: dict[str, Any] = {"thing": toy.caption, "inputs": n, "seconds": seconds}
-            for name, found in shown.items():
-                row[f"{name}_psnr"] = float(np.mean([psnr_db(a, b) for a, b in zip(truth, found, strict=True)]))
-                row[f"{name}_ssim"] = float(np.mean([ssim(a, b) for a, b in zip(truth, found, strict=True)]))
-            args.sheet["posed"] += [list(truth[:: POSED_VIEWS // SHOWN]), list(shown["mesh"][:: POSED_VIEWS // SHOWN])]
-            caption = load_caption(folder / "captioning")
-            row |= {"found": caption.text, "ratio": caption.error_ratio}
-            told = f"field {row['field_psnr']:.2f} dB, mesh {row['mesh_psnr']:.2f} dB, {row['mesh_ssim']:.3f}"
-            print(f"{toy.caption:34} {n} images, found {caption.text:34} {told}  {seconds:.1f} s", flush=True)
-            rows.append(row)
-    return rows
+    places = [(index, n) for index in range(min(args.objects, MOST_OBJECTS)) for n in args.inputs]
+    return [row for index, n in places if (row := posed_row(args, index, n)) is not None]
+
+
+def posed_row(args: argparse.Namespace, index: int, n: int) -> dict[str, Any] | None:
+    """One object from n images; None if its run failed or is not there."""
+    toy = sample_object(sparse_views.WORLD_SEED, index, "held-out")
+    cameras = sparse_views.cameras_of(index, max(args.inputs) + POSED_VIEWS)
+    images = args.project / "pictures" / f"posed-{index:03d}-{n}"
+    if not (images / "transforms.json").is_file():
+        sparse_views.write_folder(images, render_toy(toy, cameras), cameras, n)
+    run = made(args, f"quick-posed-{index:03d}-{n}", ["--images", str(images)])
+    if run is None:
+        return None
+    folder, seconds = run
+    wanted, level = cameras[slice(max(args.inputs), None)], list(BACKGROUNDS.values())[index % len(BACKGROUNDS)][0]
+    placed, truth = sparse_views.placed(folder, wanted), render_toy(toy, wanted).over((level,) * 3)
+    shown = {
+        "field": render_images(load_field(folder / "view_fit"), placed, 64, level)[0].movedim(1, -1).numpy(),
+        "mesh": render_mesh(load_textured_mesh(folder / "texture_baking"), placed, background=level).rgb,
+    }
+    row: dict[str, Any] = {"object": index, "thing": toy.caption, "inputs": n, "seconds": seconds}
+    for name, found in shown.items():
+        row[f"{name}_psnr"] = float(np.mean([psnr_db(a, b) for a, b in zip(truth, found, strict=True)]))
+        row[f"{name}_ssim"] = float(np.mean([ssim(a, b) for a, b in zip(truth, found, strict=True)]))
+    args.sheet["posed"] += [list(truth[:: POSED_VIEWS // SHOWN]), list(shown["mesh"][:: POSED_VIEWS // SHOWN])]
+    caption = load_caption(folder / "captioning")
+    row |= {"found": caption.text, "ratio": caption.error_ratio}
+    told = f"field {row['field_psnr']:.2f} dB, mesh {row['mesh_psnr']:.2f} dB, {row['mesh_ssim']:.3f}"
+    print(f"{toy.caption:34} {n} images, found {caption.text:34} {told}  {seconds:.1f} s", flush=True)
+    return row
 
 
 def mean(rows: list[dict[str, Any]], name: str, digits: int) -> str:
@@ -222,6 +222,26 @@ def summary(found: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
     return lines
 
 
+def posed_objects(rows: list[dict[str, Any]]) -> str:
+    """A table of the fields' PSNR of each object in dB: its background decides much of it."""
+    inputs = sorted({row["inputs"] for row in rows})
+    found: dict[int, list[str]] = {row["object"]: [row["thing"], *[""] * len(inputs)] for row in rows}
+    for row in rows:
+        found[row["object"]][1 + inputs.index(row["inputs"])] = f"{row['field_psnr']:.2f}"
+    header = ["object", *(f"{n} images, dB" for n in inputs)]
+    return markdown_table(header, found.values())
+
+
+def write(page: Path, found: dict[str, list[dict[str, Any]]]) -> None:
+    """Both tables, each if its parts were measured."""
+    header, posed = ["", "n", "value [95 % interval]"], found.get("posed", [])
+    if others := {part: rows for part, rows in found.items() if part != "posed"}:
+        write_results(page, "quick", markdown_table(header, summary(others)))
+    if posed:
+        table = markdown_table(header, summary({"posed": posed}))
+        write_results(page, "quick_posed", f"{table}\n\n{posed_objects(posed)}")
+
+
 def main() -> None:
     """Make them, print the table, write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -256,7 +276,7 @@ def main() -> None:
     for line in lines:
         print(f"{line[0]:52}{line[1]:>5}  {line[2]}")
     if args.write:
-        write_results(args.write, "quick", markdown_table(["", "n", "value [95 % interval]"], lines))
+        write(args.write, found)
 
 
 if __name__ == "__main__":

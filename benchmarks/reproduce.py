@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from flows.methods import METHODS  # noqa: E402
-from tests.flows.test_paper_flows import SMALL  # noqa: E402
 from tests.flows.test_scene_methods import ball_capture  # noqa: E402
 from tests.posed_ball import write_ball  # noqa: E402
+from tests.whole_flows import SMALL  # noqa: E402
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": str(ROOT)}
 ACCEPTED = ("coarse_nerf", "rgb_refinement", "image_nerf", "view_distillation", "view_fit")  # whatever they show

@@ -1,13 +1,15 @@
 """R-Precision of text to 3D: `python benchmarks/text_to_3d.py [--prompts N] [words for prior3d run ...]`.
 
 24 prompts, written down before the first of them was run, become meshes; each mesh is drawn from four azimuths over the
-grey that the toy world knows, and the toy scorer looks for its prompt among 200 captions: the 24, and 176 held-out
-ones. The baseline is what it finds on real renders of toy objects with the same captions, at the same azimuths.
+grey that the toy world knows, from as far as its run's evaluation looks, and the toy scorer looks for its prompt among
+200 captions: the 24, and 176 held-out ones. The baseline is what it finds on real renders of toy objects with the same
+captions, at the same azimuths.
 """
 
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,8 @@ from prior3d.meshes.files import load_glb
 from prior3d.meshes.raster import render_mesh
 from prior3d.toyworld.objects import ToyObject, caption, draw_design, find_category, object_generator, sample_object
 from prior3d.toyworld.palette import BACKGROUNDS
-from prior3d.toyworld.renders import render_toy, toy_orbit
+from prior3d.toyworld.renders import CAMERA_RADIUS, render_toy, toy_orbit
+from stages.contract.yaml_text import read_mapping
 
 PROMPTS = (
     "a green mushroom with yellow dots",
@@ -56,6 +59,14 @@ def cameras(n_azimuths: int = N_AZIMUTHS) -> Cameras:
     """Cameras from all round; the first sees the front."""
     azimuth_deg = torch.arange(n_azimuths) * 360.0 / n_azimuths
     return orbit_cameras(toy_orbit(azimuth_deg, torch.full_like(azimuth_deg, ELEVATION_DEG)), SIZE, SIZE)
+
+
+def cameras_of_run(folder: Path) -> Cameras:
+    """The same directions at the distance of the run's evaluation: worlds of the `paper` preset are smaller."""
+    rig, radius = cameras(), float(read_mapping(folder / "params.yaml")["evaluation"]["radius"])
+    c2w = rig.c2w.clone()
+    c2w[:, :3, 3] *= radius / CAMERA_RADIUS
+    return replace(rig, c2w=c2w)
 
 
 def world_until(wanted: set[str], n_captions: int) -> tuple[dict[str, ToyObject], list[str]]:
@@ -115,7 +126,8 @@ def main() -> None:
         if not mesh.is_file() or (seconds is None and not args.reuse):
             failed += 1
             continue
-        made = hits(scorer, render_mesh(load_glb(mesh), rig, background=grey[0]).rgb, place, captions)
+        own = cameras_of_run(args.project / "data" / "runs" / name)
+        made = hits(scorer, render_mesh(load_glb(mesh), own, background=grey[0]).rgb, place, captions)
         true = hits(scorer, render_toy(real[prompt], rig).over(grey), place, captions)
         rows.append({"prompt": prompt, "seconds": seconds, "mesh": made, "real": true})
         told = "" if seconds is None else f"{seconds:.1f}"

@@ -15,6 +15,7 @@ Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and 
 
 from flows.engine.method import Method, Stage
 from flows.inputs import CONCEPT, PRIOR, PROMPT
+from stages.contract.presets import PAPER_EVALUATION
 
 METHOD = Method(
     name="latent-nerf",
@@ -31,5 +32,6 @@ METHOD = Method(
         Stage("texture_baking", {"mesh": "mesh_extraction", "field": "rgb_refinement"}, gpu=True),
         Stage("evaluation", {"mesh": "texture_baking", "field": "rgb_refinement", "prompt": "prompt"}, gpu=True),
     ),
+    presets={"paper": PAPER_EVALUATION},
     example='prior3d run latent-nerf --prompt "a red mushroom with white dots" --name mushroom',
 )

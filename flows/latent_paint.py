@@ -13,6 +13,7 @@ Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and 
 
 from flows.engine.method import Method, Stage
 from flows.inputs import CONCEPT, MESH, PRIOR, PROMPT
+from stages.contract.presets import PAPER_EVALUATION
 
 METHOD = Method(
     name="latent-paint",
@@ -38,5 +39,6 @@ METHOD = Method(
         ),
         Stage("evaluation", {"mesh": "texture_refinement", "prompt": "prompt"}, gpu=True),
     ),
+    presets={"paper": PAPER_EVALUATION},
     example='prior3d run latent-paint --prompt "a brown teddy bear" --mesh teddy.obj --name painted-teddy',
 )

@@ -16,6 +16,7 @@ from prior3d.diffusion.concepts import add_concept
 from prior3d.diffusion.inpainting import GREY, InpaintingPrior, InpaintSettings
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
 from prior3d.diffusion.joint_views import JointViewsPrior
+from prior3d.diffusion.known_words import UnknownWord
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
 from prior3d.images.files import resample, write_png
@@ -81,9 +82,9 @@ def teach_concept(prior: Any, folder: Path, texts: list[str]) -> None:
     add_concept(prior, concept)
 
 
-def unknown_words(prior: Any, texts: list[str]) -> list[str]:
+def unknown_words(prior: Any, texts: list[str]) -> list[UnknownWord]:
     """The words of some texts that a prior does not know."""
-    return list(dict.fromkeys(word for text in texts for word in prior.unknown_words(text)))
+    return list({word: word for text in texts for word in prior.unknown_words(text)})
 
 
 def read_given_image(path: Path) -> Float32[np.ndarray, "height width 3"]:

@@ -19,7 +19,7 @@ Source: Melas-Kyriazi et al., RealFusion: 360 Reconstruction of Any Object from 
 
 from flows.engine.method import Method, Stage
 from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, NORMAL, OPTIONAL_CAMERA, PRIOR, SCORER
-from stages.contract.presets import MAKE_IT_3D_TEXTURE, REALFUSION_VIEWS, merged
+from stages.contract.presets import MAKE_IT_3D_TEXTURE, PAPER_EVALUATION, REALFUSION_VIEWS, merged
 
 METHOD = Method(
     name="realfusion",
@@ -74,6 +74,7 @@ METHOD = Method(
             "image_preparation": {"fov_deg": 55.0, "frame_width": 1.25},
             "inpainting": {"inpaint": {"strength": 0.6}},
             "texture_refinement": merged(MAKE_IT_3D_TEXTURE, {"views": REALFUSION_VIEWS}),
+            **PAPER_EVALUATION,
         },
     },
     example="prior3d run realfusion --image teddy.png --camera 30,15,40 --name teddy",

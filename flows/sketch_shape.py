@@ -17,6 +17,7 @@ Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and 
 
 from flows.engine.method import Method, Stage
 from flows.inputs import CONCEPT, PRIOR, PROMPT, SHAPE
+from stages.contract.presets import PAPER_EVALUATION
 
 METHOD = Method(
     name="sketch-shape",
@@ -49,6 +50,6 @@ METHOD = Method(
         ),
     ),
     # Views that are re-made from much noise take a form of their own.
-    presets={"toy": {"rgb_refinement": {"refresh": {"strengths": (0.4, 0.3, 0.2)}}}},
+    presets={"toy": {"rgb_refinement": {"refresh": {"strengths": (0.4, 0.3, 0.2)}}}, "paper": PAPER_EVALUATION},
     example='prior3d run sketch-shape --prompt "a brown teddy bear" --shape teddy.obj --name teddy',
 )

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
+from prior3d.sending import sent
 
 LARGEST_SIDE = 100_000  # pixels
 
@@ -67,7 +68,7 @@ class Cameras:
 
     def to(self, device: torch.device | str) -> "Cameras":
         """The same cameras on `device`."""
-        return Cameras(self.c2w.to(device), self.fov_deg.to(device), self.height, self.width)
+        return Cameras(sent(self.c2w, device), sent(self.fov_deg, device), self.height, self.width)
 
 
 @dataclass(frozen=True)

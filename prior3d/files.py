@@ -28,6 +28,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
         os.close(folder)
 
 
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only this user can read, as `write_whole` does."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(content)
+    temporary.replace(path)
+
+
 def write_or_explain(path: Path, content: str | bytes) -> None:
     """As `write_whole`, into a folder that is made if need be.
 

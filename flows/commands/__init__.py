@@ -15,6 +15,7 @@ PLACES = {
     "ls": "flows.commands.show:list_runs",
     "status": "flows.commands.show:status",
     "watch": "flows.commands.watch:watch",
+    "studio": "flows.commands.studio:studio",
     "open": "flows.commands.pages:open_run",
     "compare": "flows.commands.pages:compare",
     "gallery": "flows.commands.pages:gallery",

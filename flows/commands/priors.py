@@ -1,4 +1,6 @@
-"""`prior3d priors ls | show NAME | check NAME | train NAME | sample NAME | fuse FOLDER LORA | lock | accept [NAME]`."""
+"""`prior3d priors ls | show NAME | check NAME | train NAME | sample NAME | fuse FOLDER LORA | fetch-objects |
+lock | accept [NAME]`.
+"""
 
 from pathlib import Path
 from typing import Required, TypedDict
@@ -11,7 +13,7 @@ from flows.versions.text import number_text
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
-ACTIONS = ("ls", "show", "check", "train", "sample", "fuse", "lock", "accept")
+ACTIONS = ("ls", "show", "check", "train", "sample", "fuse", "fetch-objects", "lock", "accept")
 
 
 class TrainedOn(TypedDict, total=False):
@@ -42,10 +44,10 @@ def priors(words: list[str]) -> int:
             from flows.commands.priors_fuse import fuse  # start-up: only this action needs it
 
             return fuse(rest)
-        case "train" | "lock" | "accept":
+        case "train" | "lock" | "accept" | "fetch-objects":
             from flows.commands import priors_train  # start-up: only these actions need it
 
-            return {"train": priors_train.train, "lock": priors_train.lock, "accept": priors_train.accept}[action](rest)
+            return getattr(priors_train, action.replace("-", "_"))(rest)
     hint = did_you_mean(action, ACTIONS, f"one of {', '.join(ACTIONS)}")
     raise Prior3dError(f"prior3d priors {action!r}: there is no such action; {hint}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from flows.known_priors import Known, find, load
 from flows.request import check_text
 from flows.terminal import Parser, say, warn
+from prior3d.diffusion.known_words import told_of
 from prior3d.errors import Prior3dError
 
 LONGEST_TEXT = 1000
@@ -39,7 +40,7 @@ def sample(words: list[str]) -> int:
     if args.concept is not None:
         teach_concept(prior, args.concept, texts)
     if unknown := unknown_words(prior, texts):
-        warn(f"this prior does not know: {', '.join(unknown)}; what it knows: prior3d priors show {known.name}")
+        warn(f"{told_of(unknown)}; what it knows: prior3d priors show {known.name}")
     out = args.out or Path(f"samples-{known.name.replace('/', '-')}.png")
     guidance_scale = args.guidance_scale or (JOINT if known.role == "joint_views" else GUIDANCE)
     sampling = Sampling(guidance_scale, args.image_guidance_scale, args.steps, args.seed)

@@ -1,13 +1,18 @@
-"""`prior3d priors train | lock | accept`: the pipeline that makes priors, and views priors for your own category."""
+"""`prior3d priors train | fetch-objects | lock | accept`: the pipeline that makes priors.
+
+Also views priors for your own category, and the real objects that priors can be trained on.
+"""
 
 import argparse
 import math
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from flows import trainings
+from flows.engine.declaration import yaml_of
 from flows.engine.project import Project, find_project
 from flows.engine.run_files import Pipeline, read_form
 from flows.terminal import Parser, say
@@ -73,6 +78,30 @@ def train_views(project: Project, args: argparse.Namespace) -> int:
     if code := subprocess.run(line, cwd=project.root, env={**os.environ, "PYTHONPATH": path}).returncode:
         raise Prior3dError(f"training ended with exit code {code}; the same command resumes at its last checkpoint")
     return say(f"data/priors/{name} is trained; next: prior3d run sparsefusion --images FOLDER --prior {name}")
+
+
+def fetch_objects(words: list[str]) -> int:
+    """`prior3d priors fetch-objects [--from FILE.deb | FOLDER]`."""
+    what = "Bring the real objects here that priors can be trained on: 585 models, 120 MB. They stay out of git."
+    parser = Parser.of("priors fetch-objects", what)
+    parser.add_argument(
+        "--from", dest="source", metavar="PATH", type=Path,
+        help="Debian's package sweethome3d-furniture 1.8-1, or a folder with it or its .sh3f files (default: apt)",
+    )  # fmt: skip
+    source, project = parser.parse_args(words).source, find_project(Path.cwd())
+    if not trainings.pipeline(project):
+        raise Prior3dError(NO_PIPELINE.format(file=project.root / "dvc.yaml"))
+    line = [sys.executable, "-m", "stages", "training.fetch_objects"]
+    with tempfile.TemporaryDirectory() as here:
+        if source is not None:
+            settings = Path(here) / "params.yaml"
+            settings.write_text(yaml_of({"fetch_objects": {"source": str(source.expanduser().resolve())}}))
+            line += ["--params", str(settings)]
+        path = os.pathsep.join([str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")])
+        code = subprocess.run(line, cwd=project.root, env={**os.environ, "PYTHONPATH": path}).returncode
+    if code:
+        raise Prior3dError(f"real objects were not fetched (exit code {code}); the reason stands above")
+    return say("data/objects has the models, CREDITS.md whom they are from; next: prior3d priors train toy")
 
 
 def lock(words: list[str]) -> int:

@@ -1,14 +1,12 @@
 """A stage that several runs need at once is computed by one of them; the others wait and take its result."""
 
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 from flows.engine.execution import Interrupted
+from prior3d.locks import held
 
 POLL_S = 0.2
 
@@ -32,8 +30,8 @@ def computed_once(folder: Path, key: str, waits: Callable[[], None], stopping: C
     folder.mkdir(parents=True, exist_ok=True)
     place, said = folder / f"{key[:40]}.lock", False
     while True:
-        with place.open("a") as stream:
-            if _locked(stream) and _is_at(stream.fileno(), place):
+        with held(place) as mine:  # of a file that its holder has removed meanwhile nobody gets the lock
+            if mine:
                 try:
                     yield
                 finally:
@@ -45,19 +43,3 @@ def computed_once(folder: Path, key: str, waits: Callable[[], None], stopping: C
         if stopping():
             raise Interrupted("stopped while another run computed the same stage")
         time.sleep(POLL_S)
-
-
-def _locked(stream: IO[str]) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-
-
-def _is_at(descriptor: int, place: Path) -> bool:
-    """Whether an open file still lies at its path: whoever held it before has removed it otherwise."""
-    try:
-        return os.fstat(descriptor).st_ino == place.stat().st_ino
-    except FileNotFoundError:
-        return False

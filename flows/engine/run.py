@@ -1,14 +1,12 @@
 """A run's folder: its name, its lock, what a kill left behind, its versions."""
 
 import contextlib
-import fcntl
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
@@ -20,9 +18,11 @@ from flows.engine.run_files import Damaged, LockEntry, derived, read_form, read_
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 from prior3d.inside import remove, resolved_inside
+from prior3d.locks import held
 from prior3d.suggestions import did_you_mean
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
+LOOK_S = 0.1  # `prior3d watch` and studio look for an instant whether a run is held
 NUMBER = re.compile(r"[0-9]{1,9}")  # of a version
 DECLARED = ("code.yaml", "dvc.yaml", "local.yaml", "method.yaml", "params.yaml")
 OWN_FILES = frozenset({*DECLARED, ".gitignore", ".work", "dvc.lock", "history", "inputs"})  # made by no stage
@@ -71,8 +71,8 @@ class Run:
     def alone(self) -> Iterator[None]:
         """As `held`, with everything left as it lies."""
         (self.folder / ".work").mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".work" / "run.lock").open("w") as stream:
-            if not _lock(stream):
+        with held(self.folder / ".work" / "run.lock", LOOK_S) as mine:
+            if not mine:
                 raise Prior3dError(
                     f"run {self.name}: another prior3d process works on it; wait for it, or choose another --name"
                 )
@@ -161,17 +161,6 @@ class Run:
     def forget_checkpoints(self, stage: str) -> None:
         """Remove a stage's checkpoints: its result is committed."""
         shutil.rmtree(self.folder / ".work" / stage, ignore_errors=True)
-
-
-def _lock(stream: IO[str]) -> bool:
-    """Lock a file for this process alone, if no other has; `prior3d watch` looks for an instant, so try twice."""
-    for pause_s in (0.05, 0.0):
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(pause_s)
-    return False
 
 
 def all_runs(project: Project) -> list[Run]:

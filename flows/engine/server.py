@@ -7,7 +7,6 @@ another server.
 
 import base64
 import contextlib
-import fcntl
 import http.client
 import json
 import os
@@ -28,6 +27,7 @@ from typing import TypedDict
 from flows.engine.project import Project
 from flows.engine.run_files import derived, text_of
 from prior3d.files import write_whole
+from prior3d.locks import held
 
 PASSWORD = "password"  # its file; the server's pages ask for it
 HEALTH_TIMEOUT_S = 2.0
@@ -210,6 +210,5 @@ def _alive(pid: int) -> bool:
 
 @contextlib.contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    with (home / "server.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with held(home / "server.lock", wait_s=-1):
         yield

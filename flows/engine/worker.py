@@ -17,6 +17,7 @@ from flows.engine.run_files import text_of
 from flows.engine.sharing import Sharing
 
 Outcome = Literal["Cached", "Restored", "Completed"]
+SMALL_STAGE = 2 * 2**30  # bytes of GPU memory of a stage whose need is not known: those without a large prior
 DECLARED = ("params.yaml", "code.yaml")
 
 
@@ -116,8 +117,14 @@ class Worker:
 
     def _compute(self, stage: Stage, key: str, warn: Callable[[str], None]) -> Outcome:
         before = self._declared()
-        device = str(self.run.settings().get("device", "auto"))
-        with gpu_slot(device, stage.gpu) as environment:
+        settings = self.run.settings()
+        device, needed = str(settings.get("device", "auto")), settings.get("gpu_memory") or {}
+        bytes_needed = int(needed.get(stage.name, SMALL_STAGE)) if isinstance(needed, dict) else SMALL_STAGE
+
+        def waits(text: str) -> None:
+            self.events.tell(stage.name, "line", text=text)
+
+        with gpu_slot(device, stage.gpu, needed=bytes_needed, waits=waits) as environment:
             self.events.tell(stage.name, "running")
             self.executor.execute(
                 Call(

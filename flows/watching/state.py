@@ -1,12 +1,12 @@
 """How far a run has come, read from the files that its stages keep anyway."""
 
-import fcntl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
 from flows.engine.run import Run
 from flows.engine.run_files import derived
+from prior3d.locks import is_held
 from stages.contract.curves import LossCurve
 
 
@@ -52,14 +52,7 @@ class State:
 
 def is_running(run: Run) -> bool:
     """Whether a process holds the run."""
-    try:
-        with (run.folder / ".work" / "run.lock").open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_held(run.folder / ".work" / "run.lock")
 
 
 def read_state(run: Run, stages: list[str]) -> State:

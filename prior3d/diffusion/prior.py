@@ -4,7 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from prior3d.diffusion.latent_diffusion import Conditioning, LatentDiffusion
+from prior3d.diffusion.guidance import Conditioning
+from prior3d.diffusion.known_words import UnknownWord
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
 
 
 class DiffusionPrior:
@@ -98,7 +100,7 @@ class DiffusionPrior:
         """
         return Conditioning(self.embed(prompts), self.embed([negative_prompt]), guidance_scale, camera)
 
-    def unknown_words(self, prompt: str) -> list[str]:
+    def unknown_words(self, prompt: str) -> list[UnknownWord]:
         """Words of a prompt that the prior's vocabulary lacks."""
         return self.diffusion.prompts.unknown_words(prompt)
 

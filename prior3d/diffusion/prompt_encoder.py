@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from prior3d.diffusion.known_words import UnknownWord, read, unknown_words
 from prior3d.errors import Prior3dError
-
-WORD_LEVEL_VOCABULARY = 10_000  # CLIP's own byte-pair vocabulary has 49,408 entries and can spell any word
 
 
 class PromptEncoder:
@@ -54,20 +53,19 @@ class PromptEncoder:
         """Drop the prompts embedded so far: the text encoder has changed."""
         self._embeddings.clear()
 
-    def unknown_words(self, prompt: str) -> list[str]:
-        """Words that a small word-level vocabulary lacks, in order; always empty for a byte-pair vocabulary."""
-        if len(self.tokenizer) >= WORD_LEVEL_VOCABULARY:
-            return []
-        words = [word.strip(".,;:!?\"'()") for word in prompt.split()]
-        unknown = self.tokenizer.unk_token_id
-        pieces = {word: self.tokenizer(word, add_special_tokens=False).input_ids for word in words if word}
-        return [word for word, ids in pieces.items() if len(ids) != 1 or (ids[0] == unknown and word != "<unk>")]
+    def unknown_words(self, prompt: str) -> list[UnknownWord]:
+        """Words that a small word-level vocabulary lacks, in order, with what is read in their place.
+
+        Always empty for a byte-pair vocabulary, which can spell any word.
+        """
+        return unknown_words(self.tokenizer, prompt)
 
     def _encode(self, prompts: list[str]) -> Tensor:
         """Pad or cut prompts to the text encoder's length and encode them, float32."""
         config = self.text_encoder.config
         for word, spelling in self.spellings.items():
             prompts = [prompt.replace(word, spelling) for prompt in prompts]
+        prompts = [read(prompt, self.unknown_words(prompt)) for prompt in prompts]
         length = config.max_position_embeddings
         tokens = self.tokenizer(
             prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"

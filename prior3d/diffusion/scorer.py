@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from prior3d.diffusion.folders import check_safetensors, read_json
+from prior3d.diffusion.known_words import read, unknown_words
 from prior3d.diffusion.networks import without_progress_bars
 from prior3d.errors import Prior3dError
 
@@ -56,7 +57,8 @@ class Scorer:
             if text in self._texts:
                 continue
             length = self.model.config.text_config.max_position_embeddings
-            ids = self.tokenizer(text, truncation=True, max_length=length, return_tensors="pt").input_ids
+            words = read(text, unknown_words(self.tokenizer, text))
+            ids = self.tokenizer(words, truncation=True, max_length=length, return_tensors="pt").input_ids
             features = self.model.get_text_features(input_ids=ids.to(self.device)).pooler_output
             self._texts[text] = functional.normalize(features.float(), dim=-1)
         return torch.cat([self._texts[text] for text in texts])

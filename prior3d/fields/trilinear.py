@@ -58,8 +58,8 @@ def corners(
     steps = [0, 1, line, line + 1, plane, plane + 1, plane + line, plane + line + 1]
     rows = first[:, None] + torch.tensor(steps, device=places.device)
     (x_high, y_high, z_high), (x_low, y_low, z_low) = places - low, 1 - (places - low)
-    yz = torch.stack([z_low * y_low, z_low * y_high, z_high * y_low, z_high * y_high], -1)
-    return rows, (yz[:, :, None] * torch.stack([x_low, x_high], -1)[:, None]).view(-1, 8)
+    yz = torch.stack([z_low * y_low, z_low * y_high, z_high * y_low, z_high * y_high])
+    return rows, torch.stack([yz * x_low, yz * x_high], 1).view(8, -1).T.contiguous()  # faster than row by row
 
 
 def weighted_rows(

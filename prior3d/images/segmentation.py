@@ -1,29 +1,25 @@
 """Tell an object from its background without a network: by the colours along the image's border.
 
-A flat border is one colour, and what differs from it is the object. Otherwise the border's colours are a few clusters;
-what is far from all of them is surely object, the border surely is not, and a random walk over the image (Grady 2006)
-decides the rest. A photograph of a busy scene is beyond this: then a mask or alpha is needed.
+A flat border is one colour, and what differs from it is the object. Otherwise the object is what stands out from all
+that the border leads to (`prior3d/images/salient.py`). A photograph of several things, or of one that the
+border cuts, is beyond this: then a mask or alpha is needed.
 """
-
-import warnings
 
 import numpy as np
 from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.cluster.vq import kmeans2
 from skimage.color import rgb2lab
 from skimage.filters import threshold_otsu
 from skimage.measure import label
 from skimage.morphology import remove_small_holes
-from skimage.segmentation import random_walker
 
 from prior3d.errors import Prior3dError
 from prior3d.images.files import resample
+from prior3d.images.salient import salient_mask
 
 WORKING_SIZE = 192  # pixels of the longer side at which the outline is found
 FLAT = 6.0  # differences of colour (CIELAB) along the border below which it is one colour
-N_CLUSTERS = 5
 SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.95  # of the image, that an object covers
 LARGEST_AT_BORDER = 0.5  # of the border
 
@@ -50,7 +46,8 @@ def foreground_mask(rgb: Float32[np.ndarray, "height width 3"]) -> tuple[Float32
     if spread < FLAT:
         mask, how = _unlike(small, middle, float(spread)), "what differs from the flat colour of the border"
     else:
-        mask, how = _walked(small, border), "what differs from the colours of the border, by a random walk"
+        mask = salient_mask(resample(rgb, *size).clip(0, 1).astype(np.float32)).astype(np.float32)
+        how = "what stands out from all that the border leads to, by a graph cut"
     mask = _connected(mask)
     _check(mask)
     return resample(mask[..., None], height, width)[..., 0].clip(0, 1), how
@@ -73,31 +70,6 @@ def _unlike(
     limit = float(np.clip(threshold_otsu(distance) / 2, 2 * spread + 4, 20)) if distance.max() > 1 else 20.0
     soft: NDArray[np.float32] = np.clip((distance - 0.5 * limit) / limit, 0, 1).astype(np.float32)
     return soft
-
-
-def _walked(
-    lab: Float32[np.ndarray, "height width 3"], border: Float32[np.ndarray, "pixels 3"]
-) -> Float32[np.ndarray, "height width"]:
-    """A mask by a random walk from the border, and from what is far from all of the border's colours."""
-    centres, labels = kmeans2(border, N_CLUSTERS, seed=0, minit="++")
-    used = [k for k in range(N_CLUSTERS) if (labels == k).sum() > len(border) * 0.02]
-    deviations = [max(4.0, float(np.sqrt(((border[labels == k] - centres[k]) ** 2).sum(-1).mean()))) for k in used]
-    distance = np.min(
-        [np.linalg.norm(lab - centres[k], axis=-1) / d for k, d in zip(used, deviations, strict=True)], axis=0
-    )
-    seeds = np.zeros(lab.shape[:2], np.int32)
-    seeds[distance > max(3.0, float(np.percentile(distance, 90)) * 0.8)] = 1
-    thick = max(1, min(lab.shape[:2]) // 32)
-    inside = np.zeros_like(seeds, bool)
-    inside[thick:-thick, thick:-thick] = True
-    seeds[~inside | (distance < 1.0)] = 2
-    if not (seeds == 1).any():
-        return np.zeros(lab.shape[:2], np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of chances a little outside [0, 1], which are cut off here
-        chances = random_walker(lab, seeds, beta=90, mode="cg_j", channel_axis=-1, return_full_prob=True)
-    mask: np.ndarray = np.clip((np.asarray(chances[0], np.float32) - 0.25) * 2, 0, 1)
-    return mask
 
 
 def _connected(mask: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:

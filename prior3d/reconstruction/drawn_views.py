@@ -51,6 +51,7 @@ class GivenViews:
         orbit: where the prior takes them to be seen from.
         cameras: where they are seen from; the prior's own cameras, or others.
         weights: of each image in the fit, relative to the views drawn at one camera.
+        n_shown: how many of them, the first, the prior sees; the fit sees all. None: all.
     """
 
     colours: Float[Tensor, "given 3 size size"]
@@ -58,6 +59,7 @@ class GivenViews:
     orbit: Orbit
     cameras: Cameras
     weights: Float[Tensor, "given"]
+    n_shown: int | None = None
 
     def over(self, level: float) -> Float[Tensor, "given 3 size size"]:
         """The images over a flat background."""
@@ -139,7 +141,8 @@ def image_views(
     first_deg = float(given.orbit.azimuth_deg[0])
     wanted = directions(prior, [(first_deg + azimuth_deg, elevation_deg) for azimuth_deg, elevation_deg in around])
     artist = Artist(prior, text, behind, settings, generator)
-    images = artist.draw(wanted, given.over(behind.level), given.orbit, counted.n_sets)
+    shown = slice(0, given.n_shown)
+    images = artist.draw(wanted, given.over(behind.level)[shown], given.orbit[shown], counted.n_sets)
     drawn = cut_out(images, prior.cameras(joined(*[wanted] * counted.n_sets)), behind)
     assert drawn.masks is not None, "a drawing has masks"
     weights = counted.n_sets * given.weights.to(drawn.weights)[:, None, None].expand_as(given.masks)

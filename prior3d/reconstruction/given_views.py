@@ -1,5 +1,7 @@
 """Images that a person gives, as a joint-view prior takes them: at its size, from cameras that it knows."""
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,7 +12,10 @@ from prior3d.images.object_image import ObjectImage
 from prior3d.reconstruction.drawn_views import GivenViews, joined, mirrored
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.reconstruction.mirrored_image import LEAST_APART_DEG, LEFT_AND_RIGHT
+from prior3d.reconstruction.symmetry import outlines_covered
 from prior3d.settings.joint_views import GivenSettings
+
+BALL_RADIUS = 1.0  # of the object's place
 
 
 def given_image(prior: JointViewsPrior, image: ObjectImage, counted: GivenSettings) -> GivenViews:
@@ -38,7 +43,7 @@ def given_posed_images(prior: JointViewsPrior, views: InputViews, counted: Given
     back = small.cameras.c2w[:, :3, 2]
     azimuth_deg = torch.rad2deg(torch.atan2(back[:, 1], back[:, 0])) % 360
     elevation_deg = torch.rad2deg(torch.asin(back[:, 2].clamp(-1, 1)))
-    weights = torch.full((len(small.colours),), counted.weight)
+    weights = torch.full((len(small.colours),), counted.posed_weight)
     return GivenViews(small.colours, small.masks, prior.orbit(azimuth_deg, elevation_deg), small.cameras, weights)
 
 
@@ -65,6 +70,27 @@ def with_mirror_images(given: GivenViews, weight: float) -> GivenViews:
         ),
         torch.cat([given.weights, torch.full((int(apart.sum()),), weight)]),
     )
+
+
+def with_agreeing_mirror_images(given: GivenViews, counted: GivenSettings) -> tuple[GivenViews, float]:
+    """Posed images and, behind them, their mirror images, which only the fit sees, if the outlines agree with them.
+
+    The prior gains nothing from them: it knows already what is alike on both sides.
+
+    Args:
+        given: two or more posed images; of one the outline agrees with many planes.
+        counted: the weight of mirror images, and how much of the outlines must agree.
+
+    Returns:
+        the images, and the share of the outlines that agrees; 0 where it was not looked at.
+    """
+    n = len(given.colours)
+    if n < 2 or counted.posed_mirror_weight == 0:
+        return given, 0.0
+    agree = outlines_covered(given.masks, given.cameras, LEFT_AND_RIGHT, BALL_RADIUS)
+    if agree < counted.mirror_coverage:
+        return given, agree
+    return replace(with_mirror_images(given, counted.posed_mirror_weight), n_shown=n), agree
 
 
 def _apart_deg(orbit: Orbit) -> Float[Tensor, "views"]:

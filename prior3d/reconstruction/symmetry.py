@@ -9,7 +9,7 @@ away that the pictures show.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as functional
@@ -20,6 +20,7 @@ from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.rendering.rays import rays
+from prior3d.sending import sent
 
 HULL_NODES, RAY_SAMPLES, N_RAYS = 48, 48, 1500  # of the visual hull along an axis, along a ray, and in all
 COARSE_DEG, FINE_DEG = 4.0, 1.0  # steps of the angle
@@ -49,13 +50,13 @@ class MirrorPlane:
 
     def reflect(self, points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
         """Points [..., 3] on the other side."""
-        normal = self.normal().to(points)
+        normal = sent(self.normal(), points)
         return points - 2 * ((points @ normal) - self.offset)[..., None] * normal
 
     def mirrored(self, cameras: Cameras) -> Cameras:
         """Cameras whose pictures are those of `cameras`, flipped from left to right, of the mirrored object."""
-        normal = self.normal().to(cameras.c2w)
-        turn = torch.eye(3).to(normal) - 2 * normal[:, None] * normal
+        normal = sent(self.normal(), cameras.c2w)
+        turn = torch.eye(3, device=normal.device) - 2 * normal[:, None] * normal
         c2w = cameras.c2w.clone()
         c2w[:, :3, :3] = turn @ cameras.c2w[:, :3, :3]
         c2w[:, :3, 0] *= -1  # right-handed again
@@ -128,6 +129,13 @@ def find_planes(
     return found
 
 
+def outlines_covered(
+    masks: Float[Tensor, "views height width"], cameras: Cameras, plane: MirrorPlane, radius: float
+) -> float:
+    """How well the outlines agree with one plane: its `coverage`, as `find_planes` measures it; 1 at best."""
+    return _coverage_by(visual_hull(masks, cameras, radius), points_behind(masks, cameras, radius), radius)(plane)
+
+
 def visual_hull(
     masks: Float[Tensor, "views height width"], cameras: Cameras, radius: float
 ) -> Float[Tensor, "1 1 nodes nodes nodes"]:
@@ -173,17 +181,26 @@ def _best_offset_of(
     hull: Float[Tensor, "1 1 nodes nodes nodes"], points: Float[Tensor, "rays samples 3"], radius: float
 ) -> Callable[[float, list[float]], MirrorPlane]:
     """A function of an angle and of offsets: the best of these planes, with its coverage."""
-    before = look_up(hull, points, radius)
-
-    def coverage(angle_deg: float, offset: float) -> float:
-        behind = look_up(hull, MirrorPlane(angle_deg, offset).reflect(points), radius)
-        return float(torch.minimum(before, behind).amax(-1).sum() / before.amax(-1).sum().clamp_min(1e-6))
+    coverage = _coverage_by(hull, points, radius)
 
     def best_offset(angle_deg: float, offsets: list[float]) -> MirrorPlane:
-        tried = [MirrorPlane(angle_deg % 180, offset, coverage(angle_deg, offset)) for offset in offsets]
-        return max(tried, key=_value)
+        planes = [MirrorPlane(angle_deg % 180, offset) for offset in offsets]
+        return max((replace(plane, coverage=coverage(plane)) for plane in planes), key=_value)
 
     return best_offset
+
+
+def _coverage_by(
+    hull: Float[Tensor, "1 1 nodes nodes nodes"], points: Float[Tensor, "rays samples 3"], radius: float
+) -> Callable[[MirrorPlane], float]:
+    """A function of a plane: the share of the outlines that the hull of images and mirror images still covers."""
+    before = look_up(hull, points, radius)
+
+    def coverage(plane: MirrorPlane) -> float:
+        behind = look_up(hull, plane.reflect(points), radius)
+        return float(torch.minimum(before, behind).amax(-1).sum() / before.amax(-1).sum().clamp_min(1e-6))
+
+    return coverage
 
 
 def _value(plane: MirrorPlane) -> float:

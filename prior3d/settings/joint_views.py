@@ -86,6 +86,20 @@ class GivenSettings:
         description="the same of one image's mirror image, as the mirrored camera sees a symmetric object; 0: it is "
         "neither fitted nor shown to the prior",
     )
+    posed_weight: Weight = Field(
+        default=8.0, description="weight of each posed image in the fit, relative to the views drawn at one camera"
+    )
+    posed_mirror_weight: Weight = Field(
+        default=4.0,
+        description="the same of each posed image's mirror image, where the outlines agree with a thing that is alike "
+        "on both sides; only the fit sees it; 0: none",
+    )
+    mirror_coverage: float = Field(
+        default=0.96,
+        ge=0,
+        le=1,
+        description="least share of the posed images' outlines that must agree with it",
+    )
     unknown_weight: Weight = Field(
         default=0.1, description="weight of drawn views, beside posed images of a thing that the prior does not know"
     )

@@ -9,15 +9,12 @@ Exit codes: 0 done; 2 an error that a person can put right (one line on stderr);
 import argparse
 import contextlib
 import errno
-import fcntl
 import importlib
 import json
-import resource
 import shutil
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +25,12 @@ from pydantic import BaseModel
 
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
+from prior3d.locks import held
 from prior3d.suggestions import did_you_mean
 from stages.contract.job import Job, Stopped, work_digest
+from stages.contract.memory import peak_memory_mb
 from stages.contract.parameters import check_params
+from stages.contract.telling import out_of_gpu_memory, warnings_as_lines
 from stages.contract.yaml_text import read_mapping
 
 LOCK_WAIT_S = 30.0
@@ -141,11 +141,17 @@ def _train(module: ModuleType, job: Job, params: BaseModel) -> None:
 def _run_body(module: ModuleType, job: Job, params: BaseModel) -> None:
     """Run the stage's body (raises Stopped if it was asked to stop, with its working time and losses kept)."""
     try:
-        importlib.import_module(f"{module.__name__}.stage").run(job, params)
+        with warnings_as_lines():
+            importlib.import_module(f"{module.__name__}.stage").run(job, params)
         if job.stopping:
             raise Stopped
     except Stopped:
         job.note_elapsed()
+        raise
+    except RuntimeError as error:
+        if told := out_of_gpu_memory(job.name, params, error):
+            job.note_elapsed()
+            raise told from error
         raise
 
 
@@ -170,10 +176,9 @@ def _produce(module: ModuleType, job: Job, params: BaseModel) -> None:
 
 def _cost(job: Job) -> dict[str, Any]:
     """What the stage took: kept apart from its metrics, which are a function of parameters and inputs only."""
-    per_mb = 1024**2 if sys.platform == "darwin" else 1024
     cost: dict[str, Any] = {
         "seconds": round(job.seconds(), 2),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / per_mb, 1),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
     }
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -210,18 +215,9 @@ def _parse(module: ModuleType, module_name: str, argv: list[str], cwd: Path) -> 
 @contextlib.contextmanager
 def _alone(folder: Path, name: str) -> Iterator[None]:
     """Hold the stage's work folder; wait a little for a stage that is just being stopped."""
-    with (folder / "lock").open("w") as stream:
-        until = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Prior3dError(
-                        f"stage {name}: another process works on it ({folder}); wait for it or stop it"
-                    ) from None
-                time.sleep(0.1)
+    with held(folder / "lock", LOCK_WAIT_S) as mine:
+        if not mine:
+            raise Prior3dError(f"stage {name}: another process works on it ({folder}); wait for it or stop it")
         yield
 
 

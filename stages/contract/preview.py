@@ -2,21 +2,24 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
+from prior3d.diffusion.known_words import UnknownWord, told_of
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
+SHORT_S = 0.5  # previews that take longer come as much more rarely: at most a tenth of the time is theirs
 
 
-def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
-    """Say which words of a prompt the prior has never seen, as a warning and as a metric."""
+def warn_of_unknown_words(job: Job, words: list[UnknownWord], total: int) -> None:
+    """Say which words of a prompt the prior has never seen, and what is read for them, as a warning and a metric."""
     job.metric("unknown_words", len(words), "words", higher_is_better=False)
     if words:
-        job.progress(0, total, text=f"warning: this prior does not know: {', '.join(words)}")
+        job.progress(0, total, text=f"warning: {told_of(words)}")
 
 
 class Preview:
@@ -24,14 +27,27 @@ class Preview:
 
     def __init__(self, job: Job, images: Callable[[], Tensor]) -> None:
         """`images` makes what is shown: [n, 3, height, width] in [0, 1]."""
-        self.job, self.images, self.last = job, images, time.monotonic()
+        self.job, self.images, self.last, self.took = job, images, time.monotonic(), 0.0
+        self.writing: Future[Path] | None = None
+        self._writer = ThreadPoolExecutor(1)
 
     def perhaps(self, step: int, total: int) -> None:
-        """Write the picture if the last one is old enough."""
-        if time.monotonic() - self.last >= PREVIEW_EVERY_S:
-            path = write_row(self.job.work / "preview.png", self.images())
-            self.job.progress(step, total, preview=path)
+        """Write the image if the last one is old enough; one that a GPU still renders is written beside the steps."""
+        if self.writing is not None:
+            if not self.writing.done():
+                return
+            self.job.progress(step, total, preview=self.writing.result())
+            self.writing, self.last = None, time.monotonic()
+        began = time.monotonic()
+        if began - self.last < PREVIEW_EVERY_S * max(1.0, self.took / SHORT_S):
+            return
+        images, path = self.images(), self.job.work / "preview.png"
+        if images.device.type == "cpu":
+            self.job.progress(step, total, preview=write_row(path, images))
             self.last = time.monotonic()
+            self.took = self.last - began
+        else:
+            self.writing = self._writer.submit(write_row, path, images)
 
 
 def write_row(path: Path, images: Tensor) -> Path:

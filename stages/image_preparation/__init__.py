@@ -20,7 +20,7 @@ class Params(StageParams):
     size: Pixels = Field(256, ge=16, le=2048, description="side of the prepared image; a smaller one is not enlarged")
     background_removal: Literal["classical", "rembg"] = Field(
         "classical",
-        description="for an image without alpha and mask: by the border's colours, or by rembg (a network; install "
+        description="for an image without alpha and mask: by what its border leads to, or by rembg (a network; install "
         "prior3d[background], which downloads its own weights)",
     )
     azimuth_deg: Degrees = Field(

@@ -1,11 +1,12 @@
 """The body of joint_views; the package says what it takes, gives and is set by."""
 
 from prior3d.diffusion.joint_views import JointViewsPrior, load_joint_views
+from prior3d.diffusion.known_words import read
 from prior3d.diffusion.networks import dtype_of
 from prior3d.errors import Prior3dError
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.reconstruction.drawn_views import Background, DrawnViews, GivenViews, image_views, text_views
-from prior3d.reconstruction.given_views import given_image
+from prior3d.reconstruction.given_views import given_image, with_agreeing_mirror_images
 from prior3d.seeds import Seeds
 from prior3d.settings.joint_views import GivenSettings
 from stages.artifacts.captions import load_caption
@@ -27,21 +28,23 @@ def run(job: Job, params: Params) -> None:
     prior = load_joint_views(job.prior(), job.device, dtype_of(params.precision))
     caption = load_caption(job.inputs["caption"]) if "caption" in job.inputs else None
     text = caption.believed if caption is not None else job.prompt if "prompt" in job.inputs else ""
-    warn_of_unknown_words(job, prior.unknown_words(text), 1)
+    words = prior.unknown_words(text)
+    warn_of_unknown_words(job, words, 1)
+    text = read(text, words)  # colours that it names are looked for too
     unknown = caption is not None and not caption.known
     if unknown and "image" in job.inputs:
         completion = completed(job, params, prior, load_object_image(job.inputs["image"]), text)
         save_field(job.out, completion.field)
         keep(job, DrawnViews(completion.views, 1, Background("white", 1.0)))
     else:
-        found = drawn(job, params, prior, text, params.given.unknown_weight if unknown else 1.0)
+        found = drawn(job, params, prior, text, known=not unknown)
         check(job, found)
         keep(job, found)
 
 
-def drawn(job: Job, params: Params, prior: JointViewsPrior, text: str, weight: float) -> DrawnViews:
-    """Views that the prior draws, from words or given images; `weight` is theirs beside the images."""
-    given = given_views(job, prior, params.given)
+def drawn(job: Job, params: Params, prior: JointViewsPrior, text: str, *, known: bool) -> DrawnViews:
+    """Views that the prior draws, from words or given images; `known`: it knows what the images show."""
+    given = given_views(job, prior, params.given, known)
     if given is None and not text:
         raise Prior3dError(f"stage {job.name}: give it words, an image or posed images (--prompt, --image or --views)")
     if given is not None and not prior.takes_given:
@@ -53,6 +56,7 @@ def drawn(job: Job, params: Params, prior: JointViewsPrior, text: str, weight: f
     noise = Seeds(params.seed).generator("noise", job.device)
     if given is None:
         return text_views(prior, text, params.drawing, noise)
+    weight = 1.0 if known else params.given.unknown_weight
     return image_views(prior, text, given, params.drawing, params.given, noise, weight)
 
 
@@ -66,11 +70,19 @@ def keep(job: Job, found: DrawnViews) -> None:
     job.progress(1, 1, preview=job.out / "preview.png", text=f"{len(images) - found.n_given} views")
 
 
-def given_views(job: Job, prior: JointViewsPrior, counted: GivenSettings) -> GivenViews | None:
-    """The given images; None without any."""
+def given_views(job: Job, prior: JointViewsPrior, counted: GivenSettings, known: bool) -> GivenViews | None:
+    """The given images, and mirror images of what is known, whose front is then along +x; None without any."""
     if "image" in job.inputs:
         return given_image(prior, load_object_image(job.inputs["image"]), counted)
-    return posed_images(job, prior, counted) if "views" in job.inputs else None
+    if "views" not in job.inputs:
+        return None
+    given = posed_images(job, prior, counted)
+    if not known:
+        return given
+    given, agree = with_agreeing_mirror_images(given, counted)
+    if agree:
+        job.metric("mirror_coverage", agree, "of the outlines", higher_is_better=True)
+    return given
 
 
 def check(job: Job, found: DrawnViews) -> None:

@@ -11,13 +11,13 @@ from prior3d.cameras import orbit_cameras, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.joint_sets import pluecker_rays
 from prior3d.diffusion.scheduling import stratified_timesteps
-from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
 from stages.artifacts.datasets import RenderedDataset
 from stages.training.datasets.compositing import composite
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.set_batches import SetBatch
+from stages.training.datasets.texts import said_of
 from stages.training.diffusion_loss import N_TIMESTEPS, noised
 
 
@@ -64,7 +64,7 @@ def frames_of(
     for i, owner in enumerate(batch.owner.tolist()):
         word = words[i] if drawn[1, owner] >= drops["view_word"] else None
         named = names[int(batch.background[i])] if drawn[2, owner] >= drops["background"] else None
-        texts.append("" if silent[owner] else full_caption(dataset.caption(int(batch.image[i])), word, named))
+        texts.append("" if silent[owner] else said_of(dataset.caption(int(batch.image[i])), word, named))
     alone = torch.bincount(batch.owner, minlength=len(batch.kind)) == 1
     hidden = (drawn[3] < drops["camera"])[batch.owner] & (batch.given | alone[batch.owner])
     return Frames(found, texts, (azimuth, views[:, 1]), 1.0 - hidden.float())

@@ -37,6 +37,9 @@ class TrainingParams(StageParams):
     learning_rate: float = Field(1e-3, gt=0, description="highest learning rate of AdamW")
     optimiser: TrainingSettings = Field(TrainingSettings(), description="AdamW, learning rate over time, average")
     warm_start: bool = Field(False, description="begin with this training's own weights in data/priors, not with noise")
+    family: str = Field(
+        "toy", description="of priors, in data/priors; another one begins with the toy family's weights (warm_start)"
+    )
     device: str = Field("cpu", description="auto, cpu, cuda, cuda:N or mps")
 
 

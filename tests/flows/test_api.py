@@ -1,7 +1,9 @@
 """prior3d from Python: the same runs as from the command line."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,22 @@ def test_a_page_is_shown_in_a_frame_and_can_be_saved(tmp_path):
     page = Page('<p class="a">one</p>')
     assert 'srcdoc="&lt;p class=&quot;a&quot;&gt;one&lt;/p&gt;"' in page._repr_html_()
     assert page.save(tmp_path / "page.html").read_text() == '<p class="a">one</p>'
+
+
+def test_a_persons_own_flows_are_named_and_the_library_works_beside_them(tmp_path):
+    code = "import prior3d, prior3d.cameras\ntry: print(prior3d.run.__name__)\n"
+    code += "except prior3d.Prior3dError as error: print(error)"
+
+    def said():
+        env = os.environ | {"PYTHONPATH": str(Path(prior3d.__file__).parents[1])}
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "mine.py").touch()
+    assert said() == "run\n"  # a folder of scripts is no obstacle, a package is
+    (tmp_path / "flows" / "__init__.py").touch()
+    assert f"another package called `flows` comes before prior3d's: {tmp_path / 'flows'}" in said()
 
 
 def test_the_library_loads_nothing_of_the_flows_until_it_is_asked():

@@ -103,10 +103,8 @@ def toy_mesh(index: int) -> Mesh:
     return Mesh(np.concatenate([part.solid.vertices for part in parts]), np.concatenate(faces))
 
 
-@pytest.mark.parametrize(("method", "preset", "stage"), DRAWING)
-def test_drawn_views_show_the_object_and_some_of_what_is_around_it(method, preset, stage):
-    settings = settings_of(method, preset)
-    cameras = drawn_cameras(settings[stage]["views"])
+def share_covered(method: str, settings: dict, cameras: Cameras) -> float:
+    """Share of the pixels that the object of a method covers, where its stages put it."""
     if method in TAKES_MESH:  # a mesh's farthest point is where the method puts it: balls would be the largest of all
         placed = settings[TAKES_MESH[method]]
         found = []
@@ -115,12 +113,28 @@ def test_drawn_views_show_the_object_and_some_of_what_is_around_it(method, prese
             place = place_mesh(mesh.vertices, "z", "x", placed["radius"], placed["centre"], placed.get("lift", 0))
             world = Mesh(place.to_world(mesh.vertices), mesh.faces)
             found.append(float(render_mesh(world, cameras[:40]).mask.mean()))
-        share = float(np.mean(found))
-    elif "image_preparation" in settings:
-        share = covered(cameras, radius_of_image(settings["image_preparation"]))
-    else:
-        share = covered(cameras, radius_of_start(settings["coarse_nerf"]["field"]))
+        return float(np.mean(found))
+    if "image_preparation" in settings:
+        return covered(cameras, radius_of_image(settings["image_preparation"]))
+    return covered(cameras, radius_of_start(settings["coarse_nerf"]["field"]))
+
+
+@pytest.mark.parametrize(("method", "preset", "stage"), DRAWING)
+def test_drawn_views_show_the_object_and_some_of_what_is_around_it(method, preset, stage):
+    settings = settings_of(method, preset)
+    share = share_covered(method, settings, drawn_cameras(settings[stage]["views"]))
     assert LEAST <= share <= MOST, f"{share:.1%}"
+
+
+@pytest.mark.parametrize(("method", "preset", "stage"), [each for each in DRAWING if each[1] == "paper"])
+def test_evaluation_shows_the_object_as_large_as_distillation_sees_it(method, preset, stage):
+    settings = settings_of(method, preset)
+    seen = settings["evaluation"]
+    turntable = orbit_cameras(ring(8, seen["elevation_deg"], seen["radius"], seen["fov_deg"]), 24, 24)
+    share, trained = (
+        share_covered(method, settings, cameras) for cameras in (turntable, drawn_cameras(settings[stage]["views"]))
+    )
+    assert 0.5 <= share / trained <= 1.6, f"evaluation {share:.1%}, distillation {trained:.1%}"
 
 
 def test_stages_that_draw_views_were_found():

@@ -19,9 +19,10 @@ from prior3d.reconstruction.drawn_views import (
     mirrored,
     text_views,
 )
-from prior3d.reconstruction.given_views import given_image, given_posed_images
+from prior3d.reconstruction.given_views import given_image, given_posed_images, with_agreeing_mirror_images
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.reconstruction.redrawn_outlines import redrawn_outlines
+from prior3d.rendering import rays
 from prior3d.settings.joint_views import DrawingSettings, GivenSettings, OutlineSettings
 
 SIZE = 16
@@ -146,6 +147,43 @@ def test_posed_images_are_given_from_the_directions_of_their_cameras():
     assert torch.allclose(given.orbit.azimuth_deg, orbit.azimuth_deg, atol=1e-3)
     assert torch.allclose(given.orbit.elevation_deg, orbit.elevation_deg, atol=1e-3)
     assert given.colours.shape == (n, 3, SIZE, SIZE) and given.cameras.fov_deg.tolist() == [50] * n
+
+
+def ball_views(azimuths_deg, centre=(0.0, 0.0, 0.0)):
+    """Views of a ball, of which a small one beside the middle is not alike on both sides."""
+    n = len(azimuths_deg)
+    cameras = orbit_cameras(
+        Orbit(torch.tensor(azimuths_deg), torch.full((n,), 20.0), torch.full((n,), 3.2), torch.full((n,), 40.0)), 32, 32
+    )
+    origins, directions = rays(cameras)
+    offset = torch.tensor(centre) - origins
+    missed = (offset - (offset * directions).sum(-1, keepdim=True) * directions).norm(dim=-1)
+    masks = (missed < 0.4).float()
+    return InputViews(masks[:, None].expand(-1, 3, -1, -1), masks, torch.ones_like(masks), cameras)
+
+
+def test_mirror_images_of_posed_images_are_for_the_fit_alone():
+    prior, counted = Recorder(), GivenSettings(n_sets=1)
+    given, agree = with_agreeing_mirror_images(
+        given_posed_images(prior, ball_views([30.0, 100.0, 200.0]), counted), counted
+    )
+    assert agree > 0.96 and given.weights.tolist() == [8, 8, 8, 4, 4, 4] and given.n_shown == 3
+    assert torch.equal(given.masks[3], given.masks[0].flip(-1))
+    prior.name = background_for_images(given).name
+    found = image_views(prior, "a white ball", given, DrawingSettings(), counted, torch.Generator())
+    (call,) = prior.calls
+    assert (call["n"], call["given"]) == (3 + 12, 3)
+    assert found.n_given == 6 and len(found.views.colours) == 6 + 12
+
+
+def test_posed_images_of_one_side_have_no_mirror_images():
+    prior, counted = Recorder(), GivenSettings()
+    beside = given_posed_images(prior, ball_views([30.0, 100.0, 200.0], centre=(0.0, 0.5, 0.0)), counted)
+    given, agree = with_agreeing_mirror_images(beside, counted)
+    assert agree < 0.9 and given is beside
+    alike = given_posed_images(prior, ball_views([30.0, 100.0, 200.0]), counted)
+    assert with_agreeing_mirror_images(alike, GivenSettings(posed_mirror_weight=0))[0] is alike
+    assert with_agreeing_mirror_images(given_posed_images(prior, ball_views([30.0]), counted), counted)[1] == 0
 
 
 def test_outlines_of_a_body_are_redrawn_from_its_renders():

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from safetensors.torch import save
@@ -86,6 +89,13 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 def test_cpu_is_always_there():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_the_cpu_adds_in_one_order_and_the_compiler_is_not_imported_for_it():
+    code = "import sys, torch; from prior3d.devices import choose_device; choose_device('cpu'); "
+    code += "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:1", "", "CUDA"])

@@ -108,7 +108,7 @@ def test_a_flat_border_tells_the_object(prepare, background):
     assert (found & mask).sum() / (found | mask).sum() > 0.93
 
 
-def test_a_border_of_several_colours_tells_the_object_by_a_random_walk(prepare):
+def test_a_border_of_several_colours_tells_the_object_by_a_graph_cut(prepare):
     rng, mask = np.random.default_rng(0), disc(96, 96, 24, (50, 46))
     pixels = np.zeros((96, 96, 3))
     pixels[:60], pixels[60:] = (120, 160, 210), (90, 120, 60)  # a sky over a meadow
@@ -116,7 +116,7 @@ def test_a_border_of_several_colours_tells_the_object_by_a_random_walk(prepare):
     picture = Image.fromarray((pixels + rng.normal(0, 6, pixels.shape)).clip(0, 255).astype(np.uint8))
     made, facts = prepare(picture, camera="0,0,40")
     found = made.mask > 0.5
-    assert "random walk" in facts["notes"][0] and (found & mask).sum() / (found | mask).sum() > 0.9
+    assert "graph cut" in facts["notes"][0] and (found & mask).sum() / (found | mask).sum() > 0.9
 
 
 def test_no_object_to_be_found(prepare):

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from prior3d.cameras import view_words
 from prior3d.diffusion.scorer import VIEW_WORDS
-from prior3d.toyworld.objects import kind_of_caption
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
+from prior3d.wideworld.kinds import WIDE_KINDS
 from stages.artifacts.datasets import RenderedDataset
 from stages.training.datasets.compositing import background_colours, composite
+
+LARGEST_SEEN = 64  # pixels a side
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,23 @@ def draw_pairs(
     colours = background_colours()[torch.randint(len(BACKGROUNDS), (n,), generator=generator)]
     rgba = torch.from_numpy(world.rgba[index.numpy()])
     images, alpha = composite(rgba, colours), rgba[:, None, :, :, 3] / 255
+    if images.shape[-1] > LARGEST_SEEN:  # one scorer judges images of all sizes: it sees them small
+        images, alpha = (functional.interpolate(whole, LARGEST_SEEN, mode="area") for whole in (images, alpha))
     mirrored = (torch.rand(n, generator=generator) < 0.5)[:, None, None, None]  # no word tells left from right
     images, alpha = (torch.where(mirrored, whole.flip(-1), whole) for whole in (images, alpha))
     captions = [world.caption(i) for i in index.tolist()]
     views = torch.from_numpy(np.array(world.views[index.numpy()]))
     words = view_words(toy_orbit(views[:, 0], views[:, 1]))
-    fronted = torch.tensor([kind_of_caption(caption).front for caption in captions])
+    fronted = torch.tensor([has_front(caption) for caption in captions])
     views = torch.tensor([VIEW_WORDS.index(word) for word in words])
     return Batch(roughened(images, blurred_share, pixel_noise, generator), captions, views, fronted, alpha)
+
+
+def has_front(caption: str) -> bool:
+    """Whether views of what a caption names differ; not known of real objects, so nothing is asked of their views."""
+    thing = caption.partition(" with ")[0]
+    fitting = [kind for kind in WIDE_KINDS if thing.endswith(f" {kind.noun}")]
+    return max(fitting, key=lambda kind: len(kind.noun)).front if fitting else False
 
 
 def roughened(images: Tensor, blurred_share: float, pixel_noise: float, generator: torch.Generator) -> Tensor:

@@ -28,7 +28,7 @@ class CaptionedDataset:
         words = view_words(toy_orbit(views[:, 0], views[:, 1]))
         texts: dict[str, int] = {"": 0}
         rows = [
-            texts.setdefault(full_caption(dataset.caption(i), view, background), len(texts))
+            texts.setdefault(said_of(dataset.caption(i), view, background), len(texts))
             for i in range(len(dataset))
             for view in (None, words[i])
             for background in (None, *BACKGROUNDS)
@@ -53,6 +53,11 @@ class CaptionedDataset:
         caption, camera, view, named = (drawn >= torch.tensor(drops, device=device)).long().T
         row = self.rows[image, view, named * (background + 1)]
         return self.tokens[caption * row], self.cameras[image] * camera[:, None]
+
+
+def said_of(caption: str, view: str | None, background: str | None) -> str:
+    """As `full_caption`; of a thing without a name only the view and the background are said."""
+    return full_caption(caption, view, background).removeprefix(", ")
 
 
 class InstructionDataset:

@@ -44,6 +44,13 @@ def with_words(tokenizer: Any, words: list[str]) -> Any:
     return CLIPTokenizer(vocab=vocab, merges=given, model_max_length=tokenizer.model_max_length)
 
 
+def new_words(tokenizer: Any, captions: list[str]) -> list[str]:
+    """Words of captions that are not one token, in the order of the alphabet: the same for the same captions."""
+    words = {word for caption in captions for word in caption.lower().replace("'", " ").replace("-", " ").split()}
+    vocab = tokenizer.get_vocab()
+    return sorted(word for word in words if f"{word}{END}" not in vocab and word.isascii() and word.isalpha())
+
+
 def grown(
     vocab: dict[str, int], merges: list[tuple[str, str]], words: list[str]
 ) -> tuple[dict[str, int], list[tuple[str, str]]]:

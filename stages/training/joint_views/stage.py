@@ -21,6 +21,8 @@ from stages.contract.job import Job
 from stages.training.conditional import copy_parts, frozen_prior, open_text_encoder, train
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.set_batches import draw_sets
+from stages.training.facts import FACTS
+from stages.training.families import begin_with_oldest, family_folder
 from stages.training.joint_loss import frames_of, joint_v_errors
 from stages.training.joint_views import FOLDER, Params
 from stages.training.scores.joint_views import sample_sheet
@@ -39,8 +41,10 @@ INDEX = {
 def run(job: Job, params: Params) -> None:
     """Train and save."""
     device = str(choose_device(params.device))
-    folder, toy = job.run_folder / FOLDER, job.inputs["text_to_image"]
+    folder, toy = family_folder(job.run_folder, FOLDER, params.family), job.inputs["text_to_image"]
     prepare(params.seed, params.threads)
+    if params.warm_start:
+        begin_with_oldest(job.run_folder, FOLDER, params.family, ("unet", FACTS))
     unet = begin(folder, toy, params.warm_start).to(device, memory_format=torch.channels_last)
     trainer = Trainer(job, {"unet": unet}, params, samples_before=samples_before(folder, params.warm_start))
     copy_parts(toy, folder, FROZEN, trainer.path)
@@ -103,4 +107,4 @@ def save(trainer: Trainer, toy: Path, folder: Path, params: Params) -> None:
     save_averaged(trainer, "unet", folder / "unet")
     parts = {name: kind for name, kind in read_json(toy / "model_index.json").items() if name in FROZEN}
     write_index(folder, INDEX | parts)
-    write_facts(folder, trainer, trainer.done * params.batch, unit="sets", began_with="data/priors/toy")
+    write_facts(folder, trainer, trainer.done * params.batch, unit="sets", began_with=f"data/priors/{params.family}")

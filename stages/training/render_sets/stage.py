@@ -1,6 +1,8 @@
 """The body of render_sets; the package says what it takes, gives and is set by."""
 
 from prior3d.toyworld.objects import Split
+from prior3d.toyworld.rasterised import rasterise_toy
+from prior3d.toyworld.renders import render_toy
 from stages.contract.job import Job
 from stages.training.datasets.rendering import RenderSettings, told_to
 from stages.training.datasets.sets import render_sets
@@ -15,4 +17,5 @@ def run(job: Job, params: Params) -> None:
     }
     for split, (objects, n_views) in splits.items():
         settings = RenderSettings(params.seed, n_views, params.size, params.workers, CHUNK, progress=told_to(job))
-        render_sets(job.run_folder / FOLDER, split, objects, settings)
+        render = rasterise_toy if params.renderer == "rasteriser" else render_toy
+        render_sets(job.run_folder / FOLDER, split, objects, settings, render)

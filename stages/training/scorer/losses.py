@@ -62,7 +62,8 @@ def pair_loss(
     wrong_view = functional.cross_entropy(models["view_head"](features), views, reduction="none")
     fronted = batch.fronted.to(device).float()
     loss = loss + params.view_weight * (wrong_view * fronted).sum() / fronted.sum().clamp(min=1)
-    loss = loss + params.facts_weight * facts_loss(models["facts_head"](features), batch.captions)
+    if params.facts_weight > 0:  # the facts are the toy world's; captions of a wider one say others
+        loss = loss + params.facts_weight * facts_loss(models["facts_head"](features), batch.captions)
     nearest = logits.detach().argmax(dim=1).tolist()
     right = [batch.captions[i] == batch.captions[j] for i, j in enumerate(nearest)]
     return loss, sum(right) / len(right)

@@ -14,8 +14,9 @@ from prior3d.diffusion.scorer import VIEW_HEAD, VIEW_WORDS
 from stages.artifacts.datasets import RenderedDataset
 from stages.contract.job import Job
 from stages.training.datasets.caption_facts import SIZES
-from stages.training.datasets.pairs import draw_pairs
-from stages.training.datasets.tokenizer import build_tokenizer
+from stages.training.datasets.pairs import LARGEST_SEEN, draw_pairs
+from stages.training.datasets.tokenizer import build_tokenizer, new_words, with_words
+from stages.training.families import OLDEST, begin_with_oldest, family_folder
 from stages.training.scorer import FOLDER, Params
 from stages.training.scorer.losses import pair_loss, patches_to_see
 from stages.training.trainer import Meter, Trainer, prepare
@@ -24,15 +25,20 @@ from stages.training.weights import load_weights, samples_before, save_averaged,
 
 def run(job: Job, params: Params) -> None:
     """Train and save."""
-    device, folder = choose_device(params.device), job.run_folder / FOLDER
+    device, folder = choose_device(params.device), family_folder(job.run_folder, FOLDER, params.family)
     prepare(params.seed, params.threads)
     world = RenderedDataset(job.inputs["world"], "train")
     # the weights on disk know words by the numbers that their own tokenizer gave them
+    if params.warm_start:
+        begin_with_oldest(job.run_folder, FOLDER, params.family, (".",))
     tokenizer = CLIPTokenizer.from_pretrained(folder) if params.warm_start else build_tokenizer()
-    models = build(params, tokenizer, world.rgba.shape[1])
+    models = build(params, tokenizer, min(world.rgba.shape[1], LARGEST_SEEN))
     if params.warm_start:
         load_weights(models["clip"], folder / "model.safetensors")
         load_weights(models["view_head"], folder / VIEW_HEAD)
+    if params.family != OLDEST:
+        tokenizer = with_words(tokenizer, new_words(tokenizer, world.captions))
+        grow(models["clip"], len(tokenizer))
     models = {name: model.to(device) for name, model in models.items()}
     trainer = Trainer(job, models, params, samples_before=samples_before(folder, params.warm_start))
     meter = Meter(trainer, "pairs")
@@ -45,6 +51,16 @@ def run(job: Job, params: Params) -> None:
         trainer.update(loss)
         meter.take(loss, params.batch, partial("{:.0%} of the last batch matched".format, matched))
     save(trainer, tokenizer, folder, params)
+
+
+def grow(clip: Any, n_words: int) -> None:
+    """Give a CLIPModel rows for further words; those that it has keep theirs."""
+    text = clip.text_model.embeddings
+    known = text.token_embedding.weight.data
+    text.token_embedding = nn.Embedding(n_words, known.shape[1])
+    nn.init.normal_(text.token_embedding.weight, std=float(known.std()))
+    text.token_embedding.weight.data[: len(known)] = known
+    clip.config.text_config.vocab_size = n_words
 
 
 def build(params: Params, tokenizer: Any, image_size: int) -> dict[str, nn.Module]:

@@ -16,10 +16,13 @@ from prior3d.errors import Prior3dError
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.artifacts.datasets import RenderedDataset
 from stages.contract.job import Job, Stopped
+from stages.training.conditional import open_text_encoder
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.texts import CaptionedDataset
-from stages.training.datasets.tokenizer import build_tokenizer
+from stages.training.datasets.tokenizer import build_tokenizer, new_words, with_words
 from stages.training.diffusion_loss import noise_scheduler, v_loss
+from stages.training.facts import FACTS
+from stages.training.families import OLDEST, begin_with_oldest, family_folder
 from stages.training.text_to_image import FOLDER, Params
 from stages.training.text_to_image.networks import build_text_encoder, build_unet
 from stages.training.trainer import Meter, Trainer, lower_precision, prepare
@@ -78,12 +81,14 @@ def meeting_place(job: Job) -> Path:
 def train(rank: int, job: Job, params: Params, device: str) -> None:
     """Train to the end, and save."""
     prepare(params.seed)
-    folder = job.run_folder / FOLDER
-    tokenizer, models = begin(params, folder, device)
+    folder = family_folder(job.run_folder, FOLDER, params.family)
+    world = RenderedDataset(job.inputs["world"], "train")
+    if params.warm_start:
+        begin_with_oldest(job.run_folder, FOLDER, params.family, ("unet", "text_encoder", "tokenizer", FACTS))
+    tokenizer, models = begin(params, folder, device, world.captions if params.family != OLDEST else [])
     trainer = Trainer(job, models, params, samples_before=samples_before(folder, params.warm_start), writes=rank == 0)
     vae = AutoencoderKL.from_pretrained(job.inputs["vae"], torch_dtype=torch.float32)
     vae = vae.to(device, memory_format=torch.channels_last).eval()
-    world = RenderedDataset(job.inputs["world"], "train")
     latents = Latents(vae, torch.from_numpy(world.rgba).to(device))
     captions = CaptionedDataset(world, tokenizer, device)
     alphas = noise_scheduler().alphas_cumprod.to(device)
@@ -100,16 +105,19 @@ def train(rank: int, job: Job, params: Params, device: str) -> None:
         save(trainer, tokenizer, folder, params)
 
 
-def begin(params: Params, folder: Path, device: str) -> tuple[Any, dict[str, Any]]:
-    """The tokenizer, and the networks that the training begins with.
+def begin(params: Params, folder: Path, device: str, captions: list[str]) -> tuple[Any, dict[str, Any]]:
+    """The tokenizer, and the networks that the training begins with; `captions` may hold words that it has not yet.
 
-    The weights on disk know words by the numbers that their own tokenizer gave them.
+    The weights on disk know words by the numbers that their own tokenizer gave them; new words come behind these.
     """
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer") if params.warm_start else build_tokenizer()
-    unet, text_encoder = build_unet(params), build_text_encoder(params, tokenizer)
+    tokenizer = with_words(tokenizer, new_words(tokenizer, captions)) if captions else tokenizer
+    unet = build_unet(params)
     if params.warm_start:
         load_weights(unet, folder / "unet/diffusion_pytorch_model.safetensors")
-        load_weights(text_encoder, folder / "text_encoder/model.safetensors")
+        text_encoder = open_text_encoder(folder / "text_encoder", len(tokenizer))
+    else:
+        text_encoder = build_text_encoder(params, tokenizer)
     models = {
         "unet": unet.to(device, memory_format=torch.channels_last),
         "text_encoder": text_encoder.to(device),

@@ -11,6 +11,7 @@ from prior3d.devices import choose_device
 from stages.artifacts.datasets import RenderedDataset
 from stages.contract.job import Job
 from stages.training.datasets.compositing import background_colours, composite
+from stages.training.families import begin_with_oldest, family_folder
 from stages.training.trainer import Meter, Trainer, prepare
 from stages.training.vae import FOLDER, Params
 from stages.training.vae.losses import reconstruction_loss
@@ -20,7 +21,9 @@ from stages.training.weights import load_weights
 
 def run(job: Job, params: Params) -> None:
     """Train, whiten, save, and report the held-out error."""
-    device, folder = str(choose_device(params.device)), job.run_folder / FOLDER
+    device, folder = str(choose_device(params.device)), family_folder(job.run_folder, FOLDER, params.family)
+    if params.warm_start:
+        begin_with_oldest(job.run_folder, FOLDER, params.family, (".",))
     prepare(params.seed, params.threads)
     vae = begin(params, folder / "diffusion_pytorch_model.safetensors").to(device, memory_format=torch.channels_last)
     trainer = Trainer(job, {"vae": vae}, params)
