@@ -8,6 +8,7 @@ from typing import Any, Literal
 from flows.engine.declaration import Declaration
 from flows.engine.method import Input, Method
 from flows.engine.parameters import resolve
+from prior3d.settings import Precision
 
 PRESET, PRECISION = Literal["toy", "paper", "turbo"], Literal["auto", "float32", "bfloat16", "float16"]
 # What every flow takes beside its method's inputs: annotation, default, what it is.
@@ -52,9 +53,8 @@ def parameters_of(declaration: Declaration, name: str, device: str) -> dict[str,
     given = {key: _shown(declaration, key, content) for key, content in declaration.inputs.items()}
     seeds = {values.get("seed") for values in declaration.params.values()}
     seed = seeds.pop() if len(seeds) == 1 else None
-    first = next(iter(declaration.params.values()), {})
-    precision = next((v["precision"] for v in declaration.params.values() if "precision" in v), "auto")
-    usual = resolve(declaration.method, declaration.preset, seed, [], precision) if first else {}
+    precision: Precision = next((v["precision"] for v in declaration.params.values() if "precision" in v), "float32")
+    usual = resolve(declaration.method, declaration.preset, seed, [], precision)
     changed = dict(_changes(usual, declaration.params))
     own = {"name": name, "preset": declaration.preset, "seed": seed, "set": changed, "device": device}
     return given | own | {"precision": precision}

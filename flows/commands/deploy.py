@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 from flows.engine.project import Project, find_project
@@ -34,21 +35,11 @@ def deploy(words: list[str]) -> int:
     project = find_project(Path.cwd())
     server = _server(project)
     os.environ.update(client_environment(project, server))
-    # start-up: Prefect, after its environment is set
-    from flows.as_flows import FLOWS
-    from flows.engine.deployments import deploy as deploy_flows
-    from flows.engine.deployments import ensure_pool
-
-    try:
-        ensure_pool(args.pool, args.limit)
-    except ValueError as error:
-        raise Prior3dError(f"--pool {args.pool}: {error}, and runs need a pool of type 'process'") from None
-    names = deploy_flows([FLOWS[method.name] for method in methods], args.pool, project.root)
-    say(
-        "\n".join(
-            ["deployed:", *(f"  {name}" for name in names), f"Prefect's pages: {server.shown.removesuffix('/api')}"]
-        )
-    )
+    deployments = import_module("flows.deployments")  # Prefect, after its environment is set
+    deployments.ensure_pool(args.pool, args.limit)
+    names = deployments.deploy([method.name for method in methods], args.pool, project.root)
+    pages = server.shown.removesuffix("/api")
+    say("\n".join(["deployed:", *(f"  {name}" for name in names), f"Prefect's pages: {pages}"]))
     if not args.serve:
         return say(f"nobody makes their runs yet; next: prior3d deploy --serve --pool {args.pool}")
     say(f"this machine makes their runs, {args.limit} at once; ctrl-C ends that")

@@ -80,12 +80,12 @@ def objects_of(repo: Any, folder: Path, entries: Iterable[dict[str, Any]]) -> se
 def take(repo: Any, objects: set[Any]) -> None:
     """Move objects from the remote into the cache (raises Prior3dError)."""
     if objects:
-        _check(repo.cloud.pull(objects), "are not in the remote")
+        _check(_moved(repo, objects, there=False), "are not in the remote")
 
 
 def send(repo: Any, objects: set[Any]) -> None:
     """Move objects to the remote (raises Prior3dError)."""
-    _check(repo.cloud.push(objects), "could not be written to the remote")
+    _check(_moved(repo, objects, there=True), "could not be written to the remote")
 
 
 def fetch(repo: Any, folder: Path, entries: Iterable[dict[str, Any]]) -> None:
@@ -94,7 +94,18 @@ def fetch(repo: Any, folder: Path, entries: Iterable[dict[str, Any]]) -> None:
     objects, n_gone = _objects(repo, folder, entries)
     if n_gone:
         raise Prior3dError(f"{n_gone} lists of files are not in the remote; {WHERE_MADE}")
-    _check(repo.cloud.pull(objects), f"are not in the remote; {WHERE_MADE}")
+    _check(_moved(repo, objects, there=False), f"are not in the remote; {WHERE_MADE}")
+
+
+def _moved(repo: Any, objects: set[Any], there: bool) -> Any:
+    """Move objects to the remote or from it.
+
+    Without DVC's index of the remote: that asks for every list of files that was ever pushed, at each call.
+    """
+    cache, remote = repo.cache.local, repo.cloud.get_remote_odb(None, "push" if there else "pull")
+    if there:
+        return repo.cloud.transfer(cache, remote, objects, cache_odb=cache)
+    return repo.cloud.transfer(remote, cache, objects, cache_odb=cache, verify=remote.verify)
 
 
 def push(repo: Any, folder: Path, entries: Iterable[dict[str, Any]]) -> tuple[int, int, int]:

@@ -1,4 +1,6 @@
-"""A run as a Prefect flow: retries, state names, artifacts. Only this file and `deployments` import prefect.
+"""A run as a Prefect flow: retries, state names, artifacts.
+
+Only this file, `flows/as_flows.py` and `flows/deployments.py` import prefect.
 
 Prefect caches nothing here (DVC does) and limits no time (it cannot stop a process: the executor does).
 """
@@ -89,7 +91,7 @@ def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Ou
 
     parameters = parameters_of(declaration, run.name, str(run.settings().get("device", "auto")))
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tags(label):
-        state = flow_of(declaration.method, body)(**parameters, return_state=True)
+        state: Any = flow_of(declaration.method, body)(**parameters, return_state=True)
     if state.is_cancelled():
         raise CancelledElsewhere(CANCELLED)
     outcomes: dict[str, Outcome] = state.result()

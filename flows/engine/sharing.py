@@ -15,7 +15,7 @@ from flows.engine.remote_files import RemoteFiles
 from flows.engine.shared_store import SharedStore
 from prior3d.errors import Prior3dError
 
-ANSWER_S = 10.0  # a remote that lists nothing within this time is down
+ANSWER_S = 30.0  # a remote that lists nothing within this time is down; its libraries are imported in it, too
 POLL_S = 1.0
 RENEW_S = 5.0
 VOID_S = 30.0  # a claim that is not renewed for so long is void

@@ -1,7 +1,7 @@
 """The runs of a sweep on the workers of a cluster: what is sent, what comes back, and which worker is refused."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,7 +78,7 @@ class Sending:
             remote=self._remote,
         )
 
-    def _sent(self, word: str, kinds: dict[str, str], files: dict[str, bytes]) -> str:
+    def _sent(self, word: str, kinds: Mapping[str, str], files: dict[str, bytes]) -> str:
         """A word as a worker understands it: paths in the project are its own, other files go along."""
         option, equals, value = word.partition("=")
         place = Path(value)

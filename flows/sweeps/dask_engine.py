@@ -17,6 +17,7 @@ from prior3d.errors import Prior3dError
 ANSWER_S = 15.0
 LOOK_S = 2.0  # between two looks at which workers there are
 NONE_LEFT_S = 60.0
+MOST_LOST = 3
 
 
 def on_worker(task: Task, stop_name: str) -> tuple[str, Answer]:
@@ -45,6 +46,7 @@ class Handle:
     future: Any
     task: Task
     workers: frozenset[str]
+    lost: int = 0  # how often the connection to its worker was lost
 
 
 class DaskEngine:
@@ -93,12 +95,20 @@ class DaskEngine:
                 new = self.submit(handle.task)
                 handle.future, handle.workers = new.future, new.workers
             return None
-        error = handle.future.exception()
-        if error is not None:
-            text = " ".join(str(error).split())[:200]
-            raise Prior3dError(f"Dask gave it up ({type(error).__name__}: {text})")
-        found: tuple[str, Answer] = handle.future.result()
-        return found
+        try:
+            error = handle.future.exception()
+            if error is None:
+                found: tuple[str, Answer] = handle.future.result()
+                return found
+        except (OSError, TimeoutError) as lost:
+            error = lost
+        if isinstance(error, OSError | TimeoutError) and handle.lost < MOST_LOST:
+            # What the worker made is in its project and in the remote: another try is quick.
+            new = self.submit(handle.task)
+            handle.future, handle.workers, handle.lost = new.future, new.workers, handle.lost + 1
+            return None
+        text = " ".join(str(error).split())[:200]
+        raise Prior3dError(f"Dask gave it up ({type(error).__name__}: {text})")
 
     def refuse(self, worker: str) -> None:
         """Give a worker no more tasks."""

@@ -3,6 +3,7 @@
 Not by prefect-ray, for the reason that `dask_engine` names; it would also install forty more packages.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +46,7 @@ class RayEngine:
     def __init__(self, address: str, stop_name: str, warn: Callable[[str], None]) -> None:
         self._warn = warn
         try:
-            ray.init(address=address or None, namespace="prior3d", log_to_driver=False, logging_level="error")
+            ray.init(address=address or None, namespace="prior3d", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             text = " ".join(str(error).split())[:160]
             raise Prior3dError(

@@ -90,6 +90,7 @@ def environment(project: Path) -> dict[str, str]:
     """Of a process that belongs to a clone."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "flows" / "fake", project.parent / "site")))
     own = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PRIOR3D_PROJECT": str(project)}
+    own["RAY_worker_niceness"] = "0"  # Ray gives its workers 15, which starves them on a busy machine
     return {**os.environ, **KEYS, **own, "DVC_SITE_CACHE_DIR": str(project.parent / f"{project.name}-site")}
 
 
@@ -132,10 +133,13 @@ def artifacts(project: Path, name: str) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def worker_at(project: Path, driver: Path, n_done: int, seconds: float = 900.0) -> psutil.Process:
+def worker_at(
+    project: Path, driver: Path, sweep: "subprocess.Popen[str]", n_done: int, seconds: float = 900.0
+) -> psutil.Process:
     """The process that makes a run in a clone now, once some rows are done and this one's stages have begun."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        assert sweep.poll() is None, sweep.communicate()[0]
         if len(list(driver.glob("data/runs/*/history/*.lock"))) < n_done:
             time.sleep(0.5)
             continue

@@ -122,7 +122,7 @@ def test_twelve_rows_though_a_worker_is_killed(engine, kind, endpoint, serial, t
         began = time.monotonic()
         sweep = prior3d(driver, *words, "--on", place)
         try:
-            victim = worker_at(one, driver, n_done=3)
+            victim = worker_at(one, driver, sweep, n_done=3)
             os.kill(victim.pid, signal.SIGKILL)
             out, _ = sweep.communicate(timeout=WHOLE_S)
         finally:
