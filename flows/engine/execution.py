@@ -191,12 +191,24 @@ class Executor:
         )
 
     def stop_children(self) -> None:
-        """Ask all stages to save and leave, wait for them, and end those that do not."""
+        """Ask all stages to save and leave, wait for them, and end those that do not.
+
+        An interrupt meanwhile ends them at once: a stage inside a library's long call hears no other signal.
+        """
+        try:
+            self.stopping = True
+            self._signal_all(signal.SIGTERM)
+            until = time.monotonic() + STOP_WAIT_S
+            while self._live and time.monotonic() < until:
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            self._warn("interrupted again: the stages that run are ended at once")
+        finally:
+            self._signal_all(signal.SIGKILL)
+
+    def end_children(self) -> None:
+        """End all stages at once."""
         self.stopping = True
-        self._signal_all(signal.SIGTERM)
-        until = time.monotonic() + STOP_WAIT_S
-        while self._live and time.monotonic() < until:
-            time.sleep(0.05)
         self._signal_all(signal.SIGKILL)
 
     def close(self) -> None:

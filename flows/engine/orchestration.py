@@ -7,8 +7,9 @@ import base64
 import contextlib
 import contextvars
 import io
+import itertools
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed, Crashed
 
 from flows.engine.events import Event
@@ -27,13 +28,13 @@ from flows.engine.worker import Outcome, Worker
 ARTIFACT_EVERY_S, PICTURE_EVERY_S = 2.0, 15.0
 
 
-def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Outcome]"]) -> dict[str, Outcome]:
+def run_as_flow(worker: Worker, stages: list[Stage], own: bool) -> dict[str, Outcome]:
     """Make the stages as tasks of a flow.
 
     Args:
-        worker: makes one stage.
+        worker: makes one stage; the task of one that has begun waits for it.
         stages: in the method's order.
-        early: stages that are being made already; their task waits for them.
+        own: whether the server is this project's own, which answers at once or not at all.
 
     Returns:
         Outcome by stage.
@@ -42,7 +43,6 @@ def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Ou
         The first stage's error; all other stages have been stopped at their checkpoints by then.
     """
     label = f"prior3d:{worker.run.project.root.name}/{worker.run.name}"
-    end_stale_flow_runs(label)
     method = worker.declaration.method
 
     @flow(name=method.name, flow_run_name=worker.run.name, persist_result=False, log_prints=False)
@@ -51,23 +51,28 @@ def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Ou
         try:
             for stage in stages:
                 before = [futures[n] for n in method.needs(stage) if n in futures]
-                futures[stage.name] = _task(worker, stage, early).submit(wait_for=before)
+                futures[stage.name] = _task(worker, stage).submit(wait_for=before)
             return {name: future.result() for name, future in futures.items()}
         except BaseException:
-            worker.executor.stop_children()  # else ctrl-C would wait for the stages' threads
+            if worker.errors:  # a stage failed, and not only Prefect: else its flow would wait for the others
+                worker.executor.stop_children()
             raise
 
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tags(label):
+    # Prefect tries for minutes to reach a server that is gone.
+    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_CLIENT_MAX_RETRIES: 1 if own else 3}
+    with temporary_settings(settings), tags(label):
+        end_stale_flow_runs(label)
         return method_flow()
 
 
-def _task(worker: Worker, stage: Stage, early: dict[str, "Future[Outcome]"]) -> Any:
+def _task(worker: Worker, stage: Stage) -> Any:
+    attempts = itertools.count()
+
     def make() -> Any:
         shown = _Artifacts(worker.run.folder, stage.name)
         worker.events.listen(shown)
         try:
-            started = early.pop(stage.name, None)
-            outcome = started.result() if started is not None else worker.make(stage)
+            outcome = worker.begin(stage, again=next(attempts) > 0).result()
         finally:
             worker.events.leave(shown)
         shown.end(_summary(worker, stage))
@@ -85,7 +90,10 @@ def _task(worker: Worker, stage: Stage, early: dict[str, "Future[Outcome]"]) -> 
 
 
 class _Artifacts:
-    """Shows one stage on the server: its progress every two seconds, some previews, its metrics."""
+    """Shows one stage on the server: its progress every two seconds, some previews, its metrics.
+
+    A thread of its own talks to the server: whoever reads what a stage prints does not wait for it.
+    """
 
     def __init__(self, folder: Path, stage: str) -> None:
         self.folder, self.stage, self.what = folder, stage, f"{stage} of run {folder.name}"
@@ -93,22 +101,30 @@ class _Artifacts:
         self.artifact: Any = create_progress_artifact(0.0, key=self.key, description=self.what)
         self.last, self.last_picture = time.monotonic(), -PICTURE_EVERY_S
         self.context = contextvars.copy_context()  # events come from other threads, which know of no task
+        self.threads = ThreadPoolExecutor(1, "prefect-artifacts")
+        self.told: Future[None] | None = None
 
     def __call__(self, event: Event) -> None:
         """Take an event of any stage; only the progress of this one is shown."""
         if event.stage != self.stage or event.kind != "progress" or not event.data.get("total"):
             return
-        if "preview" in event.data and time.monotonic() - self.last_picture >= PICTURE_EVERY_S:
-            self.last_picture = time.monotonic()
-            self._show(self.folder / event.data["preview"], f"{self.what}, step {event.data['step']:,}")
-        if time.monotonic() - self.last < ARTIFACT_EVERY_S:
+        now = time.monotonic()
+        picture = "preview" in event.data and now - self.last_picture >= PICTURE_EVERY_S
+        busy = self.told is not None and not self.told.done()
+        if busy or not (picture or now - self.last >= ARTIFACT_EVERY_S):
             return
-        self.last = time.monotonic()
+        self.last, self.last_picture = now, now if picture else self.last_picture
+        self.told = self.threads.submit(self.context.run, self._tell, dict(event.data), picture)
+
+    def _tell(self, data: dict[str, Any], picture: bool) -> None:
+        if picture:
+            self._show(self.folder / data["preview"], f"{self.what}, step {data['step']:,}")
         with contextlib.suppress(Exception):  # the server may have gone; the stage goes on
-            update_progress_artifact(self.artifact, min(100.0, 100.0 * event.data["step"] / event.data["total"]))
+            update_progress_artifact(self.artifact, min(100.0, 100.0 * data["step"] / data["total"]))
 
     def end(self, summary: str) -> None:
         """The stage is done."""
+        self.threads.shutdown()
         update_progress_artifact(self.artifact, 100.0)
         self._show(self.folder / self.stage / "preview.png", f"{self.what}, done")
         if summary:
@@ -119,7 +135,7 @@ class _Artifacts:
         with contextlib.suppress(Exception):  # the server may have gone, or the picture; the stage goes on
             # In Markdown: under an image artifact the server's page writes out its whole address.
             text = f"![{self.stage}]({_small(picture)})"
-            self.context.run(create_markdown_artifact, text, key=f"{self.key}-preview", description=description)
+            create_markdown_artifact(text, key=f"{self.key}-preview", description=description)
 
 
 def _small(picture: Path) -> str:
