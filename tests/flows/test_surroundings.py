@@ -44,7 +44,7 @@ def stage_processes(fake):
     found = []
     for place in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):  # another's, or gone
-            found += [place] if os.readlink(place) == str(fake.folder()) else []
+            found += [place] if place.readlink() == fake.folder() else []
     return found
 
 
