@@ -9,17 +9,17 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import dvc.scm
 from dvc.dirs import site_cache_dir
 from dvc.exceptions import CacheLinkError, DvcException, InitError
 from dvc.repo import Repo
-from dvc.scm import SCMError as DvcSCMError
 from pygit2 import GitError
 from scmrepo.exceptions import SCMError
 
 from prior3d.errors import Prior3dError
 
 SMALLEST_ROOM_BYTES = 1_000_000
-GIT_ERRORS = (GitError, SCMError, DvcSCMError, InitError)
+GIT_ERRORS = (GitError, SCMError, dvc.scm.SCMError, InitError)
 
 
 def init_repository(folder: Path, with_git: bool = True) -> None:
