@@ -49,6 +49,7 @@ keep things working
   doctor              check device, packages and priors; says how to fix what is missing
   accept RUN          keep a run's outputs and record the present code beside them
   server [stop]       the local Prefect server
+  completion SHELL    what bash, zsh or fish need to complete command lines
 
 `prior3d run METHOD --help` lists every input and parameter of a method with its default."""
 DISK = {

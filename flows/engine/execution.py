@@ -15,6 +15,7 @@ from typing import Any
 from flows.engine.devices_after_fork import COUNT_WITHOUT_DRIVER
 from flows.engine.fork_client import ForkClient
 from prior3d.errors import Prior3dError
+from stages.contract.job import EVENTS
 
 STOP_WAIT_S = 20.0
 KEPT_LINES = 200
@@ -145,7 +146,7 @@ class Executor:
 
     def _ask_to_fork(self, call: Call) -> tuple[ForkClient, int, int, int]:
         """The server that was asked, the child's number there, its process, and where its output comes from."""
-        env = {k: v for k, v in os.environ.items() if k == COUNT_WITHOUT_DRIVER} | call.env
+        env = {k: v for k, v in os.environ.items() if k == COUNT_WITHOUT_DRIVER} | {EVENTS: "1"} | call.env
         request = {"module": call.module, "argv": call.argv, "cwd": str(call.cwd), "env": env, "device": call.device}
         for _ in range(2):
             client = self.start()

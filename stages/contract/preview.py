@@ -7,6 +7,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from prior3d.toyworld.shapes import CATEGORIES
+from stages.artifacts.base import read_json
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
@@ -16,7 +18,16 @@ def warn_of_unknown_words(job: Job, words: list[str], total: int) -> None:
     """Say which words of a prompt the prior has never seen, as a warning and as a metric."""
     job.metric("unknown_words", len(words), "words", higher_is_better=False)
     if words:
-        job.progress(0, total, text=f"warning: this prior does not know: {', '.join(words)}")
+        job.progress(0, total, text=f"warning: this prior does not know: {', '.join(words)}{_known_instead(job)}")
+
+
+def _known_instead(job: Job) -> str:
+    """What a toy prior knows; other priors with so few words are somebody's own."""
+    name = str(read_json(job.inputs["prior"]).get("name", "")) if "prior" in job.inputs else ""
+    if not name.startswith("toy"):
+        return ""
+    kinds = ", ".join(kind.noun for kind in CATEGORIES)
+    return f"; it knows {kinds}, and their colours and patterns (prior3d priors show {name})"
 
 
 class Preview:

@@ -105,8 +105,14 @@ def test_samples_of_conditional_priors_begin_with_the_picture(project, capsys, c
     code, out, _ = said(
         capsys, "sample", "tiny", *words, "--image", "image.png", *mask, "--steps", "2", "--device", "cpu"
     )
-    assert (code, out) == (0, "samples-tiny.png\n")
+    assert (code, out) == (0, f"drawing 1 of 1: {words[1]}\nsamples-tiny.png\n")
     grid = from_bytes((project.root / "samples-tiny.png").read_bytes())
+    before = (project.root / "samples-tiny.png").read_bytes()
+    again = ("sample", "tiny", *words, "--image", "image.png", *mask, "--steps", "2", "--device", "cpu")
+    assert said(capsys, *again)[1].endswith("samples-tiny-2.png\n")
+    code, _, err = said(capsys, *again, "--out", "samples-tiny.png")
+    assert code == 2 and "--out samples-tiny.png exists; name another file" in err
+    assert (project.root / "samples-tiny.png").read_bytes() == before
     columns = 5 if channels == 9 else 6  # behind the edits stands what they agree on
     assert grid.shape == (32, columns * 32, 3) and (grid[:14, :32] > 0.98).all()
     lower = grid[18:, :32].mean()
