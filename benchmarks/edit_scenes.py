@@ -10,6 +10,8 @@ consensus. Stages run as in a flow, in one process; scenes that are finished wit
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import time
@@ -79,7 +81,9 @@ def stage(run: Path, name: str, given: dict[str, str]) -> float:
     """Run a stage in a run's folder; the seconds it took."""
     began = time.perf_counter()
     words = [word for key, path in given.items() for word in (f"--{key}", path)]
-    if execute(f"stages.{name}", words, run) != 0:
+    with contextlib.redirect_stdout(io.StringIO()):  # progress lines
+        code = execute(f"stages.{name}", words, run)
+    if code != 0:
         raise SystemExit(f"{name} failed in {run}")
     return time.perf_counter() - began
 

@@ -1,8 +1,8 @@
 """The table of promises: `python benchmarks/faults.py [--minutes 60] [--state FILE]`.
 
-Kills, signals, full disks, power cuts, damaged files and changed inputs, on a method whose stages take no time. It goes
-on where it was stopped, as long as the file of `--state` is there. `--only` names parts of it; `--short` tries a few of
-each.
+Kills, signals, full disks, power cuts, jumps of the clock, damaged files and changed inputs, on a method whose stages
+take no time; and kills of the nine real methods, on random tiny priors. It goes on where it was stopped, as long as the
+file of `--state` is there. `--only` names parts of it; `--short` tries a few of each.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from results import add_write_option, markdown_table, write_results
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.campaign import damage, kills  # noqa: E402
+from benchmarks.campaign import around, damage, kills  # noqa: E402
 from benchmarks.campaign.fuzzing import Found  # noqa: E402
 from benchmarks.campaign.fuzzing import campaign as fuzz  # noqa: E402
 from benchmarks.campaign.project import FakeProject  # noqa: E402
 from benchmarks.campaign.readers import READERS  # noqa: E402
 from benchmarks.campaign.state import Campaign  # noqa: E402
 
-PARTS = ("power", "operations", "full", "instants", "signals", "objects", "small", "fuzz")
+PARTS = ("power", "operations", "full", "instants", "signals", "server", "clock", "methods", "objects", "small", "fuzz")
 HEADER = ("promise", "trials", "held", "the first that broke")
 
 
@@ -39,6 +39,12 @@ def trials(project: FakeProject, found: Campaign, part: str, step: int, many: in
         kills.at_instants(project, found, many, is_time)
     elif part == "signals":
         kills.signals(project, found, many, is_time)
+    elif part == "server":
+        around.servers(project, found, many, is_time)
+    elif part == "clock":
+        around.clocks(project, found, many, is_time)
+    elif part == "methods":
+        around.real_methods(project, found, many, is_time)
     elif part == "objects":
         damage.objects(project, found, is_time)
     elif part == "small":

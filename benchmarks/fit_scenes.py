@@ -6,6 +6,8 @@ It uses as many threads as OMP_NUM_THREADS says, two by default.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -84,7 +86,9 @@ def prepare(folder: Path, capture: Path, settings: dict[str, dict]) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(settings))
     if not (folder / "inputs" / "scene").exists():
         (folder / "inputs" / "scene").symlink_to(capture.resolve())
-    if execute("stages.scene_preparation", ["--scene", "inputs/scene"], folder) != 0:
+    with contextlib.redirect_stdout(io.StringIO()):  # progress lines
+        code = execute("stages.scene_preparation", ["--scene", "inputs/scene"], folder)
+    if code != 0:
         raise SystemExit(f"scene_preparation failed in {folder}")
 
 

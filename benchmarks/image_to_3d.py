@@ -190,18 +190,8 @@ def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, wor
     picture.parent.mkdir(exist_ok=True)
     azimuth_deg, elevation_deg = viewpoint(index)
     Image.fromarray(to_uint8(picture_of(toy, azimuth_deg, elevation_deg))).save(picture)
-    command = [
-        sys.executable,
-        "-m",
-        "flows.cli",
-        "run",
-        args.method,
-        "--image",
-        str(picture),
-        "--name",
-        name,
-        "--plain",
-    ]
+    command = [sys.executable, "-m", "flows.cli", "run", args.method, "--image", str(picture)]
+    command += ["--name", name, "--plain"]
     command += ["--camera", f"{azimuth_deg:.4f},{elevation_deg:.4f},40", "--stop-after", args.result, *words]
     if args.with_depth:
         depth = args.project / "pictures" / f"{index:02d}_depth.png"
@@ -284,6 +274,8 @@ def main() -> None:
                 pictures += sheet_rows(toy, index, folder / args.result)
             told = "  ".join(f"{name} {found[name]:.3f}" for name in FIGURES)
             print(f"{index:02d} {toy.caption[:34]:34} {variant:18} {told}", flush=True)
+    if not any(rows.values()):
+        sys.exit(f"no object of {args.objects} has a mesh: nothing is written")
     header, *lines = table(rows)
     for name, n, *cells in (header, *lines):
         print(f"{name:24}{n:>4}" + "".join(f"{cell:>27}" for cell in cells))

@@ -120,6 +120,8 @@ def main() -> None:
         rows.append({"prompt": prompt, "seconds": seconds, "mesh": made, "real": true})
         told = "" if seconds is None else f"{seconds:.1f}"
         print(f"{prompt:36}{told:>9}{sum(made):7d}{sum(true):7d}", flush=True)
+    if not rows:
+        sys.exit(f"no prompt of {args.prompts} has a mesh: nothing is written")
     mesh_share, real_share = (float(np.mean([row[key] for row in rows])) for key in ("mesh", "real"))
     told = f"R-Precision {mesh_share:.1%}, of real renders {real_share:.1%}, ratio {mesh_share / real_share:.2f}"
     print(told)

@@ -150,7 +150,7 @@ def run(
     """
     options = {"name": name, "preset": preset, "seed": seed, "device": device, "precision": precision}
     words = ["--no-restore"] * (not restore) + ["--plain"] * (not prefect)
-    words += _words(find_method(method), inputs, options | {"stop-after": stop_after}, set or {})
+    words += words_of(find_method(method), inputs, options | {"stop-after": stop_after}, set or {})
     place = _project(Path.cwd() if project is None else Path(project))
     return _result(place, _carry_out(make_request(place, find_method(method), words)).name)
 
@@ -165,7 +165,7 @@ def methods() -> dict[str, str]:
     return {name: method.summary for name, method in METHODS.items()}
 
 
-def _words(method: Method, inputs: dict[str, Any], options: dict[str, Any], sets: dict[str, Any]) -> list[str]:
+def words_of(method: Method, inputs: dict[str, Any], options: dict[str, Any], sets: dict[str, Any]) -> list[str]:
     """The command line; an input or option that is None is left out (raises Prior3dError for an unknown input)."""
     known = [i.name for i in method.inputs]
     for name in inputs:

@@ -43,12 +43,12 @@ where things come from
   reproduce FILE      make a file again and compare the bytes
   verify RUN | --all  read everything, name what is damaged, put back what has a copy
 share results with another machine
-  remote [add FOLDER] a place that keeps results and their files
+  remote [add PLACE]  a folder or s3://BUCKET/FOLDER that keeps results and their files; runs put theirs there
   push RUN            put a run's versions there            pull RUN    take them from there
 keep things working
   doctor              check device, packages and priors; says how to fix what is missing
   accept RUN          keep a run's outputs and record the present code beside them
-  server [stop]       the local Prefect server
+  server [stop]       the local Prefect server           deploy    methods on its pages, with a form, for others to run
   completion SHELL    what bash, zsh or fish need to complete command lines
 
 `prior3d run METHOD --help` lists every input and parameter of a method with its default."""

@@ -43,6 +43,7 @@ def parser_for(method: Method, command: str, help_text: str = "") -> Parser:
     run("--precision", choices=("auto", *PRECISIONS), default="auto", help=of_networks)
     how = parser.add_argument_group("how").add_argument
     how("--no-restore", action="store_true", help="compute every stage, even if the cache holds its result")
+    how("--no-remote", action="store_true", help="neither take results from the project's remote nor put them there")
     how("--stop-after", default="", metavar="STAGE", help="make no stage after this one")
     how("--plain", action="store_true", help="no Prefect server, no live table")
     return parser

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from flows.engine.method import Method, Stage
-from stages.contract.parameters import settings_fields
+from stages.contract.parameters import kinds_of, settings_fields
 
 WIDTH = 100
 
@@ -51,6 +51,9 @@ def _lines(fields: dict[str, FieldInfo], defaults: Any, prefix: str) -> list[str
     lines = []
     for name, info in fields.items():
         default = getattr(defaults, name)
+        if kinds := kinds_of(info.annotation):
+            lines += ["", *_kind_lines(kinds, info, default, f"{prefix}{name}.")]
+            continue
         if group := settings_fields(info.annotation):
             heading = info.description or _first_line(getattr(info.annotation, "__doc__", ""))
             lines += ["", f"{prefix}{name}: {heading}", *_lines(group, default, f"{prefix}{name}.")]
@@ -58,6 +61,17 @@ def _lines(fields: dict[str, FieldInfo], defaults: Any, prefix: str) -> list[str
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         lines.append(" ".join(filter(None, [f"{prefix}{name} = {default}", str(extra.get("unit", "")), _range(info)])))
         lines += textwrap.wrap(info.description or "", WIDTH - 6, initial_indent="    ", subsequent_indent="    ")
+    return lines
+
+
+def _kind_lines(kinds: dict[str, Any], info: FieldInfo, default: Any, prefix: str) -> list[str]:
+    """The lines of a group that comes in several kinds: the kind, and the parameters of each."""
+    lines = [f"{prefix}kind = {default.kind} (one of {', '.join(kinds)})"]
+    lines += textwrap.wrap(info.description or "", WIDTH - 6, initial_indent="    ", subsequent_indent="    ")
+    for kind, group in kinds.items():
+        lines.append(f"  kind {kind}: {_first_line(group.__doc__)}")
+        own = {name: field for name, field in settings_fields(group).items() if name != "kind"}
+        lines += [f"  {line}" for line in _lines(own, group(), prefix)]
     return lines
 
 

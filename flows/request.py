@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from flows.engine.declaration import Declaration, code_digests, given_names
+from flows.engine.gpu_check import about_gpus, needs, unusable
 from flows.engine.gpus import gpu_numbers
 from flows.engine.method import Input, Method
+from flows.engine.nvml import Machine, read_machine
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior
 from flows.engine.project import Project
@@ -21,7 +23,7 @@ from flows.engine.session import Options
 from flows.method_options import option_of, parser_for
 from flows.run_names import unnamed_run
 from flows.terminal import STEERING
-from prior3d.diffusion.embedded import embedded_names
+from prior3d.diffusion.embedded import is_embedded
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
@@ -33,16 +35,30 @@ DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 
 @dataclass(frozen=True)
 class Request:
-    """A checked command line: the run, its declaration, the settings of this machine, and how to run it."""
+    """A checked command line: the run, its declaration, the settings of this machine, and how to run it.
+
+    Attributes:
+        warnings: about this machine's GPUs.
+    """
 
     run: Run
     declaration: Declaration
     settings: dict[str, Any]
     options: Options
+    warnings: tuple[str, ...] = ()
 
 
-def make_request(project: Project, method: Method, words: list[str], command: str = "run") -> Request:
+def make_request(
+    project: Project, method: Method, words: list[str], command: str = "run", code: dict[str, str] | None = None
+) -> Request:
     """Check the command line of `run METHOD` or `plan METHOD`.
+
+    Args:
+        project: the project.
+        method: the method.
+        words: what follows it.
+        command: for messages.
+        code: the digests of its stages' code, where they are known.
 
     Raises:
         Prior3dError: the first thing that is wrong with it.
@@ -54,24 +70,64 @@ def make_request(project: Project, method: Method, words: list[str], command: st
     _refuse_unused(whole, method, args)
     given, priors = _inputs(project, method, args)
     _refuse_toy_companions(method, priors, args)
-    settings = {
-        "device": _device(args.device),
+    machine = read_machine()
+    lost = _unusable(args.device, machine)
+    settings: dict[str, Any] = {
+        "device": "cpu" if lost else _device(args.device),
         "priors": {p.name: str(p.folder) for p in priors.values() if not p.embedded},
     }
     embedded = all(_is_toy(p) for p in priors.values())
     preset = args.preset or ("toy" if embedded else "paper")
     run = unnamed_run(project, method, given) if args.name is None else Run(project, args.name)
     _refuse_other_method(run, whole)
+    options = _options(args, method)
+    params = resolve(method, preset, args.seed, sets, _precision(args.precision, settings["device"]))
+    warnings = _gpu_warnings(method, params, priors, machine, lost, settings)
+    known = {s.name: code[s.name] for s in method.stages} if code is not None else code_digests(method)
+    declaration = Declaration(method, given, params, known, preset, _earlier_names(given))
+    _look_at_folders(declaration)
+    return Request(run, declaration, settings, options, warnings)
+
+
+def _look_at_folders(declaration: Declaration) -> None:
+    """Make a folder that is no capture an error before anything is copied."""
+    for declared in declaration.method.inputs:
+        if declared.name in declaration.inputs:
+            declaration.files_of(declared.name)
+
+
+def _gpu_warnings(
+    method: Method,
+    params: dict[str, Any],
+    priors: dict[str, PriorChoice],
+    machine: Machine | None,
+    lost: str,
+    settings: dict[str, Any],
+) -> tuple[str, ...]:
+    """What is said of the GPU before a run; the memory that its stages need is noted in the settings."""
+    if lost:
+        return (f"{lost}; this run takes the CPU",)
+    folders = {name: prior.folder for name, prior in priors.items()}
+    needed = needs(method, params, folders) if machine is not None and settings["device"] != "cpu" else {}
+    if needed:
+        settings["gpu_memory"] = needed
+    return tuple(about_gpus(settings["device"], machine, needed, params))
+
+
+def _options(args: argparse.Namespace, method: Method) -> Options:
     names = [s.name for s in method.stages]
     if args.stop_after and args.stop_after not in names:
         hint = did_you_mean(args.stop_after, names, f"stages: {', '.join(names)}")
         raise Prior3dError(f"--stop-after {args.stop_after!r}: {method.name} has no such stage; {hint}")
-    params = resolve(method, preset, args.seed, sets, _precision(args.precision, args.device))
-    declaration = Declaration(method, given, params, code_digests(method), preset, _earlier_names(given))
-    for declared in method.inputs:
-        if declared.name in given:
-            declaration.files_of(declared.name)  # a folder that is no capture is an error before anything is copied
-    return Request(run, declaration, settings, Options(not args.no_restore, args.plain, args.stop_after))
+    return Options(not args.no_restore, args.plain, args.stop_after, not args.no_remote)
+
+
+def _unusable(device: str, machine: Machine | None) -> str:
+    """Why `auto` does not get the GPU that is there; raises Prior3dError where a person asked for a GPU."""
+    lost = unusable(device, machine)
+    if lost and device != "auto":
+        raise Prior3dError(f"--device {device}: {lost}; or take --device cpu")
+    return lost
 
 
 def _earlier_names(given: dict[str, bytes | Path]) -> dict[str, str]:
@@ -128,7 +184,7 @@ def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> N
 
 def _is_toy(prior: PriorChoice) -> bool:
     """Whether it is an embedded prior, or one that was trained in the place of one."""
-    return prior.embedded or prior.name in embedded_names()
+    return prior.embedded or is_embedded(prior.name)
 
 
 def _refuse_toy_companions(method: Method, priors: dict[str, PriorChoice], args: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.errors import Prior3dError
+from prior3d.sending import sent
 
 LARGEST_SIDE = 100_000  # pixels
 
@@ -67,7 +68,7 @@ class Cameras:
 
     def to(self, device: torch.device | str) -> "Cameras":
         """The same cameras on `device`."""
-        return Cameras(self.c2w.to(device), self.fov_deg.to(device), self.height, self.width)
+        return Cameras(sent(self.c2w, device), sent(self.fov_deg, device), self.height, self.width)
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ def from_nerfstudio(transforms: dict[str, Any]) -> Cameras:
     """The inverse of `to_nerfstudio`; focal lengths may stand in the frames or at the top (fl_y, or camera_angle_x).
 
     Raises:
-        Prior3dError: a focal length or image size is missing.
+        Prior3dError: a focal length, an image size or a pose is missing or wrong.
     """
     try:
         height, width = int(transforms["h"]), int(transforms["w"])
@@ -244,6 +245,8 @@ def from_nerfstudio(transforms: dict[str, Any]) -> Cameras:
             shared = 0.5 * width / torch.tan(torch.tensor(0.5 * transforms["camera_angle_x"])).item()
         focal = torch.tensor([float(frame.get("fl_y", shared)) for frame in transforms["frames"]])
         c2w = torch.tensor([frame["transform_matrix"] for frame in transforms["frames"]], dtype=torch.float32)
+        if c2w.shape[1:] != (4, 4) or not c2w.isfinite().all():
+            raise ValueError("a transform_matrix")
         if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE and (focal > 0).all()):
             raise ValueError(f"{height}x{width} pixels, or a focal length,")
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:

@@ -5,6 +5,7 @@ generator, the step. On the CPU a run that was killed and resumed is therefore b
 """
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from prior3d.seeds import Seeds
 from prior3d.settings.optimisation import OptimiserSettings
 
 LOWER = "lower the learning rate or the guidance scale"
-STEPS_BETWEEN_CHECKS = 10  # of gradients on a GPU, which waits to answer; on a CPU every step is checked
+STEPS_BETWEEN_LOOKS = 10  # at losses and gradients on a GPU, which stops to answer; on a CPU every step is looked at
+SECONDS_BETWEEN_LOOKS = 0.25  # at most, where steps take long
 Losses = Callable[[int], dict[str, Float[Tensor, ""]]]  # the weighted terms of a step, by name
 
 
@@ -65,20 +67,27 @@ def optimise(
         advice: which parameters of the stage to turn when a value is not finite.
 
     Returns:
-        True when all steps are done; False when the monitor asked to stop, with the checkpoint saved. Raises
-        Prior3dError where a loss, a gradient or a value is not finite; names it and the step. It is never saved.
+        Whether all steps are done, and not only a checkpoint saved. Raises Prior3dError where something is not finite.
     """
-    base_rates = [group["lr"] for group in optimiser.param_groups]
+    base_rates, unread = [group["lr"] for group in optimiser.param_groups], _Unread(modules, n_steps, advice)
     for step in range(restore_checkpoint(checkpoint, modules, optimiser, seeds), n_steps):
         _set_rates(optimiser, base_rates, learning_rate_factor(step / n_steps))
-        monitor.progress(step + 1, n_steps, loss=_take_step(losses, modules, optimiser, seeds, step, advice))
-        if monitor.stopping or monitor.checkpoint_due():
+        looks = unread.looks_at(step) or monitor.stopping
+        _take_step(losses, modules, optimiser, seeds, step, unread, looks)
+        if looks and _told(monitor, unread):
             _check_values(modules, step, advice)
             save_checkpoint(checkpoint, modules, optimiser, seeds, step + 1)
-        if monitor.stopping:
-            return False
+            if monitor.stopping:
+                return False
     _check_values(modules, n_steps - 1, advice)
     return True
+
+
+def _told(monitor: Monitor, unread: "_Unread") -> bool:
+    """Tell the monitor of the steps since the last look; whether it is time to save."""
+    for taken, loss in unread.read():
+        monitor.progress(taken + 1, unread.n_steps, loss=loss)
+    return monitor.stopping or monitor.checkpoint_due()
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, base_rates: list[float], factor: float) -> None:
@@ -87,30 +96,60 @@ def _set_rates(optimiser: torch.optim.Optimizer, base_rates: list[float], factor
         group["lr"] = rate * factor
 
 
+class _Unread:
+    """Losses of steps that were not looked at yet. A GPU is asked for several at once, because it stops to answer."""
+
+    def __init__(self, modules: dict[str, nn.Module], n_steps: int, advice: str) -> None:
+        parameters = [p for module in modules.values() for p in module.parameters()]
+        self.modules, self.n_steps, self.advice = modules, n_steps, advice
+        self.each_step = not parameters or parameters[0].device.type == "cpu"
+        self._steps: list[tuple[int, list[str], Tensor]] = []
+        self._last_look = time.monotonic()
+
+    def looks_at(self, step: int) -> bool:
+        """Whether this step is looked at, and those before it: all on a CPU; a look changes no result."""
+        late = time.monotonic() - self._last_look >= SECONDS_BETWEEN_LOOKS
+        return self.each_step or late or step % STEPS_BETWEEN_LOOKS == 0 or step + 1 == self.n_steps
+
+    def add(self, step: int, terms: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
+        """Keep a step's terms, and return their sum."""
+        values = torch.stack(list(terms.values()))
+        self._steps.append((step, list(terms), values.detach()))
+        return values.sum()
+
+    def read(self) -> list[tuple[int, float]]:
+        """Steps and their losses since the last look (raises Prior3dError where one is not finite)."""
+        steps, self._steps, self._last_look = self._steps, [], time.monotonic()
+        sums = torch.stack([values.sum() for _, _, values in steps]).tolist() if steps else []
+        for (step, names, values), total in zip(steps, sums, strict=True):
+            if not math.isfinite(total):
+                _fail(dict(zip(names, values.tolist(), strict=True)), self.modules, step, self.advice)
+        return [(step, total) for (step, _, _), total in zip(steps, sums, strict=True)]
+
+
 def _take_step(
     losses: Losses,
     modules: dict[str, nn.Module],
     optimiser: torch.optim.Optimizer,
     seeds: Seeds,
     step: int,
-    advice: str,
-) -> float:
-    """One step down the sum of the losses; returns the sum before it."""
+    unread: _Unread,
+    looks: bool,
+) -> None:
+    """One step down the sum of the losses, which are kept unread; with a look, a gradient that is broken is no step."""
     optimiser.zero_grad(set_to_none=True)
     before = seeds.state()
-    terms = losses(step)
-    total = torch.stack(list(terms.values())).sum()
-    value = total.item()
-    if not math.isfinite(value):
-        _fail(terms, modules, step, advice)
+    total = unread.add(step, losses(step))
+    if unread.each_step and not math.isfinite(total.item()):
+        unread.read()
     total.backward()
-    if total.device.type == "cpu" or step % STEPS_BETWEEN_CHECKS == 0:
+    if looks:
         broken = _not_finite(modules, gradients=True)
         if broken:
+            unread.read()  # a loss that broke in an earlier step is the cause, and is told
             seeds.restore(before)
-            _fail_gradient(losses(step), modules, broken, step, advice)
+            _fail_gradient(losses(step), modules, broken, step, unread.advice)
     optimiser.step()
-    return value
 
 
 def adam(groups: list[dict[str, Any]], settings: OptimiserSettings, *, fused: bool = False) -> torch.optim.Adam:
@@ -210,9 +249,9 @@ def _check_values(modules: dict[str, nn.Module], step: int, advice: str) -> None
         )
 
 
-def _fail(terms: dict[str, Float[Tensor, ""]], modules: dict[str, nn.Module], step: int, advice: str) -> None:
-    """Say which loss broke, and whether what is optimised was broken before it."""
-    broken = [f"{name} = {value.item()}" for name, value in terms.items() if not math.isfinite(value.item())]
+def _fail(terms: dict[str, float], modules: dict[str, nn.Module], step: int, advice: str) -> None:
+    """Say which loss broke, and whether what is optimised is broken too."""
+    broken = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
     found = ", ".join(broken) or "a sum of finite losses that overflows"
     before = _not_finite(modules)
     since = f", and {_listed(before)} is not finite either" if before else ""

@@ -155,10 +155,10 @@ def test_results_name_the_commit(words, changed, load, tmp_path, monkeypatch):
     assert re.fullmatch(rf"[0-9a-f]{{7,}}{changed}.*" if changed else "[0-9a-f]{7,}", module.commit())
 
 
-def test_thirteen_benchmarks_write_their_results():
+def test_fifteen_benchmarks_write_their_results():
     assert sorted(WRITERS) == [
-        "edit_scenes", "faults", "flipped_bytes", "image_to_3d", "latent_paint", "orchestration", "priors", "quick",
-        "sds_step", "sketch_shape", "sparse_views", "text_to_3d", "versions",
+        "distillation", "edit_scenes", "faults", "flipped_bytes", "gpu", "image_to_3d", "latent_paint", "orchestration",
+        "priors", "quick", "sds_step", "sketch_shape", "sparse_views", "text_to_3d", "versions",
     ]  # fmt: skip
 
 

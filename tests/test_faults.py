@@ -1,13 +1,19 @@
 """The short form of `benchmarks/faults.py`: readers of files that were changed a little, and a few kills."""
 
+import contextlib
+import os
+import re
+import subprocess
+import sys
 import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.campaign import damage, kills
+from benchmarks.campaign import around, damage, kills
 from benchmarks.campaign.fuzzing import Found, fuzz, in_child
+from benchmarks.campaign.hook import HOOK
 from benchmarks.campaign.project import FakeProject
 from benchmarks.campaign.readers import READERS, Reader
 from benchmarks.campaign.state import Campaign
@@ -40,6 +46,21 @@ def test_a_changed_file_is_read_or_refused(valid, rng):
         (folder / file).write_bytes(before)
 
 
+@pytest.mark.parametrize("value", ("1" + "0" * 400, "1e999", "NaN", "-1", "null", "[]"))
+def test_any_number_of_a_json_file_may_be_odd(valid, value):
+    """Each number in turn is replaced; the reader refuses the file, or reads it."""
+    reader, folder = valid
+    for file in (name for name in reader.changed if name.endswith((".json", ".lock", ".yaml"))):
+        before = (folder / file).read_text()
+        try:
+            for number in list(re.finditer(r"(?<=[:\s\[])-?\d[\d.e+-]*(?=[,\]}\s])", before))[:40]:
+                (folder / file).write_text(before[: number.start()] + value + before[number.end() :])
+                with contextlib.suppress(*reader.refuses):
+                    reader.read(folder)
+        finally:
+            (folder / file).write_text(before)
+
+
 def test_what_is_not_refused_is_counted(tmp_path):
     def read(folder):
         content = (folder / "a").read_bytes()
@@ -57,8 +78,6 @@ def test_what_is_not_refused_is_counted(tmp_path):
 
 
 def test_a_reader_that_takes_the_process_with_it_is_counted(monkeypatch):
-    import os
-
     dying = Reader(
         lambda folder: (folder / "a").write_bytes(b""),
         {"a": lambda old, rng: b""},
@@ -77,6 +96,18 @@ def test_the_campaign_goes_on_where_it_stopped(tmp_path):
     assert again.rows() == [["a promise", "2", "1", "second: another result"]]
 
 
+def test_the_clock_of_a_process_under_trial_jumps(tmp_path):
+    """The trial would hold whatever happens if the clock stayed right."""
+    (tmp_path / "sitecustomize.py").write_text(HOOK)
+    clock = tmp_path / "clock"
+    code = "import pathlib, sys, time, datetime; a = time.time(), datetime.datetime.now(); " \
+           "pathlib.Path(sys.argv[1]).write_text('-36000'); b = time.time(), datetime.datetime.now(); " \
+           "print(round((a[0] - b[0]) / 3600), round((a[1] - b[1]).total_seconds() / 3600))"  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "FAULT_CLOCK": str(clock)}
+    said = subprocess.run([sys.executable, "-c", code, str(clock)], env=environment, capture_output=True, text=True)
+    assert said.stdout.split() == ["10", "10"], said.stderr
+
+
 @pytest.mark.slow
 def test_a_few_kills_full_disks_and_damaged_objects(tmp_path):
     """At most a minute of trials."""
@@ -89,6 +120,7 @@ def test_a_few_kills_full_disks_and_damaged_objects(tmp_path):
         kills.power_cut(project, campaign)
         kills.at_operations(project, campaign, 131, is_time)
         kills.at_instants(project, campaign, 2, is_time)
+        around.clocks(project, campaign, 2, is_time)
         kills.full_disk(project, campaign, 173, is_time)
         damage.objects(project, campaign, is_time)
     finally:

@@ -33,6 +33,7 @@ def write_tiny_prior(
     in_channels: int = 4,
     sample_size: int = 8,
     variant: str | None = None,
+    max_shard_size: str = "10GB",
     seed: int = 0,
 ) -> Path:
     """Write a pipeline folder: VAE f=4, one-layer UNet, CLIP text encoder with a word-level vocabulary."""
@@ -92,7 +93,7 @@ def write_tiny_prior(
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.save_pretrained(folder, safe_serialization=True, variant=variant)
+    pipeline.save_pretrained(folder, safe_serialization=True, variant=variant, max_shard_size=max_shard_size)
     return folder
 
 

@@ -2,7 +2,8 @@
 
 FAULT_AT: the number; FAULT_KIND: `kill` or `full`; FAULT_UNDER: only paths with this in them count; FAULT_SAY: a file
 that is told where it was. FAULT_RECORD: a file that gets a line for each file moved into place: by whom, and whether it
-was synced before. Children do not inherit the fault, but they do inherit the recording.
+was synced before. FAULT_CLOCK: a file with the seconds by which the wall clock is wrong, read at every look at it.
+Children do not inherit the fault, but they do inherit the recording and the wrong clock.
 """
 
 HOOK = '''
@@ -62,4 +63,28 @@ if record:
 
     os.fsync = fsync
     sys.addaudithook(moved)
+if os.environ.get("FAULT_CLOCK"):
+    import datetime, time
+
+    right, true_datetime = time.time, datetime.datetime
+
+    def wrong_by():
+        try:
+            with open(os.environ["FAULT_CLOCK"]) as file:
+                return float(file.read() or 0)
+        except OSError:
+            return 0.0
+
+    class Datetime(true_datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls.fromtimestamp(time.time(), tz)
+
+        @classmethod
+        def utcnow(cls):
+            return cls.now(datetime.UTC).replace(tzinfo=None)
+
+    time.time = lambda: right() + wrong_by()
+    time.time_ns = lambda: int(time.time() * 1e9)
+    datetime.datetime = Datetime
 '''

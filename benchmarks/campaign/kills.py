@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,26 @@ def victim(command: int, name: str) -> int | None:
     return stages[0] if stages else None
 
 
+def kill(project: FakeProject, name: str, after_s: float, good: dict[str, str], *words: str) -> str:
+    """Begin a run, kill a process of it after some seconds, and give the command again; what is wrong then."""
+    project.fresh()
+    process = project.run(*words)
+    time.sleep(after_s)
+    with contextlib.suppress(ProcessLookupError):
+        if name == "all":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif (pid := victim(process.pid, name)) is not None:
+            os.kill(pid, signal.SIGKILL)
+    return went_on(project, process, good, *words)
+
+
+def went_on(project: FakeProject, process: subprocess.Popen[str], good: dict[str, str], *words: str) -> str:
+    """Wait for a disturbed command, and give it again; what is wrong then."""
+    if "Traceback" in project.wait(process).said:
+        return "a traceback"
+    return "a process is left" if project.left_behind(process.pid) else project.after(good, *words)
+
+
 def at_instants(project: FakeProject, campaign: Campaign, count: int, is_time: Callable[[], bool]) -> None:
     """Kill the command, its fork server, its stage or all of them at random instants."""
     good, seconds = reference(project, *SLOW)
@@ -97,18 +118,7 @@ def at_instants(project: FakeProject, campaign: Campaign, count: int, is_time: C
             return
         if campaign.done(AT_INSTANTS, key):
             continue
-        project.fresh()
-        process = project.run(*SLOW)
-        time.sleep(rng.uniform(0.1, 0.95) * seconds)
-        with contextlib.suppress(ProcessLookupError):
-            if name == "all":
-                os.killpg(process.pid, signal.SIGKILL)
-            elif (pid := victim(process.pid, name)) is not None:
-                os.kill(pid, signal.SIGKILL)
-        done = project.wait(process)
-        wrong = "a traceback" if "Traceback" in done.said else ""
-        wrong = wrong or ("a process is left" if project.left_behind(process.pid) else project.after(good, *SLOW))
-        campaign.add(AT_INSTANTS, key, wrong)
+        campaign.add(AT_INSTANTS, key, kill(project, name, rng.uniform(0.1, 0.95) * seconds, good, *SLOW))
 
 
 def _send(process_id: int, kind: str) -> None:
@@ -134,10 +144,7 @@ def signals(project: FakeProject, campaign: Campaign, count: int, is_time: Calla
         process = project.run(*SLOW)
         time.sleep(random.Random(number).uniform(0.15, 0.95) * seconds)
         _send(process.pid, kind)
-        done = project.wait(process)
-        wrong = "a traceback" if "Traceback" in done.said else ""
-        wrong = wrong or ("a process is left" if project.left_behind(process.pid) else project.after(good, *SLOW))
-        campaign.add(SIGNALS, key, wrong)
+        campaign.add(SIGNALS, key, went_on(project, process, good, *SLOW))
 
 
 def power_cut(project: FakeProject, campaign: Campaign) -> None:

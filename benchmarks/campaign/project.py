@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,10 @@ class FakeProject:
         self.base = Path(tempfile.mkdtemp(prefix="faults-"))
         (self.base / "hook").mkdir()
         (self.base / "hook" / "sitecustomize.py").write_text(HOOK)
-        self.prior = write_prior(self.base / "a_prior")
+        prior = write_prior(self.base / "a_prior")
+        self.line: tuple[str, ...] = (
+            "counting-method", "--prompt", "one two", "--prior", str(prior), "--preset", "toy"
+        )  # fmt: skip
         self.root, self.template = self.base / "project", self.base / "template"
         self.template.mkdir()
         done = self.wait(self.start("init", folder=self.template))
@@ -71,9 +75,12 @@ class FakeProject:
         )  # fmt: skip
 
     def run(self, *words: str, plain: bool = True, **fault: str) -> subprocess.Popen[str]:
-        """`prior3d run` of the smallest method."""
-        line = ["run", "counting-method", "--prompt", "one two", "--name", "demo", "--prior", str(self.prior)]
-        return self.start(*line, "--preset", "toy", *(["--plain"] if plain else []), *words, **fault)
+        """`prior3d run` of the method that is tried: the smallest one, unless `trying` says another."""
+        return self.start("run", *self.line, "--name", "demo", *(["--plain"] if plain else []), *words, **fault)
+
+    def trying(self, line: Sequence[str]) -> None:
+        """From now on `run` makes another method: its name and its words."""
+        self.line = tuple(line)
 
     def wait(self, process: subprocess.Popen[str]) -> Done:
         """Until a command has ended; one that does not is killed, with exit code 124."""

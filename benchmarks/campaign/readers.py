@@ -25,9 +25,11 @@ from prior3d.captures.co3d import read_co3d_sequence, read_co3d_sequences
 from prior3d.captures.colmap_files import check_model_files
 from prior3d.diffusion.concepts import Concept
 from prior3d.diffusion.folders import check_prior_folder, role_of
+from prior3d.distillation.sparse_views import PredictedViews
 from prior3d.errors import Prior3dError
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.images.masks import decoded_mask
+from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.images.photographs import read_header, read_image
 from prior3d.limits import parse_json
 from prior3d.meshes.reading import read_mesh
@@ -35,8 +37,10 @@ from prior3d.rendering.background import Background, load_background, save_backg
 from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import load_posed_images, save_posed_cameras
 from stages.artifacts.fields import load_field, save_field
+from stages.artifacts.images import load_object_image, save_object_image
 from stages.artifacts.priors import load_concept, save_concept
 from stages.artifacts.symmetry import load_symmetry
+from stages.artifacts.view_features import ViewFeatures, load_view_features, save_view_features
 from stages.contract import yaml_text
 from tests.flows.fake.fake_priors import write_prior
 from tests.scenes import write_capture
@@ -116,6 +120,17 @@ def _write_small_files(folder: Path) -> None:
     save_background(folder, Background())
 
 
+def _write_image(folder: Path) -> None:
+    rgba = np.ones((8, 8, 4), np.float32)
+    save_object_image(folder, ObjectImage(rgba, Viewpoint(30.0, 15.0, 40.0, 3.2)))
+
+
+def _write_features(folder: Path) -> None:
+    cameras = orbit_cameras(ring(2), 4, 4)
+    predicted = PredictedViews(cameras, torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 4, 4), torch.ones(2, 4, 4), 0.5)
+    save_view_features(folder, ViewFeatures(predicted, 0.5))
+
+
 def _each(*calls: Callable[[Path], Any]) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
         for call in calls:
@@ -182,6 +197,10 @@ READERS = {
         _write_small_files,
         dict.fromkeys(("metrics.json", "symmetry.json", "background.json"), changed_json),
         _each(load_metrics, load_symmetry, load_background),
+    ),
+    "image of an object": Reader(_write_image, {"image.json": changed_json}, load_object_image),
+    "features of views": Reader(
+        _write_features, {"features.json": changed_json, "features.safetensors": changed_bytes}, load_view_features
     ),
     "fields": Reader(_write_field, {"field.json": changed_json, "field.safetensors": changed_bytes}, load_field),
     "concepts": Reader(

@@ -7,6 +7,7 @@ PLACES = {
     "run": "flows.commands.run:run",
     "plan": "flows.commands.run:plan",
     "sweep": "flows.commands.sweep:sweep",
+    "deploy": "flows.commands.deploy:deploy",
     "accept": "flows.commands.running:accept",
     "init": "flows.commands.project:init",
     "server": "flows.commands.project:server",

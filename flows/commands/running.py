@@ -34,6 +34,8 @@ def run_words(words: list[str]) -> int:
     request = make_request(project, *meant(project, words))
     run, options, began = request.run, request.options, time.monotonic()
     say(f"run {run.name}: {run.folder.relative_to(run.project.root)}")
+    for text in request.warnings:
+        warn(text)
     shown, tell = _Shown(request), partial(show, sys.stdout)
     try:
         report = carry_out(

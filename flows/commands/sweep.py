@@ -1,7 +1,5 @@
 """`prior3d sweep FILE`: many runs out of one file, several at a time; again, it makes what failed or is missing."""
 
-import os
-import re
 import sys
 import webbrowser
 from pathlib import Path
@@ -9,11 +7,12 @@ from pathlib import Path
 from flows.engine.project import find_project
 from flows.methods import find_method
 from flows.sweeps.page import page_of_sweep
+from flows.sweeps.places import carry_out, check_place, place_of
 from flows.sweeps.rows import sweep_name, wanted_runs
-from flows.sweeps.running import DONE, FAILED, State, carry_out, states_of
+from flows.sweeps.running import DONE, FAILED, State, states_of
+from flows.sweeps.seen_done import SeenDone
 from flows.sweeps.table import read_rows
-from flows.terminal import USER_ERROR, Parser, say, show, table
-from prior3d.errors import Prior3dError
+from flows.terminal import USER_ERROR, Parser, say, show, table, warn
 from prior3d.files import write_whole
 
 WHAT = """\
@@ -22,34 +21,44 @@ later run alone. A stage that several rows share is computed once.
 
 A column is an input (prompt, image, ...), a parameter (STAGE.NAME), or one of name, method, seed, preset, device.
 FILE.yaml may hold `rows` (a list) and `grid` (column: list of values), of which every combination runs."""
-PLACE = re.compile(r"^local(?::(?P<count>[0-9]{1,3}))?$")
 
 
-def sweep(words: list[str]) -> int:
-    """`prior3d sweep FILE`; returns 2 if a run failed."""
+def _parser() -> Parser:
+    """Its options."""
     parser = Parser.of("sweep", WHAT)
     parser.add_argument("file", metavar="FILE", type=Path, help="rows as .csv, .jsonl or .yaml")
     parser.add_argument("--method", default="", metavar="METHOD", help="of rows that name none")
     one = "a parameter of all rows; a row's own value wins; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.PARAMETER=VALUE", help=one)
-    parser.add_argument(
-        "--on", default="local:1", metavar="local[:N]", help="N runs at once on this machine (default: 1)"
+    where = (
+        "local:N is N runs at once on this machine (default: local:1); dask:ADDRESS and ray:ADDRESS are clusters, "
+        "without an address one of this machine"
     )
+    parser.add_argument("--on", default="local:1", metavar="PLACE", help=where)
+    taken = "of runs made elsewhere, bring here all files (default), those of the last stage, or none"
+    parser.add_argument("--take", default="all", choices=("all", "last", "none"), help=taken)
     parser.add_argument("--plan", action="store_true", help="only check the file and say what would run")
     parser.add_argument("--open", action="store_true", help="open the sweep's page in the browser")
-    args = parser.parse_args(words)
-    path, at_once = args.file.expanduser().absolute(), _at_once(args.on)
+    return parser
+
+
+def sweep(words: list[str]) -> int:
+    """`prior3d sweep FILE`; returns 2 if a run failed."""
+    args = _parser().parse_args(words)
+    check_place(args.on)
+    path = args.file.expanduser().absolute()
     project, name = find_project(Path.cwd()), sweep_name(path)
     if args.method:
         find_method(args.method)
-    wanted = wanted_runs(project, name, read_rows(path), args.method, args.set)
-    states = states_of(project, wanted)
+    seen = SeenDone(project, name)
+    states = states_of(project, wanted_runs(project, name, read_rows(path), args.method, args.set, seen), seen)
     missing = sum(state.state != DONE for state in states)
     say(f"sweep {name}: {len(states)} runs, {len(states) - missing} done, {missing} to make")
     if args.plan:
         return say(table(_rows(states)))
     try:
-        carry_out(project, states, name, at_once, _Told(states))
+        if missing:
+            carry_out(states, place_of(project, name, args.on, args.take, warn), seen, _Told(states))
     except KeyboardInterrupt:
         show(sys.stderr, "stopped: the runs that went on have saved their checkpoints; the same command resumes them")
         raise
@@ -60,13 +69,6 @@ def sweep(words: list[str]) -> int:
     if args.open:
         webbrowser.open(page.as_uri())
     return USER_ERROR if any(state.state == FAILED for state in states) else 0
-
-
-def _at_once(text: str) -> int:
-    found = PLACE.match(text)
-    if found is None or found["count"] in ("0", "00", "000"):
-        raise Prior3dError(f"--on {text!r}: write local, or local:N with the number of runs at once")
-    return int(found["count"]) if found["count"] else os.cpu_count() or 1
 
 
 class _Told:

@@ -30,18 +30,6 @@ class FileState:
     outputs: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Moved:
-    """What was moved: files that were not there yet, and all entries of the cache of results.
-
-    `gone` outputs have no list of files any more, here or there.
-    """
-
-    files: int
-    results: int
-    gone: int
-
-
 class DvcStore:
     """DVC's lock files, cache of results and cache of objects, for one project."""
 
@@ -49,9 +37,23 @@ class DvcStore:
         self.root = root
         self._remote: Any = None  # modules that import DVC, once it is needed
         self._results: Any = None
+        self._kept: Any = None
 
     @contextlib.contextmanager
-    def _repo(self) -> Iterator[Any]:
+    def kept_open(self) -> Iterator[None]:
+        """Open DVC's repository once for many questions about what lies there; nothing may be changed meanwhile."""
+        with self._repo(locked=False) as repo:
+            self._kept = repo
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    @contextlib.contextmanager
+    def _repo(self, locked: bool = True) -> Iterator[Any]:
+        if self._kept is not None:
+            yield self._kept
+            return
         # start-up: DVC takes most of a second, and the plan of a cached run need not wait for it
         from dvc.exceptions import DvcException
         from dvc.repo import Repo, lock_repo
@@ -65,7 +67,10 @@ class DvcStore:
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # its lines would come through Prefect's handler
         try:
             # Without source control: the run writes its own .gitignore, and an ignored folder may hold runs.
-            with Repo(str(self.root), _wait_for_lock=True, config={"core": {"no_scm": True}}) as repo, lock_repo(repo):
+            with (
+                Repo(str(self.root), _wait_for_lock=True, config={"core": {"no_scm": True}}) as repo,
+                lock_repo(repo) if locked else contextlib.nullcontext(),
+            ):
                 yield repo
         except DvcException as error:
             raise Prior3dError(dvc_problem(error, self.root)) from error
@@ -230,27 +235,11 @@ class DvcStore:
         with self._repo() as repo:
             return self._results.keep(repo, entry)
 
-    def add_remote(self, url: str) -> None:
-        """Make a place the project's default remote."""
-        with self._repo() as repo:
-            self._remote.add(repo, url)
-
-    def remote(self) -> str:
-        """Where the project's remote is (raises Prior3dError without one)."""
-        with self._repo() as repo:
-            return self._remote.url_of(repo)
-
-    def push(self, folder: Path, entries: list[dict[str, Any]]) -> Moved:
-        """Move what entries of locks of a run's folder name to the remote, and all results (raises Prior3dError)."""
-        with self._repo() as repo:
-            moved: Moved = self._remote.push(repo, folder, entries)
-            return moved
-
-    def pull(self, folder: Path, entries: list[dict[str, Any]]) -> Moved:
-        """Move what entries of locks of a run's folder name from the remote, and all results (raises Prior3dError)."""
-        with self._repo() as repo:
-            moved: Moved = self._remote.pull(repo, folder, entries)
-            return moved
+    @contextlib.contextmanager
+    def shared(self, locked: bool = True) -> Iterator[tuple[Any, Any]]:
+        """DVC's repository, and the functions for its remote (raises Prior3dError)."""
+        with self._repo(locked) as repo:
+            yield self._remote, repo
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -64,6 +64,10 @@ class Interrupted(Prior3dError):
     """A person or the system asked the run to stop."""
 
 
+class CancelledElsewhere(Interrupted):
+    """Somebody cancelled the run on Prefect's pages."""
+
+
 class Executor:
     """A fork server and the children that run now. A server that is gone is replaced by another, and it is said.
 

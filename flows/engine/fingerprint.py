@@ -26,6 +26,8 @@ PLUMBING = frozenset(
         "prior3d",  # hands names of flows/api.py on, to people and not to stages
         "prior3d.checkpoints",
         "prior3d.diffusion.embedded",
+        "prior3d.diffusion.graphs",  # how frozen networks are called, not what they say
+        "prior3d.distillation.protocol",  # signatures only
         "prior3d.errors",
         "prior3d.fields.protocol",  # signatures only
         "prior3d.files",
@@ -33,6 +35,7 @@ PLUMBING = frozenset(
         "prior3d.inside",
         "prior3d.limits",
         "prior3d.seals",
+        "prior3d.sending",  # to a GPU, unchanged
         "prior3d.settings",  # types of parameters: units and ranges; the settings themselves lie in modules under it
         "prior3d.suggestions",
         "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body

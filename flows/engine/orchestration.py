@@ -1,4 +1,4 @@
-"""A run as a Prefect flow: retries, state names, artifacts. The only file that imports prefect.
+"""A run as a Prefect flow: retries, state names, artifacts. Only this file and `deployments` import prefect.
 
 Prefect caches nothing here (DVC does) and limits no time (it cannot stop a process: the executor does).
 """
@@ -8,28 +8,66 @@ import contextlib
 import contextvars
 import io
 import itertools
+import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, tags, task
+from prefect import Flow, flow, tags, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import Completed, Crashed
+from prefect.states import Cancelled, Completed, Crashed
 
 from flows.engine.events import Event
-from flows.engine.method import Stage
+from flows.engine.execution import CancelledElsewhere
+from flows.engine.method import Method, Stage
 from flows.engine.worker import Outcome, Worker
+from flows.flow_parameters import description_of, parameters_of, signature_of
 
+LOOK_S = 2.0  # between two looks at whether the run was cancelled
+CANCELLED = "cancelled on Prefect's pages: the stages that ran have saved their checkpoints"
 ARTIFACT_EVERY_S, PICTURE_EVERY_S = 2.0, 15.0
 
 
+def flow_of(method: Method, body: Callable[..., Any], module: str = __name__) -> Flow[..., Any]:
+    """A method as a Prefect flow with typed parameters, made of what the method declares.
+
+    Args:
+        method: the method.
+        body: is called with the parameters.
+        module: where the flow can be imported from, if somebody else is to start it.
+    """
+
+    def method_flow(**parameters: Any) -> Any:
+        try:
+            return body(**parameters)
+        except CancelledElsewhere as error:
+            return Cancelled(message=str(error))
+
+    method_flow.__name__ = method_flow.__qualname__ = method.name.replace("-", "_")
+    method_flow.__module__ = module
+    method_flow.__signature__ = signature_of(method)  # type: ignore[attr-defined]  # what Prefect reads
+    method_flow.__doc__ = description_of(method)
+    return flow(
+        name=method.name, flow_run_name=_flow_run_name, persist_result=False, log_prints=False, validate_parameters=True
+    )(method_flow)
+
+
+def _flow_run_name() -> str:
+    """The run's name, where it is known; else the beginning of what it is made from."""
+    given = flow_run.parameters
+    words = given.get("name") or next((v for v in given.values() if isinstance(v, str) and v), "run")
+    return str(words)[:80]
+
+
 def run_as_flow(worker: Worker, stages: list[Stage], own: bool) -> dict[str, Outcome]:
-    """Make the stages as tasks of a flow.
+    """Make the stages as tasks of a flow of their own.
 
     Args:
         worker: makes one stage; the task of one that has begun waits for it.
@@ -41,28 +79,70 @@ def run_as_flow(worker: Worker, stages: list[Stage], own: bool) -> dict[str, Out
 
     Raises:
         The first stage's error; all other stages have been stopped at their checkpoints by then.
+        CancelledElsewhere: somebody cancelled it on Prefect's pages.
     """
-    label = f"prior3d:{worker.run.project.root.name}/{worker.run.name}"
-    method = worker.declaration.method
+    run, declaration = worker.run, worker.declaration
+    label = f"prior3d:{run.project.root.name}/{run.name}"
 
-    @flow(name=method.name, flow_run_name=worker.run.name, persist_result=False, log_prints=False)
-    def method_flow() -> dict[str, Outcome]:
-        futures: dict[str, Any] = {}
+    def body(**_: Any) -> Any:
+        return in_flow(worker, stages)
+
+    parameters = parameters_of(declaration, run.name, str(run.settings().get("device", "auto")))
+    # Prefect tries for minutes to reach a server that is gone.
+    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_CLIENT_MAX_RETRIES: 1 if own else 3}
+    with temporary_settings(settings), tags(label):
+        end_stale_flow_runs(label)
+        state = flow_of(declaration.method, body)(**parameters, return_state=True)
+    if state.is_cancelled():
+        raise CancelledElsewhere(CANCELLED)
+    outcomes: dict[str, Outcome] = state.result()
+    return outcomes
+
+
+def in_flow(worker: Worker, stages: list[Stage]) -> dict[str, Outcome]:
+    """Make the stages as tasks of the flow that is running.
+
+    Raises:
+        CancelledElsewhere: somebody cancelled it on Prefect's pages.
+    """
+    method, futures = worker.declaration.method, dict[str, Any]()
+    with _cancelling(worker) as cancelled:
         try:
             for stage in stages:
                 before = [futures[n] for n in method.needs(stage) if n in futures]
                 futures[stage.name] = _task(worker, stage).submit(wait_for=before)
             return {name: future.result() for name, future in futures.items()}
-        except BaseException:
-            if worker.errors:  # a stage failed, and not only Prefect: else its flow would wait for the others
-                worker.executor.stop_children()
+        except BaseException as error:
+            # An error of Prefect's stops no stage: whoever began the flow may go on without it.
+            if worker.errors or cancelled.is_set() or not isinstance(error, Exception):
+                worker.executor.stop_children()  # else ctrl-C would wait for the stages' threads
+            if cancelled.is_set():
+                raise CancelledElsewhere(CANCELLED) from None
             raise
 
-    # Prefect tries for minutes to reach a server that is gone.
-    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_CLIENT_MAX_RETRIES: 1 if own else 3}
-    with temporary_settings(settings), tags(label):
-        end_stale_flow_runs(label)
-        return method_flow()
+
+@contextlib.contextmanager
+def _cancelling(worker: Worker) -> Iterator[threading.Event]:
+    """Stop the stages at their checkpoints when somebody cancels the flow run; the event says that it happened."""
+    number, over, cancelled = flow_run.id, threading.Event(), threading.Event()
+
+    def watch() -> None:
+        with get_client(sync_client=True) as client:
+            while not over.wait(LOOK_S):
+                with contextlib.suppress(Exception):  # the server may have gone; the stages go on
+                    state = client.read_flow_run(number).state
+                    if state is not None and (state.is_cancelling() or state.is_cancelled()):
+                        cancelled.set()
+                        worker.executor.stop_children()
+                        return
+
+    watching = threading.Thread(target=watch, daemon=True, name="cancelling")
+    watching.start()
+    try:
+        yield cancelled
+    finally:
+        over.set()
+        watching.join(LOOK_S)
 
 
 def _task(worker: Worker, stage: Stage) -> Any:
@@ -168,6 +248,6 @@ def end_stale_flow_runs(label: str) -> int:
     )
     with get_client(sync_client=True) as client:
         stale = client.read_flow_runs(flow_run_filter=wanted)
-        for flow_run in stale:
-            client.set_flow_run_state(flow_run.id, Crashed(message="its process was killed"), force=True)
+        for stale_run in stale:
+            client.set_flow_run_state(stale_run.id, Crashed(message="its process was killed"), force=True)
     return len(stale)

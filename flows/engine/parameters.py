@@ -38,8 +38,8 @@ def resolve(
         if issubclass(stage.load().Params, PriorParams):
             chosen[stage.name]["precision"] = precision
     chosen = validated(method, chosen)  # sets change whole, valid values: one key of a group leaves the others
-    for text in sets:
-        _apply(method, chosen, text)
+    for text in sorted(sets, key=lambda text: not _names_kind(text)):  # a kind brings values, which others then change
+        _apply(method, chosen, text, preset)
     return validated(method, chosen)
 
 
@@ -95,7 +95,20 @@ def _without_guidance(model: Any) -> dict[str, Any]:
     return {name: {"guidance_scale": 1.0} for name, fields in groups.items() if "guidance_scale" in fields}
 
 
-def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str) -> None:
+def _names_kind(text: str) -> bool:
+    """Whether a `--set` chooses the kind of a group."""
+    return text.partition("=")[0].strip().endswith(".kind")
+
+
+def _values_of_kind(method: Method, stage: str, group: str, kind: Any, preset: str) -> dict[str, Any]:
+    """What the kind of a group brings with it into a stage's parameters: the preset's values that suit it."""
+    module = next(s for s in method.stages if s.name == stage).load()
+    base = "paper" if preset == "turbo" else preset
+    brought = getattr(module, "KINDS", {}).get(group, {}).get(base, {}).get(str(kind), {})
+    return merged(brought, _without_guidance(module.Params)) if preset == "turbo" else dict(brought)
+
+
+def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str, preset: str) -> None:
     key, equals, value_text = text.partition("=")
     stage, dot, parameter = key.strip().partition(".")
     if not equals or not dot or not parameter:
@@ -109,6 +122,13 @@ def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str) -> None
     except yaml.YAMLError:
         raise Prior3dError(f"--set {text!r}: {value_text!r} is not a YAML value; quote it if it is a text") from None
     *groups, last = parameter.split(".")
+    if groups and last == "kind":
+        group = {"kind": value}
+        for name in reversed(groups):
+            group = {name: group}
+        brought = _values_of_kind(method, stage, ".".join(groups), value, preset)
+        chosen[stage] = merged(merged(chosen[stage], group), brought)
+        return
     target = chosen[stage]
     for group in groups:
         target[group] = dict(target.get(group) or {})

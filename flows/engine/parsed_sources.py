@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, TypedDict
@@ -26,16 +27,22 @@ class Kept(TypedDict):
 
 
 class ParsedSources:
-    """Results of one parser, in a file beside its bytecode; they are gone when the parser or Python is another one."""
+    """Results of one parser, in a file; they are gone when the parser or Python is another one.
+
+    The file lies beside the parser's bytecode. Where Python may write none (PYTHONDONTWRITEBYTECODE, as in many
+    container images, or a read-only installation), it lies in the user's cache folder.
+    """
 
     def __init__(self, parser: str) -> None:
         """Read what is kept for a parser, given by the path of its module."""
-        self._file = Path(importlib.util.cache_from_source(parser)).with_suffix(".json")
+        beside = Path(importlib.util.cache_from_source(parser)).with_suffix(".json")
+        self._files = [*([] if sys.dont_write_bytecode else [beside]), _in_cache_folder(parser)]
         self._parser = hashlib.sha256(sys.version.encode() + Path(parser).read_bytes()).hexdigest()
         self._found: dict[str, Any] = {}
-        kept = derived(self._file, Kept)
-        if kept is not None and kept["parser"] == self._parser:
-            self._found = kept["texts"]
+        for file in (beside, self._files[-1]):
+            kept = derived(file, Kept)
+            if kept is not None and kept["parser"] == self._parser:
+                self._found |= kept["texts"]
         self._n_written = len(self._found)
 
     def get(self, key: str) -> Any:
@@ -47,11 +54,19 @@ class ParsedSources:
         self._found[key] = value
 
     def write(self) -> None:
-        """Write the file if there is anything new, and if Python may write bytecode there."""
-        if sys.dont_write_bytecode or len(self._found) == self._n_written:
+        """Write the file if there is anything new, in the first place that can be written to."""
+        if len(self._found) == self._n_written:
             return
         self._n_written = len(self._found)
         newest = dict(list(self._found.items())[-MOST_TEXTS:])
-        with contextlib.suppress(OSError):  # an installation that is read-only has no bytecode either
-            self._file.parent.mkdir(exist_ok=True)
-            write_whole(self._file, json.dumps({"parser": self._parser, "texts": newest}))
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(file, json.dumps({"parser": self._parser, "texts": newest}))
+                return
+
+
+def _in_cache_folder(parser: str) -> Path:
+    """The file in the user's cache folder: one for each installation."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return folder / "prior3d" / f"parsed-{hashlib.sha256(str(Path(parser).resolve()).encode()).hexdigest()[:16]}.json"

@@ -109,17 +109,17 @@ def remember(
     with contextlib.suppress(OSError):
         file.rmdir()  # an empty folder in its place
     new = run.locked()
-    _list_functions(run, declaration, new)
+    list_functions(run, declaration, new)
     made = versions[-1].stat().st_mtime if number is None else time.time()
     record = asdict(describe(run, declaration.inputs, old, new, how, reasons, dict(outcomes), made))
     locks = {f"{number}.lock": run.lock_bytes()} if number is not None else {}
-    _write_noted(file.parent, {file.name: (json.dumps(record, indent=1) + "\n").encode()}, locks)
+    write_noted(file.parent, {file.name: (json.dumps(record, indent=1) + "\n").encode()}, locks)
     if number is not None:
         run.remember(number)
     return number
 
 
-def _list_functions(run: Run, declaration: Declaration, lock: dict[str, Any]) -> None:
+def list_functions(run: Run, declaration: Declaration, lock: dict[str, Any]) -> None:
     """Write the functions behind each stage's code digest, where the lock has the code of today."""
     for stage in declaration.method.stages:
         digest = locked_code(lock, stage.name)
@@ -127,10 +127,10 @@ def _list_functions(run: Run, declaration: Declaration, lock: dict[str, Any]) ->
         if digest == declaration.code[stage.name] and not listed.is_file():
             listed.parent.mkdir(exist_ok=True)
             content = json.dumps(functions(stage.module), indent=0).encode()
-            _write_noted(run.folder / "history", {f"code/{listed.name}": content})
+            write_noted(run.folder / "history", {f"code/{listed.name}": content})
 
 
-def _write_noted(history: Path, contents: dict[str, bytes], others: Mapping[str, bytes] = MappingProxyType({})) -> None:
+def write_noted(history: Path, contents: dict[str, bytes], others: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Write files of a run's history, with their digests and those of others that are written next."""
     note_sums(history, contents | dict(others))
     for name, content in contents.items():

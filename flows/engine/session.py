@@ -19,6 +19,8 @@ from flows.engine.method import Stage
 from flows.engine.plan import Plan, make_plan
 from flows.engine.record import remember
 from flows.engine.run import Run
+from flows.engine.shared_store import SharedStore
+from flows.engine.sharing import Sharing
 from flows.engine.worker import Outcome, Worker
 from prior3d.errors import Prior3dError
 
@@ -34,11 +36,15 @@ class Options:
         restore: take from the cache what it holds; False computes every stage.
         plain: without Prefect.
         stop_after: the last stage to make; empty for all.
+        share: take results from the project's remote, if it has one, and put them there.
+        make: makes the stages inside a Prefect flow that is running; None: a flow of their own, or none.
     """
 
     restore: bool = True
     plain: bool = False
     stop_after: str = ""
+    share: bool = True
+    make: Callable[[Worker, list[Stage]], dict[str, Outcome]] | None = None
 
 
 @dataclass
@@ -91,9 +97,9 @@ def carry_out(
         forget_failures(run.folder, [step.stage for step in plan.steps if step.action == "keep"])
         report = Report(plan)
         if not plan.idle:
-            with _executor(run, warn) as executor:
-                worker = Worker(run, declaration, store, executor, events, options.restore)
-                report.outcomes = _make(worker, stages, plan, options.plain, warn)
+            with _executor(run, warn) as executor, _sharing(run, options.share, executor, warn) as sharing:
+                worker = Worker(run, declaration, store, executor, events, options.restore, sharing)
+                report.outcomes = _make(worker, stages, plan, options, warn)
         report.version = _remember(run, declaration, report, warn)
     return report
 
@@ -150,12 +156,26 @@ def _interrupted_once(executor: Executor, warn: Callable[[str], None]) -> Iterat
             signal.signal(number, handler)
 
 
+@contextmanager
+def _sharing(run: Run, enabled: bool, executor: Executor, warn: Callable[[str], None]) -> Iterator[Sharing]:
+    """What the run shares; at its end one line says what could not be."""
+    sharing = Sharing(SharedStore(run.project.root), enabled, lambda: executor.stopping)
+    try:
+        yield sharing
+    finally:
+        if problem := sharing.close():
+            warn(f"{problem}; when it does: prior3d push {run.name}")
+
+
 def _make(
-    worker: Worker, stages: list[Stage], plan: Plan, plain: bool, warn: Callable[[str], None]
+    worker: Worker, stages: list[Stage], plan: Plan, options: Options, warn: Callable[[str], None]
 ) -> dict[str, Outcome]:
     first = plan.first()
     ahead = [s for s in stages if next(step for step in plan.steps if step.stage == s.name).action != "keep"]
-    if plain:
+    if options.make is not None:
+        _preload(worker, ahead)
+        return options.make(worker, stages)
+    if options.plain:
         _preload(worker, ahead)
         return _make_plainly(worker, stages)
     from flows.engine.with_prefect import make_with_prefect  # start-up: its server, which `--plain` does not need

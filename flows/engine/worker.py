@@ -16,8 +16,10 @@ from flows.engine.gpus import gpu_slot
 from flows.engine.method import Stage
 from flows.engine.run import Run
 from flows.engine.run_files import text_of
+from flows.engine.sharing import Sharing
 
 Outcome = Literal["Cached", "Restored", "Completed"]
+SMALL_STAGE = 2 * 2**30  # bytes of GPU memory of a stage whose need is not known: those without a large prior
 DECLARED = ("params.yaml", "code.yaml")
 
 
@@ -29,10 +31,17 @@ class Worker:
     """
 
     def __init__(
-        self, run: Run, declaration: Declaration, store: DvcStore, executor: Executor, events: Events, restore: bool
+        self,
+        run: Run,
+        declaration: Declaration,
+        store: DvcStore,
+        executor: Executor,
+        events: Events,
+        restore: bool,
+        sharing: Sharing,
     ) -> None:
         self.run, self.declaration, self.store = run, declaration, store
-        self.executor, self.events, self.restore = executor, events, restore
+        self.executor, self.events, self.restore, self.sharing = executor, events, restore, sharing
         self.errors: dict[str, BaseException] = {}
         self._begun: dict[str, Future[Outcome]] = {}
         self._threads, self._beginning = ThreadPoolExecutor(thread_name_prefix="stage"), threading.Lock()
@@ -96,19 +105,28 @@ class Worker:
         def warn(text: str) -> None:
             self.events.tell(stage.name, "line", text=f"warning: {text}")
 
-        if not self.restore:
-            return self._compute(stage, warn)
-        if not self.store.changed(file, stage.name):
+        if self.restore and not self.store.changed(file, stage.name):
             return "Cached"
+        key = self.store.key(file, stage.name)
+        if not self.restore:
+            return self._compute(stage, key, warn)
         if self._restored(stage, warn):
+            self.sharing.put(file, stage.name, key)
             return "Restored"
 
-        def waits() -> None:
-            self.events.tell(stage.name, "line", text="another run computes the same; its result is taken")
+        def waits(who: str = "run") -> None:
+            self.events.tell(stage.name, "line", text=f"another {who} computes the same; its result is taken")
 
-        locks, key = self.run.project.state / "computing", self.store.key(file, stage.name)
+        def found() -> bool:
+            self.sharing.take(file, stage.name, key)
+            return self._restored(stage, warn)
+
+        locks = self.run.project.state / "computing"
         with computed_once(locks, key, waits, lambda: self.executor.stopping):
-            return "Restored" if self._restored(stage, warn) else self._compute(stage, warn)
+            if self._restored(stage, warn):
+                return "Restored"
+            with self.sharing.turn(key, lambda: waits("machine"), found) as is_there:
+                return "Restored" if is_there else self._compute(stage, key, warn)
 
     def _restored(self, stage: Stage, warn: Callable[[str], None]) -> bool:
         restored = self.store.restore(self.run.dvc_file, stage.name, warn)
@@ -116,10 +134,16 @@ class Worker:
             self.run.forget_checkpoints(stage.name)
         return restored
 
-    def _compute(self, stage: Stage, warn: Callable[[str], None]) -> Outcome:
+    def _compute(self, stage: Stage, key: str, warn: Callable[[str], None]) -> Outcome:
         before = self._declared()
-        device = str(self.run.settings().get("device", "auto"))
-        with gpu_slot(device, stage.gpu) as environment:
+        settings = self.run.settings()
+        device, needed = str(settings.get("device", "auto")), settings.get("gpu_memory") or {}
+        bytes_needed = int(needed.get(stage.name, SMALL_STAGE)) if isinstance(needed, dict) else SMALL_STAGE
+
+        def waits(text: str) -> None:
+            self.events.tell(stage.name, "line", text=text)
+
+        with gpu_slot(device, stage.gpu, needed=bytes_needed, waits=waits) as environment:
             self.events.tell(stage.name, "running")
             self.executor.execute(
                 Call(
@@ -142,6 +166,7 @@ class Worker:
             )
         self.store.commit(self.run.dvc_file, stage.name, warn)
         self.run.forget_checkpoints(stage.name)
+        self.sharing.put(self.run.dvc_file, stage.name, key)
         return "Completed"
 
     def _declared(self) -> list[str | None]:

@@ -161,7 +161,7 @@ def reproduce(
     place = scratch_of(holder.version.run.project, holder)
     project, _ = init_project(place, with_git=False)
     run = Run(project, holder.version.run.name)
-    carry_out(run, declaration, settings, Options(plain=True), events, show_plan, warn, warn)
+    carry_out(run, declaration, settings, Options(plain=True, share=False), events, show_plan, warn, warn)
     made = find_version(project, run.name)
     content = made.read(holder.stage, holder.path) or b""
     old = holder.version

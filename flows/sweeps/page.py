@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from flows.engine.failures import Failure, read_failures
 from flows.engine.project import Project
-from flows.sweeps.running import DONE, State
+from flows.sweeps.running import DONE, FAILED, State
 from flows.versions.history import find_version
 from flows.versions.images import thumbnail, thumbnail_source
 from flows.versions.render import render
@@ -17,12 +18,13 @@ MOST_MEASURES = 12
 
 @dataclass(frozen=True)
 class Shown:
-    """One row of the page: its run, its image, its values in the columns that differ, its measures."""
+    """One row: its run, its image, its values in the columns that differ, its measures, how its stages failed."""
 
     state: State
     image: str | None
     values: list[str]
     measures: list[Cell]
+    failures: list[Failure]
 
 
 def page_of_sweep(project: Project, sweep: str, states: list[State]) -> str:
@@ -37,6 +39,7 @@ def page_of_sweep(project: Project, sweep: str, states: list[State]) -> str:
             _image(project, state) if state.state == DONE else None,
             [str(state.wanted.row.values.get(c, "")) for c in columns],
             [cells[name][index] for name in names],
+            read_failures(project.runs / state.wanted.name) if state.state == FAILED else [],
         )
         for index, state in enumerate(states)
     ]

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.engine.declaration import code_digests
 from flows.engine.method import Input, Method
 from flows.engine.project import Project
 from flows.engine.run import NAME, slug
 from flows.method_options import option_of
 from flows.methods import find_method
 from flows.request import Request, make_request
+from flows.sweeps.seen_done import SeenDone
 from flows.sweeps.table import Row, as_text
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
@@ -30,22 +32,23 @@ class Wanted:
     Attributes:
         row: as it stands in the file.
         method: of the run.
+        name: the run's.
         words: the command line behind `run METHOD`.
-        request: what that command line comes to.
+        request: what that command line comes to; None for a run that is known to be done.
+        key: what the run is decided by, but for the content of its input files.
     """
 
     row: Row
     method: Method
+    name: str
     words: list[str]
-    request: Request
-
-    @property
-    def name(self) -> str:
-        """The run's."""
-        return self.request.run.name
+    request: Request | None
+    key: str
 
 
-def wanted_runs(project: Project, sweep: str, rows: list[Row], method: str, sets: list[str]) -> list[Wanted]:
+def wanted_runs(
+    project: Project, sweep: str, rows: list[Row], method: str, sets: list[str], seen: SeenDone
+) -> list[Wanted]:
     """The runs that rows ask for.
 
     Args:
@@ -54,19 +57,21 @@ def wanted_runs(project: Project, sweep: str, rows: list[Row], method: str, sets
         rows: of the file.
         method: of rows that name none.
         sets: `stage.parameter=value` for all rows; a row's own value wins.
+        seen: runs that were done before; their rows, which were checked then, are not checked again.
 
     Raises:
         Prior3dError: the first row that is wrong, and what is wrong with it.
     """
     found: list[Wanted] = []
     places: dict[str, str] = {}
+    code: dict[str, dict[str, str]] = {}  # method -> stage -> digest, computed once
     for row in rows:
         name = _name(row, sweep)
         if name in places:
             what = f"two rows are called {name!r}" if "name" in row.values else "two rows ask for the same"
             raise Prior3dError(f"{row.where}: {what}; the other is {places[name]}")
         places[name] = row.where
-        found.append(_wanted(project, row, name, method, sets))
+        found.append(_wanted(project, row, name, method, sets, seen, code))
     return found
 
 
@@ -80,21 +85,35 @@ def _name(row: Row, sweep: str) -> str:
     return f"{sweep}-{words}-{digest}"[-LONGEST_NAME:].lstrip("-._")
 
 
-def _wanted(project: Project, row: Row, name: str, method_name: str, sets: list[str]) -> Wanted:
+def _wanted(
+    project: Project,
+    row: Row,
+    name: str,
+    method_name: str,
+    sets: list[str],
+    seen: SeenDone,
+    code: dict[str, dict[str, str]],
+) -> Wanted:
     given = row.values.get("method") or method_name
     if not given:
         raise Prior3dError(f"{row.where}: no method; give --method, or a column `method`")
     try:
         method = find_method(as_text(given))
-        words = [*_words(row, method, sets), "--name", name]
-        return Wanted(row, method, words, make_request(project, method, words))
+        if method.name not in code:
+            code[method.name] = code_digests(method)
+        words = [*_words(row, method, sets), f"--name={name}"]
+        key = seen.key([method.name, words, code[method.name]])
+        if seen.holds(name, key):
+            return Wanted(row, method, name, words, None, key)
+        request = make_request(project, method, words, code=code[method.name])
+        return Wanted(row, method, name, words, request, key)
     except Prior3dError as error:
         raise Prior3dError(f"{row.where}: {error}") from None
 
 
 def _words(row: Row, method: Method, sets: list[str]) -> list[str]:
     inputs = {i.name: i for i in method.inputs}
-    words = [word for text in sets for word in ("--set", text)]
+    words = [f"--set={text}" for text in sets]
     folder = Path(row.where.rpartition(", ")[0]).parent
     for column, value in row.values.items():
         key = column.replace("-", "_")
@@ -102,13 +121,14 @@ def _words(row: Row, method: Method, sets: list[str]) -> list[str]:
             continue
         if key in inputs:
             text = as_text(value)
-            words += [option_of(key), text if inputs[key].kind == "text" else _place(folder, inputs[key], text)]
+            given = text if inputs[key].kind == "text" else _place(folder, inputs[key], text)
+            words.append(f"{option_of(key)}={given}")
         elif column in GENERAL:
-            words += [f"--{column}", as_text(value)]
+            words.append(f"--{column}={as_text(value)}")
         elif column in method.optional_stages():
-            words += ["--set", f"{column}={SWITCHES.get(as_text(value), value)}"]
+            words.append(f"--set={column}={SWITCHES.get(as_text(value), value)}")
         elif "." in column:
-            words += ["--set", f"{column}={as_text(value)}"]
+            words.append(f"--set={column}={as_text(value)}")
         else:
             known = [*inputs, *GENERAL, *_parameters(method)]
             hint = did_you_mean(column, known, f"inputs of {method.name}: {', '.join(inputs)}; parameters have a dot")

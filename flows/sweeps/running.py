@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +13,13 @@ from flows.engine.dvc_store import DvcStore
 from flows.engine.plan import make_plan
 from flows.engine.project import Project
 from flows.engine.run_files import text_of
+from flows.request import Request
 from flows.sweeps.rows import Wanted
+from flows.sweeps.seen_done import SeenDone
 from prior3d.errors import Prior3dError
 
 COMMAND = (sys.executable, "-m", "flows.cli")
-POLL_S, STOP_WAIT_S = 0.1, 40.0
+STOP_WAIT_S = 40.0
 ERROR_MARK = "error: "
 DONE, MISSING, FAILED = "done", "missing", "failed"
 
@@ -50,48 +51,71 @@ class Running:
     started: float = field(default_factory=time.monotonic)
 
 
-def states_of(project: Project, wanted: list[Wanted]) -> list[State]:
+def states_of(project: Project, wanted: list[Wanted], seen: SeenDone) -> list[State]:
     """Which runs are done: everything of them is as it was made, and as their rows ask for."""
-    store = DvcStore(project.root)
-    return [State(w, DONE if _is_done(store, w) else MISSING) for w in wanted]
+    store, states = DvcStore(project.root), list[State]()
+    with store.kept_open() if any(_may_be_done(w) for w in wanted) else nullcontext():
+        for each in wanted:
+            if each.request is not None and _may_be_done(each) and _is_done(store, each.request):
+                note_done(seen, each)
+                states.append(State(each, DONE))
+            else:
+                states.append(State(each, DONE if each.request is None else MISSING))
+    seen.write()
+    return states
 
 
-def _is_done(store: DvcStore, wanted: Wanted) -> bool:
-    run, declaration = wanted.request.run, wanted.request.declaration
-    if not (run.folder / "dvc.lock").is_file() or run.next_version() is not None:
-        return False  # a kill may fall between the last stage and the version
+def note_done(seen: SeenDone, wanted: Wanted) -> None:
+    """Note that a run is done now."""
+    request = wanted.request
+    if request is not None:
+        given = [content for content in request.declaration.inputs.values() if isinstance(content, Path)]
+        seen.note(wanted.name, wanted.key, [*given, *map(Path, request.settings["priors"].values())])
+
+
+def _may_be_done(wanted: Wanted) -> bool:
+    return wanted.request is not None and (wanted.request.run.folder / "dvc.lock").is_file()
+
+
+def _is_done(store: DvcStore, request: Request) -> bool:
     try:
-        return make_plan(run, declaration, store, list(declaration.method.stages)).idle
+        if request.run.next_version() is not None:
+            return False  # a kill may fall between the last stage and the version
+        return make_plan(request.run, request.declaration, store, list(request.declaration.method.stages)).idle
     except Prior3dError:
         return False  # the run's own command says what is wrong with it
 
 
-def carry_out(project: Project, states: list[State], sweep: str, at_once: int, told: Callable[[State], None]) -> None:
-    """Make the runs that are missing.
+class Local:
+    """Runs on this machine, each a process of its own; they share the processor's threads."""
 
-    Args:
-        project: the project.
-        states: of all runs; they are brought up to date.
-        sweep: its name.
-        at_once: how many runs go on at one time; they share the processor's threads.
-        told: is called when a run begins (missing) and ends (done or failed).
-    """
-    waiting = [s for s in states if s.state != DONE]
-    live: list[Running] = []
-    logs = project.state / "sweeps" / sweep
-    logs.mkdir(parents=True, exist_ok=True)
-    threads = max(1, (os.cpu_count() or 1) // max(1, at_once))
-    with _stopping(live):
-        while waiting or live:
-            while waiting and len(live) < at_once:
-                state = waiting.pop(0)
-                told(state)
-                live.append(_start(project, state, logs / f"{state.wanted.name}.log", threads))
-            for running in [r for r in live if r.process.poll() is not None]:
-                live.remove(running)
-                _end(running)
-                told(running.state)
-            time.sleep(POLL_S)
+    def __init__(self, project: Project, sweep: str, at_once: int) -> None:
+        self._project, self._at_once = project, at_once
+        self._logs = project.state / "sweeps" / sweep
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._threads = max(1, (os.cpu_count() or 1) // max(1, at_once))
+        self._live: list[Running] = []
+
+    def free(self) -> int:
+        """How many more runs can begin."""
+        return self._at_once - len(self._live)
+
+    def begin(self, state: State) -> None:
+        """Begin a run."""
+        log = self._logs / f"{state.wanted.name}.log"
+        self._live.append(_start(self._project, state, log, self._threads))
+
+    def ended(self) -> list[State]:
+        """The runs that ended since, with how."""
+        over = [r for r in self._live if r.process.poll() is not None]
+        for running in over:
+            self._live.remove(running)
+            _end(running)
+        return [running.state for running in over]
+
+    def close(self) -> None:
+        """Leave no run behind: each saves its checkpoints and ends."""
+        stop([running.process for running in self._live])
 
 
 def _start(project: Project, state: State, log: Path, threads: int) -> Running:
@@ -109,29 +133,23 @@ def _end(running: Running) -> None:
     state.seconds = time.monotonic() - running.started
     state.state = FAILED if running.process.returncode else DONE
     if state.state == FAILED:
-        lines = (text_of(running.log) or "").splitlines()
-        said = next((line.removeprefix(ERROR_MARK) for line in lines if line.startswith(ERROR_MARK)), "")
+        said = problem_in(text_of(running.log) or "")
         state.problem = said or f"exit code {running.process.returncode}; see {running.log}"
 
 
-@contextmanager
-def _stopping(live: list[Running]) -> Iterator[None]:
-    """Whatever happens, no run is left behind: each saves its checkpoints and ends."""
+def problem_in(printed: str) -> str:
+    """The error that a run printed, without its mark; empty if it printed none."""
+    return next((t.removeprefix(ERROR_MARK) for t in printed.splitlines() if t.startswith(ERROR_MARK)), "")
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        for running in live:
-            with suppress(ProcessLookupError):
-                os.killpg(running.process.pid, signal.SIGTERM)
-        until = time.monotonic() + STOP_WAIT_S
-        for running in live:
-            with suppress(subprocess.TimeoutExpired):
-                running.process.wait(max(0.1, until - time.monotonic()))
-            with suppress(ProcessLookupError):
-                os.killpg(running.process.pid, signal.SIGKILL)
+def stop(processes: "list[subprocess.Popen[bytes]]") -> None:
+    """Ask groups of processes to save and leave, wait for them, and end those that do not."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    until = time.monotonic() + STOP_WAIT_S
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.1, until - time.monotonic()))
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

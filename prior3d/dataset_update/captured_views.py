@@ -9,8 +9,8 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.dataset_update.edit_views import ViewEditor
 from prior3d.dataset_update.edited_images import EditedViews
+from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.instruct import InstructPrior
-from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import SdsSettings
 from prior3d.settings.scene_edits import ViewEditSettings

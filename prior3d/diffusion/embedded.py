@@ -13,9 +13,18 @@ def embedded_folders() -> tuple[Path, Path]:
 
 
 def embedded_names() -> list[str]:
-    """Names of the embedded priors that are there."""
+    """Names of the embedded diffusion priors that are there."""
     found = {p.parent.name for base in embedded_folders() for p in base.glob("*/model_index.json")}
     return sorted(found)
+
+
+def is_embedded(name: str) -> bool:
+    """Whether an embedded prior has this name, scorers included."""
+    return bool(name) and "/" not in name and any(_is_prior(base / name) for base in embedded_folders())
+
+
+def _is_prior(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in ("model_index.json", "preprocessor_config.json"))
 
 
 def embedded_prior(name: str) -> Path:
@@ -28,7 +37,7 @@ def embedded_prior(name: str) -> Path:
         Prior3dError: no embedded prior has this name.
     """
     for base in embedded_folders():
-        if any((base / name / file).is_file() for file in ("model_index.json", "preprocessor_config.json")):
+        if _is_prior(base / name):
             return base / name
     known = ", ".join(embedded_names()) or "none"
     raise Prior3dError(

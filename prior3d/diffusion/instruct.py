@@ -11,7 +11,8 @@ import torch.nn.functional as functional
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from prior3d.diffusion.latent_diffusion import Conditioning, load_latent_diffusion
+from prior3d.diffusion.guidance import Conditioning
+from prior3d.diffusion.latent_diffusion import load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.scheduling import descending_timesteps, timestep_of_strength
 

@@ -4,7 +4,6 @@ Latents are always at the *scaled* level, as the UNet sees them; images are RGB 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +13,15 @@ from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
 from prior3d.diffusion.folders import check_prior_folder, read_json
+from prior3d.diffusion.graphs import EncoderCalls, UnetCalls
+from prior3d.diffusion.guidance import Conditioning, perp_neg, rescaled
 from prior3d.diffusion.networks import GradientScale, load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
 from prior3d.errors import Prior3dError
+from prior3d.sending import sent
 
 LEAST_ALPHA = 2.0**-24  # in place of the 0 with which zero-terminal-SNR schedules end; diffusers' Euler scheduler's
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What a prior with a text side is asked for, and how strongly to follow it.
-
-    Attributes:
-        text: embedded, one a view, or one for all views.
-        null_text: embedded negative (or empty) prompt, what guidance moves away from.
-        guidance_scale: of classifier-free guidance on the text; 1 is none.
-        camera: of `camera_embedding`; None: "no camera". Only for a prior that takes it.
-    """
-
-    text: Float[Tensor, "prompts tokens width"]
-    null_text: Float[Tensor, "#prompts tokens width"]
-    guidance_scale: float
-    camera: Float[Tensor, "views 16"] | None = None
 
 
 class LatentDiffusion:
@@ -47,6 +32,7 @@ class LatentDiffusion:
         scaling_factor: what the VAE's latents are multiplied by.
         camera_conditioned: whether the UNet takes `camera_embedding` as its class label.
         prediction_type: what the UNet says, "epsilon" or "v_prediction".
+        unet_calls, encoder_calls: how the networks are called; on CUDA by graphs, see `prior3d.diffusion.graphs`.
         alphas_cumprod: [n_timesteps] cumulative alpha, on the device of the UNet.
     """
 
@@ -73,6 +59,8 @@ class LatentDiffusion:
                 f"prior: scheduler/ says prediction_type {self.prediction_type!r}; only epsilon and v_prediction "
                 "are supported"
             )
+        self.unet_calls = UnetCalls(unet)
+        self.encoder_calls = EncoderCalls(self._mode, self.device)
         alphas: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
         self.alphas_cumprod: Float[Tensor, n_timesteps] = alphas.clamp_min(LEAST_ALPHA)
 
@@ -96,12 +84,21 @@ class LatentDiffusion:
         With a generator they are drawn from the encoder's posterior (as in training), without it they are its mode.
         """
         passage = GradientScale(self.dtype)
-        posterior = self.vae.encode(passage.into(images * 2 - 1)).latent_dist
-        latents: Tensor = posterior.mode() if generator is None else posterior.sample(generator)
+        entered = passage.into(images * 2 - 1)
+        if generator is None:
+            latents = self.encoder_calls(entered)
+        else:
+            latents = self.vae.encode(entered).latent_dist.sample(generator)
         return passage.out_of(latents) * self.scaling_factor
+
+    def _mode(self, images: Float[Tensor, "views 3 height width"]) -> Float[Tensor, "views channels h w"]:
+        """The mode of the encoder's posterior, of images in [-1, 1] and the network's precision."""
+        latents: Tensor = self.vae.encode(images).latent_dist.mode()
+        return latents
 
     def recompute_encoder(self) -> None:
         """Let the VAE compute its blocks again in the backward pass: the same gradients, less memory, more work."""
+        self.encoder_calls.capturing = False  # a graph would keep what is to be computed again
         self.vae.enable_gradient_checkpointing()
 
     def decode(self, latents: Float[Tensor, "views channels h w"]) -> Float[Tensor, "views 3 height width"]:
@@ -129,18 +126,15 @@ class LatentDiffusion:
             Prior3dError: a camera was given to a UNet that takes none.
         """
         if text is None:
-            output: Tensor = self.unet(seen.to(self.dtype), timesteps, return_dict=False)[0]
-            return output.float()
+            return self.unet_calls(seen.to(self.dtype), timesteps).float()
         n_views, n = len(timesteps), len(text)
         labels = self._class_labels(n_views, camera)
-        output = self.unet(
+        return self.unet_calls(
             seen.to(self.dtype).repeat(n // len(seen), 1, 1, 1),
             timesteps.repeat(n // n_views),
-            encoder_hidden_states=text.to(self.dtype),
-            class_labels=None if labels is None else labels.repeat(n // n_views, 1),
-            return_dict=False,
-        )[0]
-        return output.float()
+            text.to(self.dtype),
+            None if labels is None else labels.repeat(n // n_views, 1),
+        ).float()
 
     @torch.no_grad()
     def predict(
@@ -162,12 +156,33 @@ class LatentDiffusion:
             noise; v-predictions are converted. No gradient passes.
         """
         asked = conditioning
-        text, null_text = (t.expand(len(noisy), -1, -1) for t in (asked.text, asked.null_text))
-        seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
         if asked.guidance_scale == 1:
+            seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
+            text = asked.text.expand(len(noisy), -1, -1)
             return self.to_noise(noisy, self.network(seen, timesteps, text, asked.camera), timesteps)
-        without, with_text = self.network(seen, timesteps, torch.cat([null_text, text]), asked.camera).chunk(2)
-        return self.to_noise(noisy, guided(without, with_text, asked.guidance_scale), timesteps)
+        return self.to_noise(noisy, self.outputs(noisy, timesteps, asked, condition)[0], timesteps)
+
+    @torch.no_grad()
+    def outputs(
+        self,
+        noisy: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, "views"],
+        conditioning: Conditioning,
+        condition: Float[Tensor, "views further h w"] | None = None,
+    ) -> tuple[Float[Tensor, "views channels h w"], ...]:
+        """The network's own outputs, of one batched call: guided, for the text, and for the null text."""
+        asked, n = conditioning, len(noisy)
+        text, null_text = (t.expand(n, -1, -1) for t in (asked.text, asked.null_text))
+        seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
+        further = () if asked.negatives is None else asked.negatives.expand(-1, n, -1, -1)
+        output = self.network(seen, timesteps, torch.cat([null_text, text, *further]), asked.camera)
+        without, with_text, *negatives = output.split(n)
+        if asked.negative_weights is None:
+            found = guided(without, with_text, asked.guidance_scale)
+        else:
+            weights = asked.negative_weights.to(output.device)
+            found = perp_neg(without, with_text, torch.stack(negatives), weights, asked.guidance_scale)
+        return rescaled(found, with_text, asked.rescale) if asked.rescale else found, with_text, without
 
     def to_noise(
         self,
@@ -218,7 +233,7 @@ class LatentDiffusion:
         """Standard normal latents, drawn on the generator's device; None: `latent_size`."""
         height, width = size or (self.latent_size, self.latent_size)
         shape = (n_views, self.latent_channels, height, width)
-        return torch.randn(shape, generator=generator, device=generator.device).to(self.device)
+        return sent(torch.randn(shape, generator=generator, device=generator.device), self.device)
 
     def _class_labels(self, n_views: int, camera: Tensor | None) -> Tensor | None:
         """The camera in the UNet's precision, "no camera" where none is given, None for priors that take none."""
@@ -228,7 +243,7 @@ class LatentDiffusion:
                     "prior: a camera was given to a prior that takes none; switch camera conditioning off"
                 )
             return None
-        return (no_camera(n_views) if camera is None else camera).to(self.device, self.dtype)
+        return sent(no_camera(n_views) if camera is None else camera, self.device).to(self.dtype)
 
 
 def load_latent_diffusion(folder: Path, role: str, device: torch.device, dtype: torch.dtype) -> LatentDiffusion:

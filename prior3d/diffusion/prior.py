@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from prior3d.diffusion.latent_diffusion import Conditioning, LatentDiffusion
+from prior3d.diffusion.guidance import Conditioning
+from prior3d.diffusion.latent_diffusion import LatentDiffusion
 
 
 class DiffusionPrior:

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from prior3d.diffusion.latent_diffusion import Conditioning, load_latent_diffusion
+from prior3d.diffusion.guidance import Conditioning, Prediction
+from prior3d.diffusion.latent_diffusion import load_latent_diffusion
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.scheduling import descending_timesteps
 
@@ -19,6 +20,17 @@ class TextToImagePrior(DiffusionPrior):
     ) -> Float[Tensor, "views channels h w"]:
         """Predict the noise with guidance on the text, see `LatentDiffusion.predict`."""
         return self.diffusion.predict(noisy, timesteps, conditioning)
+
+    @torch.no_grad()
+    def parts(
+        self, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"], conditioning: Conditioning
+    ) -> Prediction:
+        """What guidance is made of: the noise with guidance, for the texts alone, and for the null text."""
+        guided, conditional, unconditional = (
+            self.diffusion.to_noise(noisy, output, timesteps)
+            for output in self.diffusion.outputs(noisy, timesteps, conditioning)
+        )
+        return Prediction(guided, conditional, unconditional)
 
     @torch.no_grad()
     def denoise(

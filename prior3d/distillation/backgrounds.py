@@ -12,6 +12,7 @@ from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.images.colours import fit_latent_to_rgb, most_distinct_background
 from prior3d.rendering import rays
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 
 NAMED_BACKGROUNDS: dict[str, float] = {"white": 1.0, "grey": 0.5, "black": 0.0}  # level of R, G and B
 
@@ -119,7 +120,7 @@ class LatentBackdrop:
     def __call__(self, cameras: Cameras, backgrounds: list[int] | None) -> Float[Tensor, "views h w channels"]:
         """Latents for every pixel; `backgrounds` are the indices that were drawn, None with a learned one."""
         if self.learned is None:
-            return self.named[backgrounds]
+            return self.named[sent(torch.tensor(backgrounds), self.named.device)]
         behind: Tensor = self.learned(rays(cameras)[1])
         return behind
 
@@ -170,4 +171,4 @@ def rgb_backdrop(kind: str, seeds: Seeds, device: torch.device) -> RgbBackdrop:
 def grey_levels(backgrounds: list[int] | None, device: torch.device) -> Float[Tensor, "views 1 1 1"]:
     """The level of each view's named background, shaped to go behind [views, height, width, 3]."""
     levels = torch.tensor(list(NAMED_BACKGROUNDS.values()))
-    return levels[backgrounds].to(device)[:, None, None, None]
+    return sent(levels[backgrounds], device)[:, None, None, None]

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.cameras import Orbit
-from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.diffusion.scorer import Scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.sds import Distilled
@@ -70,8 +69,7 @@ class ClipGuidance:
         chosen = self.judged(prior, distilled, max_timestep)
         if not chosen.any():
             return 0 * latents.sum()
-        camera = None if asked.camera is None else asked.camera[chosen.to(asked.camera.device)]
-        some = Conditioning(asked.text[chosen.to(asked.text.device)], asked.null_text, asked.guidance_scale, camera)
+        some = asked.of_views(chosen)
         images = denoised_images(latents[chosen], prior, some, timesteps[chosen], distilled.noise[chosen])
         return looks_like(images, self.scorer, self.image, self.text)
 

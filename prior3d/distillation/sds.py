@@ -7,12 +7,12 @@ weight that was tuned beside a summed loss is divided by that number here (`stag
 
 Everything that distils a prior takes the one step at the end of this file: a field of latents or of colours, a latent
 or an RGB texture, a captured scene. What differs is where views come from (`Views`) and how they are rendered (a
-callback).
+callback). Later losses change the residual; each has it in a file beside this one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Generic, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -20,12 +20,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
-from prior3d.diffusion.prior import DiffusionPrior
+from prior3d.distillation.protocol import Batch, Views
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from prior3d.settings.distillation import SdsSettings
 
-Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant"]
-Batch = TypeVar("Batch")
+Render = Callable[[Cameras, Batch], Float[Tensor, "views channels height width"]]
+Weighting = Literal["one_minus_alpha", "sqrt_alpha_one_minus_alpha", "constant", "noise_to_signal"]
+# DreamTime's values for a latent prior (m2, m1, s2, s1 of 1,000 timesteps): the flat top lies between 0.5 and 0.8 of T
+DREAMTIME_TOP, DREAMTIME_SPREADS = (0.5, 0.8), (0.1, 0.3)
 
 
 def draw_timesteps(
@@ -35,7 +38,7 @@ def draw_timesteps(
 
     With `shared`, every view of the batch gets the same one.
     """
-    first, last = (min(round(limit * n_timesteps), n_timesteps - 1) for limit in limits)
+    first, last = ends(n_timesteps, limits)
     drawn = torch.randint(
         first, max(last, first) + 1, (1 if shared else n_views,), generator=generator, device=generator.device
     )
@@ -47,8 +50,69 @@ def annealed(start: float, end: float, progress: float) -> float:
     return start + (end - start) * min(max(progress, 0.0), 1.0)
 
 
+def ends(n_timesteps: int, limits: tuple[float, float]) -> tuple[int, int]:
+    """The lowest and the highest timestep of limits that are fractions of n_timesteps."""
+    first, last = (min(round(limit * n_timesteps), n_timesteps - 1) for limit in limits)
+    return first, last
+
+
+def dreamtime_timestep(
+    alphas_cumprod: Float[Tensor, "n_timesteps"], limits: tuple[float, float], progress: float
+) -> int:
+    """The timestep of DreamTime (Huang et al. 2023) at a fraction of the steps.
+
+    It never rises. It stays long where W(t) = sqrt((1 - alpha_bar) / alpha_bar) W_p(t) is large: W_p is 1 on a middle
+    range, where content forms, and falls off as a Gaussian on both sides. The share of W above t is the progress.
+
+    Args:
+        alphas_cumprod: alpha_bar of all timesteps.
+        limits: lowest and highest timestep, fractions of T.
+        progress: fraction of the steps done, in [0, 1].
+    """
+    n = len(alphas_cumprod)
+    first, last = ends(n, limits)
+    at = torch.arange(first, last + 1, device=alphas_cumprod.device)
+    (low, high), (spread_low, spread_high) = DREAMTIME_TOP, DREAMTIME_SPREADS
+    outside = torch.where(at / n > high, (at / n - high) / spread_high, (low - at / n).clamp_min(0) / spread_low)
+    alphas = alphas_cumprod[at].double()
+    weights = ((1 - alphas) / alphas).sqrt() * torch.exp(-(outside.double() ** 2) / 2)
+    above = weights.flip(0).cumsum(0).flip(0) / weights.sum()  # of t and all higher ones
+    return int(at[(above - progress).abs().argmin()])
+
+
+def timesteps_of_step(
+    n_views: int,
+    alphas_cumprod: Float[Tensor, "n_timesteps"],
+    settings: SdsSettings,
+    progress: float,
+    generator: torch.Generator,
+    shared: bool,
+) -> Int[Tensor, "{n_views}"]:
+    """The timesteps of a step, on the generator's device.
+
+    Args:
+        n_views: of the step.
+        alphas_cumprod: alpha_bar of all timesteps.
+        settings: limits and schedule.
+        progress: fraction of the steps done.
+        generator: draws those that are drawn.
+        shared: one for all views; a falling schedule has one anyway.
+    """
+    n, lowest = len(alphas_cumprod), settings.timestep_min
+    match settings.timestep_schedule:
+        case "drawn":
+            highest = annealed(settings.timestep_max, settings.timestep_max_end, progress)
+            return draw_timesteps(n_views, n, (lowest, highest), generator, shared)
+        case "linear":
+            first, last = ends(n, (lowest, settings.timestep_max))
+            found = round(annealed(last, first, progress))
+        case "dreamtime":
+            found = dreamtime_timestep(alphas_cumprod, (lowest, settings.timestep_max), progress)
+    return torch.full((n_views,), found, device=generator.device)
+
+
 def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[Tensor, "*shape"]:
-    """w(t) of alpha_bar: 1 - a (DreamFusion), sqrt(a) (1 - a) (Latent-NeRF's code), or 1."""
+    """w(t) of alpha_bar: 1 - a (DreamFusion), sqrt(a) (1 - a) (Latent-NeRF's code), 1, or sqrt((1 - a) / a) (ISM)."""
     match weighting:
         case "one_minus_alpha":
             return 1 - alphas
@@ -56,32 +120,26 @@ def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[T
             return alphas.sqrt() * (1 - alphas)
         case "constant":
             return torch.ones_like(alphas)
+        case "noise_to_signal":
+            return ((1 - alphas) / alphas).sqrt()
 
 
 @torch.no_grad()
-def sds_target(
+def distillation_target(
     latents: Float[Tensor, "views channels h w"],
-    noise: Float[Tensor, "views channels h w"],
-    predict: Callable[[Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]],
-    add_noise: Callable[
-        [Float[Tensor, "views channels h w"], Float[Tensor, "views channels h w"]], Float[Tensor, "views channels h w"]
-    ],
+    residual: Float[Tensor, "views channels h w"],
     alphas: Float[Tensor, " views"],
     weighting: Weighting,
 ) -> Float[Tensor, "views channels h w"]:
-    """Where score distillation draws latents to: z - w(t) (eps_hat - eps).
+    """Where score distillation draws latents to: z - w(t) r.
 
     Args:
         latents: rendered (or encoded) at the prior's scaled level.
-        noise: standard normal.
-        predict: the frozen prior's guided noise for noisy latents, at the drawn timesteps.
-        add_noise: latents and noise to noisy latents, at the drawn timesteps.
-        alphas: alpha_bar of the drawn timesteps.
+        residual: r; of SDS the guided noise minus the noise that was added.
+        alphas: alpha_bar of the timesteps.
         weighting: w(t), see `sds_weight`.
     """
-    predicted = predict(add_noise(latents, noise))
-    weights = sds_weight(alphas, weighting).view(-1, 1, 1, 1)
-    return latents - weights * (predicted - noise)
+    return latents - sds_weight(alphas, weighting).view(-1, 1, 1, 1) * residual
 
 
 def sds_loss(
@@ -89,30 +147,6 @@ def sds_loss(
 ) -> Float[Tensor, ""]:
     """A scalar whose gradient to the latents is that of score distillation, divided by the number of elements."""
     return 0.5 * torch.mean((latents - target) ** 2)
-
-
-@runtime_checkable
-class Views(Protocol[Batch]):
-    """Where the views of a step come from, and what the prior predicts for them."""
-
-    @property
-    def prior(self) -> DiffusionPrior:
-        """The frozen prior, of any role."""
-        ...
-
-    def sample(self, seeds: Seeds) -> Batch:
-        """Draw the views of one step."""
-        ...
-
-    def cameras(self, batch: Batch, size: int) -> Cameras:
-        """Their cameras, with `size` pixels along the shorter side, on the prior's device."""
-        ...
-
-    def predict(
-        self, batch: Batch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
-    ) -> Float[Tensor, "views channels h w"]:
-        """The prior's guided noise."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -129,6 +163,7 @@ class Distilled(Generic[Batch]):
         noise: that was added.
         target: where the latents are drawn to.
         weight: of the loss.
+        further: losses of what learns beside the object, by name; a step's sum must hold them.
     """
 
     loss: Float[Tensor, ""]
@@ -140,15 +175,21 @@ class Distilled(Generic[Batch]):
     noise: Float[Tensor, "views channels_of_latents h w"]
     target: Float[Tensor, "views channels_of_latents h w"]
     weight: float = 1.0
+    further: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> dict[str, Float[Tensor, ""]]:
+        """The losses of a step, by name."""
+        return {"sds": self.loss} | self.further
 
     def loss_of(self, views: Bool[Tensor, " views"]) -> Float[Tensor, ""]:
         """The loss of some of the views alone; the others count as views without a gradient."""
-        kept = views.to(self.latents.device).view(-1, 1, 1, 1)
+        kept = sent(views, self.latents.device).view(-1, 1, 1, 1)
         return self.weight * sds_loss(self.latents * kept, self.target * kept)
 
 
 class ScoreDistillation(Generic[Batch]):
-    """Score distillation of drawn views (Poole et al. 2022, eq. 3).
+    """Score distillation of drawn views by SDS; `prior3d.distillation.losses` has the other losses.
 
     Args:
         views: where views come from.
@@ -166,12 +207,9 @@ class ScoreDistillation(Generic[Batch]):
         self.size = prior.latent_size if space == "latent" else settings.image_size or prior.image_size
         if space == "image" and settings.views_at_once:
             prior.diffusion.recompute_encoder()
+        self.one_timestep = False  # for all views of a step
 
-    def __call__(
-        self,
-        render: Callable[[Cameras, Batch], Float[Tensor, "views channels height width"]],
-        progress: float,
-    ) -> Distilled[Batch]:
+    def __call__(self, render: Render[Batch], progress: float) -> Distilled[Batch]:
         """Take one step.
 
         Args:
@@ -185,21 +223,33 @@ class ScoreDistillation(Generic[Batch]):
         if self.space == "image":
             images = self._at_prior_size(images)
         latents = images if self.space == "latent" else self._encoded(images)
-        limits = settings.timestep_min, annealed(settings.timestep_max, settings.timestep_max_end, progress)
-        timesteps = draw_timesteps(cameras.views, prior.n_timesteps, limits, seeds.generator("timesteps"))
-        timesteps = timesteps.to(prior.device)
-        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
-        target = sds_target(
-            latents,
-            noise,
-            predict=lambda noisy: views.predict(batch, noisy, timesteps),
-            add_noise=lambda clean, noise: prior.add_noise(clean, noise, timesteps),
-            alphas=prior.alphas_cumprod[timesteps],
-            weighting=settings.weighting,
-        )
+        drawn = seeds.generator("timesteps")
+        timesteps = timesteps_of_step(cameras.views, prior.alphas_cumprod, settings, progress, drawn, self.one_timestep)
+        timesteps = sent(timesteps, prior.device)
+        noise = sent(torch.randn(latents.shape, generator=seeds.generator("noise")), prior.device)
+        with torch.no_grad():
+            residual = self.residual(batch, latents.detach(), noise, timesteps, progress)
+        target = distillation_target(latents, residual, prior.alphas_cumprod[timesteps], settings.weighting)
         weight = settings.weight if progress >= settings.starts_at else 0.0
         loss = weight * sds_loss(latents, target)
-        return Distilled(loss, batch, cameras, images, latents, timesteps, noise, target, weight)
+        further = self.further(batch, latents)
+        return Distilled(loss, batch, cameras, images, latents, timesteps, noise, target, weight, further)
+
+    def residual(
+        self,
+        batch: Batch,
+        latents: Float[Tensor, "views channels h w"],
+        noise: Float[Tensor, "views channels h w"],
+        timesteps: Int[Tensor, " views"],
+        progress: float,
+    ) -> Float[Tensor, "views channels h w"]:
+        """The gradient before its weight w(t): of SDS eps_hat - eps."""
+        noisy = self.views.prior.add_noise(latents, noise, timesteps)
+        return self.views.predict(batch, noisy, timesteps) - noise
+
+    def further(self, batch: Batch, latents: Float[Tensor, "views channels h w"]) -> dict[str, Float[Tensor, ""]]:
+        """Losses of what learns beside the object; SDS has none."""
+        return {}
 
     def _encoded(self, images: Tensor) -> Tensor:
         """Latents of images, a few views at once where the settings say so."""

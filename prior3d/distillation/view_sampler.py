@@ -1,5 +1,6 @@
 """Views drawn around an object for a text-to-image prior: cameras, prompts that name them, and backgrounds."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,16 +9,22 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, OrbitRange, orbit_cameras, ring, sample_orbit, spiral_orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.guidance import Conditioning, Prediction
 from prior3d.diffusion.scheduling import descending_timesteps
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
+from prior3d.errors import Prior3dError
 from prior3d.fields import RadianceField
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
-from prior3d.settings.distillation import PromptSettings, ViewSettings
+from prior3d.sending import sent
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 
 VIEW_WORDS = ("front view", "side view", "back view", "overhead view")
+# Perp-Neg's weights a exp(-b r) + c, as in its released code; the first three are 0 at r = 1
+FRONT_SEEN_FROM_SIDE = SIDE_SEEN_FROM_FRONT = (4.0, 0.5, -4 * math.exp(-0.5))
+SIDE_SEEN_FROM_BACK = (1.0, 0.5, -math.exp(-0.5))
+FRONT_SEEN_FROM_BACK = (1.0, 0.5, 0.967)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class ViewSampler:
         prompt: the object in words.
         views: ranges of the cameras.
         prompting: how prompts name views.
-        guidance_scale: classifier-free guidance of the prediction.
+        guidance: scale and rescaling of classifier-free guidance; a number is a scale without rescaling.
         named_backgrounds: draw a flat background for each view; the prompting says whether the prompt names it.
 
     Attributes:
@@ -52,12 +59,18 @@ class ViewSampler:
         prompt: str,
         views: ViewSettings,
         prompting: PromptSettings,
-        guidance_scale: float,
+        guidance: SdsSettings | float,
         *,
         named_backgrounds: bool,
     ) -> None:
         self.prior, self.prompt, self.views, self.prompting = prior, prompt, views, prompting
-        self.guidance_scale = guidance_scale
+        settings = guidance if isinstance(guidance, SdsSettings) else SdsSettings(guidance_scale=guidance)
+        self.guidance_scale, self.guidance_rescale = settings.guidance_scale, settings.guidance_rescale
+        self.perpendicular = prompting.perp_neg_weight > 0 or prompting.perp_neg_view_weight > 0
+        if self.perpendicular and self.guidance_scale == 1:
+            raise Prior3dError(
+                "perp_neg_weight or perp_neg_view_weight is not 0, but guidance_scale 1 is no guidance; raise it"
+            )
         self.azimuth_deg: tuple[float, float] | None = None
         self.name_front = False
         self.background_names = list(NAMED_BACKGROUNDS) if named_backgrounds else []
@@ -65,7 +78,7 @@ class ViewSampler:
         words = VIEW_WORDS if prompting.view_words else ("",)
         told = self.background_names if prompting.name_background else []
         texts = [view_prompt(prompt, word, name) for word in words for name in told or [""]]
-        prior.embed([*texts, prompting.negative_prompt])
+        prior.embed([*texts, prompting.negative_prompt, *([""] if self.perpendicular else [])])
         prior.free_text_encoder()
 
     def sample(self, seeds: Seeds) -> ViewBatch:
@@ -84,8 +97,8 @@ class ViewSampler:
         asked = self.conditioning(orbit, backgrounds)
         if self.name_front:
             ahead = torch.zeros_like(orbit.azimuth_deg)
-            front = replace(orbit, azimuth_deg=ahead, elevation_deg=ahead)
-            asked = replace(asked, text=self.conditioning(front, backgrounds).text)
+            front = self.conditioning(replace(orbit, azimuth_deg=ahead, elevation_deg=ahead), backgrounds)
+            asked = replace(front, camera=asked.camera)
         return ViewBatch(orbit, asked, backgrounds)
 
     def cameras(self, batch: ViewBatch, size: int) -> Cameras:
@@ -98,6 +111,31 @@ class ViewSampler:
         """The prior's guided noise for the views' prompts and cameras."""
         return self.prior.predict(noisy, timesteps, batch.conditioning)
 
+    def parts(
+        self, batch: ViewBatch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
+    ) -> Prediction:
+        """The prior's noise with guidance, for the views' prompts alone, and without a prompt."""
+        return self.prior.parts(noisy, timesteps, batch.conditioning)
+
+    def without_prompt(
+        self, batch: ViewBatch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
+    ) -> Float[Tensor, "views channels h w"]:
+        """The prior's noise without a prompt; cameras count."""
+        asked = batch.conditioning
+        return self.prior.predict(noisy, timesteps, Conditioning(asked.null_text, asked.null_text, 1.0, asked.camera))
+
+    def output(
+        self, batch: ViewBatch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
+    ) -> Float[Tensor, "views channels h w"]:
+        """The U-Net's own output for the views' prompts without guidance; differentiable."""
+        asked = batch.conditioning
+        text = asked.text.expand(len(noisy), -1, -1)
+        return self.prior.diffusion.network(noisy, timesteps, text, asked.camera)
+
+    def pose(self, batch: ViewBatch) -> Float[Tensor, "views 16"]:
+        """The cameras as `camera_embedding` writes them."""
+        return camera_embedding(batch.orbit.azimuth_deg, batch.orbit.elevation_deg)
+
     def conditioning(self, orbit: Orbit, backgrounds: list[int] | None) -> Conditioning:
         """Prompts and cameras of given views, and the guidance scale."""
         p = self.prompting
@@ -108,7 +146,28 @@ class ViewSampler:
         if p.camera_conditioning and self.prior.camera_conditioned:
             camera = camera_embedding(orbit.azimuth_deg, orbit.elevation_deg)
         prompts = [view_prompt(self.prompt, word, name) for word, name in zip(words, names, strict=True)]
-        return self.prior.conditioning(prompts, p.negative_prompt, self.guidance_scale, camera)
+        empty = "" if p.perp_neg_weight > 0 else p.negative_prompt
+        asked = self.prior.conditioning(prompts, empty, self.guidance_scale, camera)
+        asked = replace(asked, rescale=self.guidance_rescale)
+        return self.with_negatives(asked, orbit, words, names) if self.perpendicular else asked
+
+    def with_negatives(self, asked: Conditioning, orbit: Orbit, words: list[str], names: list[str]) -> Conditioning:
+        """The same with Perp-Neg's negative prompts: the person's, and the words of the neighbouring views."""
+        p, n, texts, weights = self.prompting, orbit.views, list[str](), list[Tensor]()
+        if p.perp_neg_weight > 0:
+            texts += [p.negative_prompt] * n
+            weights.append(torch.full((1, n), p.perp_neg_weight))
+        if p.perp_neg_view_weight > 0:
+            pairs, found = view_negatives(orbit, words)
+            for place in (0, 1):
+                texts += [view_prompt(self.prompt, pair[place], name) for pair, name in zip(pairs, names, strict=True)]
+            weights.append(p.perp_neg_view_weight * found)
+        embedded = self.prior.embed(texts)
+        return replace(
+            asked,
+            negatives=embedded.view(-1, n, *embedded.shape[1:]),
+            negative_weights=torch.cat(weights).to(self.prior.device),
+        )
 
     def sdedit(
         self,
@@ -134,7 +193,7 @@ class ViewSampler:
         if first == 0:
             return latents
         asked = self.conditioning(orbit, [background] * orbit.views)
-        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(latents)
+        noise = sent(torch.randn(latents.shape, generator=seeds.generator("noise")), latents)
         timesteps = descending_timesteps(first, min(num_inference_steps, first))
         noisy = prior.add_noise(latents, noise, torch.full((len(latents),), first, device=latents.device))
         return prior.denoise(noisy, timesteps, asked)
@@ -190,3 +249,39 @@ def render_ring(
     cameras = ring_cameras(views, 8, size).to(next(field.parameters()).device)
     features, opacity, _ = render_without_gradient(field, cameras, n_samples, background)
     return features, opacity
+
+
+def view_negatives(orbit: Orbit, words: list[str]) -> tuple[list[tuple[str, str]], Float[Tensor, "2 views"]]:
+    """Perp-Neg for view words (Armandpour et al. 2023, section 4.2): two negative words for each view, with weights.
+
+    A view between two words has both as negative prompts, by where it is between them: from the side "front view"
+    counts most, so that no second front grows there. From behind it counts throughout.
+
+    Args:
+        orbit: the views.
+        words: what their prompts call them; an overhead view has no negatives (weights of 0).
+
+    Returns:
+        for each view its two words; [2, views] weights, at least 0.
+    """
+    chosen, weights = [], []
+    for azimuth_deg, word in zip(orbit.azimuth_deg.tolist(), words, strict=True):
+        quarter_turns = abs((azimuth_deg + 180.0) % 360.0 - 180.0) / 90
+        if quarter_turns < 1:
+            r = 1 - quarter_turns  # 1 in front, 0 at the side
+            pair, found = (
+                ("front view", "side view"),
+                (_decay(FRONT_SEEN_FROM_SIDE, r), _decay(SIDE_SEEN_FROM_FRONT, 1 - r)),
+            )
+        else:
+            r = 2 - quarter_turns  # 1 at the side, 0 behind
+            pair, found = ("side view", "front view"), (_decay(SIDE_SEEN_FROM_BACK, r), _decay(FRONT_SEEN_FROM_BACK, r))
+        chosen.append(pair)
+        weights.append((0.0, 0.0) if word == VIEW_WORDS[3] else found)
+    return chosen, torch.tensor(weights).T.clamp_min(0)
+
+
+def _decay(curve: tuple[float, float, float], r: float) -> float:
+    """The curve a exp(-b r) + c at r."""
+    a, b, c = curve
+    return a * math.exp(-b * r) + c

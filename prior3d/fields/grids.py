@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from prior3d.fields.trilinear import corners, sample_grid, weighted_rows
+from prior3d.fields.tiled import tiled_lookup
+from prior3d.fields.trilinear import sample_grid
 
 # torch-ngp's numbers
 DECAY = 0.95  # of a cell's density when it is looked at again
@@ -103,11 +104,7 @@ class TiledEncoding(nn.Module):
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
         """[n, 3] points in [-1, 1] to [n, levels * features]; differentiable to tables and points; clamped outside."""
-        features = []
-        for cells, table in zip(self.cells, self.tables, strict=True):
-            rows, weights = corners((points + 1) * (0.5 * cells), cells + 1)
-            features.append(weighted_rows(table, rows % table.shape[0], weights))
-        return torch.cat(features, -1)
+        return tiled_lookup(points, list(self.tables), self.cells)
 
 
 class OccupancyGrid(nn.Module):
@@ -144,19 +141,20 @@ class OccupancyGrid(nn.Module):
 
         Args:
             density: points [n, 3] in [-1, 1] to the field's density, also where nothing is occupied.
-            generator: on the CPU; chooses points, and later the cells: a quarter anywhere, a quarter occupied ones.
+            generator: on the grid's device; chooses points, and later the cells: a quarter anywhere, a quarter occupied
+                ones.
         """
         n_cells, device = len(self.density), self.density.device
         if self.n_updates < WHOLE_SWEEPS:
             cells = torch.arange(n_cells, device=device)
         else:
             known = self.occupied.nonzero()[:, 0]
-            anywhere = torch.randint(n_cells, (n_cells // 4,), generator=generator).to(device)
-            some = (torch.rand(n_cells // 4, generator=generator).to(device) * len(known)).long()
+            anywhere = torch.randint(n_cells, (n_cells // 4,), generator=generator, device=device)
+            some = (torch.rand(n_cells // 4, generator=generator, device=device) * len(known)).long()
             cells = torch.cat([anywhere, known[some] if len(known) else anywhere])
         axis = torch.stack([cells // self.resolution**2, cells // self.resolution % self.resolution], -1)
         place = torch.cat([axis, cells[:, None] % self.resolution], -1)
-        points = (place + torch.rand(place.shape, generator=generator).to(device)) * (2 / self.resolution) - 1
+        points = (place + torch.rand(place.shape, generator=generator, device=device)) * (2 / self.resolution) - 1
         found = torch.cat([density(part) for part in points.split(POINTS_AT_ONCE)])
         seen = torch.full_like(self.density, -1.0).scatter_reduce(0, cells, found, "amax")
         self.density.copy_(torch.where(seen < 0, self.density, torch.maximum(self.density * DECAY, seen)))

@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as functional
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from prior3d.fields.grids import DenseEncoding, DenseGrids, OccupancyGrid, TiledEncoding, TiledGrid
+from prior3d.sending import sent
 
+FEW_POINTS = 2**16
 OCCUPANCY_EVERY = 16  # steps between two updates of the occupancy grid (torch-ngp)
 
 
@@ -35,6 +37,7 @@ class FieldConfig:
         ball_radius: nothing exists farther from the origin; sqrt(3) * bound or more leaves only the box.
         near_plane: nothing is drawn nearer to a camera, in world units.
         occupancy_resolution: cells along an axis of the grid that says where the field is empty; 0: no such grid.
+        occupied_samples: samples that a ray has where that grid is not empty, in place of those everywhere; 0: all.
     """
 
     encoding: DenseGrids | TiledGrid = field(default_factory=DenseGrids)
@@ -49,6 +52,7 @@ class FieldConfig:
     ball_radius: float = 1.2
     near_plane: float = 0.0
     occupancy_resolution: int = 0
+    occupied_samples: int = 0
 
 
 class _TruncatedExp(torch.autograd.Function):
@@ -107,41 +111,64 @@ class ObjectField(nn.Module):
     ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
         """Density [n] (1 / world unit) and features [n, channels] at points [n, 3]; differentiable to both.
 
-        Both are 0 in cells that the occupancy grid calls empty; nothing is computed there.
+        Both are 0 in cells that the occupancy grid calls empty. Nothing is computed there, but for few points on a GPU,
+        which would have to stop to count them.
         """
         if self.occupancy is None:
-            return self._look_up(points)
-        index = self.occupancy(points / self.config.bound).nonzero()[:, 0]
-        density, features = self._look_up(points[index])
+            return self.look_up(points)
+        if points.device.type != "cpu" and len(points) <= FEW_POINTS:
+            density, features = self.look_up(points)
+            there = self.occupied(points)
+            return density * there, features * there[:, None]
+        index = self.occupied(points).nonzero()[:, 0]
+        density, features = self.look_up(points[index])
         nothing = features.new_zeros(len(points), features.shape[1])
         return nothing[:, 0].index_copy(0, index, density), nothing.index_copy(0, index, features)
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density [n] at points [n, 3]: `forward` without the features."""
         density = self.raw_density(points)
-        return density if self.occupancy is None else density * self.occupancy(points / self.config.bound)
+        return density if self.occupancy is None else density * self.occupied(points)
 
     def raw_density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density [n] at points [n, 3], whatever the occupancy grid says."""
         return self._density(self.network(self.encoding(points / self.config.bound))[:, 0], points)
 
-    def update_occupancy(self, step: int, generator: Callable[[str], torch.Generator]) -> None:
+    def update_occupancy(self, step: int, generator: Callable[[str, torch.device], torch.Generator]) -> None:
         """Look again where the field is empty, before the first step and every 16 steps; without a grid do nothing.
 
         Args:
             step: of the optimisation, from 0.
-            generator: of `Seeds`: a name to a generator; "occupancy" is drawn from.
+            generator: of `Seeds`: a name and a device to a generator; "occupancy" is drawn from on the field's device.
         """
         if self.occupancy is not None and step % OCCUPANCY_EVERY == 0:
             bound = self.config.bound
-            self.occupancy.update(lambda points: self.raw_density(points * bound), generator("occupancy"))
+            self.occupancy.update(
+                lambda points: self.raw_density(points * bound), generator("occupancy", self.occupancy.density.device)
+            )
+
+    @property
+    def samples_placed(self) -> int:
+        """Samples of a ray that are spread over what is not empty; 0: samples go everywhere."""
+        return 0 if self.occupancy is None else self.config.occupied_samples
+
+    def bins(self, n_samples: int) -> int:
+        """Parts of a ray that are told apart by the occupancy grid: none as long as a cell's diagonal."""
+        return max(n_samples, 2 * self.config.occupancy_resolution)
+
+    def occupied(self, points: Float[Tensor, "points 3"]) -> Bool[Tensor, "points"]:
+        """Whether the occupancy grid, if there is one, says that something may be at points [n, 3]."""
+        if self.occupancy is None:
+            return torch.ones(len(points), dtype=torch.bool, device=points.device)
+        found: Tensor = self.occupancy(points / self.config.bound)
+        return found
 
     def normals(self, points: Float[Tensor, "points 3"], epsilon: float = 1e-2) -> Float[Tensor, "points 3"]:
         """Outward unit normals [n, 3]: minus the density's gradient, by central differences of `epsilon` world units.
 
         Differentiable to the parameters. Zero where the density is flat.
         """
-        offsets = torch.cat([torch.eye(3), -torch.eye(3)]).to(points) * epsilon
+        offsets = sent(torch.cat([torch.eye(3), -torch.eye(3)]), points) * epsilon
         density = self.raw_density((points[:, None] + offsets).reshape(-1, 3)).view(-1, 6)
         return functional.normalize(density[:, 3:] - density[:, :3], dim=-1, eps=1e-8)
 
@@ -153,7 +180,7 @@ class ObjectField(nn.Module):
             groups.append({"params": network, "lr": learning_rate, "name": "network"})
         return groups
 
-    def _look_up(
+    def look_up(
         self, points: Float[Tensor, "points 3"]
     ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
         """Density and features, whatever the occupancy grid says."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -48,4 +48,28 @@ class RadianceField(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All trainable tensors; they lie on one device."""
+        ...
+
+
+@runtime_checkable
+class PlacesSamples(Protocol):
+    """A field that knows where it is empty, and may want the samples of rays elsewhere."""
+
+    @property
+    def samples_placed(self) -> int:
+        """Samples of a ray that are spread over what is not empty; 0: samples go everywhere."""
+        ...
+
+    def bins(self, n_samples: int) -> int:
+        """Parts of a ray that are told apart, where `n_samples` are asked for."""
+        ...
+
+    def occupied(self, points: Float[Tensor, "points 3"]) -> Bool[Tensor, "points"]:
+        """Whether something may be at points [n, 3]."""
+        ...
+
+    def look_up(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
+        """Density and features at points [n, 3] of which the field knows that they are not empty."""
         ...

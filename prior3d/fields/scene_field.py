@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from prior3d.cameras import spherical_harmonics
 from prior3d.fields.trilinear import corners, weighted_rows
+from prior3d.sending import sent
 
 DENSITY_SCALE = 40.0  # density, in 1 / world unit, of a softplus of 1
 EMPTY_LOGIT = -9.0  # of nodes that are not kept: a density of 0.005
@@ -193,7 +194,7 @@ def grid_total_variation(
         n_nodes: how many are drawn.
         start: colours that may be as rough as they are: only what was added to them counts.
     """
-    node = nodes[torch.randint(len(nodes), (n_nodes,), generator=generator).to(nodes.device)]
+    node = nodes[sent(torch.randint(len(nodes), (n_nodes,), generator=generator), nodes.device)]
     resolution = field.config.resolution
     total = field.density_logits.new_zeros(())
     here = field.rows[node]

@@ -28,4 +28,5 @@ def field_config(settings: FieldSettings, head: Literal["latent", "rgb"], channe
         ball_radius=settings.ball_radius,
         near_plane=settings.near_plane,
         occupancy_resolution=settings.occupancy_resolution,
+        occupied_samples=settings.occupied_samples,
     )

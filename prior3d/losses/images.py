@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.text_to_image import TextToImagePrior
 
 

@@ -40,7 +40,11 @@ class ShapeGuide:
 
 
 def shape_loss(
-    density: Float[Tensor, "points"], points: Float[Tensor, "points 3"], guide: ShapeGuide, proximal_surface: float
+    density: Float[Tensor, "points"],
+    points: Float[Tensor, "points 3"],
+    guide: ShapeGuide,
+    proximal_surface: float,
+    shares: Float[Tensor, "points"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean over points of the cross-entropy between the field's occupancy and the shape's, less near its surface.
 
@@ -53,6 +57,7 @@ def shape_loss(
         points: [n, 3] world.
         guide: the shape.
         proximal_surface: s, in world units; 0 gives every point the weight 1.
+        shares: [n] of what the points stand for (`ray_shares`), where they do not stand for the same; at most 1 in all.
     """
     inside, distance = guide.look_up(points)
     occupancy = 1 - torch.exp(-STEP * density)
@@ -60,4 +65,4 @@ def shape_loss(
     cross_entropy = -occupancy * q.log() - (1 - occupancy) * (1 - q).log()
     if proximal_surface > 0:
         cross_entropy = cross_entropy * -torch.expm1(-(distance**2) / (2 * proximal_surface**2))
-    return cross_entropy.mean()
+    return cross_entropy.mean() if shares is None else (cross_entropy * shares).sum()

@@ -9,6 +9,7 @@ from prior3d.fields import ObjectField
 from prior3d.losses.regularisers import distortion, opacity_entropy_bits, opacity_sparsity, ramp, total_variation
 from prior3d.rendering import Rendering
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from prior3d.settings.refresh import SurfaceSettings
 
 N_NEIGHBOURS, NEIGHBOUR_DISTANCE = 8192, 0.04  # points per step, and how far their neighbours are in world units
@@ -21,7 +22,7 @@ def random_neighbours(bound: float, seeds: Seeds, device: torch.device) -> Neigh
     generator = seeds.generator("neighbours")
     points = (torch.rand((N_NEIGHBOURS, 3), generator=generator) * 2 - 1) * bound
     offsets = functional.normalize(torch.randn((N_NEIGHBOURS, 3), generator=generator), dim=-1)
-    return points.to(device), offsets.to(device) * NEIGHBOUR_DISTANCE
+    return sent(points, device), sent(offsets, device) * NEIGHBOUR_DISTANCE
 
 
 def surface_terms(

@@ -34,7 +34,7 @@ def plain_glb(path: Path) -> bytes:
     try:
         binary += _floats_of_normalised(document, binary)
         _add_materials(document)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise Prior3dError(
             f"mesh {path.name}: damaged GLB ({type(error).__name__}: {error}); export it again"
         ) from None

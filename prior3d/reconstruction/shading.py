@@ -14,6 +14,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.fields import ObjectField
 from prior3d.rendering import Rendering, rays
+from prior3d.sending import sent
 from prior3d.settings.single_image import ShadingSettings
 
 NORMAL_STEP = 0.03  # world units, of the differences that normals are made of
@@ -59,7 +60,7 @@ def shaded(
         ambient: light that falls everywhere, of 1.
         generator: of `Seeds`: a name to a generator; "light" is drawn from.
     """
-    moved = torch.randn(cameras.positions.shape, generator=generator("light")).to(normals)
+    moved = sent(torch.randn(cameras.positions.shape, generator=generator("light")), normals)
     light = functional.normalize(cameras.positions + moved, dim=-1)[:, None, None]
     brightness = ambient + (1 - ambient) * (normals * light).sum(-1).clamp_min(0)
     albedo = rendering.opacity[..., None] if kind == "textureless" else rendering.features

@@ -16,6 +16,7 @@ from prior3d.reconstruction.mirrored_image import MirroredImage
 from prior3d.reconstruction.view_targets import ViewTargets, fit_losses, premultiplied
 from prior3d.rendering import Rendering, rays, render, render_rays
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from prior3d.settings.single_image import MirrorSettings, NormalSettings, ReferenceSettings
 
 PAPER_BLUR, PAPER_SIZE = 1.7, 96  # pixels: blur of RealFusion's normals, and the side of its renders
@@ -73,7 +74,7 @@ class ReferenceTerms:
         """1 - Pearson's correlation of the rendered depth with the image's, where both see the object."""
         size = self.depth_size
         cameras = self.image.viewpoint.cameras(size).to(self.device)
-        rendering = render(self.field, cameras, self.n_samples, self.seeds.generator("samples"))
+        rendering = render(self.field, cameras, self.n_samples, self.seeds.generator("samples", self.device))
         given = torch.from_numpy(resample(depth[..., None], size, size)[..., 0]).to(self.device)
         _, mask = self.image.premultiplied(size)
         counted = (mask.to(given) > 0.9) & (rendering.opacity[0].detach() > 0.5)
@@ -173,9 +174,9 @@ def render_shaken(field: ObjectField, cameras: Cameras, n_samples: int, seeds: S
     """
     noise = seeds.generator("shaking")
     origins, directions = (
-        values + sigma * torch.randn((len(values), 1, 1, 3), generator=noise).to(values) for values in rays(cameras)
+        values + sigma * sent(torch.randn((len(values), 1, 1, 3), generator=noise), values) for values in rays(cameras)
     )
     leading = origins.shape[:-1]
     directions = functional.normalize(directions, dim=-1).reshape(-1, 3)
-    flat = render_rays(field, origins.reshape(-1, 3), directions, n_samples, seeds.generator("samples"))
+    flat = render_rays(field, origins.reshape(-1, 3), directions, n_samples, seeds.generator("samples", origins.device))
     return flat.view(*leading)

@@ -20,6 +20,7 @@ from prior3d.reconstruction.view_targets import RayBatch, ViewTargets, view_loss
 from prior3d.rendering import Rendering, render_rays
 from prior3d.rendering.background import Background, render_images
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from prior3d.settings.reconstruction import FitSettings
 
 Terms = dict[str, Float[Tensor, ""]]
@@ -64,7 +65,9 @@ class SparseFit:
         if self.targets is not None and target_weight > 0:
             batches.append(self.targets.draw(settings.rays_per_step, self.seeds.generator("target_rays")))
         origins, directions = (torch.cat([getattr(b, n) for b in batches]) for n in ("origins", "directions"))
-        rendering = render_rays(self.field, origins, directions, settings.n_samples, self.seeds.generator("samples"))
+        rendering = render_rays(
+            self.field, origins, directions, settings.n_samples, self.seeds.generator("samples", origins.device)
+        )
         terms: dict[str, Tensor] = {}
         first = 0
         for batch, name, weight in zip(batches, ("input", "prior"), (1.0, target_weight), strict=False):
@@ -81,7 +84,7 @@ class SparseFit:
         if self.background is not None:
             colours: Tensor = self.background(batch.directions)
             return colours
-        return torch.rand(batch.colours.shape, generator=self.seeds.generator("behind")).to(batch.colours)
+        return sent(torch.rand(batch.colours.shape, generator=self.seeds.generator("behind")), batch.colours)
 
     def run(
         self, n_steps: int, checkpoint: Path, monitor: Monitor, losses: Callable[[int], Terms] | None = None

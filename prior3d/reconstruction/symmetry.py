@@ -20,6 +20,7 @@ from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.rendering.rays import rays
+from prior3d.sending import sent
 
 HULL_NODES, RAY_SAMPLES, N_RAYS = 48, 48, 1500  # of the visual hull along an axis, along a ray, and in all
 COARSE_DEG, FINE_DEG = 4.0, 1.0  # steps of the angle
@@ -49,13 +50,13 @@ class MirrorPlane:
 
     def reflect(self, points: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
         """Points [..., 3] on the other side."""
-        normal = self.normal().to(points)
+        normal = sent(self.normal(), points)
         return points - 2 * ((points @ normal) - self.offset)[..., None] * normal
 
     def mirrored(self, cameras: Cameras) -> Cameras:
         """Cameras whose pictures are those of `cameras`, flipped from left to right, of the mirrored object."""
-        normal = self.normal().to(cameras.c2w)
-        turn = torch.eye(3).to(normal) - 2 * normal[:, None] * normal
+        normal = sent(self.normal(), cameras.c2w)
+        turn = torch.eye(3, device=normal.device) - 2 * normal[:, None] * normal
         c2w = cameras.c2w.clone()
         c2w[:, :3, :3] = turn @ cameras.c2w[:, :3, :3]
         c2w[:, :3, 0] *= -1  # right-handed again

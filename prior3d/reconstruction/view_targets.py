@@ -18,6 +18,7 @@ from prior3d.fields import RadianceField
 from prior3d.losses.robust import absolute_loss, huber_loss, squared_loss
 from prior3d.rendering import Rendering, rays, render_rays
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 
 ColourLoss = Callable[[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"], Float[Tensor, "rays"]], Float[Tensor, ""]]
 
@@ -112,7 +113,8 @@ class ViewTargets(nn.Module):
         interest = self.weights.double() if by_weight else (self.weights > 0).double()
         interest = interest * torch.where(self.near, 1.0, self.background_ray_fraction).double()
         cumulative = interest.view(-1).cumsum(0)
-        places = torch.rand(n_rays, dtype=torch.float64, generator=generator).to(cumulative.device) * cumulative[-1]
+        places = torch.rand(n_rays, dtype=torch.float64, generator=generator)
+        places = sent(places, cumulative.device) * cumulative[-1]
         i = torch.searchsorted(cumulative, places, right=True).clamp_max(len(cumulative) - 1)
         weights = self.weights.view(-1)[i]
         weights = (weights > 0).to(weights) if by_weight else weights
@@ -178,6 +180,8 @@ def fit_losses(
         loss: of the colours; the opacity's is the absolute error, or with `squared` its square.
     """
     batch = targets.draw(n_rays, seeds.generator(generator))
-    rendering = render_rays(field, batch.origins, batch.directions, n_samples, seeds.generator("samples"))
-    backgrounds = torch.rand(batch.colours.shape, generator=seeds.generator("behind")).to(batch.colours)
+    rendering = render_rays(
+        field, batch.origins, batch.directions, n_samples, seeds.generator("samples", batch.origins.device)
+    )
+    backgrounds = sent(torch.rand(batch.colours.shape, generator=seeds.generator("behind")), batch.colours)
     return rendering, *view_losses(rendering, batch, backgrounds, COLOUR_LOSSES[loss], squared_mask=loss == "squared")

@@ -1,11 +1,14 @@
 """Rays of cameras, where they meet a field's domain, and samples along them."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as functional
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from prior3d.cameras import Cameras
+from prior3d.sending import sent
 
 
 def rays(cameras: Cameras) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width 3"]]:
@@ -67,13 +70,52 @@ def sample_distances(
     Returns:
         starts and ends, each [n, n_samples]; consecutive intervals touch and together cover [near, far].
     """
-    edges = torch.linspace(0, 1, n_samples + 1, device=near.device).expand(near.shape[0], -1)
-    if generator is not None:
-        jitter = torch.rand((near.shape[0], n_samples - 1), generator=generator, device=generator.device) - 0.5
-        inner = edges[:, 1:-1] + jitter.to(near) / n_samples
-        edges = torch.cat([edges[:, :1], inner, edges[:, -1:]], -1)
-    distances = near[:, None] + (far - near)[:, None] * edges
+    distances = near[:, None] + (far - near)[:, None] * _edges(near, n_samples, generator)
     return distances[:, :-1], distances[:, 1:]
+
+
+def occupied_distances(
+    near: Float[Tensor, "rays"],
+    far: Float[Tensor, "rays"],
+    occupied: Callable[[Float[Tensor, "rays bins"]], Bool[Tensor, "rays bins"]],
+    n_bins: int,
+    n_samples: int,
+    generator: torch.Generator | None,
+) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
+    """Spread n_samples intervals evenly over the parts of each ray that are occupied; nothing waits for a GPU.
+
+    Args:
+        near: [n] distances at which rays begin.
+        far: [n] and at which they end.
+        occupied: distances [n, n_bins] along the rays to whether something may be there.
+        n_bins: parts of [near, far] that are told apart by their middles.
+        n_samples: intervals of each ray; their lengths add up to its occupied length.
+        generator: jitters them, as in `sample_distances`.
+
+    Returns:
+        starts and ends, each [n, n_samples], rising; of length 0 where a ray meets nothing.
+    """
+    step = (far - near)[:, None] / n_bins
+    places = torch.arange(n_bins, device=near.device) + 0.5
+    passed = occupied(near[:, None] + step * places).to(near.dtype).cumsum(-1)  # occupied bins up to each one
+    edges = _edges(near, n_samples, generator) * passed[:, -1:]
+    middles = (edges[:, :-1] + edges[:, 1:]) / 2
+    bins = torch.searchsorted(passed, middles, right=True).clamp_max(n_bins - 1)
+    within = (middles - (passed.gather(-1, bins) - 1)).clamp(0, 1)
+    distances, halves = near[:, None] + step * (bins + within), step * (edges[:, 1:] - edges[:, :-1]) / 2
+    return distances - halves, distances + halves
+
+
+def _edges(
+    like: Float[Tensor, "rays"], n_samples: int, generator: torch.Generator | None
+) -> Float[Tensor, "rays edges"]:
+    """Edges of n_samples intervals of [0, 1], equal, or the inner ones jittered."""
+    edges = torch.linspace(0, 1, n_samples + 1, device=like.device).expand(like.shape[0], -1)
+    if generator is None:
+        return edges
+    jitter = torch.rand((like.shape[0], n_samples - 1), generator=generator, device=generator.device) - 0.5
+    inner = edges[:, 1:-1] + sent(jitter, like) / n_samples
+    return torch.cat([edges[:, :1], inner, edges[:, -1:]], -1)
 
 
 def project(

@@ -10,6 +10,7 @@ from prior3d.cameras import Cameras
 from prior3d.fields.scene_field import SceneField
 from prior3d.fields.trilinear import weighted_rows
 from prior3d.rendering.rays import near_far, rays
+from prior3d.sending import sent
 
 NEAREST, FARTHEST = 0.1, 60.0  # of a contracted scene, in world units
 SEEN_FROM = 1e-4  # weight below which a sample's colour is not looked up
@@ -108,7 +109,7 @@ def _samples(
     ray = kept // n_bins
     begins, ends = edges[:, :-1].reshape(-1)[kept], edges[:, 1:].reshape(-1)[kept]
     widths = ((ends - begins) / samples_per_bin)[:, None]
-    shift = 0.5 if generator is None else torch.rand((len(kept), 1), generator=generator).to(widths)
+    shift = 0.5 if generator is None else sent(torch.rand((len(kept), 1), generator=generator), widths)
     steps = torch.arange(samples_per_bin, device=widths.device)
     distances = (begins[:, None] + (steps + shift) * widths).reshape(-1)
     widths = widths.expand(-1, samples_per_bin).reshape(-1)

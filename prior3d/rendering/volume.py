@@ -3,14 +3,14 @@
 from dataclasses import dataclass, fields, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from nerfacc import accumulate_along_rays, render_weight_from_density
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from prior3d.cameras import Cameras
-from prior3d.fields.protocol import RadianceField
-from prior3d.rendering.rays import near_far, rays, sample_distances
+from prior3d.fields.protocol import PlacesSamples, RadianceField
+from prior3d.rendering.rays import near_far, occupied_distances, rays, sample_distances
 
 SAMPLES_AT_ONCE = 2**18  # whose values in a field are kept for the backward pass, about 2 kB each
 
@@ -87,10 +87,8 @@ def render_rays(
     again in the backward pass: the gradients are the same, the work is a third more, and 20 bytes are kept of a sample
     in place of 2,000.
     """
-    bounds = field.config
-    near, far = near_far(origins, directions, bounds.bound, bounds.ball_radius, bounds.near_plane)
-    starts, ends = sample_distances(near, far, n_samples, generator)
-    at_once = max(SAMPLES_AT_ONCE // n_samples, 1)
+    starts, ends = intervals(field, origins, directions, n_samples, generator)
+    at_once = max(SAMPLES_AT_ONCE // starts.shape[1], 1)
     if len(origins) <= at_once or not torch.is_grad_enabled():
         rendered = _render_intervals(field, origins, directions, starts, ends)
     else:
@@ -105,6 +103,31 @@ def render_rays(
     return whole if background is None else over(whole, background)
 
 
+def intervals(
+    field: RadianceField,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    n_samples: int,
+    generator: torch.Generator | None = None,
+) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
+    """Where rays are sampled: n_samples intervals from end to end, or fewer where the field says that it is not empty.
+
+    Returns:
+        starts and ends, each [n, samples].
+    """
+    bounds = field.config
+    near, far = near_far(origins, directions, bounds.bound, bounds.ball_radius, bounds.near_plane)
+    if not isinstance(field, PlacesSamples) or not field.samples_placed:
+        return sample_distances(near, far, n_samples, generator)
+
+    def occupied(distances: Float[Tensor, "rays bins"]) -> Bool[Tensor, "rays bins"]:
+        points = origins[:, None] + directions[:, None] * distances[..., None]
+        return field.occupied(points.view(-1, 3)).view(distances.shape)
+
+    with torch.no_grad():
+        return occupied_distances(near, far, occupied, field.bins(n_samples), field.samples_placed, generator)
+
+
 def _render_intervals(
     field: RadianceField,
     origins: Float[Tensor, "rays 3"],
@@ -114,7 +137,10 @@ def _render_intervals(
 ) -> tuple[Tensor, ...]:
     """Features, opacity, depth, weights and density of rays without a background, see `Rendering`."""
     points = origins[:, None] + directions[:, None] * ((starts + ends) / 2)[..., None]
-    density, features = field(points.view(-1, 3))
+    if isinstance(field, PlacesSamples) and field.samples_placed:
+        density, features = field.look_up(points.view(-1, 3))
+    else:
+        density, features = field(points.view(-1, 3))
     density = density.view(-1, starts.shape[1])
     found = composite(starts, ends, density, features.view(*density.shape, -1))
     return found.features, found.opacity, found.depth, found.weights, density
@@ -195,6 +221,20 @@ def sample_points(cameras: Cameras, rendering: Rendering) -> Float[Tensor, "poin
     origins, directions = rays(cameras)
     middles = (rendering.starts + rendering.ends) / 2
     return (origins[..., None, :] + directions[..., None, :] * middles[..., None]).view(-1, 3)
+
+
+def ray_shares(field: RadianceField, cameras: Cameras, rendering: Rendering) -> Float[Tensor, "points"] | None:
+    """Of `sample_points`: how much of its ray's length each stands for, over the number of rays.
+
+    None where samples go from end to end: they all stand for about the same. Means of both kinds then compare.
+    """
+    if not isinstance(field, PlacesSamples) or not field.samples_placed:
+        return None
+    origins, directions = (values.reshape(-1, 3) for values in rays(cameras))
+    bounds = field.config
+    near, far = near_far(origins, directions, bounds.bound, bounds.ball_radius, bounds.near_plane)
+    lengths = (rendering.ends - rendering.starts).view(len(near), -1)
+    return (lengths / (far - near).clamp_min(1e-6)[:, None] / len(near)).flatten()
 
 
 def over(rendering: Rendering, background: Float[Tensor, "... channels"]) -> Rendering:

@@ -77,3 +77,10 @@ class FieldSettings:
         description="cells along an axis of the grid that says where the field is empty, so that nothing is computed "
         "there; 0: no such grid",
     )
+    occupied_samples: int = Field(
+        default=0,
+        ge=0,
+        le=2048,
+        description="samples along a ray, spread over where that grid is not empty, in place of n_samples from end to "
+        "end; 0: from end to end",
+    )

@@ -50,7 +50,7 @@ def load_object_image(folder: Path) -> ObjectImage:
     described = read_json(folder / "image.json").get("camera")
     try:
         viewpoint = Viewpoint(**{name: float(value) for name, value in dict(described or {}).items()})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise Prior3dError(f"{folder / 'image.json'}: its camera cannot be read ({error}). {RUN_AGAIN}") from None
     rgba = _pixels(folder / "rgba.png", "RGBA")
     if rgba.shape[0] != rgba.shape[1]:

@@ -26,7 +26,7 @@ def load_symmetry(folder: Path) -> Symmetry:
         planes = tuple(MirrorPlane(**plane) for plane in content["planes"])
         scores_db = {int(view): float(score_db) for view, score_db in content["leave_one_out_db"].items()}
         return Symmetry(planes, float(content["weight"]), scores_db)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise Prior3dError(f"{path}: not a symmetry ({error}). {RUN_AGAIN}") from error
 
 

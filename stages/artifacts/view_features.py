@@ -49,7 +49,7 @@ def load_view_features(folder: Path, device: torch.device | str = "cpu") -> View
         colours, masks = tensors["colours"], tensors.get("masks")
         predicted = PredictedViews(cameras, tensors["features"], colours, masks, float(about["level"]))
         found = ViewFeatures(predicted, float(about["prior_confidence"]))
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise Prior3dError(f"{path}: damaged, or not that of features.json ({error}). {RUN_AGAIN}") from error
     if colours.shape != (cameras.views, 3, size, size) or len(predicted.features) != cameras.views:
         raise Prior3dError(f"{path}: {tuple(colours.shape)} images of {cameras.views} cameras. {RUN_AGAIN}")

@@ -16,7 +16,7 @@ from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
 from stages.contract.parameters import PriorParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION, paper_weight
+from stages.contract.presets import DISTILLATION_KINDS, DISTILLATION_NAMES, PAPER_DISTILLATION, paper_weight
 
 
 class Params(PriorParams):
@@ -72,6 +72,7 @@ PRESETS = {
                 "ball_radius": 1.75,
                 "near_plane": 0.2,
                 "occupancy_resolution": 128,
+                "occupied_samples": 64,
             },
             "optimiser": {"learning_rate": 1e-3},
             "surface": {
@@ -83,6 +84,7 @@ PRESETS = {
         },
     ),
 }
+KINDS = DISTILLATION_KINDS
 INPUTS = {"prompt": PROMPT, "prior": PRIOR, "shape": SHAPE_GUIDE, "concept": CONCEPT}
 OPTIONAL_INPUTS = frozenset({"shape", "concept"})
 OUTPUT = FIELD

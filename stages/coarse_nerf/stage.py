@@ -8,14 +8,15 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground
-from prior3d.distillation.sds import ScoreDistillation
+from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
+from prior3d.distillation.vsd import particle_names
 from prior3d.fields import ObjectField
 from prior3d.fields.start import field_config
 from prior3d.losses.shape_guide import ShapeGuide, shape_loss
 from prior3d.losses.surface import surface_terms
 from prior3d.optimisation import adam, decay, optimise
-from prior3d.rendering import Rendering, over, render, sample_points
+from prior3d.rendering import Rendering, over, ray_shares, render, sample_points
 from prior3d.seeds import Seeds
 from stages.artifacts.fields import save_field
 from stages.artifacts.priors import load_prior
@@ -36,28 +37,32 @@ AGAINST_FULL = (
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent field."""
     prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
-    channels, named, scale = prior.latent_channels, params.background == "named", params.sds.guidance_scale
-    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
+    channels, named = prior.latent_channels, params.background == "named"
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
-    field = ObjectField(field_config(params.field, "latent", channels), seeds.generator("field")).to(job.device)
+    distil = Distillation(views, seeds, params.sds, "latent")
+    objects = start(params, channels, seeds, job.device)
+    field = (fields := list(objects.values()))[0]
     learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
     guide = load_shape_guide(job.inputs["shape"], job.device) if "shape" in job.inputs else None
-    losses = distillation_losses(field, backdrop, views, seeds, params, guide)
+    losses = distillation_losses(fields, backdrop, distil, seeds, params, guide)
     preview = Preview(job, lambda: decoded_views(field, prior, params, backdrop, every=2))
     check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
     def with_preview(step: int) -> dict[str, Tensor]:
-        field.update_occupancy(step, seeds.generator)
+        for each in fields:
+            each.update_occupancy(step, seeds.generator)
         check.before(step, params.steps)
         preview.perhaps(step, params.steps)
         return losses(step)
 
     rate = params.optimiser.learning_rate
+    groups = [group for each in (*fields, backdrop) for group in each.parameter_groups(rate)]
     finished = optimise(
         with_preview,
-        modules={"field": field} | backdrop.modules,
-        optimiser=adam([*field.parameter_groups(rate), *backdrop.parameter_groups(rate)], params.optimiser),
+        modules={**objects, **backdrop.modules, **distil.modules},
+        optimiser=adam([*groups, *distil.parameter_groups()], params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
@@ -71,29 +76,42 @@ def run(job: Job, params: Params) -> None:
         write_row(job.out / "preview.png", decoded_views(field, prior, params, backdrop))
 
 
+def start(params: Params, channels: int, seeds: Seeds, device: torch.device) -> dict[str, ObjectField]:
+    """The fields at the start by the name that checkpoints use: one, or the particles of VSD."""
+    config = field_config(params.field, "latent", channels)
+    names = particle_names(params.sds, "field")
+    return {name: ObjectField(config, seeds.generator(name)).to(device) for name in names}
+
+
 def distillation_losses(
-    field: ObjectField,
+    fields: list[ObjectField],
     backdrop: LatentBackdrop,
-    views: ViewSampler,
+    distil: Distillation[ViewBatch],
     seeds: Seeds,
     params: Params,
     guide: ShapeGuide | None,
 ) -> Callable[[int], dict[str, Tensor]]:
-    """The weighted terms of a step: score distillation, the regularisers and, with a rough shape, Sketch-Shape's."""
-    distil = ScoreDistillation(views, seeds, params.sds, "latent")
+    """The weighted terms of a step: score distillation, the regularisers and, with a rough shape, Sketch-Shape's.
+
+    With several particles all terms are of the one whose turn it is.
+    """
 
     def losses(step: int) -> dict[str, Tensor]:
         progress, rendered = step / params.steps, list[Rendering]()
 
         def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
-            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
+            field = fields[distil.particle]
+            samples = seeds.generator("samples", views.prior.device)
+            rendered.append(render(field, cameras, params.n_samples, samples))
             return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
         distilled = distil(render_latents, progress)
-        terms = {"sds": distilled.loss} | surface_terms(field, rendered[0], params.surface, progress, seeds)
+        field = fields[distil.particle]
+        terms = distilled.terms | surface_terms(field, rendered[0], params.surface, progress, seeds)
         if guide is not None:
             points, density = sample_points(distilled.cameras, rendered[0]), rendered[0].density.flatten()
-            shape = shape_loss(density, points, guide, params.shape.proximal_surface)
+            shares = ray_shares(field, distilled.cameras, rendered[0])
+            shape = shape_loss(density, points, guide, params.shape.proximal_surface, shares)
             terms["shape"] = params.shape.weight * shape
         return terms
 

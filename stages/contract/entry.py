@@ -31,6 +31,7 @@ from prior3d.files import write_whole
 from prior3d.suggestions import did_you_mean
 from stages.contract.job import Job, Stopped, work_digest
 from stages.contract.parameters import check_params
+from stages.contract.telling import out_of_gpu_memory, warnings_as_lines
 from stages.contract.yaml_text import read_mapping
 
 LOCK_WAIT_S = 30.0
@@ -141,11 +142,17 @@ def _train(module: ModuleType, job: Job, params: BaseModel) -> None:
 def _run_body(module: ModuleType, job: Job, params: BaseModel) -> None:
     """Run the stage's body (raises Stopped if it was asked to stop, with its working time and losses kept)."""
     try:
-        importlib.import_module(f"{module.__name__}.stage").run(job, params)
+        with warnings_as_lines():
+            importlib.import_module(f"{module.__name__}.stage").run(job, params)
         if job.stopping:
             raise Stopped
     except Stopped:
         job.note_elapsed()
+        raise
+    except RuntimeError as error:
+        if told := out_of_gpu_memory(job.name, params, error):
+            job.note_elapsed()
+            raise told from error
         raise
 
 

@@ -56,17 +56,41 @@ def check_params(model: type[BaseModel], values: Values, where: str) -> BaseMode
 
 
 def settings_fields(kind: Any) -> dict[str, Any]:
-    """Name to pydantic's FieldInfo of a parameter model or a settings dataclass; empty for anything else."""
+    """Name to pydantic's FieldInfo of a parameter model or a settings dataclass; empty for anything else.
+
+    Of a group that comes in several kinds it has the parameters of all of them.
+    """
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return dict(kind.model_fields)
+    if kinds := kinds_of(kind):
+        return {name: info for each in kinds.values() for name, info in settings_fields(each).items()}
     return dict(getattr(kind, "__pydantic_fields__", {}))
 
 
+def kinds_of(kind: Any) -> dict[str, Any]:
+    """The settings classes of a group that comes in several kinds, by their `kind`; empty for anything else."""
+    members = {member: getattr(member, "__pydantic_fields__", {}) for member in getattr(kind, "__args__", ())}
+    if not members or not all("kind" in fields for fields in members.values()):
+        return {}
+    return {fields["kind"].default: member for member, fields in members.items()}
+
+
 def _explain(model: type[BaseModel], where: str, problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
+    parts, kind, tag = _without_tags(model, [str(part) for part in problem["loc"]])
+    name = ".".join(parts)
+    if problem["type"] == "union_tag_invalid":
+        found, known = problem["ctx"]["tag"], list(kinds_of(kind))
+        hint = did_you_mean(
+            found, known, f"known: {', '.join(known)}", shown=lambda near: f"{where}.{name}.kind={near}"
+        )
+        return f"{where}.{name}.kind: there is no {found!r}; {hint}"
+    if tag and problem["type"] == "unexpected_keyword_argument" and parts[-1] in settings_fields(kind):
+        owners = [label for label, each in kinds_of(kind).items() if parts[-1] in settings_fields(each)]
+        group = ".".join(parts[:-1])
+        return f"{where}.{name}: is for kind {' or '.join(owners)}; set {where}.{group}.kind too, found kind {tag}"
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return _no_such_parameter(model, where, name)
-    if problem["type"] == "dataclass_type":
+    if problem["type"] in ("dataclass_type", "model_attributes_type"):
         inner = ", ".join(settings_fields(_kind_of(model, name.split("."))))
         return f"{where}.{name}: is a group of parameters; name one of them, as {where}.{name}.NAME: {inner}"
     message = problem["msg"].removeprefix("Value error, ")
@@ -85,10 +109,26 @@ def _no_such_parameter(model: type[BaseModel], where: str, name: str) -> str:
     *groups, last = name.split(".")
     known = list(settings_fields(_kind_of(model, groups)))
     inner = [f"{n}.{f}" for n, info in model.model_fields.items() for f in settings_fields(info.annotation)]
+    inner = inner if not groups else []  # a name in a group is looked for in the group
     all_known = f"known: {', '.join(known)}"
     further = did_you_mean(name, inner, all_known, shown=lambda near: f"{where}.{near}")
     hint = did_you_mean(last, known, further, shown=lambda near: ".".join([where, *groups, near]))
     return f"{where}.{name}: there is no such parameter; {hint}"
+
+
+def _without_tags(model: type[BaseModel], loc: list[str]) -> tuple[list[str], Any, str]:
+    """An error's place without the tags of kinds, the settings class that its last part is in, and that class's tag."""
+    kind, parts, tag = model, list[str](), ""
+    for part in loc:
+        if part in kinds_of(kind):
+            tag = part
+            continue
+        parts.append(part)
+        info = settings_fields(kind).get(part)
+        if info is None or not settings_fields(info.annotation):
+            break
+        kind = info.annotation  # type: ignore[assignment]
+    return parts, kind, tag
 
 
 def _kind_of(model: type[BaseModel], groups: list[str]) -> Any:

@@ -31,12 +31,23 @@ class PaperWeight:
 
 
 def merged(base: Values, changes: Values) -> Values:
-    """Values of `base` with `changes` over them; groups are merged key by key."""
+    """Values of `base` with `changes` over them; groups are merged key by key.
+
+    A group of another `kind` is another group: nothing of the one before it stays.
+    """
     found = dict(base)
     for key, value in changes.items():
         before = found.get(key)
-        found[key] = merged(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+        if isinstance(before, dict) and isinstance(value, dict) and _same_kind(before, value):
+            found[key] = merged(before, value)
+        else:
+            found[key] = value
     return found
+
+
+def _same_kind(group: Values, changes: Values) -> bool:
+    """Whether changes of a group leave it of the kind that it is of."""
+    return bool(changes.get("kind", group.get("kind")) == group.get("kind"))
 
 
 # By method and term. Latent-NeRF and RealFusion run in mixed precision, Make-It-3D in single precision.
@@ -95,6 +106,30 @@ MAKE_IT_3D_TEXTURE: dict[str, Any] = {
         "weighting": "one_minus_alpha",
     },
 }
+# What `sds.loss.kind` brings with it, by preset: values of the `sds` group that suit the loss. `paper` has the papers'
+# own for Stable Diffusion; LucidDreamer's highest noise level falls over its first 1,500 of 5,000 steps, here over all.
+# The weights of `toy` give each loss about the gradient that SDS has at the start, beside the same regularisers.
+DISTILLATION_LOSSES: dict[str, dict[str, Values]] = {
+    "toy": {
+        "sds": {},
+        "csd": {"guidance_scale": 10.0, "weight": 0.3},
+        "ism": {"guidance_scale": 7.5, "weighting": "noise_to_signal", "weight": 0.1},
+        "vsd": {"guidance_scale": 3.0, "loss": {"rank": 8}},
+        "x0": {"guidance_scale": 10.0, "weighting": "constant", "weight": 0.15},
+    },
+    "paper": {
+        "sds": {},
+        "csd": {"guidance_scale": 100.0, "weighting": "one_minus_alpha"},
+        "ism": {"guidance_scale": 7.5, "weighting": "noise_to_signal", "timestep_max_end": 0.5},
+        "vsd": {
+            "guidance_scale": 7.5,
+            "weighting": "one_minus_alpha",
+            "loss": {"learning_rate": 1e-4, "recompute": True},
+        },
+        "x0": {"guidance_scale": 50.0, "weighting": "constant"},
+    },
+}
+DISTILLATION_KINDS = {"sds.loss": {p: {k: {"sds": v} for k, v in d.items()} for p, d in DISTILLATION_LOSSES.items()}}
 DISTILLATION_NAMES = {
     "guidance_scale": "sds.guidance_scale",
     "timestep_min": "sds.timestep_min",

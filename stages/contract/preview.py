@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
+from prior3d.limits import read_json
 from prior3d.toyworld.shapes import CATEGORIES
-from stages.artifacts.base import read_json
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
@@ -36,13 +37,24 @@ class Preview:
     def __init__(self, job: Job, images: Callable[[], Tensor]) -> None:
         """`images` makes what is shown: [n, 3, height, width] in [0, 1]."""
         self.job, self.images, self.last = job, images, time.monotonic()
+        self.writing: Future[Path] | None = None
+        self._writer = ThreadPoolExecutor(1)
 
     def perhaps(self, step: int, total: int) -> None:
-        """Write the picture if the last one is old enough."""
-        if time.monotonic() - self.last >= PREVIEW_EVERY_S:
-            path = write_row(self.job.work / "preview.png", self.images())
-            self.job.progress(step, total, preview=path)
+        """Write the image if the last one is old enough; one that a GPU still renders is written beside the steps."""
+        if self.writing is not None:
+            if not self.writing.done():
+                return
+            self.job.progress(step, total, preview=self.writing.result())
+            self.writing, self.last = None, time.monotonic()
+        if time.monotonic() - self.last < PREVIEW_EVERY_S:
+            return
+        images, path = self.images(), self.job.work / "preview.png"
+        if images.device.type == "cpu":
+            self.job.progress(step, total, preview=write_row(path, images))
             self.last = time.monotonic()
+        else:
+            self.writing = self._writer.submit(write_row, path, images)
 
 
 def write_row(path: Path, images: Tensor) -> Path:

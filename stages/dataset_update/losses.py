@@ -15,6 +15,7 @@ from prior3d.fields.scene_field import grid_total_variation
 from prior3d.rendering import rays
 from prior3d.rendering.scene import render_scene_rays
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from stages.dataset_update import Params
 
 Losses = Callable[[int], dict[str, Tensor]]
@@ -30,7 +31,7 @@ def fitting_losses(scene: SceneEdit, params: Params, seeds: Seeds, update: Calla
     def losses(step: int) -> dict[str, Tensor]:
         update(step)
         drawn = torch.randint(len(origins), (params.rendering.rays_per_step,), generator=seeds.generator("rays"))
-        drawn = drawn.to(origins.device)
+        drawn = sent(drawn, origins.device)
         images = dataset.pixels.view(dataset.n_views, 3, -1)
         colours = images[drawn // n_pixels, :, drawn % n_pixels].float() / 255
         rendered = render_colours(scene, params, seeds, origins[drawn], directions[drawn])

@@ -31,6 +31,7 @@ from prior3d.settings.single_image import (
 from stages.artifacts import CONCEPT, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
 from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import (
+    DISTILLATION_KINDS,
     DISTILLATION_NAMES,
     OPTIMISER_NAMES,
     PAPER_DISTILLATION,
@@ -144,12 +145,14 @@ PRESETS: dict[str, dict] = {
                 "ball_radius": 1.75,
                 "near_plane": 0.2,
                 "occupancy_resolution": 128,
+                "occupied_samples": 64,
             },
             "refreshing": {"steps": 0},
             "optimiser": {"learning_rate": 1e-3, "epsilon": 1e-15, "decay_to": 1.0},
         },
     ),
 }
+KINDS = DISTILLATION_KINDS
 INPUTS = {"image": OBJECT_IMAGE, "prior": PRIOR, "concept": CONCEPT, "prompt": PROMPT, "scorer": PRIOR}
 OPTIONAL_INPUTS = frozenset({"concept", "prompt", "scorer"})
 OUTPUT = FIELD

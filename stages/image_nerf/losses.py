@@ -10,7 +10,8 @@ from prior3d.dataset_update.refresh_views import RefreshedViews
 from prior3d.dataset_update.schedule import refreshes_at
 from prior3d.distillation.backgrounds import choose_background, rgb_backdrop
 from prior3d.distillation.clip_guidance import ClipGuidance
-from prior3d.distillation.sds import Distilled, ScoreDistillation
+from prior3d.distillation.losses import distillation_of_one
+from prior3d.distillation.sds import Distilled
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler
 from prior3d.fields import ObjectField
 from prior3d.fields.grids import DenseEncoding
@@ -55,7 +56,7 @@ class Reconstruction:
             params.sds.image_size or size,
         )
         self.mirror = MirrorTerms(field, image, size, seeds, params.mirror, params.reference, n_samples)
-        self.distil = ScoreDistillation(views, seeds, params.sds, "image")
+        self.distil = distillation_of_one(views, seeds, params.sds, "image")
         self.backdrop = rgb_backdrop(params.background, seeds, prior.device)
         colours, mask = image.premultiplied(size)
         background = choose_background(colours[mask > 0.9].to(prior.device))
@@ -65,11 +66,13 @@ class Reconstruction:
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What changes beside the field, by the name that checkpoints use."""
-        return {"targets": self.refreshed.targets, "mirrored": self.mirror.mirrored} | self.backdrop.modules
+        fitted = {"targets": self.refreshed.targets, "mirrored": self.mirror.mirrored}
+        return fitted | self.backdrop.modules | self.distil.modules
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Groups for an optimiser: the field's, and those of what stands behind it."""
-        return [*self.field.parameter_groups(learning_rate), *self.backdrop.parameter_groups(learning_rate)]
+        """Groups for an optimiser: the field's, those of what is behind it, and of what learns beside it."""
+        groups = [*self.field.parameter_groups(learning_rate), *self.backdrop.parameter_groups(learning_rate)]
+        return [*groups, *self.distil.parameter_groups()]
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The weighted terms of a step: image and distillation, later image and refreshed views."""
@@ -104,7 +107,7 @@ class Reconstruction:
             return over(rendering, self.backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
         distilled = self.distil(render_images, step / max(p.steps, 1))
-        (rendering, normals), terms = seen[0], {"sds": self.sds_term(distilled)}
+        (rendering, normals), terms = seen[0], {"sds": self.sds_term(distilled)} | distilled.further
         terms["entropy"] = p.surface.entropy_weight * opacity_entropy_bits(rendering.opacity)
         terms |= normal_terms(rendering, normals, distilled.cameras, p.normals)
         return terms | ({} if self.clip is None else self.clip.terms(self.views.prior, distilled, p.clip))
@@ -113,7 +116,9 @@ class Reconstruction:
         """The field from drawn cameras, shaken as by RealFusion's released code if asked for."""
         if released:
             return render_shaken(self.field, cameras, self.params.n_samples, self.seeds, RELEASED_SHAKE)
-        return render(self.field, cameras, self.params.n_samples, self.seeds.generator("samples"))
+        return render(
+            self.field, cameras, self.params.n_samples, self.seeds.generator("samples", self.views.prior.device)
+        )
 
     def sds_term(self, distilled: Distilled[ViewBatch]) -> Tensor:
         """Score distillation, without the views that CLIP-D judges in its place, where the settings say so."""

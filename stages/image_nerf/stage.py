@@ -43,8 +43,10 @@ def run(job: Job, params: Params) -> None:
     if params.field.start == "completion":
         run_completion(job, params, image, prior.image_size)
         return
-    named, scale = params.background == "named", params.sds.guidance_scale
-    views = ViewSampler(prior, sentence(job, params), params.views, params.prompting, scale, named_backgrounds=named)
+    named = params.background == "named"
+    views = ViewSampler(
+        prior, sentence(job, params), params.views, params.prompting, params.sds, named_backgrounds=named
+    )
     total = params.steps + params.refreshing.steps
     warn_of_unknown_words(job, views.unknown_words, total)
     field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)

@@ -13,7 +13,7 @@ from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSetti
 from prior3d.settings.optimisation import OptimiserSettings
 from stages.artifacts import CONCEPT, LATENT_TEXTURE, PRIOR, PROMPT, UV_MESH
 from stages.contract.parameters import PriorParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, PAPER_DISTILLATION
+from stages.contract.presets import DISTILLATION_KINDS, DISTILLATION_NAMES, PAPER_DISTILLATION
 
 
 class Params(PriorParams):
@@ -55,6 +55,7 @@ PRESETS = {
         },
     ),
 }
+KINDS = DISTILLATION_KINDS
 INPUTS = {"mesh": UV_MESH, "prompt": PROMPT, "prior": PRIOR, "concept": CONCEPT}
 OPTIONAL_INPUTS = frozenset({"concept"})
 OUTPUT = LATENT_TEXTURE

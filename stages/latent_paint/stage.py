@@ -6,8 +6,9 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, flat_images
-from prior3d.distillation.sds import ScoreDistillation
+from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras
+from prior3d.distillation.vsd import particle_names
 from prior3d.images.colours import paper_red_latent
 from prior3d.meshes.painted_files import load_uv_mesh
 from prior3d.meshes.painting import Surface, Texture
@@ -25,32 +26,32 @@ DIVERGED = "lower latent_paint.optimiser.learning_rate or latent_paint.sds.guida
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
     prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
-    named, scale = params.background == "named", params.sds.guidance_scale
-    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=named)
+    named = params.background == "named"
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     surface = Surface(load_uv_mesh(job.inputs["mesh"]), job.device)
-    texture = Texture(start(prior, params, seeds))
-    channels = prior.latent_channels
+    textures = {name: Texture(start(prior, params, seeds, name)) for name in particle_names(params.sds, "texture")}
+    texture, channels = textures["texture"], prior.latent_channels
     learned = None if named else LearnedBackground(channels, seeds.generator("background")).to(job.device)
     backdrop = LatentBackdrop(prior, learned)
-    distil = ScoreDistillation(views, seeds, params.sds, "latent")
-    nearest = params.lookup == "nearest"
+    distil = Distillation(views, seeds, params.sds, "latent")
     preview = Preview(job, lambda: decoded_views(surface, texture.values, prior, params, backdrop)[::2])
 
     def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
-        found = surface.texel_weights(cameras, params.resolution, params.supersampling, nearest)
+        found = surface.texel_weights(cameras, params.resolution, params.supersampling, params.lookup == "nearest")
         behind = (1 - found.coverage)[..., None] * backdrop(cameras, batch.backgrounds)
-        return (found.render(texture.values) + behind).movedim(-1, 1)
+        return (found.render(list(textures.values())[distil.particle].values) + behind).movedim(-1, 1)
 
     def losses(step: int) -> dict[str, Tensor]:
         preview.perhaps(step, params.steps)
-        return {"sds": distil(render_latents, step / params.steps).loss}
+        return distil(render_latents, step / params.steps).terms
 
     rate = params.optimiser.learning_rate
-    groups = [{"params": list(texture.parameters()), "lr": rate}, *backdrop.parameter_groups(rate)]
+    groups = [{"params": list(each.parameters()), "lr": rate} for each in textures.values()]
+    groups += [*backdrop.parameter_groups(rate), *distil.parameter_groups()]
     finished = optimise(
         losses,
-        modules={"texture": texture, **backdrop.modules},
+        modules={**textures, **backdrop.modules, **distil.modules},
         optimiser=adam(groups, params.optimiser),
         n_steps=params.steps,
         seeds=seeds,
@@ -64,10 +65,10 @@ def run(job: Job, params: Params) -> None:
         write_row(job.out / "preview.png", decoded_views(surface, texture.values, prior, params, backdrop))
 
 
-def start(prior: TextToImagePrior, params: Params, seeds: Seeds) -> Tensor:
-    """The latent texture at the start: one colour and noise, [resolution, resolution, channels]."""
+def start(prior: TextToImagePrior, params: Params, seeds: Seeds, name: str) -> Tensor:
+    """A latent texture at the start: one colour and noise of its own, [resolution, resolution, channels]."""
     shape = (params.resolution, params.resolution, prior.latent_channels)
-    noise = params.start_noise * torch.randn(shape, generator=seeds.generator("texture"))
+    noise = params.start_noise * torch.randn(shape, generator=seeds.generator(name))
     if params.start == "red":
         return (0.3 * paper_red_latent(prior.latent_channels) + noise).to(prior.device)
     with torch.no_grad():

@@ -10,7 +10,7 @@ With a rough shape (Sketch-Shape) the field is held to it here too, at points al
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prior3d.settings import Resolution, Samples, Steps
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
@@ -18,7 +18,12 @@ from prior3d.settings.optimisation import OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
 from stages.contract.parameters import PriorParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION, paper_weight
+from stages.contract.presets import (
+    DISTILLATION_NAMES,
+    OPTIMISER_NAMES,
+    PAPER_DISTILLATION,
+    paper_weight,
+)
 
 
 class Params(PriorParams):
@@ -46,6 +51,16 @@ class Params(PriorParams):
     surface: SurfaceSettings = SurfaceSettings()
     shape: ShapeSettings = ShapeSettings(weight=5.0)
     check: ObjectCheckSettings = ObjectCheckSettings()
+
+    @model_validator(mode="after")
+    def _distils_by_sds(self) -> "Params":
+        """Other losses would put all their files into this stage's key, which its usual mode does not use."""
+        if self.sds.loss.kind != "sds":
+            raise ValueError(
+                f"sds.loss.kind: found {self.sds.loss.kind}, but this stage distils by sds alone; set it in "
+                "coarse_nerf, latent_paint, texture_refinement or image_nerf"
+            )
+        return self
 
     renamed: ClassVar[dict[str, str]] = (
         DISTILLATION_NAMES

@@ -44,8 +44,8 @@ Losses = Callable[[int], dict[str, Tensor]]
 def run(job: Job, params: Params) -> None:
     """Turn a latent field into an RGB field that is a surface."""
     prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
-    flat, scale = params.background == "named" or params.mode != "sds", params.sds.guidance_scale
-    views = ViewSampler(prior, job.prompt, params.views, params.prompting, scale, named_backgrounds=flat)
+    flat = params.background == "named" or params.mode != "sds"
+    views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=flat)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     latent_field = load_object_field(job.inputs["field"], job.device).requires_grad_(False)
     modules: dict[str, nn.Module] = {"field": (field := start(latent_field, prior, params))}
@@ -120,7 +120,7 @@ def sds_losses(
         rendered = []
 
         def render_images(cameras: Cameras, batch: ViewBatch) -> Tensor:
-            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples")))
+            rendered.append(render(field, cameras, params.n_samples, seeds.generator("samples", views.prior.device)))
             return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
         loss = distil(render_images, step / params.steps).loss

@@ -18,6 +18,7 @@ from prior3d.metrics import psnr_db, ssim
 from prior3d.optimisation import adam, decay, optimise
 from prior3d.rendering.scene import occupied_cells, render_scene_rays
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from stages.artifacts.capture import load_posed_images
 from stages.artifacts.fields import save_field
 from stages.contract.job import Job
@@ -40,8 +41,8 @@ def losses(params: Params, phase: int, field: SceneField, store: PixelSampler, s
 
     def terms(step: int) -> dict[str, Tensor]:
         drawn = store.draw(n_rays, seeds.generator("rays"))
-        origins, directions, colours, masks = (part.to(field.rows.device) for part in drawn[:4])
-        behind = torch.rand((n_rays, 3), generator=seeds.generator("behind")).to(colours)
+        origins, directions, colours, masks = (sent(part, field.rows.device) for part in drawn[:4])
+        behind = sent(torch.rand((n_rays, 3), generator=seeds.generator("behind")), colours)
         rendered = render_scene_rays(
             field, origins, directions, n_bins, samples_per_bin, occupied, seeds.generator("samples"),
             behind, record_visibility=step >= params.pruning.observe_from * params.steps[phase],

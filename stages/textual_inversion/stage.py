@@ -23,6 +23,7 @@ from prior3d.images.augmentation import augment
 from prior3d.images.object_image import ObjectImage
 from prior3d.optimisation import decay, optimise
 from prior3d.seeds import Seeds
+from prior3d.sending import sent
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import save_concept
 from stages.contract.job import Job
@@ -147,8 +148,8 @@ def inversion(
         with torch.no_grad():
             # encode() stretches [0, 1] to [-1, 1]; the released code leaves this out
             latents = prior.encode(((images + 1) / 2 if params.match_released_code else images).to(prior.device))
-        timesteps = stratified_timesteps(n, prior.n_timesteps, generator).to(prior.device)
-        noise = torch.randn(latents.shape, generator=seeds.generator("noise")).to(prior.device)
+        timesteps = sent(stratified_timesteps(n, prior.n_timesteps, generator), prior.device)
+        noise = sent(torch.randn(latents.shape, generator=seeds.generator("noise")), prior.device)
         text = prior.diffusion.prompts.embed_with_gradient(prompts)
         camera = cameras(prior, params, azimuth_deg, viewpoint.elevation_deg)
         return {"denoising": inversion_loss(prior, latents, noise, timesteps, text, camera, params.at_once)}

@@ -30,7 +30,7 @@ from stages.artifacts import (
     TEXTURED_MESH,
 )
 from stages.contract.parameters import PriorParams, merged
-from stages.contract.presets import DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
+from stages.contract.presets import DISTILLATION_KINDS, DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
 
 
 class Params(PriorParams):
@@ -79,6 +79,7 @@ PRESETS = {
         },
     ),
 }
+KINDS = DISTILLATION_KINDS
 INPUTS = {
     "mesh": PAINTABLE_MESH,
     "texture": LATENT_TEXTURE,

@@ -1,6 +1,7 @@
 """The RGB texture of Latent-Paint, section 3.4, refined with the prior; or Make-It-3D's painted texture."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -12,7 +13,7 @@ from prior3d.dataset_update.refresh_texture import RefreshedTextureViews
 from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.distillation.backgrounds import fit_latent_to_rgb_of_views, grey_levels
-from prior3d.distillation.sds import ScoreDistillation
+from prior3d.distillation.losses import Distillation, distillation_of_one
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras, spiral
 from prior3d.errors import Prior3dError
 from prior3d.meshes.mesh import UvMesh
@@ -37,14 +38,16 @@ Losses = Callable[[int], dict[str, Tensor]]
 def run(job: Job, params: Params) -> None:
     """Turn the latent texture into colours."""
     prior, seeds = load_text_to_image(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
-    prompt, scale = object_prompt(job, prior), params.sds.guidance_scale
-    views = ViewSampler(prior, prompt, params.views, params.prompting, scale, named_backgrounds=True)
+    prompt = object_prompt(job, prior)
+    views = ViewSampler(prior, prompt, params.views, params.prompting, params.sds, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
     surface = Surface(mesh := load_paintable_mesh(job.inputs["mesh"]), job.device)
     texture, latents, anchors = first_texture(job, params, surface, views)
     modules: dict[str, nn.Module] = {"texture": texture}
+    groups: list[dict[str, Any]] = [{"params": [*texture.parameters()], "lr": params.optimiser.learning_rate}]
     if params.mode == "sds":
-        losses = sds_losses(surface, texture.values, views, seeds, params)
+        losses, distil = sds_losses(surface, texture.values, views, seeds, params)
+        modules, groups = modules | distil.modules, groups + distil.parameter_groups()
         known = lambda: rendered_texels(surface, params)  # noqa: E731
     else:
         refreshed = RefreshedTextureViews(surface, texture.values, views, seeds, params.refresh, params.steps, latents)
@@ -59,7 +62,7 @@ def run(job: Job, params: Params) -> None:
     finished = optimise(
         with_anchors,
         modules=modules,
-        optimiser=adam([{"params": [*texture.parameters()], "lr": params.optimiser.learning_rate}], params.optimiser),
+        optimiser=adam(groups, params.optimiser),
         n_steps=0 if load_completion(job.inputs["mesh"]) is not None else params.steps,  # it is whole without a prior
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
@@ -69,11 +72,16 @@ def run(job: Job, params: Params) -> None:
     )
     if finished:
         painted, fraction = paint(job, params, mesh, surface, texture, known(), anchors)
-        save_painted(job.out, mesh, painted.cpu().numpy())
-        job.metric("surface_seen", fraction, "of texels", n=params.resolution**2, higher_is_better=True)
-        job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
+        save(job, mesh, painted, fraction)
         shown = painted if anchors is not None and "image" in job.inputs else texture.values.detach()
         write_row(job.out / "preview.png", ring_images(surface, shown, prior.image_size, params))
+
+
+def save(job: Job, mesh: UvMesh, painted: Tensor, fraction: float) -> None:
+    """Write the painted mesh; how much of it views showed, and how large it is."""
+    save_painted(job.out, mesh, painted.cpu().numpy())
+    job.metric("surface_seen", fraction, "of texels", n=painted.shape[0] ** 2, higher_is_better=True)
+    job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)
 
 
 def first_texture(
@@ -113,16 +121,18 @@ def start(latents: Tensor, surface: Surface, views: ViewSampler, params: Params)
     return functional.interpolate(colours, size, mode="bilinear", align_corners=False)[0].movedim(0, -1)
 
 
-def sds_losses(surface: Surface, texture: Tensor, views: ViewSampler, seeds: Seeds, params: Params) -> Losses:
+def sds_losses(
+    surface: Surface, texture: Tensor, views: ViewSampler, seeds: Seeds, params: Params
+) -> tuple[Losses, Distillation[ViewBatch]]:
     """Score distillation of RGB renders, resized to the prior's size and encoded with gradient."""
-    distil = ScoreDistillation(views, seeds, params.sds, "image")
+    distil = distillation_of_one(views, seeds, params.sds, "image")
 
     def render_images(cameras: Cameras, batch: ViewBatch) -> Tensor:
         found = surface.texel_weights(cameras, params.resolution, params.refresh.supersampling)
         behind = grey_levels(batch.backgrounds, surface.device)
         return (found.render(texture) + (1 - found.coverage)[..., None] * behind).movedim(-1, 1)
 
-    return lambda step: {"sds": distil(render_images, step / params.steps).loss}
+    return lambda step: distil(render_images, step / params.steps).terms, distil
 
 
 def rendered_texels(surface: Surface, params: Params) -> Tensor:

@@ -88,7 +88,7 @@ def test_samples_are_a_grid_and_unknown_words_are_named(project, capsys):
     write_tiny_prior(project.root / "data/priors/tiny", camera=True)
     words = ("sample", "tiny", "--prompt", "a red zeppelin", "--prompt", "a cube", "--steps", "2", "--device", "cpu")
     code, out, err = said(capsys, *words, "--out", "grid.png")
-    assert (code, out) == (0, "grid.png\n") and err == (
+    assert (code, out) == (0, "drawing 1 of 2: a red zeppelin\ndrawing 2 of 2: a cube\ngrid.png\n") and err == (
         "warning: this prior does not know: zeppelin; what it knows: prior3d priors show tiny\n"
     )
     assert from_bytes((project.root / "grid.png").read_bytes()).shape == (2 * 32, 6 * 32, 3)

@@ -43,9 +43,13 @@ def test_behind_and_needs():
 
 def test_gpu_slots(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    with gpu_slot("cuda", True, tmp_path) as one, gpu_slot("auto", True, tmp_path) as two:
-        assert [one, two] == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "5"}]
-        with next(tmp_path.glob("*gpu2.lock")).open() as stream, pytest.raises(BlockingIOError):
+    with (
+        gpu_slot("cuda", True, tmp_path, machine=lambda: None) as one,
+        gpu_slot("auto", True, tmp_path, machine=lambda: None) as two,
+    ):
+        assert [one["CUDA_VISIBLE_DEVICES"], two["CUDA_VISIBLE_DEVICES"]] == ["2", "5"]
+        assert one["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", "as the driver's library counts them"
+        with next(tmp_path.glob("*gpu2-*")).open() as stream, pytest.raises(BlockingIOError):
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with gpu_slot("cpu", True, tmp_path) as none, gpu_slot("cuda:1", True, tmp_path) as chosen:
         assert none == {} and chosen == {}

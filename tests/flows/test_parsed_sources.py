@@ -10,6 +10,7 @@ from flows.engine.parsed_sources import ParsedSources
 def parser(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.setattr(sys, "pycache_prefix", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "parser.py").write_text("1")
     return tmp_path / "parser.py"
 
@@ -39,12 +40,22 @@ def test_a_damaged_file_is_made_again(parser, content):
     assert ParsedSources(str(parser)).get("a") is None
 
 
-def test_nothing_is_written_where_python_writes_no_bytecode(parser, monkeypatch):
+def test_where_python_writes_no_bytecode_it_is_kept_in_the_users_cache(parser, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     sources = ParsedSources(str(parser))
     sources.add("a", 1)
     sources.write()
-    assert kept(parser) is None
+    assert kept(parser) is None and len(list((tmp_path / "cache" / "prior3d").glob("parsed-*.json"))) == 1
+    assert ParsedSources(str(parser)).get("a") == 1
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(parser, monkeypatch, tmp_path):
+    (tmp_path / "__pycache__").touch()
+    (tmp_path / "cache").touch()
+    sources = ParsedSources(str(parser))
+    sources.add("a", 1)
+    sources.write()
+    assert ParsedSources(str(parser)).get("a") is None
 
 
 def test_a_digest_is_the_same_parsed_or_kept(parser, monkeypatch):

@@ -3,15 +3,13 @@
 import json
 import stat
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from flows import instruct_nerf2nerf, scene
 from flows.engine.input_files import copy_folder, folder_files
-from prior3d.cameras import orbit_cameras, ring
 from tests.scenes import write_capture
 from tests.tiny_prior import write_tiny_prior
+from tests.whole_flows import ball_capture
 
 TINY = (
     "scene_fit.steps=[60, 60]", "scene_fit.resolutions=[9, 17]", "scene_fit.rendering.rays_per_step=256",
@@ -73,22 +71,6 @@ def test_the_copy_of_a_capture_can_be_replaced_though_the_capture_cannot_be_writ
     finally:
         for folder in (tmp_path / "capture", tmp_path / "capture" / "images"):
             folder.chmod(0o755)
-
-
-def ball_capture(folder, n=8, size=32):
-    """A red ball of radius 0.6 before transparent nothing."""
-    cameras = orbit_cameras(ring(n, 20.0), size, size)
-    (folder / "images").mkdir(parents=True)
-    row, column = np.mgrid[0:size, 0:size] + 0.5 - size / 2
-    seen = row**2 + column**2 < (0.6 / 3.2 * float(cameras.focal_pixels[0])) ** 2
-    pixels = np.zeros((size, size, 4), np.uint8)
-    pixels[seen] = (200, 30, 30, 255)
-    frames = []
-    for view in range(n):
-        Image.fromarray(pixels).save(folder / "images" / f"{view}.png")
-        frames.append({"file_path": f"images/{view}.png", "transform_matrix": cameras.c2w[view].tolist()})
-    content = {"fl_x": float(cameras.focal_pixels[0]), "w": size, "h": size, "frames": frames}
-    (folder / "transforms.json").write_text(json.dumps(content))
 
 
 @pytest.mark.slow

@@ -10,8 +10,11 @@ import yaml
 
 from flows.methods import METHODS
 from flows.request import make_request
+from prior3d.diffusion.embedded import embedded_prior
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
+from tests.posed_ball import write_ball
+from tests.scenes import write_capture
 from tests.tiny_prior import write_tiny_prior
 
 
@@ -87,3 +90,22 @@ def test_one_folder_for_two_inputs_keeps_its_name(fake, folders, given, tmp_path
         str(tmp_path / "other"),
     ]
     assert set(request_of(fake, "retexture", *words, "--name", "b").settings["priors"]) == {"model", "other"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_embedded_priors_are_toys_in_the_checkout_too(fake, given, tmp_path, method):
+    """There they lie in the project's own `data/priors`, and nobody names them."""
+    (fake.project / "data" / "priors").parent.mkdir(parents=True, exist_ok=True)
+    (fake.project / "data" / "priors").symlink_to(embedded_prior("toy").parent)
+    write_capture(tmp_path / "capture")
+    write_ball(tmp_path / "posed", 3)
+    values = {
+        "prompt": "a red ball", "instruction": "make it blue", "image": tmp_path / "ball.png",
+        "mesh": tmp_path / "ball.obj", "shape": tmp_path / "ball.obj", "scene": tmp_path / "capture",
+        "images": tmp_path / "posed", "camera": "0,0,40",
+    }  # fmt: skip
+    whole = METHODS[method]
+    needed = [i.name for i in whole.inputs if i.name in values and i.default is None]
+    needed += [] if needed or not whole.one_of else [whole.one_of[0]]
+    words = [word for name in needed for word in (f"--{name}", str(values[name]))]
+    assert request_of(fake, method, *words, "--name", "ball").declaration.preset == "toy"

@@ -64,13 +64,14 @@ def test_rows_become_runs_and_only_the_rest_runs_again(sweep):
 
 def test_a_failed_row_leaves_the_others_and_runs_again(sweep):
     fake = sweep.fake
-    text = with_prior(fake, "name,prompt,counting.fail\ngood,a mug,\nbad,a cup,user\n")
+    text = with_prior(fake, "name,prompt,counting.fail\ngood,a mug,\nbad,a cup,user\nworse,a bowl,crash\n")
     code, out, _ = sweep(text)
     assert code == 2 and "good: done" in out and "bad: failed: stage counting: the count came to nothing" in out
     page = (fake.project / ".prior3d" / "pages" / "sweep-mugs.html").read_text()
-    assert "1 of 2 runs are done" in page and "the count came to nothing" in page
-    code, out, _ = sweep(text.replace("user", ""))
-    assert code == 0 and "2 runs, 1 done, 1 to make" in out and "good: begins" not in out and "bad: done" in out
+    assert "1 of 3 runs are done" in page and "the count came to nothing" in page
+    assert "what counting printed last" in page and "ValueError: something unforeseen" in page
+    code, out, _ = sweep(text.replace("user", "").replace("crash", ""))
+    assert code == 0 and "3 runs, 1 done, 2 to make" in out and "good: begins" not in out and "bad: done" in out
 
 
 def test_grids_json_lines_and_names_by_content(sweep):
@@ -116,7 +117,9 @@ def test_paths_are_relative_to_the_file(sweep):
         ("prompt\nm\xfcg\n".encode() + "m\xfcg\n".encode("latin-1"), (), "line 3: byte 0xfc is not UTF-8"),
         ("prompt\na\n".encode("utf-16"), (), "it is UTF-16; save it as UTF-8"),
         ("prompt\na\n", ("--on", "local:0"), "write local, or local:N"),
-        ("prompt\na\n", ("--on", "moon"), "write local, or local:N"),
+        ("prompt\na\n", ("--on", "moon"), "write local:N, dask, dask:ADDRESS, ray or ray:ADDRESS"),
+        ("prompt\na\n", ("--on", "loca:2"), "did you mean 'local'?"),
+        ("prompt\na\n", ("--on", "dask:"), "write local:N, dask, dask:ADDRESS"),
         ("name,prompt\na b,x\n", (), "run name 'a b'"),
         ("prompt,image\nx,y.png\n", (), "column 'image' is no input"),
     ],

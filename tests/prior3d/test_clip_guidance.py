@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from prior3d.cameras import Orbit, orbit_cameras
-from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.guidance import Conditioning
 from prior3d.distillation.clip_guidance import ClipGuidance
 from prior3d.distillation.sds import Distilled
 from prior3d.distillation.view_sampler import ViewBatch

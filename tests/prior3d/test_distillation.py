@@ -4,14 +4,25 @@ import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.inpainting import load_inpainting
 from prior3d.diffusion.instruct import load_instruct
-from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.diffusion.views import load_views
-from prior3d.distillation.sds import ScoreDistillation, annealed, draw_timesteps, sds_loss, sds_target, sds_weight
+from prior3d.distillation.losses import Distillation
+from prior3d.distillation.sds import (
+    ScoreDistillation,
+    annealed,
+    distillation_target,
+    draw_timesteps,
+    dreamtime_timestep,
+    sds_loss,
+    sds_weight,
+    timesteps_of_step,
+)
+from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
-from prior3d.settings.distillation import SdsSettings
+from prior3d.settings.distillation import CsdLoss, IsmLoss, SdsSettings, VsdLoss, X0Loss
 from tests.tiny_prior import write_tiny_prior
 from tests.tiny_views import TINY, write_tiny_views
 
@@ -25,19 +36,12 @@ ALPHAS = torch.tensor([0.75, 0.19])  # of the two views' timesteps
         ("one_minus_alpha", (0.25, 0.81)),
         ("sqrt_alpha_one_minus_alpha", (0.75**0.5 * 0.25, 0.19**0.5 * 0.81)),
         ("constant", (1, 1)),
+        ("noise_to_signal", ((0.25 / 0.75) ** 0.5, (0.81 / 0.19) ** 0.5)),
     ],
 )
 def test_gradient_is_the_weighted_residual_over_the_number_of_elements(weighting, weights):
     latents = torch.randn(2, 4, 2, 2, requires_grad=True)
-    noise = torch.full((2, 4, 2, 2), 0.5)
-    target = sds_target(
-        latents,
-        noise,
-        predict=lambda noisy: torch.full_like(noisy, 2.0),
-        add_noise=lambda clean, noise: clean,
-        alphas=ALPHAS,
-        weighting=weighting,
-    )
+    target = distillation_target(latents, torch.full((2, 4, 2, 2), 1.5), ALPHAS, weighting)
     loss = sds_loss(latents, target)
     loss.backward()
     for view in (0, 1):
@@ -60,6 +64,29 @@ def test_timesteps_stay_within_their_limits_and_can_be_shared():
 
 def test_annealing_is_linear_and_clamped():
     assert [annealed(0.98, 0.5, p) for p in (-1, 0, 0.5, 1, 2)] == pytest.approx([0.98, 0.98, 0.74, 0.5, 0.5])
+
+
+def schedule(name, progress, **settings):
+    """The timesteps of three views with Stable Diffusion's noise levels."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    settings = SdsSettings(timestep_schedule=name, **settings)
+    return timesteps_of_step(3, (1 - betas).cumprod(0), settings, progress, torch.Generator().manual_seed(0), False)
+
+
+def test_a_linear_schedule_falls_from_the_highest_to_the_lowest_level():
+    assert [schedule("linear", p).unique().tolist() for p in (0, 0.5, 1)] == [[980], [500], [20]]
+    assert schedule("drawn", 0.5).unique().numel() == 3
+
+
+def test_dreamtime_never_rises_and_spends_its_steps_where_its_weight_is():
+    taken = [int(schedule("dreamtime", p / 100)[0]) for p in range(101)]
+    assert taken == sorted(taken, reverse=True) and taken[0] == 980 and taken[-1] < 300
+    # with a constant signal-to-noise ratio W is W_p alone: by hand, of 1,000 timesteps without limits
+    t = torch.arange(1000) / 1000
+    bump = torch.where(t > 0.8, torch.exp(-((t - 0.8) ** 2) / 0.18), torch.exp(-((0.5 - t).clamp_min(0) ** 2) / 0.02))
+    for progress in (0.2, 0.5, 0.9):
+        found = dreamtime_timestep(torch.full((1000,), 0.5), (0.0, 1.0), progress)
+        assert (bump[found:].sum() / bump.sum()).item() == pytest.approx(progress, abs=0.002)
 
 
 class FixedViews:
@@ -144,6 +171,13 @@ def test_encoding_a_few_views_at_once_changes_no_gradient_and_keeps_less(tiny):
     parts, few_bytes = encoded_gradient(tiny, images, 1)
     torch.testing.assert_close(parts, whole)
     assert few_bytes < all_bytes / 2
+
+
+def test_views_that_know_no_prompt_are_refused_by_all_losses_but_sds(tiny):
+    views = FixedViews(tiny, lambda prior, noisy, timesteps: torch.zeros_like(noisy))
+    for loss in (CsdLoss(), IsmLoss(), VsdLoss(), X0Loss()):
+        with pytest.raises(Prior3dError, match=rf"^loss {loss.kind}: it asks .* set sds.loss.kind=sds$"):
+            Distillation(views, Seeds(0), SdsSettings(loss=loss), "latent")
 
 
 def test_distillation_can_begin_late_and_leave_views_out(tiny):

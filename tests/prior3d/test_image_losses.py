@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.guidance import Conditioning
 from prior3d.losses.images import denoised_images, dissimilarity, looks_like, pearson_depth
 from tests.known_priors import MeanColour, flat_prior
 

@@ -6,7 +6,7 @@ import pytest
 
 from prior3d.errors import Prior3dError
 from stages.contract.entry import stage_names
-from stages.contract.parameters import check_params, merged, settings_fields
+from stages.contract.parameters import check_params, kinds_of, merged, settings_fields
 
 STAGES = [name for name in stage_names() if "." not in name]
 MOST_FIELDS = 20
@@ -22,7 +22,9 @@ def fields(kind, prefix=""):
 
 
 def groups(kind):
-    """A model and every settings class in it."""
+    """A model and every settings class in it, those of a group that comes in kinds too."""
+    if kinds := kinds_of(kind):
+        return [group for each in kinds.values() for group in groups(each)]
     inner = [info.annotation for info in settings_fields(kind).values() if settings_fields(info.annotation)]
     return [kind] + [group for part in inner for group in groups(part)]
 
@@ -67,7 +69,7 @@ def test_unknown_names_are_answered_with_near_ones():
         ({"sds": {"guidance_scal": 3}}, "coarse_nerf.sds.guidance_scal: .* mean coarse_nerf.sds.guidance_scale?"),
         ({"guidance_scal": 3}, "did you mean coarse_nerf.sds.guidance_scale?"),
         ({"stepps": 3}, "did you mean coarse_nerf.steps?"),
-        ({"sds": {"qqq": 3}}, "known: weight, guidance_scale, timestep_min"),
+        ({"sds": {"qqq": 3}}, "known: loss, weight, guidance_scale, guidance_rescale"),
     ):
         with pytest.raises(Prior3dError, match=hint):
             check_params(Params, values, "coarse_nerf")

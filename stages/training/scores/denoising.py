@@ -5,7 +5,7 @@ from torch import Tensor
 
 from prior3d.cameras import view_words
 from prior3d.diffusion.camera_embedding import camera_embedding, no_camera
-from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.scheduling import stratified_timesteps
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.toyworld.captions import full_caption

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionInstructPix2PixPipeline
 
+from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.instruct import EditSettings, load_instruct
-from prior3d.diffusion.latent_diffusion import Conditioning
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
 

@@ -188,3 +188,22 @@ def test_an_empty_second_component_is_no_reason_to_refuse(folder):
     file = folder / "model_index.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"text_encoder_2": [None, None]}))
     check_prior_folder(folder, "text_to_image")
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_weights_in_several_files(tmp_path, variant):
+    """As large priors are shared: an index names the shards, with or without `.fp16` in their names."""
+    whole = write_tiny_prior(tmp_path / "whole", variant=variant)
+    shards = write_tiny_prior(tmp_path / "shards", variant=variant, max_shard_size="40KB")
+    infix = f".{variant}" if variant else ""
+    names = {file.name for file in (shards / "unet").iterdir()}
+    assert f"diffusion_pytorch_model.safetensors.index{infix}.json" in names and len(names) > 3
+    one, other = (load_text_to_image(folder, torch.device("cpu")) for folder in (whole, shards))
+    for name in ("unet", "vae"):
+        first, second = (getattr(prior.diffusion, name).state_dict() for prior in (one, other))
+        assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    assert torch.equal(one.embed(["a red ball"]), other.embed(["a red ball"]))
+    torn = sorted((shards / "unet").glob("*.safetensors"))[1]
+    torn.write_bytes(torn.read_bytes()[:-10])
+    with pytest.raises(Prior3dError, match=rf"{torn.name}: \d+ bytes, which are not a whole safetensors file"):
+        load_text_to_image(shards, torch.device("cpu"))

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDIMScheduler
 
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.latent_diffusion import Conditioning
+from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.scheduling import ddim, noise_from_velocity
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError

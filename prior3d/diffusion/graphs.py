@@ -1,0 +1,178 @@
+"""Calls of frozen networks without launch gaps: on CUDA, calls of a known shape are replayed from CUDA graphs.
+
+On a fast GPU, launching the kernels of a U-Net of Stable Diffusion's size takes longer than computing them. A graph
+launches all of them at once, for tensors at fixed places. The eager call stays the reference: it serves other devices,
+calls that need a gradient, rare shapes, and a GPU on which capturing fails, which a warning says.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from prior3d.errors import Prior3dWarning
+
+CALLS_BEFORE = 2  # of a shape, before it is worth a graph; they also warm up what chooses algorithms
+WARM_UP_CALLS = 2  # on the stream that captures
+MOST_SHAPES = 6  # each graph keeps the network's intermediate values of its shape
+
+Shape = tuple[tuple[tuple[int, ...], torch.dtype] | None, ...]
+
+
+@dataclass(frozen=True)
+class _Captured:
+    """A graph, and where it reads its inputs and leaves its output."""
+
+    graph: Any
+    inputs: tuple[Tensor | None, ...]
+    output: Tensor
+
+    def replay(self, inputs: tuple[Tensor | None, ...]) -> Tensor:
+        for place, value in zip(self.inputs, inputs, strict=True):
+            if place is not None and value is not None:
+                place.copy_(value, non_blocking=True)
+        self.graph.replay()
+        return self.output.clone()
+
+
+class UnetCalls:
+    """Calls a frozen U-Net of diffusers, eagerly or by a graph of the call's shapes.
+
+    Attributes:
+        capturing: whether graphs are used; False is the eager reference.
+        n_replayed: calls that a graph answered.
+    """
+
+    def __init__(self, unet: Any) -> None:
+        """Take the network as it is; on devices other than CUDA every call is eager."""
+        self.unet = unet
+        self.capturing: bool = unet.device.type == "cuda"
+        self.n_replayed = 0
+        self._counts: dict[Shape, int] = {}
+        self._graphs: dict[Shape, _Captured] = {}
+        self._pool: Any = None
+
+    def __call__(
+        self,
+        seen: Float[Tensor, "all channels_in h w"],
+        timesteps: Int[Tensor, " all"],
+        text: Float[Tensor, "all tokens width"] | None = None,
+        labels: Float[Tensor, "all classes"] | None = None,
+    ) -> Float[Tensor, "all channels_out h w"]:
+        """What the U-Net says, in its own precision."""
+        inputs = (seen, timesteps, text, labels)
+        if not self.capturing or _needs_gradient(inputs):
+            return self._eager(inputs)
+        shape = tuple(None if value is None else (tuple(value.shape), value.dtype) for value in inputs)
+        captured = self._graphs.get(shape) or self._captured(shape, inputs)
+        if captured is None:
+            return self._eager(inputs)
+        self.n_replayed += 1
+        return captured.replay(inputs)
+
+    def _eager(self, inputs: tuple[Tensor | None, ...]) -> Tensor:
+        seen, timesteps, text, labels = inputs
+        texts = {} if text is None else {"encoder_hidden_states": text, "class_labels": labels}
+        output: Tensor = self.unet(seen, timesteps, **texts, return_dict=False)[0]
+        return output
+
+    def _captured(self, shape: Shape, inputs: tuple[Tensor | None, ...]) -> _Captured | None:
+        """The graph of a shape that came often enough; None: not yet, too many shapes, or it cannot be captured."""
+        self._counts[shape] = self._counts.get(shape, 0) + 1
+        if self._counts[shape] <= CALLS_BEFORE or len(self._graphs) >= MOST_SHAPES:
+            return None
+        places = tuple(None if value is None else value.detach().clone() for value in inputs)
+        try:
+            graph, output, self._pool = captured(lambda: self._eager(places), self._pool)
+        except (RuntimeError, ValueError) as error:  # out of memory, or an operation that cannot be captured
+            self.capturing = False
+            warn_of_eager("the U-Net", error)
+            return None
+        self._graphs[shape] = _Captured(graph, places, output)
+        return self._graphs[shape]
+
+
+class EncoderCalls:
+    """Calls of a frozen encoder with a gradient, forward and backward by graphs of the images' shape.
+
+    A graph holds the values of one pass. A second call before the backward pass of the first is therefore eager.
+
+    Attributes:
+        capturing: whether graphs are used; False is the eager reference.
+        n_replayed: calls that a graph answered.
+    """
+
+    def __init__(self, encode: Callable[[Tensor], Tensor], device: torch.device) -> None:
+        """Take the encoder as a function of images; its weights stay where they are."""
+        self.encode = encode
+        self.capturing: bool = device.type == "cuda"
+        self.n_replayed = 0
+        self._counts: dict[Shape, int] = {}
+        self._graphs: dict[Shape, Callable[[Tensor], Tensor]] = {}
+        self._open = False  # a graph's forward pass whose backward pass has not come yet
+
+    def __call__(self, images: Float[Tensor, "views 3 height width"]) -> Float[Tensor, "views channels h w"]:
+        """Latents, in the network's precision."""
+        if not self.capturing or self._open or not _needs_gradient((images,)):
+            return self.encode(images)
+        shape: Shape = ((tuple(images.shape), images.dtype),)
+        replayed = self._graphs.get(shape) or self._captured(shape, images)
+        if replayed is None:
+            return self.encode(images)
+        self.n_replayed += 1
+        latents = replayed(images).clone()
+        self._open = True
+        latents.register_hook(self._close)
+        return latents
+
+    def _close(self, gradient: Tensor) -> Tensor:
+        self._open = False
+        return gradient
+
+    def _captured(self, shape: Shape, images: Tensor) -> Callable[[Tensor], Tensor] | None:
+        self._counts[shape] = self._counts.get(shape, 0) + 1
+        if self._counts[shape] <= CALLS_BEFORE or len(self._graphs) >= MOST_SHAPES:
+            return None
+        sample = images.detach().clone().requires_grad_()
+        try:
+            made: Any = torch.cuda.make_graphed_callables(self.encode, (sample,))
+        except (RuntimeError, ValueError) as error:
+            self.capturing = False
+            warn_of_eager("the encoder", error)
+            return None
+        self._graphs[shape] = made
+        return self._graphs[shape]
+
+
+def captured(call: Callable[[], Tensor], pool: Any = None) -> tuple[Any, Tensor, Any]:
+    """Capture a call that takes no gradient: its graph, the tensor that replays fill, and the graph's memory pool.
+
+    Args:
+        call: reads tensors that stay where they are.
+        pool: of an earlier graph that is never replayed at the same time; None: a new one.
+    """
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside), torch.no_grad():
+        for _ in range(WARM_UP_CALLS):
+            call()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool), torch.no_grad():
+        output = call()
+    return graph, output, graph.pool()
+
+
+def warn_of_eager(what: str, error: Exception) -> None:
+    """Say that a network runs without graphs, and why."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    text = f"{what} cannot be captured in a CUDA graph ({reason}); it runs without one, with the same results, slower"
+    warnings.warn(text, Prior3dWarning, stacklevel=2)
+
+
+def _needs_gradient(inputs: tuple[Tensor | None, ...]) -> bool:
+    return torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs)
