@@ -43,10 +43,7 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
     Raises:
         Prior3dError: there is no mesh, the file exists, or it cannot be written.
     """
-    from prior3d.meshes.export import (
-        Surface,
-        export_mesh,
-    )  # start-up: trimesh and Open3D, which other commands do not need
+    from prior3d.meshes.export import Surface, export_mesh  # start-up: trimesh and Open3D, for meshes alone
 
     stage = next((s for s in reversed(version.lock) if "mesh.glb" in _names(version, s)), None)
     if stage is None:
