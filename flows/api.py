@@ -15,6 +15,7 @@ from typing import Any
 
 from flows.engine.events import Display, Events
 from flows.engine.method import Method
+from flows.engine.nameless_user import give_name_and_home
 from flows.engine.plan import Plan
 from flows.engine.project import Project, find_project, init_project
 from flows.engine.run import Run
@@ -178,6 +179,7 @@ def words_of(method: Method, inputs: dict[str, Any], options: dict[str, Any], se
 
 
 def _project(folder: Path) -> Project:
+    give_name_and_home()
     try:
         return find_project(folder)
     except Prior3dError:

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import os
 import select
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.commands import PLACES, command
+from flows.engine.nameless_user import give_name_and_home
 from flows.terminal import INTERRUPTED, USER_ERROR, fail, say
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
@@ -48,6 +50,7 @@ keep things working
   doctor              check device, packages and priors; says how to fix what is missing
   accept RUN          keep a run's outputs and record the present code beside them
   server [stop]       the local Prefect server           deploy    methods on its pages, with a form, for others to run
+  completion SHELL    what bash, zsh or fish need to complete command lines
 
 `prior3d run METHOD --help` lists every input and parameter of a method with its default."""
 DISK = {
@@ -83,7 +86,11 @@ def main(argv: list[str] | None = None) -> int:
     if chosen.command is None:
         parser.print_help()
         return USER_ERROR
+    for stream in (sys.stdout, sys.stderr):  # a terminal shows the codes of letters that it lacks
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
+        give_name_and_home()
         return _command(chosen.command)(chosen.rest)
     except Prior3dError as error:
         return _fail(str(error))

@@ -48,7 +48,11 @@ CAPTURE = Input(
     "scene",
     "folder",
     "posed images: a folder with transforms.json (nerfstudio, instant-ngp, Blender) or COLMAP's",
+    default="",
     capture=True,
+)
+PHOTOS = Input(
+    "photos", "folder", "photos without cameras: a folder of images; pycolmap finds where they were taken", default=""
 )
 POSED_IMAGES = Input(
     "images", "folder", "posed images: transforms.json, Blender's layout, COLMAP, or a CO3Dv2 category", capture=True

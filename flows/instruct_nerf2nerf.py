@@ -1,5 +1,7 @@
 """Instruct-NeRF2NeRF: a captured scene, changed by an instruction.
 
+    photos --> [ pose_estimation ]  where they were taken from, by COLMAP         (only with --photos)
+                     |
     scene --> [ scene_preparation ]  cameras moved into the world's frame, images resized and undistorted
                      |
                [ scene_fit ]  a radiance field of the capture; every edit of it begins with the same one
@@ -18,13 +20,13 @@ Source: Haque et al., Instruct-NeRF2NeRF: Editing 3D Scenes with Instructions, I
 """
 
 from flows.engine.method import Method, Stage
-from flows.inputs import CAPTURE, INSTRUCT_PRIOR, INSTRUCTION
-from flows.scene import FITTING
+from flows.inputs import CAPTURE, INSTRUCT_PRIOR, INSTRUCTION, PHOTOS
+from flows.scene import FITTING, POSED_OR_NOT
 
 METHOD = Method(
     name="instruct-nerf2nerf",
     summary="a captured scene changed by an instruction, so that every view agrees",
-    inputs=(CAPTURE, INSTRUCTION, INSTRUCT_PRIOR),
+    inputs=(CAPTURE, PHOTOS, INSTRUCTION, INSTRUCT_PRIOR),
     stages=(
         *FITTING,
         Stage(
@@ -41,5 +43,7 @@ METHOD = Method(
         Stage("texture_baking", {"mesh": "mesh_extraction", "field": "dataset_update"}, gpu=True),
         Stage("evaluation", {"mesh": "texture_baking", "field": "dataset_update", "prompt": "instruction"}, gpu=True),
     ),
+    one_of=POSED_OR_NOT,
+    apart=POSED_OR_NOT,
     example='prior3d run instruct-nerf2nerf --scene captures/house --instruction "make the roof red" --name red-roof',
 )

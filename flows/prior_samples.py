@@ -1,5 +1,6 @@
 """Images of what a prior makes: a grid of samples for each role."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from flows.terminal import say
 from prior3d.cameras import view_words
 from prior3d.dataset_update.consensus import apply_residual
 from prior3d.diffusion.camera_embedding import camera_embedding
@@ -132,7 +134,7 @@ def text_to_image_grid(
 ) -> Tensor:
     """One row per prompt, [3, height, width]: an azimuth per column if the prior takes cameras, else some samples."""
     rows = []
-    for prompt in prompts:
+    for prompt in _announced(prompts):
         generator, camera = torch.Generator().manual_seed(seed), None
         texts = [prompt] * N_DRAWN
         if prior.camera_conditioned:
@@ -152,7 +154,7 @@ def joint_views_grid(
     """One row per prompt, [3, height, width]: a set of four views, drawn together."""
     rows, null_text = [], prior.embed([""])
     cameras = prior.orbit(torch.tensor(RING_DEG), torch.full((len(RING_DEG),), ELEVATION_DEG))
-    for prompt in prompts:
+    for prompt in _announced(prompts):
         images = prior.sample(
             prior.embed([prompt]),
             cameras,
@@ -177,7 +179,7 @@ def inpainting_grid(
     """One row per prompt: the image [3, h, w] with a grey hole, then several fillings of the mask [1, h, w]."""
     rows, settings = [], InpaintSettings(guidance_scale, n_steps)
     images, masks = (part.expand(N_DRAWN, -1, -1, -1) for part in (image, mask))
-    for prompt in prompts:
+    for prompt in _announced(prompts):
         generator = torch.Generator().manual_seed(seed)
         filled = prior.inpaint(images, masks, [prompt] * N_DRAWN, settings, generator=generator)
         rows.append(_row(torch.cat([torch.where(mask >= 0.5, GREY, image)[None], filled.cpu()])))
@@ -196,12 +198,19 @@ def instruct_grid(
     """One row per instruction: the image [3, h, w], several edits of it, and then their consensus."""
     rows, settings = [], EditSettings(guidance_scale, image_guidance_scale, n_steps)
     images = image.expand(N_DRAWN, -1, -1, -1)
-    for instruction in instructions:
+    for instruction in _announced(instructions):
         generator = torch.Generator().manual_seed(seed)
         edited = prior.edit(images, images, [instruction] * N_DRAWN, settings, generator=generator)
         agreed = apply_residual(prior, image[None], edited.mean(dim=0, keepdim=True))
         rows.append(_row(torch.cat([image[None], edited.cpu(), agreed.cpu()])))
     return torch.cat(rows, dim=-2)
+
+
+def _announced(texts: list[str]) -> Iterator[str]:
+    """The texts one by one; each is said before it is drawn, which takes a while."""
+    for number, text in enumerate(texts, 1):
+        say(f"drawing {number} of {len(texts)}: {text}")
+        yield text
 
 
 def _row(images: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +22,14 @@ from flows.engine.run_files import Damaged, read_method
 from flows.engine.session import Options
 from flows.method_options import option_of, parser_for
 from flows.run_names import unnamed_run
+from flows.terminal import STEERING
 from prior3d.diffusion.embedded import is_embedded
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
 
+# soft hyphen, zero-width space, word joiner, byte order mark, marks of the direction of writing
+UNSEEN = "\u00ad\u200b\u2060\ufeff\u200e\u200f\u061c"
 DEVICE = re.compile(r"^(auto|cpu|mps|cuda(:\d+)?)$")
 
 
@@ -231,14 +235,18 @@ def _inputs(
 
 
 def check_text(option: str, text: str, longest: int) -> str:
-    """A text on one line (raises Prior3dError if it is empty or too long)."""
-    words = " ".join(text.split())
+    """A text on one line (raises Prior3dError if it is empty, too long, or holds what steers a terminal).
+
+    Joiners stay: words of Persian and emoji of several people are spelled with them. So do letters of a newer Unicode
+    than Python's. Marks that nobody sees, such as a soft hyphen or a byte order mark, are left out.
+    """
+    words = " ".join("".join(c for c in text if c not in UNSEEN).split())
     if not words:
         raise Prior3dError(f"{option} is empty: say in words what to make")
     if len(words) > longest:
         raise Prior3dError(f"{option} has {len(words)} characters; use at most {longest}")
-    if not words.isprintable():
-        bad = next(c for c in words if not c.isprintable())
+    bad = next((c for c in words if unicodedata.category(c) in ("Cc", "Cs") or STEERING.match(c)), None)
+    if bad is not None:
         raise Prior3dError(f"{option} holds the character {bad!r}, which cannot be printed; leave it out")
     return words
 

@@ -44,8 +44,11 @@ def no_capture(folder: Path, transforms: str) -> Prior3dError:
     """The error of a folder without a capture."""
     names = " or ".join((transforms,) if transforms else TRANSFORMS)
     model = "" if transforms else " and no COLMAP model in sparse"
+    photos = any(f.suffix.lower() in IMAGE_ENDINGS for place in (folder, folder / "images") for f in place.glob("*"))
+    without = "; `run scene` and `run instruct-nerf2nerf` find the cameras of photos that are given as --photos"
     return Prior3dError(
         f"{folder}: no {names}{model} is in it; give the folder of a nerfstudio, instant-ngp, Blender or COLMAP capture"
+        f"{without if photos else ''}"
     )
 
 

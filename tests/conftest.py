@@ -7,6 +7,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+os.environ.setdefault("PRIOR3D_EVENTS", "1")  # stages say their progress as a run reads it
+
 import jaxtyping
 import pytest
 

@@ -34,6 +34,7 @@ PLACES = {
     "pull": "flows.commands.remote:pull",
     "methods": "flows.commands.methods:list_methods",
     "stage": "flows.commands.methods:stage",
+    "completion": "flows.commands.completion:completion",
     "priors": "flows.commands.priors:priors",
 }
 

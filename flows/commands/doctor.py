@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.engine.priors import check_prior
 from flows.engine.project import Project, find_project
-from flows.engine.server import local_server, users_server
+from flows.engine.server import local_server, server_problem, users_server
 from flows.terminal import USER_ERROR, Parser, say
 from prior3d.diffusion.embedded import embedded_names, embedded_prior
 from prior3d.errors import Prior3dError
@@ -126,6 +126,9 @@ def _server(project: Project) -> Finding:
     if own is not None:
         fix = "" if own.healthy() else "start it, or unset PREFECT_API_URL, or give --plain"
         return Finding("prefect server", f"{own.shown} (your own)", fix)
+    problem, _, remedy = server_problem(project).rpartition("; ")
+    if problem:
+        return Finding("prefect server", problem, remedy)
     server = local_server(project)
     return Finding("prefect server", server.shown if server else "none runs; the next run starts one")
 

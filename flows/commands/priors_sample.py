@@ -1,6 +1,7 @@
 """`prior3d priors sample NAME`: a grid of samples as an image."""
 
 import argparse
+import itertools
 from pathlib import Path
 
 from flows.known_priors import Known, find, load
@@ -32,7 +33,7 @@ def sample(words: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="default: samples-NAME.png")
     args = parser.parse_args(words)
     known = find(args.name)
-    texts = _texts(known, args)
+    texts, out = _texts(known, args), _target(args.out, known.name)
     # start-up: torch, which the errors above do not need
     from flows.prior_samples import Sampling, teach_concept, unknown_words, write_samples
 
@@ -41,11 +42,24 @@ def sample(words: list[str]) -> int:
         teach_concept(prior, args.concept, texts)
     if unknown := unknown_words(prior, texts):
         warn(f"{told_of(unknown)}; what it knows: prior3d priors show {known.name}")
-    out = args.out or Path(f"samples-{known.name.replace('/', '-')}.png")
     guidance_scale = args.guidance_scale or (JOINT if known.role == "joint_views" else GUIDANCE)
     sampling = Sampling(guidance_scale, args.image_guidance_scale, args.steps, args.seed)
     write_samples(out, prior, texts, args.image, args.mask, sampling)
     return say(str(out))
+
+
+def _target(asked: Path | None, name: str) -> Path:
+    """Where the image goes; nothing is overwritten (raises Prior3dError if the file that was asked for is there)."""
+    if asked is not None:
+        if asked.exists():
+            raise Prior3dError(f"--out {asked} exists; name another file, or delete it")
+        return asked
+    stem = f"samples-{name.replace('/', '-')}"
+    numbers = itertools.count(2)
+    out = Path(f"{stem}.png")
+    while out.exists():
+        out = Path(f"{stem}-{next(numbers)}.png")
+    return out
 
 
 def _texts(known: Known, args: argparse.Namespace) -> list[str]:

@@ -11,7 +11,8 @@ from flows.engine.declaration import Declaration, read_declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Display, Event, Events, warns
 from flows.engine.execution import Interrupted, StageFailed
-from flows.engine.method import Method
+from flows.engine.forecast import Forecast, forecast
+from flows.engine.method import Method, Stage
 from flows.engine.plan import Plan, make_plan
 from flows.engine.project import Project, find_project
 from flows.engine.run import Run, all_runs
@@ -88,11 +89,15 @@ class _Shown:
         self.display: Display | None = None
         self.warnings: list[str] = []
         self.events.listen(self._note_warning)
-        self._options = request.options
-        self._stages = [s.name for s in wanted_stages(request.declaration, request.options.stop_after)]
+        self._request, self._options = request, request.options
+        self._wanted = wanted_stages(request.declaration, request.options.stop_after)
+        self._stages = [s.name for s in self._wanted]
 
     def show_plan(self, plan: Plan) -> None:
-        say(plan_text(plan))
+        ahead = forecast(
+            self._request.run, self._request.declaration, plan, self._wanted, self._request.options.restore
+        )
+        say(plan_text(plan, ahead))
         if not plan.idle:
             from flows.progress import make_display  # start-up: rich, which a run with nothing to do does not need
 
@@ -113,8 +118,7 @@ def plan_words(words: list[str]) -> int:
     project = find_project(Path.cwd())
     request = make_request(project, *meant(project, words), "plan")
     stages = wanted_stages(request.declaration, request.options.stop_after)
-    force = not request.options.restore
-    return say(plan_text(make_plan(request.run, request.declaration, DvcStore(project.root), stages, force)))
+    return _say_plan(request.run, request.declaration, stages, request.options.restore)
 
 
 def plan_run(name: str) -> int:
@@ -122,17 +126,40 @@ def plan_run(name: str) -> int:
     project = find_project(Path.cwd())
     run = Run(project, name).require()
     declaration = read_declaration(run.folder, METHODS)
-    return say(plan_text(make_plan(run, declaration, DvcStore(project.root), list(declaration.method.stages))))
+    return _say_plan(run, declaration, list(declaration.method.stages), True)
 
 
-def plan_text(plan: Plan) -> str:
-    """A plan as a table: stage, what happens, why."""
-    rows = []
+def _say_plan(run: Run, declaration: Declaration, stages: list[Stage], restore: bool) -> int:
+    plan = make_plan(run, declaration, DvcStore(run.project.root), stages, force=not restore)
+    return say(plan_text(plan, forecast(run, declaration, plan, stages, restore)))
+
+
+def plan_text(plan: Plan, ahead: Forecast | None = None, running: str = "") -> str:
+    """A plan as a table: stage, what happens, why, and how long it took last time.
+
+    Args:
+        plan: the plan.
+        ahead: what the cache has, and what took how long.
+        running: the stage that runs now.
+    """
+    rows, ahead = [], ahead or Forecast()
     for step in plan.steps:
         left_out = len(step.reasons) - MOST_REASONS
         reasons = [*step.reasons[:MOST_REASONS], *([f"and {left_out} more"] if left_out > 0 else [])]
-        rows.append([f"  {step.stage}", f"{ACTIONS[step.action]:<9}", "; ".join(reasons)])
-    return table(rows)
+        reasons += [f"took {duration_text(ahead.seconds[step.stage])} last time"] if step.stage in ahead.seconds else []
+        action = "from the cache" if step.stage in ahead.cached else ACTIONS[step.action]
+        rows.append([f"  {step.stage}", "running" if step.stage == running else f"{action:<9}", "; ".join(reasons)])
+    return "\n".join([table(rows), *_in_all(plan, ahead)])
+
+
+def _in_all(plan: Plan, ahead: Forecast) -> list[str]:
+    """About how long the stages ahead take together, if several are, and it is known of each of them."""
+    slow = [step.stage for step in plan.steps if step.action != "keep" and step.stage not in ahead.cached]
+    if len(slow) < 2 or not ahead.seconds.keys() >= set(slow):
+        return []
+    return [
+        f"  about {duration_text(sum(ahead.seconds[name] for name in slow))} in all, as these stages took last time"
+    ]
 
 
 def accept(words: list[str]) -> int:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine.project import find_project
+from flows.engine.run import Run
 from flows.methods import METHODS
 from flows.terminal import Parser, duration_text, say, table, warn
 from flows.versions.summaries import Summary, summaries
 from flows.versions.text import local_time
+from flows.watching.state import is_running
 
 
 def list_runs(words: list[str]) -> int:
@@ -16,7 +18,8 @@ def list_runs(words: list[str]) -> int:
     parser = Parser.of("ls", "All runs of this project.")
     parser.add_argument("--json", action="store_true", help="print everything that is known of them as JSON")
     args = parser.parse_args(words)
-    found = summaries(find_project(Path.cwd()))
+    project = find_project(Path.cwd())
+    found = summaries(project)
     if args.json:
         return say(json.dumps([_facts(summary) for summary in found], indent=1))
     rows = [["run", "method", "stages", "versions", "when", "took", "asked for"]]
@@ -25,6 +28,7 @@ def list_runs(words: list[str]) -> int:
             warn(f"left out: {s.problem}")
             continue
         when = local_time(s.values["when"]) if s.values.get("when") else "-"
+        when = "now" if is_running(Run(project, s.name)) else when
         took = duration_text(s.values["seconds"]) if "seconds" in s.values else "-"
         rows.append([s.name, s.method, f"{s.n_made}/{s.n_stages}", str(s.n_versions), when, took, s.prompt[:60]])
     if len(rows) == 1:

@@ -13,13 +13,14 @@ from flows.versions.collection import collect, find_garbage
 from flows.versions.comparison import as_json, compare
 from flows.versions.export import export_version
 from flows.versions.history import find_version, records
-from flows.versions.mesh_export import NOT_WRITTEN, export_version_mesh
+from flows.versions.mesh_export import NOT_WRITTEN, MeshOptions, export_version_mesh
 from flows.versions.restoring import restore_version
 from flows.versions.text import diff_text, log_lines
 from prior3d.errors import Prior3dError
 
 SHOWN = 30
 CHANGED = 1  # exit code
+MESHES = ("glb", "obj", "ply", "stl", "3mf", "usdz")  # of prior3d.meshes.export, which imports trimesh
 
 
 def log(words: list[str]) -> int:
@@ -75,26 +76,37 @@ def restore(words: list[str]) -> int:
 
 def export(words: list[str]) -> int:
     """`prior3d export RUN --to FOLDER|ZIP|FILE.glb`."""
-    what = "Copy the files of a version out of the project, with provenance.json and a page; or its mesh alone."
-    parser = Parser.of("export", what)
-    parser.add_argument("version", metavar="RUN", help=A_VERSION)
-    to = "a new or empty folder, a new .zip file, or a new .glb, .obj, .ply or .stl file for the mesh alone"
-    parser.add_argument("--to", required=True, metavar="FOLDER|ZIP|FILE", help=to)
-    parser.add_argument("--format", choices=("glb", "obj", "ply", "stl"), help="the mesh alone, in this format")
-    parser.add_argument("--size", type=_length, metavar="LENGTH", help="longest side of the mesh (glTF's unit: metres)")
-    parser.add_argument("--on-floor", action="store_true", help="put the mesh's lowest point at height 0")
-    args = parser.parse_args(words)
+    args = _export_parser().parse_args(words)
     target = Path(args.to).expanduser()
     kind = args.format or target.suffix.lower()[1:]
     version = find_version(find_project(Path.cwd()), args.version)
-    if kind in NOT_WRITTEN or kind in ("glb", "obj", "ply", "stl"):
+    options = MeshOptions(args.size, args.on_floor, args.roughness, args.metallic)
+    if (options.roughness is not None or options.metallic is not None) and kind not in ("glb", "usdz"):
+        raise Prior3dError("--roughness and --metallic are for a mesh alone, in GLB or USDZ; add --format glb or usdz")
+    if kind in NOT_WRITTEN or kind in MESHES:
         from prior3d.meshes.export import format_of  # start-up: trimesh and Open3D, which a folder does not need
 
         chosen = format_of(target, args.format, NOT_WRITTEN)
-        return say(export_version_mesh(version, target, chosen or kind, args.size, args.on_floor))
-    if args.size is not None or args.on_floor:
-        raise Prior3dError("--size and --on-floor are for a mesh alone; add --format glb, obj, ply or stl")
+        return say(export_version_mesh(version, target, chosen or kind, options))
+    if options != MeshOptions():
+        raise Prior3dError("--size and --on-floor are for a mesh alone; add --format, e.g. --format glb")
     return say(export_version(version, target))
+
+
+def _export_parser() -> Parser:
+    what = "Copy the files of a version out of the project, with provenance.json and a page; or its mesh alone."
+    parser = Parser.of("export", what)
+    parser.add_argument("version", metavar="RUN", help=A_VERSION)
+    endings = ", ".join(f".{kind}" for kind in MESHES)
+    to = f"a new or empty folder, a new .zip file, or a new file for the mesh alone ({endings})"
+    parser.add_argument("--to", required=True, metavar="FOLDER|ZIP|FILE", help=to)
+    parser.add_argument("--format", choices=MESHES, help="the mesh alone, in this format")
+    parser.add_argument("--size", type=_length, metavar="LENGTH", help="longest side of the mesh (glTF's unit: metres)")
+    parser.add_argument("--on-floor", action="store_true", help="put the mesh's lowest point at height 0")
+    constant = "of the whole surface, 0 to 1, in GLB and USDZ"
+    parser.add_argument("--roughness", type=_share, metavar="SHARE", help=f"roughness {constant} (as made: 1)")
+    parser.add_argument("--metallic", type=_share, metavar="SHARE", help=f"metal {constant} (as made: 0)")
+    return parser
 
 
 def gc(words: list[str]) -> int:
@@ -131,6 +143,16 @@ def _length(text: str) -> float:
         value = 0.0
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a length; use a number above 0, e.g. 0.1")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
 
 

@@ -60,7 +60,7 @@ class DvcStore:
 
         # start-up: they import DVC
         from flows.engine import dvc_remote, dvc_results
-        from flows.engine.dvc_setup import database_problem
+        from flows.engine.dvc_setup import database_problem, dvc_problem
 
         self._remote, self._results = dvc_remote, dvc_results
         os.chdir(self.root)
@@ -73,7 +73,7 @@ class DvcStore:
             ):
                 yield repo
         except DvcException as error:
-            raise Prior3dError(f"DVC, in {self.root}: {_whole_message(error)}") from error
+            raise Prior3dError(dvc_problem(error, self.root)) from error
         except sqlite3.Error as error:
             raise Prior3dError(database_problem(error)) from error
 
@@ -268,13 +268,3 @@ def _differences(entries: list[Any], folder: Path) -> dict[str, str]:
         for state in states:
             found[os.path.relpath(entry.fs_path, folder)] = str(state)
     return found
-
-
-def _whole_message(error: BaseException) -> str:
-    """DVC wraps: the innermost cause says what happened (a full disk, a broken file)."""
-    words = [str(error)]
-    cause = error.__cause__
-    while cause is not None:
-        words.append(str(cause))
-        cause = cause.__cause__
-    return "; ".join(" ".join(w.split()) for w in dict.fromkeys(words) if w)

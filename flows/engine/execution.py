@@ -15,6 +15,7 @@ from typing import Any
 from flows.engine.devices_after_fork import COUNT_WITHOUT_DRIVER
 from flows.engine.fork_client import ForkClient
 from prior3d.errors import Prior3dError
+from stages.contract.job import EVENTS
 
 STOP_WAIT_S = 20.0
 KEPT_LINES = 200
@@ -149,7 +150,7 @@ class Executor:
 
     def _ask_to_fork(self, call: Call) -> tuple[ForkClient, int, int, int]:
         """The server that was asked, the child's number there, its process, and where its output comes from."""
-        env = {k: v for k, v in os.environ.items() if k == COUNT_WITHOUT_DRIVER} | call.env
+        env = {k: v for k, v in os.environ.items() if k == COUNT_WITHOUT_DRIVER} | {EVENTS: "1"} | call.env
         request = {"module": call.module, "argv": call.argv, "cwd": str(call.cwd), "env": env, "device": call.device}
         for _ in range(2):
             client = self.start()
@@ -195,12 +196,24 @@ class Executor:
         )
 
     def stop_children(self) -> None:
-        """Ask all stages to save and leave, wait for them, and end those that do not."""
+        """Ask all stages to save and leave, wait for them, and end those that do not.
+
+        An interrupt meanwhile ends them at once: a stage inside a library's long call hears no other signal.
+        """
+        try:
+            self.stopping = True
+            self._signal_all(signal.SIGTERM)
+            until = time.monotonic() + STOP_WAIT_S
+            while self._live and time.monotonic() < until:
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            self._warn("interrupted again: the stages that run are ended at once")
+        finally:
+            self._signal_all(signal.SIGKILL)
+
+    def end_children(self) -> None:
+        """End all stages at once."""
         self.stopping = True
-        self._signal_all(signal.SIGTERM)
-        until = time.monotonic() + STOP_WAIT_S
-        while self._live and time.monotonic() < until:
-            time.sleep(0.05)
         self._signal_all(signal.SIGKILL)
 
     def close(self) -> None:

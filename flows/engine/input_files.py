@@ -82,8 +82,8 @@ def _check_room(place: Path, wanted: int, source: Path) -> None:
     free = shutil.disk_usage(place).free
     if wanted + ROOM_LEFT > free:
         raise Prior3dError(
-            f"{source}: its copy in the run takes {_megabytes(wanted)}, and the disk has {_megabytes(free)} left; "
-            "free some, or give a smaller capture"
+            f"the disk is full: {source} needs {_megabytes(wanted)} for its copy in the run, and "
+            f"{_megabytes(free)} are left; free some, or give a smaller capture"
         )
 
 

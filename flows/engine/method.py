@@ -47,7 +47,8 @@ class Stage:
         gpu: whether it takes a whole GPU when the run is on one.
         optional: the method goes without it unless it is asked for (`--set NAME=on`).
         brings: of an optional stage: others that come with it.
-        otherwise: of an optional stage: the earlier stage that takes its place for those behind it; empty: none can.
+        otherwise: of a stage that may be left out: the earlier stage, or the method's input, that takes its place for
+            those behind it; empty: none can.
         brought_by: inputs of the method; the method goes without the stage unless one of them is given.
     """
 
@@ -100,7 +101,9 @@ class Method:
                 if source not in known:
                     raise ValueError(f"method {self.name}, stage {stage.name}: nothing before it is called {source!r}")
             for other in (*stage.brings, *filter(None, [stage.otherwise])):
-                if other not in {s.name for s in self.stages}:
+                if other not in {s.name for s in self.stages} | {
+                    i.name for i in self.inputs if other == stage.otherwise
+                }:
                     raise ValueError(f"method {self.name}, stage {stage.name}: there is no stage {other!r}")
             if stage.name in known:
                 raise ValueError(f"method {self.name}: two things are called {stage.name!r}")
@@ -139,7 +142,8 @@ class Method:
             for s in self.stages
             if s.name in kept
         )
-        taken = {v for s in self.stages for v in s.inputs.values()} - {v for s in stages for v in s.inputs.values()}
+        fed = {v for s in self.stages for v in (*s.inputs.values(), s.otherwise)}
+        taken = fed - {v for s in stages for v in s.inputs.values()}
         return replace(self, stages=stages, inputs=tuple(i for i in self.inputs if i.name not in taken))
 
     def stage(self, name: str) -> Stage:

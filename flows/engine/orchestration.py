@@ -9,10 +9,11 @@ import base64
 import contextlib
 import contextvars
 import io
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed
 
 from flows.engine.events import Event
@@ -67,13 +68,13 @@ def _flow_run_name() -> str:
     return str(words)[:80]
 
 
-def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Outcome]"]) -> dict[str, Outcome]:
+def run_as_flow(worker: Worker, stages: list[Stage], own: bool) -> dict[str, Outcome]:
     """Make the stages as tasks of a flow of their own.
 
     Args:
-        worker: makes one stage.
+        worker: makes one stage; the task of one that has begun waits for it.
         stages: in the method's order.
-        early: stages that are being made already; their task waits for them.
+        own: whether the server is this project's own, which answers at once or not at all.
 
     Returns:
         Outcome by stage.
@@ -84,13 +85,15 @@ def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Ou
     """
     run, declaration = worker.run, worker.declaration
     label = f"prior3d:{run.project.root.name}/{run.name}"
-    end_stale_flow_runs(label)
 
     def body(**_: Any) -> Any:
-        return in_flow(worker, stages, early)
+        return in_flow(worker, stages)
 
     parameters = parameters_of(declaration, run.name, str(run.settings().get("device", "auto")))
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), tags(label):
+    # Prefect tries for minutes to reach a server that is gone.
+    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_CLIENT_MAX_RETRIES: 1 if own else 3}
+    with temporary_settings(settings), tags(label):
+        end_stale_flow_runs(label)
         state: Any = flow_of(declaration.method, body)(**parameters, return_state=True)
     if state.is_cancelled():
         raise CancelledElsewhere(CANCELLED)
@@ -98,24 +101,23 @@ def run_as_flow(worker: Worker, stages: list[Stage], early: dict[str, "Future[Ou
     return outcomes
 
 
-def in_flow(
-    worker: Worker, stages: list[Stage], early: dict[str, "Future[Outcome]"] | None = None
-) -> dict[str, Outcome]:
+def in_flow(worker: Worker, stages: list[Stage]) -> dict[str, Outcome]:
     """Make the stages as tasks of the flow that is running.
 
     Raises:
         CancelledElsewhere: somebody cancelled it on Prefect's pages.
     """
-    early = {} if early is None else early
     method, futures = worker.declaration.method, dict[str, Any]()
     with _cancelling(worker) as cancelled:
         try:
             for stage in stages:
                 before = [futures[n] for n in method.needs(stage) if n in futures]
-                futures[stage.name] = _task(worker, stage, early).submit(wait_for=before)
+                futures[stage.name] = _task(worker, stage).submit(wait_for=before)
             return {name: future.result() for name, future in futures.items()}
-        except BaseException:
-            worker.executor.stop_children()  # else ctrl-C would wait for the stages' threads
+        except BaseException as error:
+            # An error of Prefect's stops no stage: whoever began the flow may go on without it.
+            if worker.errors or cancelled.is_set() or not isinstance(error, Exception):
+                worker.executor.stop_children()  # else ctrl-C would wait for the stages' threads
             if cancelled.is_set():
                 raise CancelledElsewhere(CANCELLED) from None
             raise
@@ -145,13 +147,14 @@ def _cancelling(worker: Worker) -> Iterator[threading.Event]:
         watching.join(LOOK_S)
 
 
-def _task(worker: Worker, stage: Stage, early: dict[str, "Future[Outcome]"]) -> Any:
+def _task(worker: Worker, stage: Stage) -> Any:
+    attempts = itertools.count()
+
     def make() -> Any:
         shown = _Artifacts(worker.run.folder, stage.name)
         worker.events.listen(shown)
         try:
-            started = early.pop(stage.name, None)
-            outcome = started.result() if started is not None else worker.make(stage)
+            outcome = worker.begin(stage, again=next(attempts) > 0).result()
         finally:
             worker.events.leave(shown)
         shown.end(_summary(worker, stage))
@@ -169,7 +172,10 @@ def _task(worker: Worker, stage: Stage, early: dict[str, "Future[Outcome]"]) -> 
 
 
 class _Artifacts:
-    """Shows one stage on the server: its progress every two seconds, some previews, its metrics."""
+    """Shows one stage on the server: its progress every two seconds, some previews, its metrics.
+
+    A thread of its own talks to the server: whoever reads what a stage prints does not wait for it.
+    """
 
     def __init__(self, folder: Path, stage: str) -> None:
         self.folder, self.stage, self.what = folder, stage, f"{stage} of run {folder.name}"
@@ -177,22 +183,30 @@ class _Artifacts:
         self.artifact: Any = create_progress_artifact(0.0, key=self.key, description=self.what)
         self.last, self.last_picture = time.monotonic(), -PICTURE_EVERY_S
         self.context = contextvars.copy_context()  # events come from other threads, which know of no task
+        self.threads = ThreadPoolExecutor(1, "prefect-artifacts")
+        self.told: Future[None] | None = None
 
     def __call__(self, event: Event) -> None:
         """Take an event of any stage; only the progress of this one is shown."""
         if event.stage != self.stage or event.kind != "progress" or not event.data.get("total"):
             return
-        if "preview" in event.data and time.monotonic() - self.last_picture >= PICTURE_EVERY_S:
-            self.last_picture = time.monotonic()
-            self._show(self.folder / event.data["preview"], f"{self.what}, step {event.data['step']:,}")
-        if time.monotonic() - self.last < ARTIFACT_EVERY_S:
+        now = time.monotonic()
+        picture = "preview" in event.data and now - self.last_picture >= PICTURE_EVERY_S
+        busy = self.told is not None and not self.told.done()
+        if busy or not (picture or now - self.last >= ARTIFACT_EVERY_S):
             return
-        self.last = time.monotonic()
+        self.last, self.last_picture = now, now if picture else self.last_picture
+        self.told = self.threads.submit(self.context.run, self._tell, dict(event.data), picture)
+
+    def _tell(self, data: dict[str, Any], picture: bool) -> None:
+        if picture:
+            self._show(self.folder / data["preview"], f"{self.what}, step {data['step']:,}")
         with contextlib.suppress(Exception):  # the server may have gone; the stage goes on
-            update_progress_artifact(self.artifact, min(100.0, 100.0 * event.data["step"] / event.data["total"]))
+            update_progress_artifact(self.artifact, min(100.0, 100.0 * data["step"] / data["total"]))
 
     def end(self, summary: str) -> None:
         """The stage is done."""
+        self.threads.shutdown()
         update_progress_artifact(self.artifact, 100.0)
         self._show(self.folder / self.stage / "preview.png", f"{self.what}, done")
         if summary:
@@ -203,7 +217,7 @@ class _Artifacts:
         with contextlib.suppress(Exception):  # the server may have gone, or the picture; the stage goes on
             # In Markdown: under an image artifact the server's page writes out its whole address.
             text = f"![{self.stage}]({_small(picture)})"
-            self.context.run(create_markdown_artifact, text, key=f"{self.key}-preview", description=description)
+            create_markdown_artifact(text, key=f"{self.key}-preview", description=description)
 
 
 def _small(picture: Path) -> str:

@@ -9,6 +9,7 @@ from flows.engine.method import Stage
 from flows.engine.record import parameter_changes
 from flows.engine.run import Run
 from flows.engine.run_files import LockEntry
+from flows.engine.seen_states import file_states
 
 LONGEST_VALUE = 40
 
@@ -65,7 +66,7 @@ def make_plan(
     """
     locked = run.locked()
     known = [s.name for s in stages if s.name in locked] if (run.folder / "dvc.yaml").is_file() else []
-    states = store.file_states(run.dvc_file, known) if known else {}
+    states = file_states(run, store, locked, known) if known else {}
     moving: set[str] = set()
     steps = []
     for stage in stages:

@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -32,6 +33,7 @@ from prior3d.locks import held
 PASSWORD = "password"  # its file; the server's pages ask for it
 HEALTH_TIMEOUT_S = 2.0
 STARTING_S = 90.0
+ERROR_LINE = re.compile(r"[\w.]*(Error|Exception)\b.*\S")  # the last line of a traceback
 
 
 class Noted(TypedDict):
@@ -109,6 +111,21 @@ def local_server(project: Project) -> Server | None:
     server = Server(noted["url"], own=True)
     young = time.time() - noted["started"] < STARTING_S
     return server if _alive(noted["pid"]) and (young or server.healthy()) else None
+
+
+def server_problem(project: Project) -> str:
+    """Why the project's own server ended by itself, and the remedy; empty if it runs, was stopped or was killed."""
+    home = project.state / "prefect"
+    noted = _noted(home)
+    if noted is None or _alive(noted["pid"]):
+        return ""
+    log = home / "server.log"
+    errors = [line for line in (text_of(log) or "").splitlines() if ERROR_LINE.match(line)]
+    if not errors:
+        return ""
+    of_database = any(word in errors[-1].lower() for word in ("alembic", "sqlite", "sqlalchemy"))
+    remedy = f"delete {home}, it is made again" if of_database else f"its log is {log}"
+    return f"Prefect's server ended ({errors[-1].strip()[:160]}); {remedy}"
 
 
 def stop_local_server(project: Project) -> bool:

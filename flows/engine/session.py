@@ -1,11 +1,9 @@
 """One run from declaration to a new version, in the order that keeps it safe and quick."""
 
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,9 +24,8 @@ from flows.engine.sharing import Sharing
 from flows.engine.worker import Outcome, Worker
 from prior3d.errors import Prior3dError
 
-SERVER_WAIT_S = 25.0
-SERVER_WAIT_AFTER_FIRST_STAGE_S = 3.0
-POLL_S = 0.1
+SAME_INTERRUPT_S = 1.0  # `timeout` signals a process and its group
+PATIENCE = 3  # interrupts; more break off everything, as a person asks for
 
 
 @dataclass(frozen=True)
@@ -119,18 +116,44 @@ def _remember(run: Run, declaration: Declaration, report: Report, warn: Callable
 def _executor(run: Run, warn: Callable[[str], None]) -> Iterator[Executor]:
     """An executor; SIGTERM interrupts like ctrl-C, and whatever happens no stage is left running."""
     executor = Executor(run.folder / ".work" / "forkserver.log", warn)
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _interrupt) if main else None
+    with _interrupted_once(executor, warn):
+        try:
+            executor.start()
+            yield executor
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted: the stages that ran have saved their checkpoints") from None
+        finally:
+            executor.stop_children()
+            executor.close()
+
+
+@contextmanager
+def _interrupted_once(executor: Executor, warn: Callable[[str], None]) -> Iterator[None]:
+    """Let the first ctrl-C or SIGTERM interrupt; a second one ends the stages and breaks off no tidying up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[float] = []
+
+    def hear(_number: int, _frame: object) -> None:
+        now = time.monotonic()
+        if heard and now - heard[0] < SAME_INTERRUPT_S:
+            return
+        heard.append(now)
+        if len(heard) == 1 or len(heard) > PATIENCE:
+            raise KeyboardInterrupt
+        warn("interrupted again: the stages that run are ended at once")
+        executor.end_children()
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        executor.start()
-        yield executor
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted: the stages that ran have saved their checkpoints") from None
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as for the background jobs of a shell
+                signal.signal(number, hear)
+        yield
     finally:
-        executor.stop_children()
-        executor.close()
-        if main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -144,10 +167,6 @@ def _sharing(run: Run, enabled: bool, executor: Executor, warn: Callable[[str], 
             warn(f"{problem}; when it does: prior3d push {run.name}")
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def _make(
     worker: Worker, stages: list[Stage], plan: Plan, options: Options, warn: Callable[[str], None]
 ) -> dict[str, Outcome]:
@@ -157,67 +176,34 @@ def _make(
         _preload(worker, ahead)
         return options.make(worker, stages)
     if options.plain:
-        return _make_plainly(worker, stages, ahead, {})
-    # The first stage starts now; the server and `import prefect`, seconds each, come up beside it.
-    from flows.engine.server import client_environment, find_or_start
+        _preload(worker, ahead)
+        return _make_plainly(worker, stages)
+    from flows.engine.with_prefect import make_with_prefect  # start-up: its server, which `--plain` does not need
 
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="first-stage") as pool:
-        server = find_or_start(worker.run.project)
-        early: dict[str, Future[Outcome]] = {}
-        try:
-            if first is not None:  # all stages before it keep what they have
-                _preload(worker, ahead[:1])
-                early[first] = pool.submit(worker.make_with_retries, worker.declaration.method.stage(first))
-            _preload(worker, ahead)
-            if _wait_until_healthy(server.healthy, early.get(first or "")):
-                os.environ.update(client_environment(worker.run.project, server))
-                from flows.engine.orchestration import run_as_flow  # seconds: Prefect, beside the first stage
-
-                return run_as_flow(worker, stages, early)
-            warn(
-                f"Prefect's server at {server.shown} does not answer"
-                + (" yet" if server.own else "; check PREFECT_API_URL or your Prefect profile")
-                + ": this run goes on without it (--plain leaves it out)"
-            )
-            return _make_plainly(worker, stages, [], early)
-        except BaseException:
-            worker.executor.stop_children()
-            raise
+    try:
+        _preload(worker, ahead[:1])
+        if first is not None:  # all stages before it keep what they have
+            worker.begin(worker.declaration.method.stage(first), retries=True)
+        _preload(worker, ahead)
+        outcomes = make_with_prefect(worker, stages, first, warn)
+        return _make_plainly(worker, stages) if outcomes is None else outcomes
+    except BaseException:
+        worker.executor.stop_children()
+        raise
 
 
-def _make_plainly(
-    worker: Worker, stages: list[Stage], ahead: list[Stage], early: dict[str, "Future[Outcome]"]
-) -> dict[str, Outcome]:
-    outcomes: dict[str, Outcome] = {}
-    for stage in ahead:
-        worker.executor.preload(libraries(stage.module))
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="stage") as pool:
-        try:
-            for stage in stages:  # in a thread, so that an interrupt finds this one free to stop the stage
-                started = early.pop(stage.name, None) or pool.submit(worker.make_with_retries, stage)
-                outcomes[stage.name] = started.result()
-        except BaseException:
-            worker.executor.stop_children()
-            raise
-    return outcomes
+def _make_plainly(worker: Worker, stages: list[Stage]) -> dict[str, Outcome]:
+    """Make stages one after the other, in a thread, so that an interrupt finds this one free to stop them."""
+    try:
+        return {stage.name: worker.begin(stage, retries=True).result() for stage in stages}
+    except BaseException:
+        worker.executor.stop_children()
+        raise
 
 
 def _preload(worker: Worker, stages: list[Stage]) -> None:
     for stage in stages:
         worker.executor.preload(libraries(stage.module))
-
-
-def _wait_until_healthy(healthy: Callable[[], bool], first_stage: "Future[Outcome] | None") -> bool:
-    until = time.monotonic() + SERVER_WAIT_S
-    shortened = False
-    while not healthy():
-        if first_stage is not None and first_stage.done() and not shortened:
-            until = min(until, time.monotonic() + SERVER_WAIT_AFTER_FIRST_STAGE_S)
-            shortened = True
-        if time.monotonic() > until:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 def accept(run: Run, declaration: Declaration, warn: Callable[[str], None]) -> list[str]:

@@ -1,7 +1,9 @@
 """One stage of a run, done: unchanged? restored from the cache? else run, then committed."""
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
 from flows.engine.computing import computed_once
@@ -41,6 +43,23 @@ class Worker:
         self.run, self.declaration, self.store = run, declaration, store
         self.executor, self.events, self.restore, self.sharing = executor, events, restore, sharing
         self.errors: dict[str, BaseException] = {}
+        self._begun: dict[str, Future[Outcome]] = {}
+        self._threads, self._beginning = ThreadPoolExecutor(thread_name_prefix="stage"), threading.Lock()
+
+    def begin(self, stage: Stage, again: bool = False, retries: bool = False) -> "Future[Outcome]":
+        """Bring one stage up to date in a thread of its own; one that has begun is not begun a second time.
+
+        Args:
+            stage: the stage.
+            again: begin it once more if it has failed.
+            retries: try again after a crash as often as the stage allows.
+        """
+        with self._beginning:
+            known = self._begun.get(stage.name)
+            if known is None or (again and known.done() and known.exception() is not None):
+                known = self._threads.submit(self.make_with_retries if retries else self.make, stage)
+                self._begun[stage.name] = known
+            return known
 
     def make(self, stage: Stage) -> Outcome:
         """Bring one stage up to date.

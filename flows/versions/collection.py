@@ -110,11 +110,22 @@ def _locks(project: Project, keep: int | None) -> Iterator[Path]:
 
 
 def _committed_locks(root: Path) -> list[str]:
-    """The text of every lock in every git commit that a branch, tag or stash reaches."""
+    """The text of every lock in every git commit that a branch, tag or stash reaches.
+
+    Raises:
+        Prior3dError: there is a repository, and git does not show it.
+    """
     git = ["git", "-C", str(root)]
-    listed = subprocess.run([*git, "rev-list", "--all", "--objects"], capture_output=True, check=False)
-    if listed.returncode:
+    if not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return []
+    try:
+        listed = subprocess.run([*git, "rev-list", "--all", "--objects"], capture_output=True, check=False)
+    except OSError as error:
+        said = f"git cannot be started ({error.strerror})"
+        raise Prior3dError(f"gc: {said}, so what its commits need is unknown; install git") from None
+    if listed.returncode:
+        said = " ".join(listed.stderr.decode("utf-8", "replace").split())[:240]
+        raise Prior3dError(f"gc: git does not show the commits of {root}, which may need files; it says: {said}")
     pairs = (line.partition(" ") for line in listed.stdout.decode("utf-8", "replace").splitlines())
     blobs = sorted({blob for blob, _, path in pairs if LOCK.search(path)})
     if not blobs:

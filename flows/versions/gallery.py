@@ -37,10 +37,18 @@ def gallery_of(project: Project) -> tuple[str, int, list[str]]:
         subtitle=project.root.name,
         data={"runs": [{"text": f"{s.name} {s.prompt} {s.method}".lower(), "values": s.values} for s in runs]},
         runs=runs,
+        places={s.name: _place(project, s.name) for s in runs},
         thumbnails={s.name: thumbnail(project, s.name, s.thumbnail) if s.thumbnail else None for s in runs},
         orders=_orders([s.values for s in runs]),
     )
     return page, len(runs), [s.problem for s in found if s.problem]
+
+
+def _place(project: Project, name: str) -> str:
+    """Where a card leads: the page that `open` has made of the run, else its report, else its folder."""
+    folder = project.runs / name
+    pages = (project.state / "pages" / f"run-{name}.html", folder / "evaluation" / "report.html")
+    return next((page for page in pages if page.is_file()), folder).absolute().as_uri()
 
 
 def _orders(values: list[dict[str, Any]]) -> list[Order]:

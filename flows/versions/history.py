@@ -234,6 +234,8 @@ def _of_revision(run: Run, revision: str, versions: list[Path]) -> Version:
     place = f"data/runs/{run.name}/dvc.lock"
     text = git_file(run.project.root, revision, place) if REVISION.match(revision) else None
     if text is None:
+        if refusal := git_refusal(run.project.root):
+            raise Prior3dError(f"{run.name}@{revision}: {refusal}")
         hint = did_you_mean(revision, git_names(run.project.root), "", shown=lambda near: f"{run.name}@{near}")
         raise Prior3dError(
             f"{run.name}@{revision}: neither a version nor a git revision that holds {place}; "
@@ -274,6 +276,13 @@ def git_bytes(root: Path, revision: str, path: str) -> bytes | None:
     words = ["git", "-C", str(root), "cat-file", "blob", f"{revision}:./{path}"]
     done = subprocess.run(words, capture_output=True, check=False)
     return done.stdout if done.returncode == 0 else None
+
+
+def git_refusal(root: Path) -> str:
+    """What git says of a repository that it does not open, e.g. one of another owner; empty without one."""
+    words = ["git", "-C", str(root), "rev-parse", "--git-dir"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return " ".join(done.stderr.split()) if "ownership" in done.stderr else ""
 
 
 def git_names(root: Path) -> list[str]:

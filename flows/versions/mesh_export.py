@@ -1,5 +1,6 @@
 """Export of a version's mesh alone, as one file that another program opens and that says where it came from."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from flows.provenance.statement import with_statement
@@ -7,18 +8,34 @@ from flows.versions.history import Version
 from prior3d.errors import Prior3dError
 
 INSTEAD = "export a .glb, and convert it (Blender opens it)"
-NOT_WRITTEN = dict.fromkeys(("usdz", "usd", "usdc", "fbx", "3mf", "gltf", "dae", "blend"), INSTEAD)
+NOT_WRITTEN = dict.fromkeys(("usd", "usdc", "usda", "fbx", "gltf", "dae", "blend"), INSTEAD)
 
 
-def export_version_mesh(version: Version, target: Path, kind: str, size: float | None, on_floor: bool) -> str:
+@dataclass(frozen=True)
+class MeshOptions:
+    """How a mesh leaves the project.
+
+    Attributes:
+        size: longest side; None keeps it.
+        on_floor: whether its lowest point comes to lie at height 0.
+        roughness: of the whole surface; None keeps what the GLB says.
+        metallic: the same.
+    """
+
+    size: float | None = None
+    on_floor: bool = False
+    roughness: float | None = None
+    metallic: float | None = None
+
+
+def export_version_mesh(version: Version, target: Path, kind: str, options: MeshOptions) -> str:
     """Write the last mesh of a version.
 
     Args:
         version: all its files are in the cache, or in the run's folder.
         target: a new file with that ending, or a folder to put it in.
-        kind: `glb`, `obj`, `ply` or `stl`.
-        size: longest side; None keeps it.
-        on_floor: whether its lowest point comes to lie at height 0.
+        kind: one of `FORMATS` of `prior3d.meshes.export`.
+        options: how.
 
     Returns:
         One line that says what was written.
@@ -26,7 +43,7 @@ def export_version_mesh(version: Version, target: Path, kind: str, size: float |
     Raises:
         Prior3dError: there is no mesh, the file exists, or it cannot be written.
     """
-    from prior3d.meshes.export import export_mesh  # start-up: trimesh and Open3D, which other commands do not need
+    from prior3d.meshes.export import Surface, export_mesh  # start-up: trimesh and Open3D, for meshes alone
 
     stage = next((s for s in reversed(version.lock) if "mesh.glb" in _names(version, s)), None)
     if stage is None:
@@ -39,7 +56,8 @@ def export_version_mesh(version: Version, target: Path, kind: str, size: float |
         version.require_files()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        export_mesh(content or b"", file, size, on_floor)
+        surface = Surface(options.roughness, options.metallic)
+        export_mesh(content or b"", file, options.size, options.on_floor, surface)
         file.write_bytes(with_statement(version, stage, f"{stage}/mesh.{kind}", file.read_bytes()))
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error

@@ -2,11 +2,13 @@
 
 import configparser
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
+
+from platformdirs import site_config_dir, user_config_dir
 
 from flows.engine.run_files import MD5, File, derived
 
@@ -31,11 +33,11 @@ class Objects:
         """Where the objects lie: `.dvc/cache`, unless DVC's configuration says otherwise."""
         own = self.root / ".dvc"
         place = own / "cache"
-        for base, file in ((None, _user_config()), (own, own / "config"), (own, own / "config.local")):
+        outside = (_level("DVC_SYSTEM_CONFIG_DIR", site_config_dir), _level("DVC_GLOBAL_CONFIG_DIR", user_config_dir))
+        for file in (*outside, own / "config", own / "config.local"):
             found = _cache_dir(file)
             if found:
-                place = Path(found).expanduser()
-                place = place if place.is_absolute() or base is None else base / place
+                place = file.parent / Path(found).expanduser()
         return Path(os.path.normpath(place)) / "files" / "md5"
 
     def path(self, md5: str) -> Path:
@@ -67,8 +69,9 @@ class Objects:
         return self.path(md5).is_file()
 
 
-def _user_config() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "dvc" / "config"
+def _level(variable: str, folder: Callable[[str, str], str]) -> Path:
+    """A configuration file outside projects, where DVC looks for it: of the system, or of the user."""
+    return Path(os.environ.get(variable) or folder("dvc", "iterative")).expanduser() / "config"
 
 
 def _cache_dir(file: Path) -> str:

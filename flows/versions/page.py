@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -16,6 +17,15 @@ from flows.versions.text import local_time, number_text
 
 MOST_VERSIONS = 6
 GIVEN_WIDTH = 480
+
+
+@dataclass(frozen=True)
+class MeshLink:
+    """A version's GLB on this machine: its path in the run, its address, and its size."""
+
+    path: str
+    address: str
+    megabytes: float
 
 
 def page_of(versions: list[Version]) -> str:
@@ -37,6 +47,7 @@ def page_of(versions: list[Version]) -> str:
         letters=string.ascii_uppercase,
         prompts=prompts,
         cards=[_card(v) for v in versions],
+        links=[_mesh_link(v) for v in versions],
         meshes=[mesh and mesh[2] for mesh in map(mesh_of, versions)],
         turning=list(dict.fromkeys(name for s in series for name in s)),
         given=_rows(tables.inputs_of(versions), versions, _given),
@@ -50,9 +61,11 @@ def page_of(versions: list[Version]) -> str:
 
 def _tables(versions: list[Version], several: bool) -> dict[str, Any]:
     parameters = tables.parameters(versions)
+    # A stage that one version alone has would fill the page with its parameters; the stages' own table names it.
+    shared = {stage for stage, _ in parameters if not several or sum(stage in v.params() for v in versions) > 1}
     return {
         "inputs": tables.differing_inputs(versions),
-        "varying": [(stage, [row for row in rows if row.differs]) for stage, rows in parameters],
+        "varying": [(s, [row for row in rows if row.differs and s in shared]) for s, rows in parameters],
         "stage_differences": tables.stage_differences(versions) if several else [],
         "measured": tables.measurements(versions),
         "costs": tables.cost(versions),
@@ -80,6 +93,13 @@ def mesh_of(version: Version) -> tuple[str, str, str] | None:
         if glbs and version.place(stage, glbs[0][0]) is not None:
             return stage, *glbs[0]
     return None
+
+
+def _mesh_link(version: Version) -> MeshLink | None:
+    """The last GLB of a version whose files lie in its run's folder."""
+    found = mesh_of(version) if version.is_present else None
+    file = version.run.folder / found[1] if found else None
+    return MeshLink(found[1], file.as_uri(), file.stat().st_size / 1e6) if found and file and file.is_file() else None
 
 
 def _models(versions: list[Version]) -> dict[str, str]:

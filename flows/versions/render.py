@@ -36,9 +36,21 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": words, "number": number_text, "local_time": local_time}
+    environment.filters |= {"words": words, "number": number_text, "local_time": local_time, "seen": _seen}
     environment.policies["json.dumps_kwargs"] = {}  # keep the order of keys: the first series is shown first
     return environment
+
+
+SHOWN = {
+    "preview.png": "a preview",
+    "path.png": "views along the capture's path",
+    "samples.png": "the prior's samples",
+}
+
+
+def _seen(file: str) -> str:
+    """What an image shows, by the name of its file, in words."""
+    return SHOWN.get(file, words(file.rpartition(".")[0]))
 
 
 def static(name: str) -> Markup:

@@ -58,19 +58,27 @@ def _n_images(model: Path) -> int:
     return sum(bool(line.strip()) for line in lines[::2])
 
 
+def pycolmap_for(what: str, instead: str = "") -> Any:
+    """The module pycolmap (raises Prior3dError where it is not installed: `what` is done by it)."""
+    try:
+        import pycolmap  # an extra: other layouts are read without it
+    except ImportError:
+        raise Prior3dError(
+            f"{what} by pycolmap, which is not installed; install prior3d[colmap] (in a checkout: "
+            f'pip install -e ".[colmap]"){instead}'
+        ) from None
+    return pycolmap
+
+
 def read_colmap(folder: Path, model: Path) -> Capture:
     """Read a capture whose images lie in `folder/images`.
 
     Raises:
         Prior3dError: pycolmap is not installed, the model cannot be read, or an image is missing.
     """
-    try:
-        import pycolmap  # an extra: other layouts are read without it
-    except ImportError:
-        raise Prior3dError(
-            f"{model}: a COLMAP model is read by pycolmap, which is not installed; "
-            "install prior3d[colmap], or convert the capture with `ns-process-data` to transforms.json"
-        ) from None
+    pycolmap = pycolmap_for(
+        f"{model}: a COLMAP model is read", ", or convert the capture with `ns-process-data` to transforms.json"
+    )
     check_model_files(model)
     try:
         reconstruction = pycolmap.Reconstruction(str(model))

@@ -45,13 +45,16 @@ class CapturePlacement:
         return {"centre": self.centre.tolist(), "rotation": self.rotation.tolist(), "scale": self.scale}
 
 
-def place_cameras(c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views"], upright: bool) -> CapturePlacement:
+def place_cameras(
+    c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views"], upright: bool, margin: float = 1.0
+) -> CapturePlacement:
     """Choose a placement.
 
     Args:
         c2w: [views, 4, 4] float64, OpenGL axes.
         fov_deg: [views] the smaller field of view of each image.
         upright: turn the mean of the cameras' up axes to z; else the capture's axes are kept.
+        margin: how many times larger than the ball that cameras see whole is what becomes the unit ball.
 
     Raises:
         Prior3dError: all cameras stand at one place, so that nothing has a size.
@@ -67,7 +70,7 @@ def place_cameras(c2w: Float[Tensor, "views 4 4"], fov_deg: Float[Tensor, "views
     common = 2 * int(behind.sum()) <= len(c2w)
     if common:
         seen = (positions - centre).norm(dim=-1) * torch.sin(torch.deg2rad(fov_deg.double()) / 2)
-        scale = SEEN_RADIUS / float(seen.median().clamp_min(1e-9))
+        scale = SEEN_RADIUS / margin / float(seen.median().clamp_min(1e-9))
     else:
         centre = positions.mean(0)
         scale = INSIDE_OUT_RADIUS / float(spread)

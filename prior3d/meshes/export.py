@@ -1,13 +1,14 @@
-"""A finished GLB as other programs want it: GLB, OBJ, PLY or STL, of a size, standing on the floor, all one way up.
+"""A finished GLB as other programs want it: in their format, of a size, standing on the floor, all one way up.
 
-GLB and OBJ are y up with the front along +z; PLY and STL, which programs read as z up, have the front along -y. So an
-importer that follows these habits shows all four alike.
+GLB, OBJ and USDZ are y up with the front along +z; PLY, STL and 3MF, which programs read as z up, have the front along
+-y. So an importer that follows these habits shows all alike. 3MF is in millimetres, and has no texture.
 """
 
 import io
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,23 @@ from prior3d.limits import parse_json
 from prior3d.meshes.files import TO_WORLD, save_obj
 from prior3d.meshes.mesh import TexturedMesh
 
-FORMATS = ("glb", "obj", "ply", "stl")
+FORMATS = ("glb", "obj", "ply", "stl", "3mf", "usdz")
+ROUGH, NO_METAL = 1.0, 0.0  # as GLBs are made here
+MILLIMETRES = 1000.0
+INSTALL = 'install prior3d[files] (in a checkout: pip install -e ".[files]"), or export a .glb'
 
 
-def export_mesh(content: bytes, target: Path, size: float | None, on_floor: bool) -> None:
+@dataclass(frozen=True)
+class Surface:
+    """Constants of a material; None keeps what the file says."""
+
+    roughness: float | None = None
+    metallic: float | None = None
+
+
+def export_mesh(
+    content: bytes, target: Path, size: float | None, on_floor: bool, surface: Surface | None = None
+) -> None:
     """Write a mesh in the format of the target's ending; OBJ with its MTL and PNG beside it.
 
     Args:
@@ -31,23 +45,63 @@ def export_mesh(content: bytes, target: Path, size: float | None, on_floor: bool
         target: ends in one of `FORMATS`.
         size: longest side of the box about the mesh, in the file's units (glTF's are metres); None keeps it.
         on_floor: whether its lowest point comes to lie at height 0.
+        surface: of GLB and USDZ; other formats say nothing of it.
 
     Raises:
-        Prior3dError: the mesh cannot be read.
+        Prior3dError: the mesh cannot be read, or the format needs a package that is not installed.
     """
-    mesh = _read(content)
+    mesh, surface = _read(content), surface or Surface()
     matrix = placed(mesh.vertices, size, on_floor)
     moved = mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3]
     match target.suffix.lower():
         case ".glb":
-            target.write_bytes(content if np.array_equal(matrix, np.eye(4)) else under_node(content, matrix))
+            moved_content = content if np.array_equal(matrix, np.eye(4)) else under_node(content, matrix)
+            target.write_bytes(with_surface(moved_content, surface))
         case ".obj":
             world = TexturedMesh(moved[:, TO_WORLD], mesh.faces, mesh.uv, mesh.texture)
             save_obj(target.parent, world, target.stem)
+        case ".usdz":
+            rough = ROUGH if surface.roughness is None else surface.roughness
+            metal = NO_METAL if surface.metallic is None else surface.metallic
+            still = TexturedMesh(moved, mesh.faces, mesh.uv, mesh.texture)
+            _usdz_writer()(still, target, rough, metal)
+        case ".3mf":
+            shape = trimesh.Trimesh(_standing(moved) * MILLIMETRES, mesh.faces, process=False)
+            try:
+                shape.export(target, file_type="3mf")
+            except ImportError:
+                raise Prior3dError(f"{target}: 3MF is written with lxml; {INSTALL}") from None
         case _:
-            standing = moved[:, [0, 2, 1]] * [1, -1, 1]
-            shape = trimesh.Trimesh(standing, mesh.faces, process=False, vertex_colors=_colours(mesh))
+            shape = trimesh.Trimesh(_standing(moved), mesh.faces, process=False, vertex_colors=_colours(mesh))
             shape.export(target, file_type=target.suffix.lower()[1:])
+
+
+def _standing(vertices: Float[np.ndarray, "vertices 3"]) -> Float[np.ndarray, "vertices 3"]:
+    """Vertices that are y up as z up, with the front along -y."""
+    turned: np.ndarray = vertices[:, [0, 2, 1]] * [1, -1, 1]
+    return turned
+
+
+def _usdz_writer() -> Callable[[TexturedMesh, Path, float, float], None]:
+    try:
+        from prior3d.meshes.usdz import write_usdz  # an extra: other formats are written without it
+    except ImportError:
+        raise Prior3dError(f"USDZ is written with usd-core, which is not installed; {INSTALL}") from None
+    return write_usdz
+
+
+def with_surface(content: bytes, surface: Surface) -> bytes:
+    """A GLB whose materials have constants; all else stays as it is, to the byte."""
+    if surface == Surface():
+        return content
+    document, rest = _document(content)
+    for material in document.get("materials", []):
+        values = material.setdefault("pbrMetallicRoughness", {})
+        if surface.roughness is not None:
+            values["roughnessFactor"] = surface.roughness
+        if surface.metallic is not None:
+            values["metallicFactor"] = surface.metallic
+    return _glb(document, rest)
 
 
 def placed(vertices: Float[np.ndarray, "vertices 3"], size: float | None, on_floor: bool) -> Float[np.ndarray, "4 4"]:
@@ -63,15 +117,24 @@ def placed(vertices: Float[np.ndarray, "vertices 3"], size: float | None, on_flo
 
 def under_node(content: bytes, matrix: Float[np.ndarray, "4 4"]) -> bytes:
     """A GLB whose scenes hang under a node with a matrix [4, 4]; all else stays as it is, to the byte."""
-    length = struct.unpack("<I", content[12:16])[0]
-    document = parse_json(content[20 : 20 + length])
+    document, rest = _document(content)
     nodes = document.setdefault("nodes", [])
     for scene in document.get("scenes", []):
         nodes.append({"name": "placed", "matrix": matrix.T.reshape(-1).tolist(), "children": scene.get("nodes", [])})
         scene["nodes"] = [len(nodes) - 1]
+    return _glb(document, rest)
+
+
+def _document(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The JSON of a GLB, and the chunks behind it."""
+    length = struct.unpack("<I", content[12:16])[0]
+    document: dict[str, Any] = parse_json(content[20 : 20 + length])
+    return document, content[20 + length :]
+
+
+def _glb(document: dict[str, Any], rest: bytes) -> bytes:
     text = json.dumps(document, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    rest = content[20 + length :]
     return struct.pack("<4sIII4s", b"glTF", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest
 
 

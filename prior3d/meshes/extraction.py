@@ -87,3 +87,17 @@ def isosurface(grid: Float[np.ndarray, "z y x"], threshold: float, bound: float)
     vertices, faces, _, _ = marching_cubes(values, float(np.log1p(threshold)), gradient_direction="ascent")
     cells = grid.shape[0] - 1
     return Mesh((vertices - 1) / cells * 2 * bound - bound, faces.astype(np.int64))
+
+
+def cut_share(mesh: Mesh, bound: float, cell: float) -> float:
+    """How much of a surface's area lies on the sides of its box, where what goes on outside is cut off and closed.
+
+    Args:
+        mesh: as `isosurface` makes it.
+        bound: half the side of the box.
+        cell: side of a cell of its grid.
+    """
+    corners = mesh.vertices[mesh.faces]
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1)
+    on_a_side = (np.abs(corners) > bound - 0.5 * cell).all(1).any(-1)
+    return float(areas[on_a_side].sum() / max(areas.sum(), 1e-12))

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from prior3d.cameras import Cameras, from_nerfstudio, to_nerfstudio
+from prior3d.captures.colmap_files import check_model_files
 from prior3d.captures.posed import PosedViews
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
@@ -22,6 +23,21 @@ def check_capture_folder(path: Path) -> None:
     """Check that a person's capture is a folder; the stage that reads it looks at what is in it."""
     if not path.is_dir():
         raise Prior3dError(f"{path}: a capture is a folder with transforms.json and pictures, this is none.")
+
+
+def check_photo_folder(path: Path) -> None:
+    """Check that photos were given as a folder; the stage that reads it looks at what is in it."""
+    if not path.is_dir():
+        raise Prior3dError(f"{path}: photos are given as a folder of images, this is none.")
+
+
+def check_posed_capture(folder: Path) -> None:
+    """Check that a capture in COLMAP's layout has its images, and its model all its files."""
+    model, images = folder / "sparse" / "0", folder / "images"
+    lost = [name for name in ("cameras.bin", "images.bin", "points3D.bin") if not (model / name).is_file()]
+    if lost or not images.is_dir():
+        raise Prior3dError(f"{folder}: {lost[0] if lost else 'images'} is missing. {RUN_AGAIN}")
+    check_model_files(model)
 
 
 def save_posed_image(folder: Path, name: str, image: Tensor, mask: Tensor | None) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 CHECKPOINT_EVERY_S = 5.0
+EVENTS = "PRIOR3D_EVENTS"  # set where a program reads progress, which then comes as JSON behind `@@`
 PROGRESS_EVERY_S = 0.25
 STOP_GRACE_S = 15
 
@@ -129,8 +130,14 @@ class Job:
             event["preview"] = os.path.relpath(preview, self.run_folder)
         if text:
             event["text"] = text
-        sys.stdout.write(f"@@{json.dumps(event)}\n")
+        sys.stdout.write(f"@@{json.dumps(event)}\n" if os.environ.get(EVENTS) else self._line(event))
         sys.stdout.flush()
+
+    def _line(self, event: dict[str, Any]) -> str:
+        """A progress event for people, who started the stage by hand or by `dvc repro`."""
+        loss = f", loss {event['loss']:.4g}" if "loss" in event else ""
+        text = f"  {event['text']}" if "text" in event else ""
+        return f"{self.name}  {event['step']:,}/{event['total']:,}{loss}{text}\n"
 
     def metric(self, name: str, value: float, unit: str = "", n: int = 1, higher_is_better: bool | None = None) -> None:
         """Record a measured number: a function of parameters and inputs (time and memory are added apart)."""

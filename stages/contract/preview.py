@@ -9,6 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from prior3d.diffusion.known_words import UnknownWord, told_of
+from prior3d.limits import read_json
+from prior3d.toyworld.shapes import CATEGORIES
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
@@ -19,7 +21,17 @@ def warn_of_unknown_words(job: Job, words: list[UnknownWord], total: int) -> Non
     """Say which words of a prompt the prior has never seen, and what is read for them, as a warning and a metric."""
     job.metric("unknown_words", len(words), "words", higher_is_better=False)
     if words:
-        job.progress(0, total, text=f"warning: {told_of(words)}")
+        instead = _known_instead(job) if any(word.read_as is None for word in words) else ""
+        job.progress(0, total, text=f"warning: {told_of(words)}{instead}")
+
+
+def _known_instead(job: Job) -> str:
+    """What a toy prior knows; other priors with so few words are somebody's own."""
+    name = str(read_json(job.inputs["prior"]).get("name", "")) if "prior" in job.inputs else ""
+    if not name.startswith("toy"):
+        return ""
+    kinds = ", ".join(kind.noun for kind in CATEGORIES)
+    return f"; it knows {kinds}, and their colours and patterns (prior3d priors show {name})"
 
 
 class Preview:

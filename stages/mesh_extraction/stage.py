@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from prior3d.fields import RadianceField
-from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts
+from prior3d.meshes.extraction import cut_share, density_grid, isosurface, remove_small_parts
 from prior3d.meshes.mesh import Mesh, measure
 from prior3d.meshes.missing_parts import fill_missing_parts
 from prior3d.meshes.raster import Raycaster
@@ -22,6 +22,7 @@ from stages.contract.job import Job
 from stages.mesh_extraction import Params
 
 STEPS = 6
+MOST_CUT = 0.02  # of the surface: more of it is said
 PICTURE_SIZE = 64  # pixels of a side at which a picture's outline is compared
 
 
@@ -42,6 +43,7 @@ def run(job: Job, params: Params) -> None:
     if "image" in job.inputs and params.missing_parts:
         solid = with_missing_parts(job, solid, field.config.bound, chosen.density)
     surface = isosurface(solid, chosen.density, field.config.bound)
+    warn_of_cut(job, surface, field, params.resolution)
     job.progress(4, STEPS, text=f"smoothing and decimating {len(surface.faces):,} faces")
     mesh = simplify(surface, params.max_faces, params.smoothing_steps)
     job.progress(5, STEPS, text="checks")
@@ -56,6 +58,21 @@ def run(job: Job, params: Params) -> None:
     job.metric("floaters_removed", n_removed, "parts")
     job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
     job.progress(STEPS, STEPS, text=f"{quality.faces:,} faces")
+
+
+def warn_of_cut(job: Job, surface: Mesh, field: RadianceField, resolution: int) -> None:
+    """Say how much of a place's surface the unit box cuts off; an object lies in its box."""
+    if not getattr(field.config, "contracted", False):
+        return
+    bound = field.config.bound
+    cut = cut_share(surface, bound, 2 * bound / (resolution - 1))
+    job.metric("cut_at_box", cut, "of the surface", n=len(surface.faces), higher_is_better=False)
+    if cut > MOST_CUT:
+        text = (
+            f"warning: the unit box cuts this mesh: {cut:.0%} of its surface is where it was cut, and what is outside "
+            "is missing; scene_preparation.margin=1.5 puts more of the place into the box"
+        )
+        job.progress(3, STEPS, text=text)
 
 
 def image_target(job: Job, params: Params, field: RadianceField, grid: Tensor) -> list[SilhouetteTarget]:

@@ -32,6 +32,14 @@ class Params(StageParams):
         description="what is up: the capture's z axis (keep) or the cameras' mean up (cameras); auto: cameras for "
         "COLMAP, keep for all others",
     )
+    margin: float = Field(
+        1.0,
+        ge=0.5,
+        le=4,
+        description="how many times larger than the ball that the cameras see whole is what becomes the unit ball; "
+        "larger where the mesh of a place is cut at the unit box",
+        json_schema_extra={"unit": "of the ball"},
+    )
     masks: Literal["auto", "object", "ignore", "none"] = Field(
         "auto",
         description="what lies outside the masks: empty space (object), or pixels that do not count (ignore); none: "

@@ -35,7 +35,7 @@ def run(job: Job, params: Params) -> None:
     fov_deg = torch.rad2deg(2 * torch.atan(0.5 * height / focals))
     smaller_deg = torch.rad2deg(2 * torch.atan(0.5 * min(height, width) / focals))
     upright = params.orientation == "cameras" or (params.orientation == "auto" and capture.layout == "colmap")
-    placement = place_cameras(capture.c2w, smaller_deg, upright)
+    placement = place_cameras(capture.c2w, smaller_deg, upright, params.margin)
     meaning = mask_meaning(job, capture, params)
     said: Counter[str] = Counter()
     used = 0.0

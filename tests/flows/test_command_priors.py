@@ -88,7 +88,7 @@ def test_samples_are_a_grid_and_unknown_words_are_named(project, capsys):
     write_tiny_prior(project.root / "data/priors/tiny", camera=True)
     words = ("sample", "tiny", "--prompt", "a red zeppelin", "--prompt", "a cube", "--steps", "2", "--device", "cpu")
     code, out, err = said(capsys, *words, "--out", "grid.png")
-    assert (code, out) == (0, "grid.png\n") and err == (
+    assert (code, out) == (0, "drawing 1 of 2: a red zeppelin\ndrawing 2 of 2: a cube\ngrid.png\n") and err == (
         "warning: this prior does not know: zeppelin; what it knows: prior3d priors show tiny\n"
     )
     assert from_bytes((project.root / "grid.png").read_bytes()).shape == (2 * 32, 6 * 32, 3)
@@ -105,8 +105,14 @@ def test_samples_of_conditional_priors_begin_with_the_picture(project, capsys, c
     code, out, _ = said(
         capsys, "sample", "tiny", *words, "--image", "image.png", *mask, "--steps", "2", "--device", "cpu"
     )
-    assert (code, out) == (0, "samples-tiny.png\n")
+    assert (code, out) == (0, f"drawing 1 of 1: {words[1]}\nsamples-tiny.png\n")
     grid = from_bytes((project.root / "samples-tiny.png").read_bytes())
+    before = (project.root / "samples-tiny.png").read_bytes()
+    again = ("sample", "tiny", *words, "--image", "image.png", *mask, "--steps", "2", "--device", "cpu")
+    assert said(capsys, *again)[1].endswith("samples-tiny-2.png\n")
+    code, _, err = said(capsys, *again, "--out", "samples-tiny.png")
+    assert code == 2 and "--out samples-tiny.png exists; name another file" in err
+    assert (project.root / "samples-tiny.png").read_bytes() == before
     columns = 5 if channels == 9 else 6  # behind the edits stands what they agree on
     assert grid.shape == (32, columns * 32, 3) and (grid[:14, :32] > 0.98).all()
     lower = grid[18:, :32].mean()

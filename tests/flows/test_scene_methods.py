@@ -30,7 +30,8 @@ def sets(words):
 
 def test_what_is_refused(fake, tmp_path):
     for words, said in (
-        ((), "--scene is missing"),
+        ((), "say what to make it from: --scene or --photos"),
+        (("--scene", str(tmp_path), "--photos", str(tmp_path)), "takes one of them; leave the other out"),
         (("--scene", str(tmp_path / "nowhere")), "there is no such folder"),
         (("--scene", __file__), "it is a file; give the folder that holds it"),
     ):
@@ -40,9 +41,22 @@ def test_what_is_refused(fake, tmp_path):
     assert code == 2 and "--instruction is missing" in err
 
 
+def test_photos_bring_the_search_for_their_cameras(fake, tmp_path):
+    """A capture does not; a folder of photos that is given as a capture is told the other option."""
+    write_capture(tmp_path / "capture", n=3)
+    assert "pose_estimation" not in fake.cli("plan", "scene", "--scene", str(tmp_path / "capture"))[1]
+    (tmp_path / "capture" / "transforms.json").unlink()
+    code, out, _ = fake.cli("plan", "scene", "--photos", str(tmp_path / "capture"))
+    assert code == 0 and out.split()[0] == "pose_estimation"
+    code, _, err = fake.cli("plan", "scene", "--scene", str(tmp_path / "capture"))
+    assert code == 2 and "photos that are given as --photos" in err
+    words = ["--photos", str(tmp_path / "capture"), "--instruction", "make it red"]
+    assert fake.cli("plan", "instruct-nerf2nerf", *words)[1].split()[0] == "pose_estimation"
+
+
 def test_the_edit_begins_with_the_stages_of_a_scene():
     """So that their results are shared, whatever the instruction."""
-    assert instruct_nerf2nerf.METHOD.stages[:2] == scene.METHOD.stages[:2]
+    assert instruct_nerf2nerf.METHOD.stages[:3] == scene.METHOD.stages[:3]
 
 
 def test_the_copy_of_a_capture_can_be_replaced_though_the_capture_cannot_be_written(tmp_path):

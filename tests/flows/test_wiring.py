@@ -8,7 +8,7 @@ from flows import inputs
 from flows.engine.method import Input
 from flows.engine.parameters import resolve
 from flows.methods import METHODS
-from stages.artifacts import CAMERA_TEXT, CAPTURE_FOLDER, CONCEPT, IMAGE_FILE, MESH_FILE, PRIOR, PROMPT
+from stages.artifacts import CAMERA_TEXT, CAPTURE_FOLDER, CONCEPT, IMAGE_FILE, MESH_FILE, PHOTO_FOLDER, PRIOR, PROMPT
 
 # What a method's input is, by its name, as an artifact of the stage that takes it.
 TAKEN_AS = {
@@ -18,6 +18,7 @@ TAKEN_AS = {
     IMAGE_FILE: {"image", "mask", "depth", "normal"},
     MESH_FILE: {"mesh", "shape"},
     CAPTURE_FOLDER: {"scene", "images"},
+    PHOTO_FOLDER: {"photos"},
     PRIOR: {"prior", "inpainting_prior", "scorer"},
 }
 # The role in which a stage loads a prior; `text_to_image` where nothing is said.
@@ -62,7 +63,8 @@ def test_every_stage_is_handed_what_it_asks_for(method):
                 assert wanted.accepts(made[source]), f"{where}, a {made[source].name}"
             else:
                 assert source in TAKEN_AS[wanted], where
-                always = given[source].default != "" or source in stage.brought_by
+                only_one = set(method.one_of) & given.keys() == {source}  # a run without it is refused
+                always = given[source].default != "" or source in stage.brought_by or only_one
                 assert always or name in optional, f"{where}, which may be left out"
         made[stage.name] = module.OUTPUT
 
@@ -88,7 +90,7 @@ def test_every_prior_is_asked_for_the_role_in_which_it_is_loaded(method):
 def test_inputs_are_declared_once_and_all_taken(method):
     declared = [value for value in vars(inputs).values() if isinstance(value, Input)]
     assert all(i in declared for i in method.inputs)
-    taken = {source for stage in method.stages for source in stage.inputs.values()}
+    taken = {source for stage in method.stages for source in (*stage.inputs.values(), stage.otherwise)}
     assert {i.name for i in method.inputs} <= taken
 
 
@@ -111,6 +113,7 @@ def test_prior_of_another_role_is_refused_before_anything_is_written(fake, tmp_p
             path.touch()
         words += [f"--{other.name}", str(path)]
     asked = {"realfusion": ["--set", "inpainting=on"], "quick": ["--image", str(files["file"].with_suffix(".png"))]}
+    asked["instruct-nerf2nerf"] = ["--scene", str(files["folder"])]
     files["file"].with_suffix(".png").touch()
     option = f"--{given.name.replace('_', '-')}"
     code, _, err = fake.cli("run", name, *words, *asked.get(name, []), option, WRONG[given.role])

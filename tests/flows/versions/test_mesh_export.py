@@ -32,7 +32,9 @@ def test_the_mesh_alone(made, tmp_path):
     assert sorted(p.name for p in (tmp_path / "trio").iterdir()) == ["demo.mtl", "demo.obj", "demo.png"]
     for target, more, said in (
         ("out/a.glb", (), "exists; name another file"),
-        ("a.usdz", (), ".usdz is not written here; export a .glb"),
+        ("a.fbx", (), ".fbx is not written here; export a .glb"),
+        ("a.stl", ("--roughness", "0.5"), "--roughness and --metallic are for a mesh alone, in GLB or USDZ"),
+        ("a.glb", ("--metallic", "2"), "'2' is not a number from 0 to 1"),
         ("a.glb", ("--format", "stl"), "ends in .glb, but --format is stl"),
         ("folder", ("--size", "1"), "--size and --on-floor are for a mesh alone"),
         ("a.glb", ("--size", "-1"), "'-1' is not a length"),

@@ -24,6 +24,13 @@ def test_cameras_round_an_object_come_to_the_projects_own_distance():
     assert torch.allclose(placement.apply(given), own, atol=1e-3)
 
 
+def test_a_margin_puts_more_of_the_scene_into_the_unit_ball():
+    own = orbit_cameras(ring(8, 25.0), 8, 8).c2w.double()
+    as_it_is, wider = (place_cameras(own, FORTY.expand(8), upright=False, margin=margin) for margin in (1.0, 1.5))
+    assert wider.scale == pytest.approx(as_it_is.scale / 1.5)
+    assert wider.apply(own)[:, :3, 3].norm(dim=-1).mean() == pytest.approx(3.2 / 1.5, rel=1e-3)
+
+
 def test_upright():
     turn = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=torch.float64)  # z up becomes y up... about x
     own = orbit_cameras(ring(8, 0.0), 8, 8).c2w.double()

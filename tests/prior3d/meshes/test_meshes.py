@@ -9,7 +9,7 @@ from prior3d.errors import Prior3dError
 from prior3d.meshes.atlas import dilate, texels, unwrap
 from prior3d.meshes.baking import shell_colours
 from prior3d.meshes.consistency import photo_inconsistency
-from prior3d.meshes.extraction import density_grid, isosurface, remove_small_parts
+from prior3d.meshes.extraction import cut_share, density_grid, isosurface, remove_small_parts
 from prior3d.meshes.mesh import Mesh, TexturedMesh, measure, vertex_normals
 from prior3d.meshes.raster import render_mesh, sample_texture
 from prior3d.meshes.simplification import simplify
@@ -37,6 +37,15 @@ def test_axes_are_not_mixed_up():
 
 def test_a_surface_is_closed_where_the_box_cuts_it():
     assert measure(isosurface(np.full((8, 8, 8), 9.0), 1.0, 1.0)).watertight
+
+
+def test_how_much_of_a_surface_its_box_cuts():
+    ball = isosurface(sphere_grid(0.6), 10.0, 1.0)
+    assert cut_share(ball, 1.0, 0.05) == 0
+    half = np.zeros((21, 21, 21))
+    half[:, :, 15:] = 9.0  # a slab at x > 0.5: five of its six sides are the box's
+    assert 0.6 < cut_share(isosurface(half, 1.0, 1.0), 1.0, 0.1) < 0.9
+    assert cut_share(isosurface(np.full((8, 8, 8), 9.0), 1.0, 1.0), 1.0, 2 / 7) > 0.9
 
 
 def test_density_grid_is_the_fields_density_and_smoothing_keeps_a_constant(field):

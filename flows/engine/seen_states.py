@@ -1,0 +1,90 @@
+"""How a stage's files differ from the lock, without DVC where nothing was touched since DVC was last asked.
+
+DVC takes half a second to be imported. It trusts a file's inode, time and size; so does this: what DVC said of a run is
+kept in `.prior3d` with the states of every file that it looked at, and of the cache's objects.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypedDict
+
+from flows.engine.dvc_store import DvcStore, FileState
+from flows.engine.run import Run
+from flows.engine.run_files import LockEntry, derived
+from flows.versions.objects import Objects
+from prior3d.files import write_whole
+
+FORMAT = 1  # raise it when states are kept or signed in another way
+
+
+class Said(TypedDict):
+    """What DVC said of a run's stages, and the digest of all that it looked at."""
+
+    format: int
+    signature: str
+    inputs: dict[str, dict[str, str]]
+    outputs: dict[str, dict[str, str]]
+
+
+def file_states(run: Run, store: DvcStore, locked: dict[str, LockEntry], stages: list[str]) -> dict[str, FileState]:
+    """How the files of stages differ from the lock (raises Prior3dError).
+
+    Args:
+        run: the run.
+        store: DVC, which is asked if anything was touched since it was.
+        locked: what the run's lock says.
+        stages: those that are asked about; all are in the lock.
+    """
+    place = run.project.state / "states" / f"{run.name}.json"
+    signature = _signature(run, locked, stages)
+    said = derived(place, Said)
+    if said is not None and said["format"] == FORMAT and said["signature"] == signature:
+        return {name: FileState(said["inputs"].get(name, {}), said["outputs"].get(name, {})) for name in stages}
+    states = store.file_states(run.dvc_file, stages)
+    inputs, outputs = ({name: getattr(state, kind) for name, state in states.items()} for kind in ("inputs", "outputs"))
+    if _signature(run, locked, stages) == signature:
+        with contextlib.suppress(OSError):  # a read-only disk: DVC is asked again
+            place.parent.mkdir(parents=True, exist_ok=True)
+            kept = Said(format=FORMAT, signature=signature, inputs=inputs, outputs=outputs)
+            write_whole(place, json.dumps(kept))
+    return states
+
+
+def _signature(run: Run, locked: dict[str, LockEntry], stages: list[str]) -> str:
+    """A digest of the states of all files that DVC looks at."""
+    objects = Objects(run.project.root)
+    digest = hashlib.blake2b(json.dumps([str(run.folder), str(objects.folder), stages]).encode())
+    files = [run.folder / "dvc.lock", run.folder / "dvc.yaml"]
+    for name in stages:
+        outs = locked[name].get("outs") or []
+        for entry in [*(locked[name].get("deps") or []), *outs]:
+            files += _below(run.folder / entry["path"])
+        files += [objects.path(str(out.get("md5", ""))) for out in outs]
+        files += [objects.path(md5) for md5 in (objects.files(outs) or {}).values()]
+    for file in dict.fromkeys(files):
+        digest.update(f"{file}\0{_state(file)}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return (found.st_mode, found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _below(place: Path) -> Iterable[Path]:
+    """A file, or a folder with all files in it."""
+    yield place
+    if place.is_dir():
+        yield from _files_of(place)
+
+
+def _files_of(folder: Path) -> Iterator[Path]:
+    for here, _, names in os.walk(folder, followlinks=True):
+        yield from (Path(here) / name for name in names)

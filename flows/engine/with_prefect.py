@@ -1,0 +1,116 @@
+"""A run that Prefect shows: its server is found or started, waited for beside the first stage, and left if it goes.
+
+Prefect only watches: the stages are made by the worker, and go on whatever becomes of the server.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from flows.engine.method import Stage
+from flows.engine.project import Project
+from flows.engine.server import Server, client_environment, find_or_start, server_problem
+from flows.engine.worker import Outcome, Worker
+from prior3d.errors import Prior3dError
+
+SERVER_WAIT_S = 25.0
+SERVER_WAIT_AFTER_FIRST_STAGE_S = 3.0
+POLL_S = 0.1
+LOOK_EVERY_S = 3.0
+MISSES = 2  # unanswered questions after which a server is gone
+LAST_WORDS_S = 5.0
+
+
+def make_with_prefect(
+    worker: Worker, stages: list[Stage], first: str | None, warn: Callable[[str], None]
+) -> dict[str, Outcome] | None:
+    """Make stages as tasks of a Prefect flow.
+
+    Args:
+        worker: makes one stage.
+        stages: in the method's order.
+        first: the stage that is being made while the server comes up, if any.
+        warn: receives one line about a server that does not answer, or no longer.
+
+    Returns:
+        Outcome by stage; None if the run has to go on without Prefect, from what has begun.
+
+    Raises:
+        The first stage's error.
+    """
+    project = worker.run.project
+    server = find_or_start(project)
+    begun = worker.begin(worker.declaration.method.stage(first)) if first else None
+    if not _wait_until_healthy(project, server, begun):
+        why = _why_silent(project, server)
+    else:
+        os.environ.update(client_environment(project, server))
+        outcomes, why = _watched(worker, stages, server)
+        if outcomes is not None:
+            return outcomes
+    warn(f"{why}: this run goes on without it (--plain leaves it out)")
+    return None
+
+
+def _watched(worker: Worker, stages: list[Stage], server: Server) -> tuple[dict[str, Outcome] | None, str]:
+    """The outcomes of a flow in a thread of its own, which is left behind if the server goes; and why it was."""
+    from flows.engine.orchestration import run_as_flow  # seconds: Prefect, beside the first stage
+
+    flow: Future[dict[str, Outcome]] = Future()
+
+    def run() -> None:
+        try:
+            flow.set_result(run_as_flow(worker, stages, server.own))
+        except BaseException as error:  # whoever waits for it decides
+            flow.set_exception(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="prefect-flow")
+    thread.start()
+    try:
+        lives = _ends_before_its_server(flow, server)
+    except BaseException:
+        worker.executor.stop_children()
+        thread.join(LAST_WORDS_S)  # the server is told that the run was stopped
+        raise
+    error = flow.exception() if lives else None
+    if lives and error is None:
+        return flow.result(), ""
+    if error is not None and (isinstance(error, Prior3dError) or error in worker.errors.values()):
+        raise error
+    if error is None or not server.healthy():
+        return None, f"Prefect's server at {server.shown} is gone"
+    return None, f"Prefect failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+
+
+def _ends_before_its_server(flow: "Future[dict[str, Outcome]]", server: Server) -> bool:
+    looked, misses = time.monotonic(), 0
+    while not flow.done():
+        time.sleep(POLL_S)
+        if time.monotonic() - looked >= LOOK_EVERY_S:
+            misses = 0 if server.healthy() else misses + 1
+            looked = time.monotonic()
+        if misses >= MISSES:
+            return False
+    return True
+
+
+def _why_silent(project: Project, server: Server) -> str:
+    """Why Prefect's server does not answer, and what a person can do about it."""
+    if not server.own:
+        return f"Prefect's server at {server.shown} does not answer; check PREFECT_API_URL or your Prefect profile"
+    return server_problem(project) or f"Prefect's server at {server.shown} does not answer yet"
+
+
+def _wait_until_healthy(project: Project, server: Server, first: "Future[Outcome] | None") -> bool:
+    until = time.monotonic() + SERVER_WAIT_S
+    shortened = False
+    while not server.healthy():
+        if first is not None and first.done() and not shortened:
+            until = min(until, time.monotonic() + SERVER_WAIT_AFTER_FIRST_STAGE_S)
+            shortened = True
+        if time.monotonic() > until or (server.own and server_problem(project)):
+            return False
+        time.sleep(POLL_S)
+    return True
