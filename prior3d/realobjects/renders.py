@@ -46,7 +46,7 @@ def surface_colours(model: Model, seen: Seen) -> Float32[np.ndarray, "n 3"]:
     colours = table[material]
     u, v = seen.barycentric.T[..., None]
     for number, one in enumerate(model.materials):
-        here = np.flatnonzero(material == number) if one.texture else []
+        here = np.flatnonzero(material == number)
         if one.texture and len(here):
             corners = model.uv[seen.face[here]]
             place = (1 - u[here] - v[here]) * corners[:, 0] + u[here] * corners[:, 1] + v[here] * corners[:, 2]

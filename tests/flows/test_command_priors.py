@@ -49,7 +49,12 @@ def test_ls_tells_roles_and_what_they_saw(project, capsys):
 
 def test_show_says_what_a_prior_knows(project, capsys):
     code, out, _ = said(capsys, "show", "toy")
-    assert code == 0 and "29 kinds of objects: " in out and " mug, " in out and "12 colours: red, orange, " in out
+    assert code == 0 and "29 kinds of objects:" in out and "12 colours: red, orange, " in out
+    rows = [line.split("  ") for line in out.splitlines()]
+    cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    assert ["vessels", "mug", "handle", "100%", "100%"] in cells  # group, kind, part, found, of real renders
+    assert sum(any(cell.endswith("%") for cell in row) for row in cells) == 29
+    assert "automobile, beetle, taxi as car" in out
     write_tiny_prior(project.root / "data/priors/tiny")
     code, out, _ = said(capsys, "show", "tiny")
     assert code == 0 and "it is not of the toy world" in out

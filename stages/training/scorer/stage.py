@@ -16,11 +16,14 @@ from stages.contract.job import Job
 from stages.training.datasets.caption_facts import SIZES
 from stages.training.datasets.pairs import LARGEST_SEEN, draw_pairs
 from stages.training.datasets.tokenizer import build_tokenizer, new_words, with_words
+from stages.training.facts import FACTS
 from stages.training.families import OLDEST, begin_with_oldest, family_folder
 from stages.training.scorer import FOLDER, Params
 from stages.training.scorer.losses import pair_loss, patches_to_see
 from stages.training.trainer import Meter, Trainer, prepare
 from stages.training.weights import load_weights, samples_before, save_averaged, write_facts
+
+READ = ("config.json", "model.safetensors", VIEW_HEAD, "tokenizer.json", "tokenizer_config.json", FACTS)  # not its card
 
 
 def run(job: Job, params: Params) -> None:
@@ -30,7 +33,7 @@ def run(job: Job, params: Params) -> None:
     world = RenderedDataset(job.inputs["world"], "train")
     # the weights on disk know words by the numbers that their own tokenizer gave them
     if params.warm_start:
-        begin_with_oldest(job.run_folder, FOLDER, params.family, (".",))
+        begin_with_oldest(job.run_folder, FOLDER, params.family, READ)
     tokenizer = CLIPTokenizer.from_pretrained(folder) if params.warm_start else build_tokenizer()
     models = build(params, tokenizer, min(world.rgba.shape[1], LARGEST_SEEN))
     if params.warm_start:

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
+from prior3d.diffusion.known_words import WORD_LEVEL_VOCABULARY
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.prompt_encoder import WORD_LEVEL_VOCABULARY
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.toyworld.palette import BACKGROUNDS
 from stages.training.datasets.compositing import composite
