@@ -24,6 +24,7 @@ CONTRACT, COMPUTES = "stages.contract", frozenset({"stages.contract.preview"})
 PLUMBING = frozenset(
     {
         "prior3d",  # hands names of flows/api.py on, to people and not to stages
+        "prior3d.captures.colmap_files",  # refuses what is damaged
         "prior3d.checkpoints",
         "prior3d.diffusion.embedded",
         "prior3d.diffusion.graphs",  # how frozen networks are called, not what they say
@@ -37,6 +38,8 @@ PLUMBING = frozenset(
         "prior3d.seals",
         "prior3d.sending",  # to a GPU, unchanged
         "prior3d.settings",  # types of parameters: units and ranges; the settings themselves lie in modules under it
+        "prior3d.settings.optimisation",  # declarations only
+        "prior3d.settings.refresh",
         "prior3d.suggestions",
         "stages.artifacts",  # names of kinds; what reads and writes them is imported by the stage's body
     }

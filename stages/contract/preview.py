@@ -8,9 +8,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from prior3d.diffusion.known_words import UnknownWord, told_of
+from prior3d.diffusion.known_words import GROUPS, UnknownWord, told_of
 from prior3d.limits import read_json
-from prior3d.toyworld.shapes import CATEGORIES
 from stages.contract.job import Job
 
 PREVIEW_EVERY_S = 5.0
@@ -30,7 +29,7 @@ def _known_instead(job: Job) -> str:
     name = str(read_json(job.inputs["prior"]).get("name", "")) if "prior" in job.inputs else ""
     if not name.startswith("toy"):
         return ""
-    kinds = ", ".join(kind.noun for kind in CATEGORIES)
+    kinds = ", ".join(sorted({kind for kinds, _ in GROUPS.values() for kind in kinds.split(", ")}))
     return f"; it knows {kinds}, and their colours and patterns (prior3d priors show {name})"
 
 
