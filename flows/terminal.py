@@ -88,14 +88,12 @@ def table(rows: list[list[str]]) -> str:
 
 def _wrapped(rows: list[list[str]]) -> str:
     # start-up: 60 ms
-    import rich.console
-    import rich.table
-    import rich.text
+    from rich import console, table, text
 
-    grid = rich.table.Table.grid(padding=(0, GAP, 0, 0))
+    grid = table.Table.grid(padding=(0, GAP, 0, 0))
     for row in rows:
-        grid.add_row(*map(rich.text.Text, row))
-    console = rich.console.Console(width=shutil.get_terminal_size().columns)
-    with console.capture() as captured:
-        console.print(grid)
+        grid.add_row(*map(text.Text, row))
+    wide = console.Console(width=shutil.get_terminal_size().columns)
+    with wide.capture() as captured:
+        wide.print(grid)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

@@ -15,6 +15,7 @@ PARSERS = {
             "prior3d/meshes/files.py": "meshes of stages",
             "flows/engine/declaration.py": "content that this process has just made",
             "flows/engine/execution.py": "a stage's progress lines",
+            "flows/flow_parameters.py": "content that this process has just made",
             "flows/engine/forkserver.py": "messages of this process's own server",
             "stages/training/datasets/tokenizer.py": "text of a tokenizer that was just trained",
         },
