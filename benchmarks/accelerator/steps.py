@@ -12,6 +12,7 @@ from accelerator.floors import EIGHT, ENCODER, PAIR
 from accelerator.table import Table, begin_memory, finish, peak_memory
 from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, rgb_backdrop
+from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.fields import ObjectField
 from prior3d.fields.start import field_config
@@ -86,7 +87,8 @@ def latent_step(table: Table, folder: Path, dtype: torch.dtype, n_views: int, ti
     views = sampler(prior, params)
     field = ObjectField(field_config(params.field, "latent", prior.latent_channels)).to(table.device)
     backdrop = LatentBackdrop(prior, LearnedBackground(prior.latent_channels).to(table.device))
-    losses = distillation_losses(field, backdrop, views, seeds, params, None)
+    distil = Distillation(views, seeds, params.sds, "latent")
+    losses = distillation_losses([field], backdrop, distil, seeds, params, None)
     return steps(table, field, backdrop.modules, losses, seeds, params, tiny)
 
 
@@ -108,8 +110,7 @@ def rgb_step(table: Table, folder: Path, dtype: torch.dtype, tiny: bool) -> tupl
 
 def sampler(prior: TextToImagePrior, params: coarse_nerf.Params | rgb_refinement.Params) -> ViewSampler:
     """Views of the preset."""
-    scale = params.sds.guidance_scale
-    return ViewSampler(prior, "a red mug", params.views, params.prompting, scale, named_backgrounds=False)
+    return ViewSampler(prior, "a red mug", params.views, params.prompting, params.sds, named_backgrounds=False)
 
 
 def steps(

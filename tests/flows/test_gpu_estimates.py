@@ -9,6 +9,7 @@ from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, rgb_backdrop
+from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.fields import ObjectField, grids
 from prior3d.fields.start import field_config
@@ -79,22 +80,24 @@ def estimated(prior, stage, params) -> int:
 def test_coarse_nerf(prior, n_views):
     values = merged(coarse_nerf.PRESETS["paper"], {"views": {"per_step": n_views}, "precision": "float16"})
     params = check_params(coarse_nerf.Params, values, "coarse_nerf")
-    views = ViewSampler(prior, "a mug", params.views, params.prompting, 100.0, named_backgrounds=False)
+    views = ViewSampler(prior, "a mug", params.views, params.prompting, params.sds, named_backgrounds=False)
     with META:
         field = ObjectField(field_config(params.field, "latent", 4))
         learned = LearnedBackground(4)
-    losses = distillation_losses(field, LatentBackdrop(prior, learned), views, FakeSeeds(0), params, None)
+    seeds = FakeSeeds(0)
+    distil = Distillation(views, seeds, params.sds, "latent")
+    losses = distillation_losses([field], LatentBackdrop(prior, learned), distil, seeds, params, None)
     found, said = counted(prior, field, losses), estimated(prior, "coarse_nerf", params)
     assert abs(said - found) <= WITHIN * found, f"estimated {said / 2**30:.2f} GiB, counted {found / 2**30:.2f}"
 
 
-@pytest.mark.parametrize(("n_views", "at_once", "size"), [(1, 0, 0), (2, 0, 0), (2, 1, 128)])
+@pytest.mark.parametrize(("n_views", "at_once", "size"), [(1, 0, 0), (2, 0, 0)])
 def test_rgb_refinement(prior, n_views, at_once, size):
     changed = {"views": {"per_step": n_views}, "sds": {"views_at_once": at_once, "image_size": size}}
     changed["precision"] = "float16"
     params = check_params(rgb_refinement.Params, merged(rgb_refinement.PRESETS["paper"], changed), "rgb_refinement")
     of_field = check_params(coarse_nerf.Params, coarse_nerf.PRESETS["paper"], "coarse_nerf").field
-    views = ViewSampler(prior, "a mug", params.views, params.prompting, 100.0, named_backgrounds=False)
+    views = ViewSampler(prior, "a mug", params.views, params.prompting, params.sds, named_backgrounds=False)
     with META:
         field = ObjectField(field_config(of_field, "rgb", 3))
     backdrop, seeds = rgb_backdrop("learned", FakeSeeds(0), META), FakeSeeds(0)

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, rgb_backdrop
+from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField, TiledGrid
 from prior3d.reconstruction.view_targets import ViewTargets, fit_losses
@@ -88,14 +89,16 @@ def test_coarse_nerf(prior, preset):
     changed = PAPER if preset == "paper" else {"prompting": {"name_background": False}}
     params = check_params(coarse_nerf.Params, merged(coarse_nerf.PRESETS[preset], changed), "coarse_nerf")
     named = params.background == "named"
-    views = ViewSampler(prior, "a red ball", params.views, params.prompting, 5.0, named_backgrounds=named)
+    views = ViewSampler(prior, "a red ball", params.views, params.prompting, params.sds, named_backgrounds=named)
     encoding = TiledGrid(log2_entries=8) if preset == "paper" else DenseGrids((5, 9))
     n_placed = params.field.occupied_samples
     field = ObjectField(
         FieldConfig(encoding=encoding, occupancy_resolution=8 if n_placed else 0, occupied_samples=n_placed)
     ).to(META)
     backdrop = LatentBackdrop(prior, None if named else LearnedBackground(4).to(META))
-    assert one_step(distillation_losses(field, backdrop, views, FakeSeeds(0), params, None)) == []
+    seeds = FakeSeeds(0)
+    distil = Distillation(views, seeds, params.sds, "latent")
+    assert one_step(distillation_losses([field], backdrop, distil, seeds, params, None)) == []
 
 
 @pytest.mark.parametrize("background", ["named", "learned"])
@@ -103,7 +106,7 @@ def test_rgb_refinement(prior, background):
     changed = {"n_samples": 64, "sds": {"image_size": 16, "views_at_once": 0}, "prompting": {"name_background": False}}
     params = check_params(rgb_refinement.Params, merged(rgb_refinement.PRESETS["paper"], changed), "rgb_refinement")
     named = background == "named"
-    views = ViewSampler(prior, "a red ball", params.views, params.prompting, 5.0, named_backgrounds=named)
+    views = ViewSampler(prior, "a red ball", params.views, params.prompting, params.sds, named_backgrounds=named)
     config = FieldConfig(
         encoding=TiledGrid(log2_entries=8), head="rgb", channels=3, occupancy_resolution=8, occupied_samples=8
     )
