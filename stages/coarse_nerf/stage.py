@@ -101,7 +101,7 @@ def distillation_losses(
 
         def render_latents(cameras: Cameras, batch: ViewBatch) -> Tensor:
             field = fields[distil.particle]
-            samples = seeds.generator("samples", views.prior.device)
+            samples = seeds.generator("samples", distil.views.prior.device)
             rendered.append(render(field, cameras, params.n_samples, samples))
             return over(rendered[0], backdrop(cameras, batch.backgrounds)).features.movedim(-1, 1)
 
