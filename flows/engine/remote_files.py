@@ -49,8 +49,8 @@ class RemoteFiles:
         try:
             if self._local:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                with Path(path).open("xb") as stream:
-                    stream.write(token.encode())
+                with Path(path).open("xb") as claimed:
+                    claimed.write(token.encode())
             else:
                 self._files.pipe_file(path, token.encode(), mode="create")
         except FileExistsError:
