@@ -24,17 +24,19 @@ STARTS = {
     "images": "Images",
     "mesh": "Mesh",
     "scene": "Scene",
+    "photos": "Photos",
 }
-OF_INPUT = {"image": "image", "images": "images", "mesh": "mesh", "shape": "mesh", "scene": "scene"}
+OF_INPUT = {name: name for name in STARTS if name != "words"} | {"shape": "mesh"}
 MOST_RUNS = 12  # that an estimate looks at
 
 
 def starts_of(method: Method) -> list[str]:
-    """What a person has who may want a method: words, an image, posed images, a mesh, a scene."""
+    """What a person has who may want a method: words, an image, posed images, a mesh, a scene, photos."""
     main = [i for i in method.inputs if i.default is None or i.name in method.one_of]
     files = [OF_INPUT[i.name] for i in main if i.name in OF_INPUT]
     if method.one_of:
-        return ["words" if i.kind == "text" else OF_INPUT[i.name] for i in main if i.name in method.one_of]
+        chosen = ["words" if i.kind == "text" else OF_INPUT[i.name] for i in main if i.name in method.one_of]
+        return list(dict.fromkeys(chosen))
     return ["mesh"] if "mesh" in files else files[:1] or ["words"]
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from prior3d.diffusion.known_words import KINDS, NAMED, WORD_LEVEL_VOCABULARY
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.errors import Prior3dError
 
@@ -140,12 +141,26 @@ def _embedding_of_word(prior: DiffusionPrior, word: str) -> Tensor:
 
 
 def vocabulary(prior: DiffusionPrior, longest: int) -> list[str]:
-    """Whole words of three letters and more that are one token, the most frequent first; at most `longest`."""
+    """Whole words of three letters and more that are one token, the most frequent first; at most `longest`.
+
+    A small vocabulary also holds ends of words: `ack` of black. There, only words that name something count, if any do.
+    """
     tokenizer = prior.diffusion.prompts.tokenizer
     entries = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
     words = [name.removesuffix("</w>") for name, _ in entries if name.endswith("</w>")]
     found = [w for w in words if len(w) > 2 and w.isascii() and w.isalpha() and w.islower()]
-    return [w for w in found if len(tokenizer(w, add_special_tokens=False).input_ids) == 1][:longest]
+    found = [w for w in found if len(tokenizer(w, add_special_tokens=False).input_ids) == 1]
+    naming = set(NAMED) if len(tokenizer) < WORD_LEVEL_VOCABULARY else set()
+    return ([w for w in found if w in naming] or found)[:longest]
+
+
+def kinds(prior: DiffusionPrior) -> list[str]:
+    """What a small vocabulary can name, such as `teddy bear`; empty for a byte-pair vocabulary."""
+    tokenizer = prior.diffusion.prompts.tokenizer
+    if len(tokenizer) >= WORD_LEVEL_VOCABULARY:
+        return []
+    known = set(tokenizer.get_vocab())
+    return [kind for kind in KINDS if all(f"{word}</w>" in known for word in kind.split())]
 
 
 def text_encoder_digest(prior: DiffusionPrior) -> str:

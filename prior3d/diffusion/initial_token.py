@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prior3d.cameras import Orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.concepts import inversion_loss, vocabulary
+from prior3d.diffusion.concepts import inversion_loss, kinds, vocabulary
 from prior3d.diffusion.scorer import Scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
@@ -49,7 +49,8 @@ def find_initial_token(
     """Find the word of the prior's vocabulary that is nearest to the image (RealFusion, section 3.3).
 
     The scorer alone picks a single word. It is easily misled by pairs that no sentence holds. The prior therefore picks
-    among the nearest pairs and the two nearest words: the phrase with which it denoises the image best.
+    among the nearest pairs and the two nearest words: the phrase with which it denoises the image best. A small
+    vocabulary names kinds: there the word, or the last of a pair, is one of them, never a colour alone.
 
     Args:
         prior: whose vocabulary is searched.
@@ -66,11 +67,15 @@ def find_initial_token(
     words = vocabulary(prior, settings.n_candidates)
     if not words:
         raise Prior3dError("initializer: the prior's vocabulary holds no whole words; name one as initializer_token")
+    nouns = [kind for kind in kinds(prior) if pairs or " " not in kind]
     singles, likeness = nearest_phrases(scorer, image, words, settings.n_words)
-    chosen = singles[0]
+    last, likeness = nearest_phrases(scorer, image, nouns, settings.n_words) if nouns else (singles, likeness)
+    chosen = last[0]
     if pairs:
-        every = [f"{first} {second}" for first in singles for second in singles if first != second]
-        phrases = [*(nearest_phrases(scorer, image, every, settings.n_pairs)[0] if every else []), *singles[:2]]
+        named = {word for noun in nouns for word in noun.split()}
+        firsts = [word for word in singles if word not in named]
+        every = [f"{first} {second}" for first in firsts for second in last if first != second]
+        phrases = [*(nearest_phrases(scorer, image, every, settings.n_pairs)[0] if every else []), *last[:2]]
         losses = denoising_losses(prior, image, phrases, prompting, settings.n_noise_levels, generator)
         chosen = phrases[losses.argmin()]
     return InitialToken(chosen, likeness, len(words))

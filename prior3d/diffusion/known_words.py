@@ -109,6 +109,7 @@ GROUPS = {
         "hat shoe boot clock guitar phone computer camera book bag key hammer sword crown drum",
     ),
 }
+KINDS = tuple(dict.fromkeys(kind for kinds, _ in GROUPS.values() for kind in kinds.split(", ")))
 LEFT_OUT = frozenset(UNSAID.split())
 NAMED = [word for known in READ_AS for word in known.split()]  # what a misspelt word may be
 WORD_LEVEL_VOCABULARY = 10_000  # CLIP's own byte-pair vocabulary has 49,408 entries and can spell any word

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from prior3d.diffusion.known_words import GROUPS, UnknownWord, told_of
+from prior3d.diffusion.known_words import KINDS, UnknownWord, told_of
 from prior3d.limits import read_json
 from stages.contract.job import Job
 
@@ -29,7 +29,7 @@ def _known_instead(job: Job) -> str:
     name = str(read_json(job.inputs["prior"]).get("name", "")) if "prior" in job.inputs else ""
     if not name.startswith("toy"):
         return ""
-    kinds = ", ".join(sorted({kind for kinds, _ in GROUPS.values() for kind in kinds.split(", ")}))
+    kinds = ", ".join(sorted(KINDS))
     return f"; it knows {kinds}, and their colours and patterns (prior3d priors show {name})"
 
 

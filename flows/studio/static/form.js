@@ -7,7 +7,7 @@ const DRAFT = "prior3d-draft";
 const LARGEST_MB = { image: 50, mesh: 100 };
 const PLAN_AFTER_MS = 500;
 const LABELS = { prompt: "In words", instruction: "What to change", image: "Image", images: "Posed images", scene: "Captured scene",
-  mesh: "Mesh", shape: "Rough shape" };
+  mesh: "Mesh", shape: "Rough shape", photos: "Photos without cameras" };
 const EXAMPLES = { prompt: "a red mushroom with white dots", instruction: "make the roof red", camera: "azimuth,elevation,fov, e.g. 0,10,40" };
 const OPTIONS = [
   { name: "name", label: "Name of the run", hint: "made from the words" },

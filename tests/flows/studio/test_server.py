@@ -95,7 +95,9 @@ def test_every_method_is_offered_where_a_person_looks_for_it():
     starts = {name: starts_of(method) for name, method in METHODS.items()}
     assert starts["quick"] == ["words", "image", "images"] and starts["latent-nerf"] == ["words"]
     assert starts["realfusion"] == ["image"] and starts["sketch-shape"] == ["mesh"] == starts["retexture"]
-    assert starts["scene"] == ["scene"] == starts["instruct-nerf2nerf"] and starts["sparsefusion"] == ["images"]
+    assert starts["scene"] == ["scene", "photos"] == starts["instruct-nerf2nerf"] and starts["sparsefusion"] == [
+        "images"
+    ]
     assert all(found and set(found) <= set(STARTS) for found in starts.values())
     assert without_dashes("with --mask, or --inpainting-prior") == "with mask, or inpainting prior"
 

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from prior3d.diffusion import initial_token
+from prior3d.diffusion.concepts import kinds, vocabulary
+from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.initial_token import find_initial_token, inversion_prompt, nearest_phrases
 from prior3d.diffusion.scorer import Scorer
 from prior3d.diffusion.text_to_image import load_text_to_image
@@ -55,8 +57,16 @@ def test_the_nearest_come_first_and_no_more_than_there_are():
     assert nearest_phrases(ByWords(), IMAGE, ["cube"], 5)[0] == ["cube"]
 
 
-def test_the_prior_picks_among_the_nearest_pairs_and_two_words(prior, monkeypatch):
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (["ball", "cube"], ["ball", "cube", "red ball", "red cube"]),
+        ([], ["ball", "ball red", "red", "red ball"]),  # a byte-pair vocabulary: it is not known what names a kind
+    ],
+)
+def test_the_prior_picks_among_the_nearest_pairs_and_two_words(prior, monkeypatch, named, expected):
     told = []
+    monkeypatch.setattr(initial_token, "kinds", lambda prior: named)
 
     def losses(prior, image, phrases, prompting, n_noise_levels, generator):
         told.append((phrases, n_noise_levels))
@@ -64,7 +74,7 @@ def test_the_prior_picks_among_the_nearest_pairs_and_two_words(prior, monkeypatc
 
     monkeypatch.setattr(initial_token, "denoising_losses", losses)
     chosen = found(prior, pairs=True, n_words=2, n_pairs=9, n_noise_levels=3)
-    assert told == [(told[0][0], 3)] and sorted(told[0][0]) == ["ball", "ball red", "red", "red ball"]
+    assert told == [(told[0][0], 3)] and sorted(told[0][0]) == expected
     assert chosen.word == told[0][0][1] and chosen.likeness == pytest.approx(0.9)
 
 
@@ -88,3 +98,10 @@ def test_sentences_name_view_and_background_if_told_to():
     assert named == "a ball, back view, grey background"
     plain = InversionPromptSettings(view_words=False, named_backgrounds=False)
     assert inversion_prompt(plain, "one {}", "ball", 180.0, 10.0, "grey") == "one ball"
+
+
+def test_the_embedded_vocabulary_names_kinds_and_holds_no_ends_of_words():
+    prior = load_text_to_image(embedded_prior("toy"), torch.device("cpu"))
+    words = vocabulary(prior, 10_000)
+    assert {"orange", "boat", "dots", "black"} <= set(words) and not {"ack", "ink", "air"} & set(words)
+    assert {"teddy bear", "boat", "fir tree"} <= set(kinds(prior)) and "orange" not in kinds(prior)
