@@ -15,7 +15,6 @@ from typing import Any
 
 from flows.engine.events import Display, Events
 from flows.engine.method import Method
-from flows.engine.nameless_user import give_name_and_home
 from flows.engine.plan import Plan
 from flows.engine.project import Project, find_project, init_project
 from flows.engine.run import Run
@@ -23,6 +22,7 @@ from flows.engine.run_files import Measure
 from flows.engine.session import carry_out, wanted_stages
 from flows.method_options import option_of
 from flows.methods import METHODS, find_method
+from flows.nameless_user import give_name_and_home
 from flows.progress import make_display
 from flows.request import Request, make_request
 from flows.terminal import show, warn

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.commands import PLACES, command
-from flows.engine.nameless_user import give_name_and_home
+from flows.nameless_user import give_name_and_home
 from flows.terminal import INTERRUPTED, USER_ERROR, fail, say
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean

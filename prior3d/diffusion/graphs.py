@@ -106,7 +106,11 @@ class EncoderCalls:
         n_replayed: calls that a graph answered.
     """
 
-    def __init__(self, encode: Callable[[Tensor], Tensor], device: torch.device) -> None:
+    def __init__(
+        self,
+        encode: Callable[[Float[Tensor, "views 3 height width"]], Float[Tensor, "views channels h w"]],
+        device: torch.device,
+    ) -> None:
         """Take the encoder as a function of images; its weights stay where they are."""
         self.encode = encode
         self.capturing: bool = device.type == "cuda"
@@ -148,7 +152,7 @@ class EncoderCalls:
         return self._graphs[shape]
 
 
-def captured(call: Callable[[], Tensor], pool: Any = None) -> tuple[Any, Tensor, Any]:
+def captured(call: Callable[[], Float[Tensor, "*shape"]], pool: Any = None) -> tuple[Any, Float[Tensor, "*shape"], Any]:
     """Capture a call that takes no gradient: its graph, the tensor that replays fill, and the graph's memory pool.
 
     Args:

@@ -48,9 +48,9 @@ def find_initial_token(
 ) -> InitialToken:
     """Find the word of the prior's vocabulary that is nearest to the image (RealFusion, section 3.3).
 
-    The scorer alone picks a single word. It is easily misled by pairs that no sentence holds. The prior therefore picks
-    among the nearest pairs and the two nearest words: the phrase with which it denoises the image best. A small
-    vocabulary names kinds: there the word, or the last of a pair, is one of them, never a colour alone.
+    The scorer alone picks a single word. Pairs that no sentence holds mislead it, so the prior picks among the nearest
+    pairs and the two nearest words: the phrase with which it denoises the image best. In a small vocabulary the word,
+    or the last of a pair, is a kind, never a colour alone.
 
     Args:
         prior: whose vocabulary is searched.
@@ -70,15 +70,18 @@ def find_initial_token(
     nouns = [kind for kind in kinds(prior) if pairs or " " not in kind]
     singles, likeness = nearest_phrases(scorer, image, words, settings.n_words)
     last, likeness = nearest_phrases(scorer, image, nouns, settings.n_words) if nouns else (singles, likeness)
-    chosen = last[0]
-    if pairs:
-        named = {word for noun in nouns for word in noun.split()}
-        firsts = [word for word in singles if word not in named]
-        every = [f"{first} {second}" for first in firsts for second in last if first != second]
-        phrases = [*(nearest_phrases(scorer, image, every, settings.n_pairs)[0] if every else []), *last[:2]]
-        losses = denoising_losses(prior, image, phrases, prompting, settings.n_noise_levels, generator)
-        chosen = phrases[losses.argmin()]
-    return InitialToken(chosen, likeness, len(words))
+    if not pairs:
+        return InitialToken(last[0], likeness, len(words))
+    every = _pairs(singles, last, nouns)
+    phrases = [*(nearest_phrases(scorer, image, every, settings.n_pairs)[0] if every else []), *last[:2]]
+    losses = denoising_losses(prior, image, phrases, prompting, settings.n_noise_levels, generator)
+    return InitialToken(phrases[losses.argmin()], likeness, len(words))
+
+
+def _pairs(singles: list[str], last: list[str], nouns: list[str]) -> list[str]:
+    """Two words each; the first is none that names a kind."""
+    named = {word for noun in nouns for word in noun.split()}
+    return [f"{first} {second}" for first in singles for second in last if first != second and first not in named]
 
 
 @torch.no_grad()

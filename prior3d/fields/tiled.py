@@ -64,7 +64,9 @@ class TiledLookup(torch.autograd.Function):
         return looked_up
 
     @staticmethod
-    def backward(ctx: Any, gradient: Float[Tensor, "points channels"]) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, gradient: Float[Tensor, "points channels"]
+    ) -> tuple[Float[Tensor, "rows features"] | None, ...]:
         """What each table's rows get: rows and weights are found again."""
         (points,) = ctx.saved_tensors
         sums = [gradient.new_zeros(shape) for shape in ctx.shapes]

@@ -11,13 +11,14 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
+from jaxtyping import Float
 from torch import Tensor
 
 BLOCK = 256
 EVERY_NODE = 2**62 - 1  # a mask that changes no number of a node
 
 
-def fits(tables: Sequence[Tensor], cells: Sequence[int]) -> bool:
+def fits(tables: Sequence[Float[Tensor, "_ features"]], cells: Sequence[int]) -> bool:
     """Whether the kernels can read these tables."""
     return all(
         table.dtype == torch.float32
@@ -88,14 +89,21 @@ def _add(points, addresses, cells, masks, gradient, n_points, n_channels, BLOCK:
         tl.atomic_add(table + row + 1, weight * second, mask=inside)
 
 
-def forward(points: Tensor, tables: Sequence[Tensor], cells: Sequence[int]) -> Tensor:
+def forward(
+    points: Float[Tensor, "n 3"], tables: Sequence[Float[Tensor, "_ 2"]], cells: Sequence[int]
+) -> Float[Tensor, "n features"]:
     """Features [n, 2 levels] of points [n, 3] in [-1, 1]; tables [rows, 2], float32 and contiguous."""
     out = points.new_empty(len(points), 2 * len(tables))
     _launch(_look_up, points, tables, cells, out)
     return out
 
 
-def backward(points: Tensor, gradient: Tensor, sums: Sequence[Tensor], cells: Sequence[int]) -> None:
+def backward(
+    points: Float[Tensor, "n 3"],
+    gradient: Float[Tensor, "n features"],
+    sums: Sequence[Float[Tensor, "_ 2"]],
+    cells: Sequence[int],
+) -> None:
     """Add a gradient [n, 2 levels] to what the tables' rows get."""
     _launch(_add, points, sums, cells, gradient)
 

@@ -145,6 +145,6 @@ def caption(thing: str, colours: tuple[str, ...]) -> str:
     return text if thing in PLURAL else f"{article(text)} {text}"
 
 
-def _nearest(colours: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.int64]:
+def _nearest(colours: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[np.int64]:
     nearest: NDArray[np.int64] = np.linalg.norm(colours[:, None] - centres, axis=-1).argmin(axis=1)
     return nearest

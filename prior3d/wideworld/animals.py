@@ -6,6 +6,7 @@ Coordinates are free (objects are centred and scaled afterwards); z is up and th
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from prior3d.toyworld.solids import Pieces, Solid, Uniform, dome, four, frustum, lathe, merge, pair, pipe, sphere, torus
 
@@ -28,7 +29,7 @@ class Beast:
     tail_rise: float = 0.35
 
 
-def beast(u: Uniform, shape: Beast) -> tuple[list[Solid], list[Solid], np.ndarray]:
+def beast(u: Uniform, shape: Beast) -> tuple[list[Solid], list[Solid], Float[np.ndarray, "3"]]:
     """Body with legs, neck, head and tail; ears; and where the head's centre is."""
     stretch, thick = u(0.92, 1.1), u(0.9, 1.1)
     floor = shape.legs * u(0.9, 1.1) + shape.height * 0.6

@@ -29,7 +29,7 @@ from prior3d.settings.optimisation import FieldSettings
 from prior3d.settings.refresh import ObjectCheckSettings
 from prior3d.settings.single_image import ImageFieldSettings
 from prior3d.toyworld.objects import sample_object
-from stages import coarse_nerf, evaluation, image_nerf, rgb_refinement
+from stages import coarse_nerf, image_nerf, rgb_refinement
 from stages.artifacts.base import load_metrics
 from stages.contract import presets
 from stages.contract.entry import execute
@@ -180,17 +180,6 @@ def test_latent_nerfs_start_covers_about_as_much_as_in_the_released_code():
     assert share() == 1  # without the occupancy grid
     field.update_occupancy(0, Seeds(0).generator)
     assert share() == pytest.approx(0.355, abs=0.05)
-
-
-def test_the_check_looks_from_evaluations_cameras():
-    shown = evaluation.Params()
-    standard = ring(2)
-    used = [values[0].item() for values in (standard.elevation_deg, standard.radius, standard.fov_deg)]
-    assert [shown.elevation_deg, shown.radius, shown.fov_deg] == pytest.approx(used)
-    for method in METHODS:
-        for preset in PRESETS:
-            chosen = settings_of(method, preset)["evaluation"]
-            assert [chosen[name] for name in ("elevation_deg", "radius", "fov_deg")] == [15, 3.2, 40]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

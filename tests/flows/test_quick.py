@@ -163,7 +163,7 @@ def test_from_anything_to_a_field(project, priors, form, capfd):
     else:
         assert "warning: the prior does not know this thing" in told.out
         weights = found.views.weights[:, 0, 0]
-        assert weights.unique().tolist() == ([1, 6] if form == "image" else [pytest.approx(0.1), 4])
+        assert weights.unique().tolist() == ([1, 6] if form == "image" else [pytest.approx(0.1), 8])
 
 
 def test_a_person_names_what_the_prior_does_not_know(project, priors, monkeypatch, capfd):

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from flows import nameless_user
 from flows.cli import main
-from flows.engine import nameless_user, with_prefect
+from flows.engine import with_prefect
 from flows.engine.project import Project, init_project
 from flows.engine.server import Server, server_problem
 from flows.request import check_text
@@ -69,7 +70,6 @@ def test_a_signal_to_a_process_and_its_group_is_one_interrupt(fake):
     process = fake.command("--set", "counting.steps=600", "--set", "counting.pause_s=0.05")
     wait_for(lambda: any(json.loads(f.read_text())["step"] >= 5 for f in state_of(fake)))
     os.kill(process.pid, signal.SIGTERM)  # as `timeout` does
-    time.sleep(0.2)
     os.killpg(process.pid, signal.SIGTERM)
     out = process.communicate(timeout=30)[0]
     assert process.returncode == 130 and "at once" not in out

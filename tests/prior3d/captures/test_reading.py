@@ -212,7 +212,7 @@ def test_colmap_by_the_package_itself(tmp_path):
         for file in model.glob("*.txt"):
             file.unlink()
     (model / "images.bin").write_bytes(b"\x05")
-    with pytest.raises(Prior3dError, match="not a whole COLMAP model"):
+    with pytest.raises(Prior3dError, match="images.bin: shorter than its counts say; it is damaged: run COLMAP again"):
         read_capture(tmp_path)
 
 

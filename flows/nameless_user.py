@@ -4,11 +4,15 @@ DVC asks for the user's name, and everything that keeps something for a user ask
 """
 
 import os
-import pwd
 import tempfile
 from pathlib import Path
 
 from prior3d.errors import Prior3dError
+
+try:
+    import pwd
+except ImportError:  # Windows, where everybody has a name
+    pwd = None  # type: ignore[assignment]
 
 NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")  # where Python looks for a name
 
@@ -32,6 +36,8 @@ def give_name_and_home(known: bool | None = None) -> None:
 
 
 def _is_known() -> bool:
+    if pwd is None:
+        return True
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:
