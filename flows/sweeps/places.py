@@ -52,10 +52,10 @@ def check_place(text: str) -> tuple[str, str]:
         if rest and (not LOCAL.match(rest) or int(rest) == 0) or text.endswith(":"):
             raise Prior3dError(f"--on {text!r}: write local, or local:N with the number of runs at once")
         return kind, rest
-    if find_spec("distributed" if kind == "dask" else "ray") is None:
-        raise Prior3dError(f"--on {text}: the extra {kind} is missing; type: pip install 'prior3d[{kind}]'")
     if text.endswith(":"):
         raise Prior3dError(f"--on {text!r}: {HOW}")
+    if find_spec("distributed" if kind == "dask" else "ray") is None:
+        raise Prior3dError(f"--on {text}: the extra {kind} is missing; type: pip install 'prior3d[{kind}]'")
     return kind, rest
 
 
