@@ -1,8 +1,8 @@
 """Which caption explains given images best to a joint-view prior, and whether the prior knows what they show.
 
-A scorer chooses a few captions among all that the toy world says. The prior then judges them: noise is put on the
-image, and taken off under each caption. A prior that knows the thing does that much better with the right caption than
-without words; of a thing that it does not know no caption says anything.
+A scorer chooses a few captions among all that the toy world says (`likely_captions`). The prior then judges them: noise
+is put on the image, and taken off under each caption. A prior that knows the thing does that much better with the right
+caption than without words; of a thing that it does not know no caption says anything.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,9 @@ from torch import Tensor
 from prior3d.cameras import Orbit
 from prior3d.diffusion.joint_views import JointViewsPrior
 from prior3d.diffusion.scheduling import timestep_of_strength
-from prior3d.diffusion.scorer import Scorer
 from prior3d.settings.joint_views import CaptionSettings
-from prior3d.toyworld.vocabulary import full_captions, short_captions
 
 SHOWN = 3  # captions that a verdict names
-BEST_SHORT = 40  # captions of a category and a colour whose longer ones are looked at
 
 
 @dataclass(frozen=True)
@@ -52,20 +49,6 @@ def verdict(judged: list[JudgedCaption], known: bool, from_person: bool) -> str:
         return f"warning: the prior does not know this thing ({ratio}); {advice}"
     others = "; next: " + ", ".join(f"{j.text} {j.error_ratio:.2f}" for j in judged[1:SHOWN]) if judged[1:] else ""
     return f"the prior knows it: {ratio}{others}"
-
-
-def likely_captions(scorer: Scorer, images: list[Float[Tensor, "images 3 height width"]], n_kept: int) -> list[str]:
-    """The toy world's captions that a scorer likes best for images of one object, best first.
-
-    Captions of a category and a main colour come first, then those that say more of the best of them.
-    """
-    shown = torch.cat([scorer.embed_images(batch) for batch in images]).sum(0)
-    short = short_captions()
-    order = (scorer.embed_many_texts(list(short)) @ shown).argsort(descending=True)[:BEST_SHORT].tolist()
-    best = [list(short)[place] for place in order]
-    candidates = list(dict.fromkeys([*best, *(text for one in best for text in full_captions(*short[one]))]))
-    order = (scorer.embed_many_texts(candidates) @ shown).argsort(descending=True)[:n_kept].tolist()
-    return [candidates[place] for place in order]
 
 
 def judged_captions(

@@ -1,7 +1,7 @@
 """The word that a concept begins as, and the sentences that hold the concept's word.
 
 RealFusion (Melas-Kyriazi et al. 2023), section 3.3, begins textual inversion (Gal et al. 2022) at the word that CLIP
-finds nearest to the image. Pairs of words, for a concept of several vectors, are not in the paper.
+finds nearest to the image. Several words, for a concept of several vectors, are not in the paper.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from torch import Tensor
 from prior3d.cameras import Orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.concepts import inversion_loss, kinds, vocabulary
+from prior3d.diffusion.likely_captions import likely_captions
 from prior3d.diffusion.scorer import Scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import NAMED_BACKGROUNDS
@@ -20,13 +21,15 @@ from prior3d.errors import Prior3dError
 from prior3d.images.object_image import ObjectImage
 from prior3d.settings.textual_inversion import InitializerSettings, InversionPromptSettings
 
+ARTICLES = ("a", "an")
+
 
 @dataclass(frozen=True)
 class InitialToken:
-    """A word, or a pair of words, of the prior's vocabulary.
+    """A word, or several words, of the prior's vocabulary.
 
     Attributes:
-        word: the word; the two of a pair are separated by a space.
+        word: the word; several are separated by spaces.
         likeness: cosine between the image and the nearest single word, by the scorer.
         n_candidates: words that the scorer compared.
     """
@@ -43,23 +46,23 @@ def find_initial_token(
     settings: InitializerSettings,
     prompting: InversionPromptSettings,
     *,
-    pairs: bool,
+    num_vectors: int,
     generator: torch.Generator,
 ) -> InitialToken:
     """Find the word of the prior's vocabulary that is nearest to the image (RealFusion, section 3.3).
 
     The scorer alone picks a single word. Pairs that no sentence holds mislead it, so the prior picks among the nearest
-    pairs and the two nearest words: the phrase with which it denoises the image best. In a small vocabulary the word,
-    or the last of a pair, is a kind, never a colour alone.
+    pairs, the two nearest words and the nearest captions: the phrase with which it denoises the image best. In a small
+    vocabulary the word, or the last of a pair, is a kind, never a colour alone.
 
     Args:
         prior: whose vocabulary is searched.
         scorer: compares words with the image.
         image: of the object.
-        settings: how many words and pairs are compared.
-        prompting: the sentence that the prior is told when it compares pairs.
-        pairs: allow two words.
-        generator: of the noise with which the prior compares pairs; on the CPU.
+        settings: how many words, pairs and captions are compared.
+        prompting: the sentence that the prior is told when it compares phrases.
+        num_vectors: the most words of a phrase; with one the prior compares nothing.
+        generator: of the noise with which the prior compares phrases; on the CPU.
 
     Raises:
         Prior3dError: the prior's vocabulary holds no whole words.
@@ -67,13 +70,15 @@ def find_initial_token(
     words = vocabulary(prior, settings.n_candidates)
     if not words:
         raise Prior3dError("initializer: the prior's vocabulary holds no whole words; name one as initializer_token")
-    nouns = [kind for kind in kinds(prior) if pairs or " " not in kind]
+    nouns = [kind for kind in kinds(prior) if len(kind.split()) <= num_vectors]
     singles, likeness = nearest_phrases(scorer, image, words, settings.n_words)
     last, likeness = nearest_phrases(scorer, image, nouns, settings.n_words) if nouns else (singles, likeness)
-    if not pairs:
+    if num_vectors == 1:
         return InitialToken(last[0], likeness, len(words))
-    every = _pairs(singles, last, nouns)
+    every = [pair for pair in _pairs(singles, last, nouns) if len(pair.split()) <= num_vectors]
     phrases = [*(nearest_phrases(scorer, image, every, settings.n_pairs)[0] if every else []), *last[:2]]
+    if settings.captions == "toy":
+        phrases += _captions(prior, scorer, image, settings.n_captions, num_vectors)
     losses = denoising_losses(prior, image, phrases, prompting, settings.n_noise_levels, generator)
     return InitialToken(phrases[losses.argmin()], likeness, len(words))
 
@@ -82,6 +87,15 @@ def _pairs(singles: list[str], last: list[str], nouns: list[str]) -> list[str]:
     """Two words each; the first is none that names a kind."""
     named = {word for noun in nouns for word in noun.split()}
     return [f"{first} {second}" for first in singles for second in last if first != second and first not in named]
+
+
+def _captions(
+    prior: TextToImagePrior, scorer: Scorer, image: ObjectImage, n_kept: int, num_vectors: int
+) -> list[str]:
+    """The toy world's captions that the scorer likes best, without articles, if the prior knows their words."""
+    images = [image.over(level, scorer.image_size)[None].to(scorer.device) for level in NAMED_BACKGROUNDS.values()]
+    found = [" ".join(w for w in text.split() if w not in ARTICLES) for text in likely_captions(scorer, images, n_kept)]
+    return [phrase for phrase in found if len(phrase.split()) <= num_vectors and not prior.unknown_words(phrase)]
 
 
 @torch.no_grad()

@@ -3,8 +3,9 @@
 import torch
 
 from prior3d.cameras import Orbit, view_words
-from prior3d.diffusion.captions import JudgedCaption, judged_captions, likely_captions
+from prior3d.diffusion.captions import JudgedCaption, judged_captions
 from prior3d.diffusion.joint_views import JointViewsPrior
+from prior3d.diffusion.likely_captions import likely_captions
 from prior3d.diffusion.scheduling import timestep_of_strength
 from prior3d.diffusion.scorer import Scorer
 from prior3d.reconstruction.drawn_views import GivenViews, background_for_images, view_text

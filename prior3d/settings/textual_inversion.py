@@ -1,5 +1,7 @@
 """Settings of textual inversion: the sentences, the versions of the image, the initializer, the optimiser."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -47,6 +49,12 @@ class AugmentationSettings:
 class InitializerSettings:
     """How the initializer is found where none is named."""
 
+    captions: Literal["toy", "none"] = Field(
+        default="toy",
+        description="toy: with several vectors, whatever the toy world says of its objects is compared, too; none: "
+        "words and pairs of words alone",
+    )
+    n_captions: int = Field(default=16, ge=1, le=256, description="nearest captions that the prior compares")
     n_candidates: int = Field(
         default=4000, ge=1, description="most frequent words of the vocabulary that the scorer compares with the image"
     )

@@ -36,10 +36,10 @@ class Params(StageParams):
         "",
         max_length=80,
         description="word whose embedding the concept begins as, or up to num_vectors words; empty: the scorer's "
-        "nearest word, or with several vectors the two words on which scorer and prior agree",
+        "nearest word, or with several vectors the words on which scorer and prior agree",
     )
     num_vectors: int = Field(
-        5, ge=1, le=8, description="embeddings that the word stands for; small text encoders need several"
+        6, ge=1, le=8, description="embeddings that the word stands for; small text encoders need several"
     )
     averaged_fraction: FractionOfSteps = Field(
         0.25, description="last part of the run; the result is the mean of the embeddings over it"
@@ -85,6 +85,7 @@ PRESETS: dict[str, dict] = {
         "batch": 4,  # one at a time, accumulated over four
         "at_once": 1,
         "num_vectors": 1,
+        "initializer": {"captions": "none"},
         "prompting": {"templates": SENTENCES, "view_words": False, "named_backgrounds": False},
         "augmentation": {"rotation_deg": 10.0, "scale": (0.85, 1.15), "grey": 0.1, "blur_pixels": 2.0},
         "averaged_fraction": 0.0,

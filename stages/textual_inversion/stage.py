@@ -93,7 +93,7 @@ def initializer_token(job: Job, params: Params, prior: TextToImagePrior, image: 
         image,
         params.initializer,
         params.prompting,
-        pairs=params.num_vectors > 1,
+        num_vectors=params.num_vectors,
         generator=torch.Generator().manual_seed(params.seed),
     )
     job.metric("initial_word_likeness", found.likeness, "cosine", n=found.n_candidates, higher_is_better=True)
