@@ -76,7 +76,14 @@ INPAINTING_PRIOR = Input(
 INSTRUCT_PRIOR = Input(
     "prior", "prior", f"instruct prior (InstructPix2Pix): toy-instruct, {FROM}", default="toy-instruct", role="instruct"
 )
-VIEWS_PRIOR = Input("prior", "prior", "views prior: toy-views or a folder of one", default="toy-views", role="views")
+ANY_VIEWS_PRIOR = Input(
+    "prior",
+    "prior",
+    "prior of views: toy-mv (joint views), toy-views (the paper's kind), or a folder of one",
+    default="toy-mv",
+    role="joint_views",
+    other_roles=("views",),
+)
 JOINT_VIEWS_PRIOR = Input(
     "prior", "prior", "joint-view prior: toy-mv or a folder of one", default="toy-mv", role="joint_views"
 )

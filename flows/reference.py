@@ -18,8 +18,7 @@ def method_reference(method: Method) -> str:
     lines = ["parameters (change one with --set STAGE.PARAMETER=VALUE):"]
     for stage in method.stages:
         module = stage.load()
-        bringing = " or ".join(f"--{name.replace('_', '-')}" for name in stage.brought_by)
-        asked = f" (only with {bringing or f'--set {stage.name}=on'})" if stage.optional or bringing else ""
+        asked = f" (only with {stage.brought_with})" if stage.brought_with else ""
         lines += ["", f"{stage.name}: {_first_line(module.__doc__)}{asked}"]
         lines += [f"  {line}" for line in parameter_lines(module.Params)]
     return "\n".join(lines)

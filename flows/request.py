@@ -24,6 +24,7 @@ from flows.method_options import option_of, parser_for
 from flows.run_names import unnamed_run
 from flows.terminal import STEERING
 from prior3d.diffusion.embedded import is_embedded
+from prior3d.diffusion.folders import role_of
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
@@ -66,9 +67,10 @@ def make_request(
     args = parser_for(method, command).parse_args(words)
     named = [i.name for i in method.inputs if getattr(args, f"input_{i.name}")]
     _refuse_alternatives(method, named)
-    whole, (method, sets) = method, split_switches(method, args.set, named)
+    role = _role_of_prior(project, method, args)
+    whole, (method, sets) = method, split_switches(method, args.set, named, role)
     _refuse_unused(whole, method, args)
-    given, priors = _inputs(project, method, args)
+    given, priors = _inputs(project, method, args, role)
     _refuse_toy_companions(method, priors, args)
     machine = read_machine()
     lost = _unusable(args.device, machine)
@@ -175,10 +177,10 @@ def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> N
     for declared in whole.inputs:
         if declared.name not in names and getattr(args, f"input_{declared.name}") is not None:
             takers = [s for s in whole.stages if declared.name in s.inputs.values()]
-            bringing = " or ".join(map(option_of, takers[0].brought_by))
+            bringing = takers[0].brought_with
             raise Prior3dError(
                 f"{option_of(declared.name)} is for {' or '.join(s.name for s in takers)}, which this run does not "
-                f"have; add {bringing or f'it: --set {takers[0].name}=on'}"
+                f"have; add {'it: ' if takers[0].optional else ''}{bringing}"
             )
 
 
@@ -209,8 +211,18 @@ def _told_apart(choice: PriorChoice, input_name: str, others: Iterable[PriorChoi
     return replace(choice, name=f"{choice.name}-{input_name}") if same else choice
 
 
+def _role_of_prior(project: Project, method: Method, args: argparse.Namespace) -> str:
+    """The role of the prior that decides about stages: one of those that its input takes; empty where none decides."""
+    deciding = method.role_input()
+    if deciding is None or deciding.role is None:
+        return ""
+    value = getattr(args, f"input_{deciding.name}")
+    found = role_of(choose_prior(value, project).folder) if value else deciding.role
+    return found if found in deciding.other_roles else deciding.role
+
+
 def _inputs(
-    project: Project, method: Method, args: argparse.Namespace
+    project: Project, method: Method, args: argparse.Namespace, role: str
 ) -> tuple[dict[str, bytes | Path], dict[str, PriorChoice]]:
     """What is given to each input, and the priors by the name of their input."""
     given: dict[str, bytes | Path] = {}
@@ -226,7 +238,7 @@ def _inputs(
         if declared.kind == "text":
             given[declared.name] = f"{check_text(option, value, declared.longest)}\n".encode()
         elif declared.kind == "prior":
-            choice = choose_prior(value, project, declared.role)
+            choice = choose_prior(value, project, role if declared.other_roles else declared.role)
             priors[declared.name] = _told_apart(choice, declared.name, priors.values())
             given[declared.name] = priors[declared.name].as_input()
         else:

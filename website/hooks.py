@@ -120,8 +120,7 @@ def method_page(method: Method) -> str:
     ]
     rows = ["| stage | what it does |", "|---|---|"]
     for stage in method.stages:
-        when = f" (only with {' or '.join(map(option_of, stage.brought_by))})" if stage.brought_by else ""
-        when = f" (only with `--set {stage.name}=on`)" if stage.optional else when
+        when = f" (only with `{stage.brought_with}`)" if stage.brought_with else ""
         rows.append(f"| [{stage.name}](../stages/{stage.name}.md) | {_cell(_first_line(stage))}{when} |")
     return "\n\n".join([*lines, "\n".join(rows)]) + "\n"
 

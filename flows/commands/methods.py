@@ -11,7 +11,7 @@ def list_methods(words: list[str]) -> int:
     Parser.of("methods", "All methods, with their stages; those in brackets are optional.").parse_args(words)
     rows = []
     for method in METHODS.values():
-        stages = " -> ".join(f"[{s.name}]" if s.optional or s.brought_by else s.name for s in method.stages)
+        stages = " -> ".join(f"[{s.name}]" if s.brought_with else s.name for s in method.stages)
         rows.append([method.name, method.summary, stages])
     return say(table(rows))
 

@@ -21,6 +21,7 @@ class Input:
         longest: most characters of a text.
         suffixes: file name endings that a `file` may have.
         role: of a prior: what it has to serve as, e.g. `inpainting` (see `prior3d.diffusion.folders`).
+        other_roles: of a prior: what it may serve as instead; the method has other stages then (`Stage.for_role`).
         capture: of a folder: it holds posed images, of which only those are copied that it names.
     """
 
@@ -31,6 +32,7 @@ class Input:
     longest: int = 1000
     suffixes: tuple[str, ...] = ()
     role: str | None = None
+    other_roles: tuple[str, ...] = ()
     capture: bool = False
 
 
@@ -50,6 +52,7 @@ class Stage:
         otherwise: of a stage that may be left out: the earlier stage, or the method's input, that takes its place for
             those behind it; empty: none can.
         brought_by: inputs of the method; the method goes without the stage unless one of them is given.
+        for_role: of an input that takes priors of several roles: the role that the stage is for; empty: for all.
     """
 
     name: str
@@ -62,10 +65,19 @@ class Stage:
     brings: tuple[str, ...] = ()
     otherwise: str = ""
     brought_by: tuple[str, ...] = ()
+    for_role: str = ""
 
     def __post_init__(self) -> None:
         if not self.module:
             object.__setattr__(self, "module", f"stages.{self.name}")
+
+    @property
+    def brought_with(self) -> str:
+        """What a person gives to have a stage that the method goes without otherwise; empty: it is always there."""
+        if self.for_role:
+            return f"a --prior of role {self.for_role}"
+        options = " or ".join(f"--{name.replace('_', '-')}" for name in self.brought_by)
+        return options or (f"--set {self.name}=on" if self.optional else "")
 
     def load(self) -> ModuleType:
         """The stage's module; its top level imports light things only."""
@@ -117,12 +129,28 @@ class Method:
         """Names of the stages that some of the method's inputs bring with them."""
         return {s.name for s in self.stages if set(s.brought_by) & set(given)}
 
+    def role_input(self) -> Input | None:
+        """The input whose prior's role decides about stages; None if there is none."""
+        return next((i for i in self.inputs if i.other_roles), None)
+
+    def stages_for(self, role: str) -> set[str]:
+        """Names of the stages that are for one role of the prior alone."""
+        return {s.name for s in self.stages if role and s.for_role == role}
+
     def with_stages(self, asked: Collection[str]) -> "Method":
         """The method as one run has it: of its stages that may be left out only those named, and what they bring.
 
-        Inputs that nothing takes any more are left out, too.
+        Of stages that are for one role of a prior, those of the input's first role stay if none is named. Inputs that
+        nothing takes any more are left out, too.
         """
-        kept = {s.name for s in self.stages if not (s.optional or s.brought_by) or s.name in asked}
+        deciding = self.role_input()
+        named = {s.for_role for s in self.stages if s.name in asked} - {""}
+        roles = named or {deciding.role if deciding else ""}
+        kept = {
+            s.name
+            for s in self.stages
+            if s.name in asked or not (s.optional or s.brought_by or (s.for_role and s.for_role not in roles))
+        }
         while more := {b for s in self.stages if s.name in kept for b in s.brings} - kept:
             kept |= more
         instead = {s.name: s.otherwise for s in self.stages if s.name not in kept}

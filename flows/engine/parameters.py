@@ -43,13 +43,16 @@ def resolve(
     return validated(method, chosen)
 
 
-def split_switches(method: Method, sets: list[str], given: Collection[str] = ()) -> tuple[Method, list[str]]:
+def split_switches(
+    method: Method, sets: list[str], given: Collection[str] = (), role: str = ""
+) -> tuple[Method, list[str]]:
     """The method with the optional stages that are switched on (`--set STAGE=on`), and what else is set.
 
     Args:
         method: the whole method.
         sets: what `--set` was given.
         given: names of the method's inputs that a person gave; they bring stages too.
+        role: of the prior, where the method has stages for one role alone.
 
     Raises:
         Prior3dError: what is switched is no optional stage of the method, or is switched to something else.
@@ -65,13 +68,12 @@ def split_switches(method: Method, sets: list[str], given: Collection[str] = ())
             always = stage in {s.name for s in method.stages}
             hint = did_you_mean(stage, [] if always else optional, f"those are: {', '.join(optional) or 'none'}", str)
             raise Prior3dError(f"--set {text!r}: {method.name} has no optional stage {stage!r}; {hint}")
-    chosen = method.with_stages(asked | method.stages_brought_by(given))
+    chosen = method.with_stages(asked | method.stages_brought_by(given) | method.stages_for(role))
     left_out = {s.name: s for s in method.stages if s.name not in {c.name for c in chosen.stages}}
     for text in others:
         stage = text.partition(".")[0].strip()
         if stage in left_out:
-            bringing = " or ".join(f"--{name.replace('_', '-')}" for name in left_out[stage].brought_by)
-            raise Prior3dError(f"--set {text!r}: {method.name} has {stage} only with {bringing or f'--set {stage}=on'}")
+            raise Prior3dError(f"--set {text!r}: {method.name} has {stage} only with {left_out[stage].brought_with}")
     return chosen, others
 
 

@@ -89,9 +89,7 @@ def _pairs(singles: list[str], last: list[str], nouns: list[str]) -> list[str]:
     return [f"{first} {second}" for first in singles for second in last if first != second and first not in named]
 
 
-def _captions(
-    prior: TextToImagePrior, scorer: Scorer, image: ObjectImage, n_kept: int, num_vectors: int
-) -> list[str]:
+def _captions(prior: TextToImagePrior, scorer: Scorer, image: ObjectImage, n_kept: int, num_vectors: int) -> list[str]:
     """The toy world's captions that the scorer likes best, without articles, if the prior knows their words."""
     images = [image.over(level, scorer.image_size)[None].to(scorer.device) for level in NAMED_BACKGROUNDS.values()]
     found = [" ".join(w for w in text.split() if w not in ARTICLES) for text in likely_captions(scorer, images, n_kept)]

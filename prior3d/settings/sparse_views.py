@@ -41,6 +41,9 @@ class RingSettings:
     single_input_weight: Weight = Field(
         default=0.5, description="the same where there is one input view, which by itself leaves all depths open"
     )
+    drawn_weight: Weight = Field(
+        default=0.3, description="weight of views that a joint-view prior drew of a thing that it knows; 0: none"
+    )
     warm_up: FractionOfSteps = Field(
         default=1 / 3, description="how long the feature transformer's images are fitted before views are refreshed"
     )

@@ -19,6 +19,7 @@ def posed_images(job: Job, prior: JointViewsPrior, counted: GivenSettings) -> Gi
     if views.masks is None:
         raise Prior3dError(
             f"stage {job.name}: the posed images have no masks, so the object cannot be told from what is behind it. "
-            "Give images with alpha, with mask_path, or before one flat colour; or use sparsefusion"
+            "Give images with alpha, with mask_path, or before one flat colour; or take sparsefusion with the prior "
+            "toy-views"
         )
     return given_posed_images(prior, views, counted)

@@ -7,6 +7,9 @@ steps without guidance. The result replaces the old image, with weight 1 - ᾱ o
 section 3.3). The paper denoises a render in every step and forgets it; keeping it for later steps costs far less, and a
 step then sees rays of the whole ring. The gradient passes through the render alone. The ring counts as far as the prior
 can be trusted, which `view_features` measured.
+
+Views that a joint-view prior drew given the inputs can take the ring's place. They agree with each other, and are not
+refreshed: they count if the prior knows the thing, which `captioning` measured.
 """
 
 from typing import ClassVar
@@ -17,7 +20,7 @@ from prior3d.settings import Steps
 from prior3d.settings.reconstruction import FitSettings
 from prior3d.settings.refresh import ObjectCheckSettings
 from prior3d.settings.sparse_views import RingSettings
-from stages.artifacts import FIELD, POSED_IMAGES, PRIOR, SYMMETRY, VIEW_FEATURES
+from stages.artifacts import CAPTION, DRAWN_VIEWS, FIELD, POSED_IMAGES, PRIOR, SYMMETRY, VIEW_FEATURES
 from stages.contract.parameters import PriorParams
 from stages.contract.presets import FIT_NAMES
 
@@ -65,5 +68,13 @@ PRESETS: dict[str, dict] = {
         },
     },
 }
-INPUTS = {"views": POSED_IMAGES, "symmetry": SYMMETRY, "features": VIEW_FEATURES, "prior": PRIOR}
+INPUTS = {
+    "views": POSED_IMAGES,
+    "symmetry": SYMMETRY,
+    "features": VIEW_FEATURES,
+    "caption": CAPTION,
+    "drawn": DRAWN_VIEWS,
+    "prior": PRIOR,
+}
+OPTIONAL_INPUTS = frozenset({"features", "caption", "drawn"})
 OUTPUT = FIELD

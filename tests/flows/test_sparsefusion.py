@@ -58,9 +58,27 @@ def test_what_is_refused_first(fake, tmp_path, views_prior):
 def test_it_shares_the_stages_behind_the_field():
     known = {stage.module for stage in methods.METHODS["latent-nerf"].stages}
     own = {stage.module for stage in sparsefusion.METHOD.stages} - known
-    assert own == {
+    assert own == {"stages.captioning", "stages.joint_views"} | {
         f"stages.view_{name}" for name in ("preparation", "symmetry", "features", "sampling", "distillation")
     }
+
+
+def test_the_priors_role_decides_about_the_stages(fake, tmp_path, views_prior):
+    write_ball(tmp_path / "ball", 2)
+    start = ("plan", "sparsefusion", "--images", str(tmp_path / "ball"), "--name", "demo")
+    joint, paper = ("captioning", "joint_views"), ("view_features", "view_sampling")
+    for more, there, left_out in (((), joint, paper), (("--prior", views_prior, "--preset", "toy"), paper, joint)):
+        code, out, err = fake.cli(*start, *more)
+        assert code == 0 and all(name in out for name in there) and not any(name in out for name in left_out), err
+        code, _, err = fake.cli(*start, *more, "--set", f"{left_out[0]}.seed=1")
+        assert code == 2 and f"{left_out[0]} only with a --prior of role" in err
+
+
+def test_a_prompt_is_for_joint_views_alone(fake, tmp_path, views_prior):
+    write_ball(tmp_path / "ball", 2)
+    start = ("plan", "sparsefusion", "--images", str(tmp_path / "ball"), "--prior", views_prior, "--preset", "toy")
+    code, _, err = fake.cli(*start, "--prompt", "a red ball")
+    assert code == 2 and "--prompt is for captioning or joint_views" in err and "add a --prior of role" in err
 
 
 @pytest.mark.slow

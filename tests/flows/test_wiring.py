@@ -27,7 +27,6 @@ ROLES = {
     ("stages.dataset_update", "prior"): "instruct",
     ("stages.view_features", "prior"): "views",
     ("stages.view_sampling", "prior"): "views",
-    ("stages.view_distillation", "prior"): "views",
     ("stages.textual_inversion", "scorer"): "scorer",
     ("stages.image_nerf", "scorer"): "scorer",
     ("stages.captioning", "prior"): "joint_views",
@@ -38,13 +37,19 @@ ROLES = {
 }
 
 
+def roles_of(method):
+    """The roles of the prior that decides about a method's stages; "" where none does."""
+    deciding = method.role_input()
+    return ["", *deciding.other_roles] if deciding else [""]
+
+
 def forms():
-    """Every method with every choice of its optional stages, and of the inputs that bring stages."""
-    for name, method in METHODS.items():
+    """Every method with every choice of its optional stages, of the inputs that bring stages, and of its prior."""
+    for name, method, role in ((n, m, r) for n, m in METHODS.items() for r in roles_of(m)):
         optional = [*method.optional_stages(), *dict.fromkeys(i for s in method.stages for i in s.brought_by)]
         for asked in chain.from_iterable(combinations(optional, n) for n in range(len(optional) + 1)):
-            stages = set(asked) | method.stages_brought_by(asked)
-            yield pytest.param(method.with_stages(stages), id="+".join([name, *asked]))
+            stages = set(asked) | method.stages_brought_by(asked) | method.stages_for(role)
+            yield pytest.param(method.with_stages(stages), id="+".join([name, *filter(None, [role]), *asked]))
 
 
 @pytest.mark.parametrize("method", forms())
@@ -83,7 +88,19 @@ def test_every_prior_is_asked_for_the_role_in_which_it_is_loaded(method):
     for stage in method.stages:
         for name, source in stage.inputs.items():
             if source in given and given[source].kind == "prior":
-                assert given[source].role == ROLES.get((stage.module, name), "text_to_image"), (stage.name, name)
+                roles = {given[source].role, *given[source].other_roles}
+                if stage.for_role or len(roles) == 1:  # a stage that takes any of several roles asks which it has
+                    wanted = ROLES.get((stage.module, name), "text_to_image")
+                    assert wanted in roles and (name != "prior" or stage.for_role in ("", wanted)), (stage.name, name)
+
+
+def test_a_prior_of_several_roles_decides_which_stages_there_are():
+    method = METHODS["sparsefusion"]
+    names = {role: {s.name for s in method.with_stages(method.stages_for(role)).stages} for role in ("", "views")}
+    assert names[""] - names["views"] == {"captioning", "joint_views"}
+    assert names["views"] - names[""] == {"view_features", "view_sampling"}
+    assert method.with_stages(names["views"]).stages == method.with_stages(method.stages_for("views")).stages
+    assert {s.for_role for s in method.stages} - {""} == {method.role_input().role, *method.role_input().other_roles}
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
@@ -95,7 +112,7 @@ def test_inputs_are_declared_once_and_all_taken(method):
 
 
 WRONG = {"text_to_image": "toy-inpainting", "inpainting": "toy", "instruct": "toy-views", "views": "toy-instruct",
-         "joint_views": "toy-views", "scorer": "toy"}  # fmt: skip
+         "joint_views": "toy-instruct", "scorer": "toy"}  # fmt: skip
 
 
 @pytest.mark.parametrize(

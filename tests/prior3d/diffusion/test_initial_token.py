@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from prior3d.cameras import orbit_cameras
 from prior3d.diffusion import initial_token
 from prior3d.diffusion.concepts import kinds, vocabulary
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.initial_token import find_initial_token, inversion_prompt, nearest_phrases
-from prior3d.diffusion.scorer import Scorer
+from prior3d.diffusion.scorer import Scorer, load_scorer
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
 from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.settings.textual_inversion import InitializerSettings, InversionPromptSettings
+from prior3d.toyworld.objects import sample_object
+from prior3d.toyworld.renders import render_toy, toy_orbit
 from tests.tiny_prior import write_tiny_prior
 
 IMAGE = ObjectImage(np.ones((8, 8, 4), np.float32), Viewpoint(180.0, 10.0, 40.0, 3.2))
@@ -35,20 +38,20 @@ def prior(tmp_path_factory):
     return load_text_to_image(write_tiny_prior(tmp_path_factory.mktemp("p") / "p", camera=True), torch.device("cpu"))
 
 
-def found(prior, pairs, **settings):
+def found(prior, num_vectors, **settings):
     return find_initial_token(
         prior,
         ByWords(),
         IMAGE,
-        InitializerSettings(**settings),
+        InitializerSettings(**{"captions": "none"} | settings),
         InversionPromptSettings(),
-        pairs=pairs,
+        num_vectors=num_vectors,
         generator=torch.Generator().manual_seed(0),
     )
 
 
 def test_the_scorer_picks_a_single_word(prior):
-    chosen = found(prior, pairs=False)
+    chosen = found(prior, 1)
     assert chosen.word == "ball" and chosen.likeness == pytest.approx(0.9) and chosen.n_candidates > 3
 
 
@@ -73,9 +76,45 @@ def test_the_prior_picks_among_the_nearest_pairs_and_two_words(prior, monkeypatc
         return torch.tensor([1.0, 0.5, 2.0, 2.0])
 
     monkeypatch.setattr(initial_token, "denoising_losses", losses)
-    chosen = found(prior, pairs=True, n_words=2, n_pairs=9, n_noise_levels=3)
+    chosen = found(prior, 2, n_words=2, n_pairs=9, n_noise_levels=3)
     assert told == [(told[0][0], 3)] and sorted(told[0][0]) == expected
     assert chosen.word == told[0][0][1] and chosen.likeness == pytest.approx(0.9)
+
+
+def test_captions_that_fit_the_vectors_and_the_vocabulary_are_compared_too(prior, monkeypatch):
+    told = []
+    captions = ["a red cube", "a red ball with a blue cube", "a zzz ball"]
+    monkeypatch.setattr(initial_token, "kinds", lambda prior: ["ball"])
+    monkeypatch.setattr(initial_token, "likely_captions", lambda scorer, images, n: captions[:n])
+    monkeypatch.setattr(prior, "unknown_words", lambda text: [w for w in text.split() if w == "zzz"])
+
+    def losses(prior, image, phrases, prompting, n_noise_levels, generator):
+        told.append(phrases)
+        return torch.tensor([float(phrase != phrases[-1]) for phrase in phrases])
+
+    monkeypatch.setattr(initial_token, "denoising_losses", losses)
+    assert found(prior, 2, captions="toy").word == "red cube"
+    assert found(prior, 5, captions="toy").word == "red ball with blue cube" and "zzz ball" not in told[-1]
+    assert found(prior, 5, captions="toy", n_captions=1).word == "red cube"
+    assert found(prior, 5, captions="none").word == "ball"
+
+
+def test_a_toy_object_begins_as_its_whole_caption():
+    toy = sample_object(7, 1, "held-out")
+    orbit = toy_orbit(torch.tensor([30.0]), torch.tensor([20.0]))
+    seen = render_toy(toy, orbit_cameras(orbit, 64, 64), supersampling=2)
+    mask = seen.mask[0][..., None]
+    pixels = np.concatenate([seen.rgb[0] / np.maximum(mask, 1e-3), mask], -1).clip(0, 1).astype(np.float32)
+    chosen = find_initial_token(
+        load_text_to_image(embedded_prior("toy"), torch.device("cpu")),
+        load_scorer(embedded_prior("toy-scorer"), torch.device("cpu")),
+        ObjectImage(pixels, Viewpoint(30.0, 20.0, 40.0, 3.2)),
+        InitializerSettings(),
+        InversionPromptSettings(),
+        num_vectors=6,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert f"an {chosen.word}" == toy.caption == "an orange vase with pink dots"
 
 
 def test_phrases_are_compared_with_the_same_noise(prior):
@@ -90,7 +129,7 @@ def test_phrases_are_compared_with_the_same_noise(prior):
 def test_a_vocabulary_without_words(prior, monkeypatch):
     monkeypatch.setattr(initial_token, "vocabulary", lambda prior, longest: [])
     with pytest.raises(Prior3dError, match="holds no whole words; name one as initializer_token"):
-        found(prior, pairs=False)
+        found(prior, 1)
 
 
 def test_sentences_name_view_and_background_if_told_to():
