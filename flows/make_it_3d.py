@@ -31,10 +31,14 @@ from stages.contract.presets import MAKE_IT_3D_SCALE, MAKE_IT_3D_TEXTURE, MAKE_I
 METHOD = Method(
     name="make-it-3d",
     summary="one image to a whole textured 3D object; the side that the image shows keeps the image's pixels",
-    inputs=(IMAGE, MASK, OPTIONAL_CAMERA, DEPTH, OPTIONAL_PROMPT, PRIOR, INPAINTING_PRIOR, SCORER),
+    inputs=(IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage("image_preparation", {"image": "image", "mask": "mask", "depth": "depth", "camera": "camera"}),
-        Stage("textual_inversion", {"image": "image_preparation", "prior": "prior", "scorer": "scorer"}, gpu=True),
+        Stage(
+            "textual_inversion",
+            {"image": "image_preparation", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
+            gpu=True,
+        ),
         Stage(
             "image_nerf",
             {

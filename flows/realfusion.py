@@ -18,19 +18,23 @@ Source: Melas-Kyriazi et al., RealFusion: 360 Reconstruction of Any Object from 
 """
 
 from flows.engine.method import Method, Stage
-from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, NORMAL, OPTIONAL_CAMERA, PRIOR, SCORER
+from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, NORMAL, OPTIONAL_CAMERA, OPTIONAL_PROMPT, PRIOR, SCORER
 from stages.contract.presets import MAKE_IT_3D_TEXTURE, PAPER_EVALUATION, REALFUSION_VIEWS, merged
 
 METHOD = Method(
     name="realfusion",
     summary="one image to a whole textured 3D object, by textual inversion and score distillation",
-    inputs=(IMAGE, MASK, OPTIONAL_CAMERA, DEPTH, NORMAL, PRIOR, INPAINTING_PRIOR, SCORER),
+    inputs=(IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, NORMAL, PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage(
             "image_preparation",
             {"image": "image", "mask": "mask", "depth": "depth", "normal": "normal", "camera": "camera"},
         ),
-        Stage("textual_inversion", {"image": "image_preparation", "prior": "prior", "scorer": "scorer"}, gpu=True),
+        Stage(
+            "textual_inversion",
+            {"image": "image_preparation", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
+            gpu=True,
+        ),
         Stage(
             "image_nerf", {"image": "image_preparation", "prior": "prior", "concept": "textual_inversion"}, gpu=True
         ),

@@ -128,10 +128,17 @@ def initial_embeddings(prior: DiffusionPrior, words: str, num_vectors: int = 1) 
     return torch.stack([*found, *[found[-1]] * (num_vectors - len(found))])
 
 
+def single_token(prior: DiffusionPrior, word: str) -> bool:
+    """Whether a word is one token of the prior's vocabulary, and not one that it has never seen."""
+    tokenizer = prior.diffusion.prompts.tokenizer
+    tokens = tokenizer(word, add_special_tokens=False).input_ids
+    return len(tokens) == 1 and tokens[0] not in (tokenizer.unk_token_id, None) and not prior.unknown_words(word)
+
+
 def _embedding_of_word(prior: DiffusionPrior, word: str) -> Tensor:
     tokenizer = prior.diffusion.prompts.tokenizer
     tokens = tokenizer(word, add_special_tokens=False).input_ids
-    if len(tokens) != 1 or tokens[0] in (tokenizer.unk_token_id, None) or prior.unknown_words(word):
+    if not single_token(prior, word):
         raise Prior3dError(
             f"initializer {word!r}: it has {len(tokens)} tokens of this prior's vocabulary, but must be one known "
             "word; name a simpler one"

@@ -4,6 +4,7 @@ RealFusion (Melas-Kyriazi et al. 2023), section 3.3, begins textual inversion (G
 finds nearest to the image. Several words, for a concept of several vectors, are not in the paper.
 """
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from prior3d.cameras import Orbit, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
-from prior3d.diffusion.concepts import inversion_loss, kinds, vocabulary
+from prior3d.diffusion.concepts import inversion_loss, kinds, single_token, vocabulary
+from prior3d.diffusion.known_words import read
 from prior3d.diffusion.likely_captions import likely_captions
 from prior3d.diffusion.scorer import Scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior
@@ -22,6 +24,8 @@ from prior3d.images.object_image import ObjectImage
 from prior3d.settings.textual_inversion import InitializerSettings, InversionPromptSettings
 
 ARTICLES = ("a", "an")
+WORD = re.compile(r"[^\W\d_]+")
+TURNS = frozenset({"with", "in", "on", "of", "at", "and", "from", "under", "over", "by", "holding", "wearing"})
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,20 @@ def find_initial_token(
         phrases += _captions(prior, scorer, image, settings.n_captions, num_vectors)
     losses = denoising_losses(prior, image, phrases, prompting, settings.n_noise_levels, generator)
     return InitialToken(phrases[losses.argmin()], likeness, len(words))
+
+
+def words_of_prompt(prior: TextToImagePrior, prompt: str, num_vectors: int) -> str:
+    """The words of a prompt that a concept can begin as: known to the prior, a token each.
+
+    Of more words than vectors those before the first preposition count, and of these the last, which name the kind: "a
+    brown teddy bear in a red chair" is "teddy bear" with two vectors. Empty if the prior knows none of them.
+    """
+    text = read(prompt, prior.unknown_words(prompt)).lower()
+    words = [word for word in WORD.findall(text) if word not in ARTICLES]
+    if sum(single_token(prior, word) for word in words) > num_vectors:
+        turn = next((place for place, word in enumerate(words) if place and word in TURNS), len(words))
+        words = words[:turn]
+    return " ".join([word for word in words if single_token(prior, word)][-num_vectors:])
 
 
 def _pairs(singles: list[str], last: list[str], nouns: list[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """Textual inversion: a new word that means, to a prior, the object of one image.
 
 Gal et al. 2022, as RealFusion uses it (Melas-Kyriazi et al. 2023, section 3.3). The word begins as the word of the
-prior's vocabulary that a scorer finds nearest to the image. Its embeddings, and nothing else, are then optimised so
-that the prior denoises random versions of the image well.
+prior's vocabulary that a scorer finds nearest to the image, or as the words that a person says. Its embeddings, and
+nothing else, are then optimised so that the prior denoises random versions of the image well.
 """
 
 from typing import ClassVar
@@ -16,7 +16,7 @@ from prior3d.settings.textual_inversion import (
     InversionOptimiserSettings,
     InversionPromptSettings,
 )
-from stages.artifacts import CONCEPT, OBJECT_IMAGE, PRIOR
+from stages.artifacts import CONCEPT, OBJECT_IMAGE, PRIOR, PROMPT
 from stages.contract.parameters import StageParams
 
 
@@ -35,8 +35,8 @@ class Params(StageParams):
     initializer_token: str = Field(
         "",
         max_length=80,
-        description="word whose embedding the concept begins as, or up to num_vectors words; empty: the scorer's "
-        "nearest word, or with several vectors the words on which scorer and prior agree",
+        description="word whose embedding the concept begins as, or up to num_vectors words; empty: the words of "
+        "--prompt, else the scorer's nearest word, or with several vectors the words on which scorer and prior agree",
     )
     num_vectors: int = Field(
         6, ge=1, le=8, description="embeddings that the word stands for; small text encoders need several"
@@ -92,6 +92,6 @@ PRESETS: dict[str, dict] = {
         "optimiser": {"learning_rate": 2e-3, "decay_to": 1.0},
     },
 }
-INPUTS = {"image": OBJECT_IMAGE, "prior": PRIOR, "scorer": PRIOR}
-OPTIONAL_INPUTS = frozenset({"scorer"})
+INPUTS = {"image": OBJECT_IMAGE, "prompt": PROMPT, "prior": PRIOR, "scorer": PRIOR}
+OPTIONAL_INPUTS = frozenset({"prompt", "scorer"})
 OUTPUT = CONCEPT

@@ -13,7 +13,7 @@ from prior3d.diffusion.concepts import (
     inversion_loss,
     text_encoder_digest,
 )
-from prior3d.diffusion.initial_token import find_initial_token, inversion_prompt
+from prior3d.diffusion.initial_token import find_initial_token, inversion_prompt, words_of_prompt
 from prior3d.diffusion.scheduling import stratified_timesteps
 from prior3d.diffusion.scorer import load_scorer
 from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
@@ -27,7 +27,7 @@ from prior3d.sending import sent
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import save_concept
 from stages.contract.job import Job
-from stages.contract.preview import write_row
+from stages.contract.preview import warn_of_unknown_words, write_row
 from stages.textual_inversion import Params
 
 DIVERGED = "lower textual_inversion.optimiser.learning_rate"
@@ -80,11 +80,18 @@ def check_templates(job: Job, params: Params) -> None:
 
 
 def initializer_token(job: Job, params: Params, prior: TextToImagePrior, image: ObjectImage) -> str:
-    """The word that the scorer, or scorer and prior, find nearest to the image; recorded.
+    """A person's words, or the word that the scorer, or scorer and prior, find nearest to the image; recorded.
 
     Raises:
         Prior3dError: there is no scorer.
     """
+    if "prompt" in job.inputs:
+        warn_of_unknown_words(job, prior.unknown_words(job.prompt), max(params.steps, 1))
+        if words := words_of_prompt(prior, job.prompt, params.num_vectors):
+            job.progress(0, max(params.steps, 1), text=f"the word begins as {words!r}, of the prompt")
+            return words
+        text = "warning: no word of the prompt is one that the prior knows, so the scorer looks for one"
+        job.progress(0, max(params.steps, 1), text=text)
     if "scorer" not in job.inputs:
         raise Prior3dError(f"{job.name}.initializer_token is empty and there is no scorer to choose one; name a word")
     found = find_initial_token(

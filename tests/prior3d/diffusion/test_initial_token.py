@@ -8,7 +8,7 @@ from prior3d.cameras import orbit_cameras
 from prior3d.diffusion import initial_token
 from prior3d.diffusion.concepts import kinds, vocabulary
 from prior3d.diffusion.embedded import embedded_prior
-from prior3d.diffusion.initial_token import find_initial_token, inversion_prompt, nearest_phrases
+from prior3d.diffusion.initial_token import find_initial_token, inversion_prompt, nearest_phrases, words_of_prompt
 from prior3d.diffusion.scorer import Scorer, load_scorer
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
@@ -48,6 +48,11 @@ def found(prior, num_vectors, **settings):
         num_vectors=num_vectors,
         generator=torch.Generator().manual_seed(0),
     )
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return load_text_to_image(embedded_prior("toy"), torch.device("cpu"))
 
 
 def test_the_scorer_picks_a_single_word(prior):
@@ -99,14 +104,15 @@ def test_captions_that_fit_the_vectors_and_the_vocabulary_are_compared_too(prior
     assert found(prior, 5, captions="none").word == "ball"
 
 
-def test_a_toy_object_begins_as_its_whole_caption():
-    toy = sample_object(7, 1, "held-out")
+def test_a_toy_object_begins_as_its_whole_caption(toy):
+    prior = toy
+    thing = sample_object(7, 1, "held-out")
     orbit = toy_orbit(torch.tensor([30.0]), torch.tensor([20.0]))
-    seen = render_toy(toy, orbit_cameras(orbit, 64, 64), supersampling=2)
+    seen = render_toy(thing, orbit_cameras(orbit, 64, 64), supersampling=2)
     mask = seen.mask[0][..., None]
     pixels = np.concatenate([seen.rgb[0] / np.maximum(mask, 1e-3), mask], -1).clip(0, 1).astype(np.float32)
     chosen = find_initial_token(
-        load_text_to_image(embedded_prior("toy"), torch.device("cpu")),
+        prior,
         load_scorer(embedded_prior("toy-scorer"), torch.device("cpu")),
         ObjectImage(pixels, Viewpoint(30.0, 20.0, 40.0, 3.2)),
         InitializerSettings(),
@@ -114,7 +120,21 @@ def test_a_toy_object_begins_as_its_whole_caption():
         num_vectors=6,
         generator=torch.Generator().manual_seed(0),
     )
-    assert f"an {chosen.word}" == toy.caption == "an orange vase with pink dots"
+    assert f"an {chosen.word}" == thing.caption == "an orange vase with pink dots"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "num_vectors", "words"),
+    [
+        ("a brown teddy bear with a red belly", 6, "brown teddy bear with red belly"),
+        ("a brown teddy bear in a red chair", 2, "teddy bear"),
+        ("a crimson toadstool", 6, "red mushroom"),  # read as known words
+        ("Boat, blue!", 6, "boat blue"),
+        ("zzz", 6, ""),
+    ],
+)
+def test_a_persons_words_are_what_a_concept_begins_as(toy, prompt, num_vectors, words):
+    assert words_of_prompt(toy, prompt, num_vectors) == words
 
 
 def test_phrases_are_compared_with_the_same_noise(prior):
@@ -139,8 +159,7 @@ def test_sentences_name_view_and_background_if_told_to():
     assert inversion_prompt(plain, "one {}", "ball", 180.0, 10.0, "grey") == "one ball"
 
 
-def test_the_embedded_vocabulary_names_kinds_and_holds_no_ends_of_words():
-    prior = load_text_to_image(embedded_prior("toy"), torch.device("cpu"))
-    words = vocabulary(prior, 10_000)
+def test_the_embedded_vocabulary_names_kinds_and_holds_no_ends_of_words(toy):
+    words = vocabulary(toy, 10_000)
     assert {"orange", "boat", "dots", "black"} <= set(words) and not {"ack", "ink", "air"} & set(words)
-    assert {"teddy bear", "boat", "fir tree"} <= set(kinds(prior)) and "orange" not in kinds(prior)
+    assert {"teddy bear", "boat", "fir tree"} <= set(kinds(toy)) and "orange" not in kinds(toy)
