@@ -15,7 +15,7 @@ from flows.engine.gpus import gpu_numbers
 from flows.engine.method import Input, Method
 from flows.engine.nvml import Machine, read_machine
 from flows.engine.parameters import resolve, split_switches
-from flows.engine.priors import PriorChoice, choose_prior
+from flows.engine.priors import PriorChoice, choose_prior, role_among
 from flows.engine.project import Project
 from flows.engine.run import Run
 from flows.engine.run_files import Damaged, read_method
@@ -24,7 +24,6 @@ from flows.method_options import option_of, parser_for
 from flows.run_names import unnamed_run
 from flows.terminal import STEERING
 from prior3d.diffusion.embedded import is_embedded
-from prior3d.diffusion.folders import role_of
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
@@ -67,10 +66,10 @@ def make_request(
     args = parser_for(method, command).parse_args(words)
     named = [i.name for i in method.inputs if getattr(args, f"input_{i.name}")]
     _refuse_alternatives(method, named)
-    role = _role_of_prior(project, method, args)
-    whole, (method, sets) = method, split_switches(method, args.set, named, role)
+    roles = {i.name: role_among(i, getattr(args, f"input_{i.name}"), project) for i in method.inputs}
+    whole, (method, sets) = method, split_switches(method, args.set, named, roles.values())
     _refuse_unused(whole, method, args)
-    given, priors = _inputs(project, method, args, role)
+    given, priors = _inputs(project, method, args, roles)
     _refuse_toy_companions(method, priors, args)
     machine = read_machine()
     lost = _unusable(args.device, machine)
@@ -211,18 +210,8 @@ def _told_apart(choice: PriorChoice, input_name: str, others: Iterable[PriorChoi
     return replace(choice, name=f"{choice.name}-{input_name}") if same else choice
 
 
-def _role_of_prior(project: Project, method: Method, args: argparse.Namespace) -> str:
-    """The role of the prior that decides about stages: one of those that its input takes; empty where none decides."""
-    deciding = method.role_input()
-    if deciding is None or deciding.role is None:
-        return ""
-    value = getattr(args, f"input_{deciding.name}")
-    found = role_of(choose_prior(value, project).folder) if value else deciding.role
-    return found if found in deciding.other_roles else deciding.role
-
-
 def _inputs(
-    project: Project, method: Method, args: argparse.Namespace, role: str
+    project: Project, method: Method, args: argparse.Namespace, roles: dict[str, str]
 ) -> tuple[dict[str, bytes | Path], dict[str, PriorChoice]]:
     """What is given to each input, and the priors by the name of their input."""
     given: dict[str, bytes | Path] = {}
@@ -238,7 +227,7 @@ def _inputs(
         if declared.kind == "text":
             given[declared.name] = f"{check_text(option, value, declared.longest)}\n".encode()
         elif declared.kind == "prior":
-            choice = choose_prior(value, project, role if declared.other_roles else declared.role)
+            choice = choose_prior(value, project, roles[declared.name])
             priors[declared.name] = _told_apart(choice, declared.name, priors.values())
             given[declared.name] = priors[declared.name].as_input()
         else:

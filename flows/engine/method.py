@@ -133,9 +133,9 @@ class Method:
         """The input whose prior's role decides about stages; None if there is none."""
         return next((i for i in self.inputs if i.other_roles), None)
 
-    def stages_for(self, role: str) -> set[str]:
-        """Names of the stages that are for one role of the prior alone."""
-        return {s.name for s in self.stages if role and s.for_role == role}
+    def stages_for(self, *roles: str) -> set[str]:
+        """Names of the stages that are for one of these roles of the prior alone."""
+        return {s.name for s in self.stages if s.for_role and s.for_role in roles}
 
     def with_stages(self, asked: Collection[str]) -> "Method":
         """The method as one run has it: of its stages that may be left out only those named, and what they bring.

@@ -44,7 +44,7 @@ def resolve(
 
 
 def split_switches(
-    method: Method, sets: list[str], given: Collection[str] = (), role: str = ""
+    method: Method, sets: list[str], given: Collection[str] = (), roles: Collection[str] = ()
 ) -> tuple[Method, list[str]]:
     """The method with the optional stages that are switched on (`--set STAGE=on`), and what else is set.
 
@@ -52,7 +52,7 @@ def split_switches(
         method: the whole method.
         sets: what `--set` was given.
         given: names of the method's inputs that a person gave; they bring stages too.
-        role: of the prior, where the method has stages for one role alone.
+        roles: of its priors; the method may have stages for one role alone.
 
     Raises:
         Prior3dError: what is switched is no optional stage of the method, or is switched to something else.
@@ -68,7 +68,7 @@ def split_switches(
             always = stage in {s.name for s in method.stages}
             hint = did_you_mean(stage, [] if always else optional, f"those are: {', '.join(optional) or 'none'}", str)
             raise Prior3dError(f"--set {text!r}: {method.name} has no optional stage {stage!r}; {hint}")
-    chosen = method.with_stages(asked | method.stages_brought_by(given) | method.stages_for(role))
+    chosen = method.with_stages(asked | method.stages_brought_by(given) | method.stages_for(*roles))
     left_out = {s.name: s for s in method.stages if s.name not in {c.name for c in chosen.stages}}
     for text in others:
         stage = text.partition(".")[0].strip()

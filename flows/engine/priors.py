@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.engine.hub import from_hub
+from flows.engine.method import Input
 from flows.engine.project import Project
 from flows.engine.run_files import derived, parse_json
 from prior3d.diffusion.embedded import embedded_names, embedded_prior
@@ -19,6 +20,7 @@ from prior3d.diffusion.folders import (
     check_named,
     check_safetensors,
     refuse_unsupported,
+    role_of,
 )
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
@@ -73,6 +75,12 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     elif role is not None:
         check_channels(choice.folder, role)
     return choice
+
+
+def role_among(declared: Input, text: str | None, project: Project) -> str:
+    """Which of the roles that an input takes a prior has; its first, if the prior has none or is not named."""
+    found = role_of(choose_prior(text, project).folder) if declared.other_roles and text else None
+    return found if found in declared.other_roles else declared.role or ""
 
 
 def _scorer(text: str, project: Project) -> PriorChoice:

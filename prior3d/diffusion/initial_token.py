@@ -49,7 +49,6 @@ def find_initial_token(
     image: ObjectImage,
     settings: InitializerSettings,
     prompting: InversionPromptSettings,
-    *,
     num_vectors: int,
     generator: torch.Generator,
 ) -> InitialToken:
@@ -66,25 +65,30 @@ def find_initial_token(
         settings: how many words, pairs and captions are compared.
         prompting: the sentence that the prior is told when it compares phrases.
         num_vectors: the most words of a phrase; with one the prior compares nothing.
-        generator: of the noise with which the prior compares phrases; on the CPU.
+        generator: of the noise with which it compares phrases; on the CPU.
 
     Raises:
         Prior3dError: the prior's vocabulary holds no whole words.
     """
-    words = vocabulary(prior, settings.n_candidates)
-    if not words:
-        raise Prior3dError("initializer: the prior's vocabulary holds no whole words; name one as initializer_token")
+    words = _words(prior, settings.n_candidates)
     nouns = [kind for kind in kinds(prior) if len(kind.split()) <= num_vectors]
-    singles, likeness = nearest_phrases(scorer, image, words, settings.n_words)
-    last, likeness = nearest_phrases(scorer, image, nouns, settings.n_words) if nouns else (singles, likeness)
+    singles, _ = nearest_phrases(scorer, image, words, settings.n_words)
+    last, likeness = nearest_phrases(scorer, image, nouns or words, settings.n_words)
     if num_vectors == 1:
         return InitialToken(last[0], likeness, len(words))
-    every = [pair for pair in _pairs(singles, last, nouns) if len(pair.split()) <= num_vectors]
-    phrases = [*(nearest_phrases(scorer, image, every, settings.n_pairs)[0] if every else []), *last[:2]]
+    pairs = [pair for pair in _pairs(singles, last, nouns) if len(pair.split()) <= num_vectors]
+    phrases = nearest_phrases(scorer, image, pairs, settings.n_pairs)[0] + last[:2]
     if settings.captions == "toy":
         phrases += _captions(prior, scorer, image, settings.n_captions, num_vectors)
     losses = denoising_losses(prior, image, phrases, prompting, settings.n_noise_levels, generator)
     return InitialToken(phrases[losses.argmin()], likeness, len(words))
+
+
+def _words(prior: TextToImagePrior, n_candidates: int) -> list[str]:
+    words = vocabulary(prior, n_candidates)
+    if not words:
+        raise Prior3dError("initializer: the prior's vocabulary holds no whole words; name one as initializer_token")
+    return words
 
 
 def words_of_prompt(prior: TextToImagePrior, prompt: str, num_vectors: int) -> str:
@@ -116,7 +120,12 @@ def _captions(prior: TextToImagePrior, scorer: Scorer, image: ObjectImage, n_kep
 
 @torch.no_grad()
 def nearest_phrases(scorer: Scorer, image: ObjectImage, phrases: list[str], n_nearest: int) -> tuple[list[str], float]:
-    """The phrases that the scorer finds nearest to the image over white, grey and black, and the first one's cosine."""
+    """The phrases that the scorer finds nearest to the image over white, grey and black, and the first one's cosine.
+
+    Of no phrases it is none, and 0.
+    """
+    if not phrases:
+        return [], 0.0
     images = torch.stack([image.over(level, scorer.image_size) for level in NAMED_BACKGROUNDS.values()])
     likeness = scorer.similarity(images.to(scorer.device), [f"a {phrase}" for phrase in phrases]).mean(0)
     nearest = likeness.topk(min(n_nearest, len(phrases)))
