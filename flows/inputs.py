@@ -7,7 +7,7 @@ from flows.engine.method import Input
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
 MESHES = (".obj", ".ply", ".stl", ".glb")
-FROM = "a diffusers folder, or ORG/NAME@REVISION"
+FROM = "a diffusers folder, or ORG/NAME@REVISION; +FILE.safetensors adds a LoRA"
 
 # words
 PROMPT = Input("prompt", "text", "what it is, in words, e.g. 'a brown teddy bear'")

@@ -184,8 +184,8 @@ def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> N
 
 
 def _is_toy(prior: PriorChoice) -> bool:
-    """Whether it is an embedded prior, or one that was trained in the place of one."""
-    return prior.embedded or is_embedded(prior.name)
+    """Whether it is an embedded prior, with a LoRA or without, or one that was trained in the place of one."""
+    return prior.embedded or is_embedded(prior.name.partition("+")[0])
 
 
 def _refuse_toy_companions(method: Method, priors: dict[str, PriorChoice], args: argparse.Namespace) -> None:

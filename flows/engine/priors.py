@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from flows.engine.hub import from_hub
@@ -28,6 +29,7 @@ from prior3d.limits import read_bytes
 from prior3d.suggestions import did_you_mean
 
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@(?P<revision>[\w./-]+))?$")
+LORA = re.compile(r"^(.+?)\+([^+]+\.safetensors)(?::(\d*\.?\d+))?$")  # prior, file, scale
 READ = (".safetensors", ".json", ".txt", ".model")
 WITHOUT_WEIGHTS = frozenset({"tokenizer", "tokenizer_2", "scheduler"})
 SETTINGS = {"scheduler": "scheduler_config.json"}  # of the others: config.json
@@ -57,10 +59,10 @@ class PriorChoice:
 
 
 def choose_prior(text: str, project: Project, role: str | None = None) -> PriorChoice:
-    """Find a prior by the name of an embedded one, a folder, or a pinned hub id.
+    """Find a prior by the name of an embedded one, a folder, or a pinned hub id, perhaps with a LoRA.
 
     Args:
-        text: what a person calls it.
+        text: what a person calls it; `PRIOR+FILE.safetensors` or `PRIOR+FILE.safetensors:0.7` fuses a LoRA into it.
         project: whose own priors are looked through too.
         role: what it has to serve as (`prior3d.diffusion.folders`); None: anything.
 
@@ -69,7 +71,8 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     """
     if role == "scorer":
         return _scorer(text, project)
-    choice = _found(text, project)
+    with_lora = LORA.match(text)
+    choice = _fused(*with_lora.groups(), project) if with_lora else _found(text, project)
     if role is not None and role in NAMED_ROLES.values():
         check_named(choice.folder, role)
     elif role is not None:
@@ -83,17 +86,35 @@ def role_among(declared: Input, text: str | None, project: Project) -> str:
     return found if found in declared.other_roles else declared.role or ""
 
 
+def _fused(text: str, file: str, scale_text: str | None, project: Project) -> PriorChoice:
+    """A prior with a LoRA fused into it; written into the project's state once, and found there afterwards."""
+    base, lora, scale = _found(text, project), Path(file).expanduser(), float(scale_text or 1)
+    if not lora.is_file():
+        raise Prior3dError(f"lora {file!r}: there is no such file; write it as PRIOR+FILE.safetensors")
+    name = f"{base.name}+{lora.stem}"
+    key = hashlib.sha256(f"{base.digest} {file_digest(lora)} {scale:g}".encode()).hexdigest()[:12]
+    folder = project.state / "fused" / key / name
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _networks()[0].fuse_folder(base.folder, lora, folder, scale)
+    return _checked(name, folder, project, embedded=False)
+
+
+def _networks() -> tuple[ModuleType, ModuleType]:
+    from prior3d.diffusion import fused_folder, scorer  # start-up: they import torch
+
+    return fused_folder, scorer
+
+
 def _scorer(text: str, project: Project) -> PriorChoice:
     """A CLIPModel folder, by its path or by the name of an embedded one or one of the project's."""
-    from prior3d.diffusion.scorer import check_scorer_folder  # start-up: it imports torch
-
     given = Path(text).expanduser()
     folder, embedded = given.resolve(), False
     if not (given / "config.json").is_file():
         own = project.root / "data" / "priors" / text
         embedded = not (own / "config.json").is_file()
         folder = embedded_prior(text) if embedded else own
-    check_scorer_folder(folder)
+    _networks()[1].check_scorer_folder(folder)
     return PriorChoice(folder.name, content_digest(folder, project.state / "digests.json"), folder, embedded)
 
 

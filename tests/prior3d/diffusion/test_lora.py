@@ -5,6 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flows.commands.priors_fuse import fuse
+from flows.engine.priors import choose_prior
+from flows.engine.project import Project
 from prior3d.diffusion.lora import load_lora
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
@@ -78,6 +80,30 @@ def test_a_fused_prior_has_the_products_added_and_loads(tmp_path, folder, places
             torch.testing.assert_close(after[name], weight + change)
     one, other = (load_text_to_image(path, torch.device("cpu")) for path in (folder, tmp_path / "new"))
     assert not torch.equal(one.embed(["a red ball"]), other.embed(["a red ball"]))
+
+
+def test_a_lora_behind_a_priors_name_is_fused_once_and_has_a_digest_of_its_own(tmp_path, folder, places):
+    lora = tmp_path / "style.safetensors"
+    written(lora, folder, places, "peft")
+    (tmp_path / "project" / ".prior3d").mkdir(parents=True)
+    project = Project(tmp_path / "project")
+    plain = choose_prior(str(folder), project, "text_to_image")
+    whole, less = (choose_prior(f"{folder}+{lora}{s}", project, "text_to_image") for s in ("", ":0.5"))
+    assert whole.name == less.name == f"{folder.name}+style" and len({plain.digest, whole.digest, less.digest}) == 3
+    name = places[0][0]
+    weight, half, before = (load_file(f / UNET)[name] for f in (whole.folder, less.folder, folder))
+    assert torch.allclose(half - before, (weight - before) / 2, atol=1e-6) and not torch.equal(weight, before)
+    times = [file.stat().st_mtime_ns for file in sorted(whole.folder.rglob("*.safetensors"))]
+    assert choose_prior(f"{folder}+{lora}", project) == whole
+    assert times == [file.stat().st_mtime_ns for file in sorted(whole.folder.rglob("*.safetensors"))]
+    with pytest.raises(Prior3dError, match="there is no such file; write it as"):
+        choose_prior(f"{folder}+{tmp_path / 'none.safetensors'}", project)
+    save_file({"unet.x.lora_A.weight": torch.zeros(2, 3)}, str(tmp_path / "bad.safetensors"))
+    with pytest.raises(Prior3dError, match="no second factor"):
+        choose_prior(f"{folder}+{tmp_path / 'bad.safetensors'}", project)
+    assert (
+        not list((project.state / "fused").rglob("*.partial")) and len(list((project.state / "fused").glob("*/*"))) == 2
+    )
 
 
 def test_what_is_refused(tmp_path, folder, places):
