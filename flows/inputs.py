@@ -87,4 +87,11 @@ ANY_VIEWS_PRIOR = Input(
 JOINT_VIEWS_PRIOR = Input(
     "prior", "prior", "joint-view prior: toy-mv or a folder of one", default="toy-mv", role="joint_views"
 )
+JOINT_PRIOR = Input(
+    "joint_prior",
+    "prior",
+    "joint-view prior to distil in place of the prior, of the same autoencoder: toy-mv, or an MVDream folder",
+    default="",
+    role="joint_views",
+)
 SCORER = Input("scorer", "prior", "CLIP-shaped model that judges images", default="toy-scorer", role="scorer")

@@ -14,15 +14,19 @@ Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and 
 """
 
 from flows.engine.method import Method, Stage
-from flows.inputs import CONCEPT, PRIOR, PROMPT
+from flows.inputs import CONCEPT, JOINT_PRIOR, PRIOR, PROMPT
 from stages.contract.presets import PAPER_EVALUATION
 
 METHOD = Method(
     name="latent-nerf",
     summary="a textured 3D object from a sentence, by score distillation in a prior's latent space",
-    inputs=(PROMPT, PRIOR, CONCEPT),
+    inputs=(PROMPT, PRIOR, JOINT_PRIOR, CONCEPT),
     stages=(
-        Stage("coarse_nerf", {"prompt": "prompt", "prior": "prior", "concept": "concept"}, gpu=True),
+        Stage(
+            "coarse_nerf",
+            {"prompt": "prompt", "prior": "prior", "joint_prior": "joint_prior", "concept": "concept"},
+            gpu=True,
+        ),
         Stage(
             "rgb_refinement",
             {"field": "coarse_nerf", "prompt": "prompt", "prior": "prior", "concept": "concept"},

@@ -16,18 +16,24 @@ Source: Metzer et al., Latent-NeRF for Shape-Guided Generation of 3D Shapes and 
 """
 
 from flows.engine.method import Method, Stage
-from flows.inputs import CONCEPT, PRIOR, PROMPT, SHAPE
+from flows.inputs import CONCEPT, JOINT_PRIOR, PRIOR, PROMPT, SHAPE
 from stages.contract.presets import PAPER_EVALUATION
 
 METHOD = Method(
     name="sketch-shape",
     summary="a textured 3D object from a sentence and a rough shape that it follows",
-    inputs=(PROMPT, SHAPE, PRIOR, CONCEPT),
+    inputs=(PROMPT, SHAPE, PRIOR, JOINT_PRIOR, CONCEPT),
     stages=(
         Stage("shape_guide", {"shape": "shape"}),
         Stage(
             "coarse_nerf",
-            {"prompt": "prompt", "prior": "prior", "shape": "shape_guide", "concept": "concept"},
+            {
+                "prompt": "prompt",
+                "prior": "prior",
+                "joint_prior": "joint_prior",
+                "shape": "shape_guide",
+                "concept": "concept",
+            },
             gpu=True,
         ),
         Stage(

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from prior3d.cameras import Orbit
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -22,6 +24,7 @@ class Conditioning:
         negatives: embedded prompts that Perp-Neg moves away from, some for each view.
         negative_weights: how strongly.
         rescale: how far the guided output's contrast is taken back to the unguided one's, see `rescaled`.
+        orbit: the views, for a prior that draws them together.
     """
 
     text: Float[Tensor, "prompts tokens width"]
@@ -31,6 +34,7 @@ class Conditioning:
     negatives: Float[Tensor, "negatives prompts tokens width"] | None = None
     negative_weights: Float[Tensor, "negatives prompts"] | None = None
     rescale: float = 0.0
+    orbit: Orbit | None = None
 
     def of_views(self, chosen: Bool[Tensor, " views"]) -> "Conditioning":
         """What is asked of some of the views; each has a text of its own."""
@@ -47,6 +51,7 @@ class Conditioning:
             text=some(self.text, 0),
             null_text=some(self.null_text, 0),
             camera=None if self.camera is None else some(self.camera, 0),
+            orbit=None if self.orbit is None else self.orbit[chosen.cpu()],
             negatives=None if self.negatives is None else some(self.negatives, 1),
             negative_weights=None if self.negative_weights is None else some(self.negative_weights, 1),
         )

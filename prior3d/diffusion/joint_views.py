@@ -236,6 +236,23 @@ class JointViewsPrior(DiffusionPrior):
         at = torch.full((sets * wanted,), first, device=self.device)
         return self.add_noise(latents.repeat(len(noise) // len(latents), 1, 1, 1), noise, at), first
 
+    @torch.no_grad()
+    def outputs(
+        self,
+        noisy: Float[Tensor, "frames channels h w"],
+        timesteps: Int[Tensor, "frames"],
+        orbit: Orbit,
+        texts: list[Float[Tensor, "frames tokens width"]],
+    ) -> list[Float[Tensor, "frames channels h w"]]:
+        """The network's own outputs for one set without given frames, under each text; of one batched call."""
+        n, frames = len(texts), len(noisy)
+        condition = self._condition(orbit, torch.ones(frames, device=self.device), 0)
+        seen, camera = torch.cat([noisy, condition], dim=1), self._embed_cameras(orbit).to(self.device)
+        said = self._network(
+            seen.repeat(n, 1, 1, 1), timesteps.repeat(n), torch.cat(texts), camera.repeat(n, 1), frames
+        )
+        return list(said.split(frames))
+
     def _errors(
         self, latents: Tensor, condition: Tensor, camera: Tensor, text: Tensor, noise: Tensor, at: Tensor
     ) -> Tensor:

@@ -14,7 +14,10 @@ class DiffusionPrior:
 
     Attributes:
         diffusion: the model.
+        joint: whether the views of a call are one set, which is drawn together: they have one noise level.
     """
+
+    joint = False
 
     def __init__(self, diffusion: LatentDiffusion) -> None:
         """Take the model as it is."""

@@ -29,18 +29,20 @@ class Distillation(ScoreDistillation[Batch]):
         particle: which of several objects the step is of; the renderer may ask. 0 with all losses but VSD.
 
     Raises:
-        Prior3dError: the loss asks the prior without a prompt, and these views cannot.
+        Prior3dError: the loss asks the prior without a prompt, and these views cannot; or VSD is asked of joint views.
     """
 
     def __init__(
         self, views: Views[Batch], seeds: Seeds, settings: SdsSettings, space: Literal["latent", "image"]
     ) -> None:
         super().__init__(views, seeds, settings, space)
-        self.one_timestep = isinstance(settings.loss, IsmLoss | X0Loss)
+        self.one_timestep |= isinstance(settings.loss, IsmLoss | X0Loss)
         self.particle = 0
         self.particles: ParticleScore[Batch] | None = None
         if not isinstance(settings.loss, SdsLoss):
             self._prompted()
+        if isinstance(settings.loss, VsdLoss) and views.prior.joint:
+            raise Prior3dError("loss vsd: its LoRA learns single views, not joint ones; set sds.loss.kind=x0")
         if isinstance(settings.loss, VsdLoss):
             self.particles = ParticleScore(self._prompted(), settings.loss, seeds)
 

@@ -207,7 +207,7 @@ class ScoreDistillation(Generic[Batch]):
         self.size = prior.latent_size if space == "latent" else settings.image_size or prior.image_size
         if space == "image" and settings.views_at_once:
             prior.diffusion.recompute_encoder()
-        self.one_timestep = False  # for all views of a step
+        self.one_timestep = prior.joint  # for all views of a step
 
     def __call__(self, render: Render[Batch], progress: float) -> Distilled[Batch]:
         """Take one step.

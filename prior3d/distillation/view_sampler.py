@@ -66,6 +66,8 @@ class ViewSampler:
         self.prior, self.prompt, self.views, self.prompting = prior, prompt, views, prompting
         settings = guidance if isinstance(guidance, SdsSettings) else SdsSettings(guidance_scale=guidance)
         self.guidance_scale, self.guidance_rescale = settings.guidance_scale, settings.guidance_rescale
+        if prior.joint and views.per_step == 1:
+            raise Prior3dError("joint views: views.per_step is 1, but a set has several views; set it to 4")
         self.perpendicular = prompting.perp_neg_weight > 0 or prompting.perp_neg_view_weight > 0
         if self.perpendicular and self.guidance_scale == 1:
             raise Prior3dError(
@@ -90,6 +92,8 @@ class ViewSampler:
         orbit = sample_orbit(ranges, n_views, seeds.generator("cameras"), spread=n_views > 1)
         if self.views.hemisphere > 0 and self.azimuth_deg is None:
             orbit = with_hemisphere(orbit, self.views.hemisphere, seeds.generator("hemisphere"))
+        if self.prior.joint:  # a set is a ring
+            orbit = replace(orbit, elevation_deg=orbit.elevation_deg[:1].expand(n_views))
         backgrounds = None
         if self.background_names:
             drawn = torch.randint(len(self.background_names), (n_views,), generator=seeds.generator("backgrounds"))
@@ -98,7 +102,7 @@ class ViewSampler:
         if self.name_front:
             ahead = torch.zeros_like(orbit.azimuth_deg)
             front = self.conditioning(replace(orbit, azimuth_deg=ahead, elevation_deg=ahead), backgrounds)
-            asked = replace(front, camera=asked.camera)
+            asked = replace(front, camera=asked.camera, orbit=asked.orbit)
         return ViewBatch(orbit, asked, backgrounds)
 
     def cameras(self, batch: ViewBatch, size: int) -> Cameras:
@@ -122,7 +126,8 @@ class ViewSampler:
     ) -> Float[Tensor, "views channels h w"]:
         """The prior's noise without a prompt; cameras count."""
         asked = batch.conditioning
-        return self.prior.predict(noisy, timesteps, Conditioning(asked.null_text, asked.null_text, 1.0, asked.camera))
+        plain = Conditioning(asked.null_text, asked.null_text, 1.0, asked.camera, orbit=asked.orbit)
+        return self.prior.predict(noisy, timesteps, plain)
 
     def output(
         self, batch: ViewBatch, noisy: Float[Tensor, "views channels h w"], timesteps: Int[Tensor, "views"]
@@ -148,7 +153,7 @@ class ViewSampler:
         prompts = [view_prompt(self.prompt, word, name) for word, name in zip(words, names, strict=True)]
         empty = "" if p.perp_neg_weight > 0 else p.negative_prompt
         asked = self.prior.conditioning(prompts, empty, self.guidance_scale, camera)
-        asked = replace(asked, rescale=self.guidance_rescale)
+        asked = replace(asked, rescale=self.guidance_rescale, orbit=orbit)
         return self.with_negatives(asked, orbit, words, names) if self.perpendicular else asked
 
     def with_negatives(self, asked: Conditioning, orbit: Orbit, words: list[str], names: list[str]) -> Conditioning:

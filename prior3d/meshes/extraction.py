@@ -42,7 +42,7 @@ def density_grid(
 
 
 def remove_small_parts(
-    grid: Float[np.ndarray, "z y x"], threshold: float, min_part: float
+    grid: Float[np.ndarray, "z y x"], threshold: float, min_part: float, min_extent: float = 1.0
 ) -> tuple[Float[np.ndarray, "z y x"], int]:
     """Remove floaters, and fill cavities that nobody sees.
 
@@ -50,6 +50,7 @@ def remove_small_parts(
         grid: [z, y, x] density.
         threshold: cells above it are solid.
         min_part: parts with less than this share of the largest part's cells are removed; in [0, 1].
+        min_extent: but not those whose box has this share of the largest part's diagonal: a thin part is no floater.
 
     Returns:
         the grid, with removed parts at 0 and cavities above the threshold, and how many parts were removed.
@@ -66,7 +67,10 @@ def remove_small_parts(
         )
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    kept = sizes >= min_part * sizes.max()
+    lengths = np.array(
+        [0.0, *(np.hypot.reduce([s.stop - s.start for s in box]) for box in ndimage.find_objects(labels))]
+    )
+    kept = (sizes >= min_part * sizes.max()) | (lengths >= min_extent * lengths[sizes.argmax()])
     kept[0] = False
     cleaned = np.where(solid & ~kept[labels], 0.0, grid)
     cavities = ndimage.binary_fill_holes(kept[labels]) & ~kept[labels]

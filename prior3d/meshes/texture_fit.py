@@ -8,10 +8,11 @@ from torch import Tensor
 from prior3d.cameras import Cameras
 from prior3d.fields.trilinear import weighted_rows
 from prior3d.images.object_image import ObjectImage
-from prior3d.meshes.painting import Surface
+from prior3d.meshes.painting import Surface, TexelWeights
 from prior3d.reconstruction.input_views import InputViews
 
 INSIDE = 0.9  # of a pixel must be the object's, in the image and on the mesh, for its colour to count
+FACING = 0.7  # cosine at which a surface is seen well enough to measure how large a pixel is on it
 
 
 def fit_texture_to_pixels(
@@ -59,15 +60,33 @@ def _sirt(
     trust: Float[Tensor, "pixels"],
     n_steps: int,
     damping: float,
+    radius: float = 0.0,
 ) -> Float[Tensor, "texels 3"]:
-    """Texels' values in [0, 1] of which pixels are the weighted sums that are wanted, as nearly as they are trusted."""
+    """Texels' values in [0, 1] of which pixels are the weighted sums that are wanted, as nearly as they are trusted.
+
+    With a radius, in texels, a change also reaches the texels between the samples of a pixel.
+    """
     flat_rows = rows.flatten()
-    total = values.new_zeros(len(values)).index_add(0, flat_rows, (shares * trust[:, None]).flatten())
+    total = values.new_zeros((len(values), 1)).index_add(0, flat_rows, (shares * trust[:, None]).reshape(-1, 1))
+    total = _blurred(total, radius) + damping
     for _ in range(n_steps):
         missing = (wanted - weighted_rows(values, rows, shares)) * trust[:, None]
         spread = (missing[:, None] * shares[..., None]).reshape(-1, 3)
-        values = values + torch.zeros_like(values).index_add(0, flat_rows, spread) / (total + damping)[:, None]
+        values = values + _blurred(torch.zeros_like(values).index_add(0, flat_rows, spread), radius) / total
     return values.clamp(0, 1)
+
+
+def _blurred(texels: Float[Tensor, "texels channels"], radius: float) -> Float[Tensor, "texels channels"]:
+    """Texels of a square texture, each spread over its neighbours by a Gaussian of this standard deviation."""
+    if radius == 0:
+        return texels
+    reach = max(1, round(2 * radius))
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=texels.device) / radius) ** 2)
+    kernel = kernel / kernel.sum()
+    side = round(len(texels) ** 0.5)
+    image = texels.T.reshape(-1, 1, side, side)
+    image = functional.conv2d(image, kernel.view(1, 1, 1, -1), padding=(0, reach))
+    return functional.conv2d(image, kernel.view(1, 1, -1, 1), padding=(reach, 0)).flatten(1).T
 
 
 def fit_texture_to_views(
@@ -101,7 +120,25 @@ def fit_texture_to_views(
     weights = (views.weights / views.weights.max()).flatten()[seen.pixels]
     trust = weights * seen.cos_theta.square() * ((inner.flatten()[seen.pixels] > INSIDE) & (covered > INSIDE))
     shares = seen.weights / covered[:, None]
-    return _sirt(texture.reshape(-1, 3), seen.rows, shares, wanted, trust, n_steps, damping).view_as(texture)
+    radius = _between_samples(seen, texture.shape[0], supersampling)
+    fitted = _sirt(texture.reshape(-1, 3), seen.rows, shares, wanted, trust, n_steps, damping, radius)
+    return fitted.view_as(texture)
+
+
+def _between_samples(seen: TexelWeights, resolution: int, supersampling: int) -> float:
+    """Half the distance of two samples of a pixel, in texels: so far a change reaches the texels between them.
+
+    s x s samples in a square of side F have the standard deviation F sqrt((1 - 1 / s^2) / 12) along an axis, and are
+    F / s apart. The median over pixels that see the surface face on leaves out samples that lie in different charts.
+    """
+    facing = seen.cos_theta > FACING
+    if supersampling < 2 or not facing.any():
+        return 0.0
+    weights = (seen.weights[facing] / seen.weights[facing].sum(1, keepdim=True))[..., None]
+    places = torch.stack([seen.rows[facing] % resolution, seen.rows[facing] // resolution], -1).to(weights)
+    middles = (places * weights).sum(1, keepdim=True)
+    variance = ((places - middles).square() * weights).sum(1).mean(-1)
+    return float((3 * variance.median() / (supersampling**2 - 1)).sqrt())
 
 
 def silhouette_texels(

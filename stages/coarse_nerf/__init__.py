@@ -4,6 +4,9 @@ Metzer et al. 2023, section 3.1: the field renders latents directly, at the size
 encoder nor decoder takes part. Each step renders views, noises them, asks the prior which noise it sees, and moves the
 field by w(t) (eps_hat - eps). Two terms keep it an object: entropy (rays are empty or solid) and sparsity. With a rough
 shape (section 3.3, Sketch-Shape) a third draws its occupancy towards the shape's.
+
+A joint-view prior of the same autoencoder can take the prior's place in the distillation (MVDream, Shi et al. 2023): it
+sees all views of a step together, so no second front grows.
 """
 
 from typing import ClassVar, Literal
@@ -85,6 +88,6 @@ PRESETS = {
     ),
 }
 KINDS = DISTILLATION_KINDS
-INPUTS = {"prompt": PROMPT, "prior": PRIOR, "shape": SHAPE_GUIDE, "concept": CONCEPT}
-OPTIONAL_INPUTS = frozenset({"shape", "concept"})
+INPUTS = {"prompt": PROMPT, "prior": PRIOR, "joint_prior": PRIOR, "shape": SHAPE_GUIDE, "concept": CONCEPT}
+OPTIONAL_INPUTS = frozenset({"joint_prior", "shape", "concept"})
 OUTPUT = FIELD

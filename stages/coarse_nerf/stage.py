@@ -6,11 +6,16 @@ import torch
 from torch import Tensor
 
 from prior3d.cameras import Cameras
+from prior3d.diffusion.autoencoders import same_autoencoder
+from prior3d.diffusion.joint_text import JointTextPrior
+from prior3d.diffusion.joint_views import load_joint_views
+from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground
 from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, render_ring
 from prior3d.distillation.vsd import particle_names
+from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField
 from prior3d.fields.start import field_config
 from prior3d.losses.shape_guide import ShapeGuide, shape_loss
@@ -36,7 +41,7 @@ AGAINST_FULL = (
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent field."""
-    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = prior_of(job, params), Seeds(params.seed)
     channels, named = prior.latent_channels, params.background == "named"
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
@@ -74,6 +79,26 @@ def run(job: Job, params: Params) -> None:
         check.at_end()
         save_field(job.out, field)
         write_row(job.out / "preview.png", decoded_views(field, prior, params, backdrop))
+
+
+def prior_of(job: Job, params: Params) -> TextToImagePrior:
+    """The prior that is distilled: the joint-view prior, if the job has one, else the text-to-image prior.
+
+    Raises:
+        Prior3dError: the two have different autoencoders, or a concept is to be a word of the joint-view prior.
+    """
+    if "joint_prior" not in job.inputs:
+        return load_prior(job, params.precision, prompt=job.prompt)
+    if "concept" in job.inputs:
+        raise Prior3dError(
+            "--concept is a word of the text-to-image prior, which --joint-prior does not know; leave one out"
+        )
+    if not same_autoencoder(job.prior(), job.prior("joint_prior")):
+        raise Prior3dError(
+            f"--joint-prior {job.prior('joint_prior').name} has another autoencoder than --prior {job.prior().name}, "
+            "which refines its latents; give priors of one family, e.g. MVDream and Stable Diffusion 2.1"
+        )
+    return JointTextPrior(load_joint_views(job.prior("joint_prior"), job.device, dtype_of(params.precision)))
 
 
 def start(params: Params, channels: int, seeds: Seeds, device: torch.device) -> dict[str, ObjectField]:

@@ -52,6 +52,12 @@ class Params(StageParams):
     min_part_fraction: float = Field(
         0.03, ge=0, le=1, description="parts smaller than this fraction of the largest part are removed as floaters"
     )
+    min_part_extent: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="but not parts whose box is longer than this fraction of the largest part's: a thin handle stays",
+    )
     smoothing_steps: Steps = Field(8, ge=0, le=200, description="Taubin smoothing of the vertices")
     max_faces: int = Field(10_000, ge=100, le=2_000_000, description="a mesh with more faces is decimated to this many")
 

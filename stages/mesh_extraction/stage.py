@@ -39,7 +39,8 @@ def run(job: Job, params: Params) -> None:
     targets = [SilhouetteTarget(cameras, seen), *image_target(job, params, field, grid)]
     grid = fit_silhouettes(grid, field.config.bound, chosen.density, targets, params.outline_steps)
     job.progress(3, STEPS, text="floaters and cavities")
-    solid, n_removed = remove_small_parts(grid.cpu().numpy(), chosen.density, params.min_part_fraction)
+    smallest = params.min_part_fraction, params.min_part_extent
+    solid, n_removed = remove_small_parts(grid.cpu().numpy(), chosen.density, *smallest)
     if "image" in job.inputs and params.missing_parts:
         solid = with_missing_parts(job, solid, field.config.bound, chosen.density)
     surface = isosurface(solid, chosen.density, field.config.bound)

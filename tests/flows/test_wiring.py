@@ -19,7 +19,7 @@ TAKEN_AS = {
     MESH_FILE: {"mesh", "shape"},
     CAPTURE_FOLDER: {"scene", "images"},
     PHOTO_FOLDER: {"photos"},
-    PRIOR: {"prior", "inpainting_prior", "scorer"},
+    PRIOR: {"prior", "inpainting_prior", "joint_prior", "scorer"},
 }
 # The role in which a stage loads a prior; `text_to_image` where nothing is said.
 ROLES = {
@@ -34,6 +34,7 @@ ROLES = {
     ("stages.image_captioning", "prior"): "joint_views",
     ("stages.image_captioning", "scorer"): "scorer",
     ("stages.joint_views", "prior"): "joint_views",
+    ("stages.coarse_nerf", "joint_prior"): "joint_views",
 }
 
 

@@ -71,6 +71,18 @@ def test_floaters_go_and_cavities_are_filled():
     assert remove_small_parts(grid, 5.0, min_part=0.001)[1] == 0
 
 
+def test_a_thin_part_that_stands_off_is_no_floater():
+    grid = np.zeros((30, 30, 30))
+    grid[18:28, 2:22, 2:22] = 10.0  # a canopy
+    grid[4:16, 12, 12] = 10.0  # its handle: 12 of 4,000 cells, 0.4 of its length
+    assert remove_small_parts(grid, 5.0, 0.03)[1] == 1
+    cleaned, removed = remove_small_parts(grid, 5.0, 0.03, min_extent=0.25)
+    assert removed == 0 and cleaned[4:16, 12, 12].min() == 10
+    grid[8:10, 26:28, 26:28] = 10.0  # a floater beside it
+    cleaned, removed = remove_small_parts(grid, 5.0, 0.03, min_extent=0.25)
+    assert removed == 1 and cleaned[8:10, 26:28, 26:28].max() == 0
+
+
 def test_nothing_above_the_threshold_names_the_knob():
     with pytest.raises(Prior3dError, match=r"greatest density is 1\).*mesh_extraction.threshold"):
         remove_small_parts(np.ones((4, 4, 4)), 2.0, 0.1)
