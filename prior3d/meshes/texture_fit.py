@@ -12,6 +12,7 @@ from prior3d.meshes.painting import Surface, TexelWeights
 from prior3d.reconstruction.input_views import InputViews
 
 INSIDE = 0.9  # of a pixel must be the object's, in the image and on the mesh, for its colour to count
+GUTTER = 2  # texels between two charts, see `atlas.unwrap`
 FACING = 0.7  # cosine at which a surface is seen well enough to measure how large a pixel is on it
 
 
@@ -77,10 +78,13 @@ def _sirt(
 
 
 def _blurred(texels: Float[Tensor, "texels channels"], radius: float) -> Float[Tensor, "texels channels"]:
-    """Texels of a square texture, each spread over its neighbours by a Gaussian of this standard deviation."""
+    """Texels of a square texture, each spread over its neighbours by a Gaussian of this standard deviation.
+
+    It ends before the next chart.
+    """
     if radius == 0:
         return texels
-    reach = max(1, round(2 * radius))
+    reach = min(max(1, round(2 * radius)), GUTTER)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=texels.device) / radius) ** 2)
     kernel = kernel / kernel.sum()
     side = round(len(texels) ** 0.5)
