@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from prior3d.cameras import Orbit
+
 CAMERA_DIM = 16
 
 
@@ -33,3 +35,8 @@ def camera_embedding(
 def no_camera(n_views: int) -> Float[Tensor, "{n_views} 16"]:
     """The embedding of an unknown camera: zeros."""
     return torch.zeros(n_views, CAMERA_DIM)
+
+
+def embedded_directions(cameras: Orbit) -> Float[Tensor, "frames 16"]:
+    """The class labels of this project's own camera-conditioned priors."""
+    return camera_embedding(cameras.azimuth_deg, cameras.elevation_deg)

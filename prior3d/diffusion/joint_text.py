@@ -61,6 +61,10 @@ class JointTextPrior(TextToImagePrior):
         """What the network says of the set under each text, as noise."""
         if asked.orbit is None:
             raise Prior3dError("joint views: the cameras are not known; give the conditioning an orbit")
-        orbit = self.views.orbit(asked.orbit.azimuth_deg.cpu(), asked.orbit.elevation_deg.cpu())
-        outputs = self.views.outputs(noisy, timesteps, orbit, [text.expand(len(noisy), -1, -1) for text in texts])
-        return [self.diffusion.to_noise(noisy, output, timesteps) for output in outputs]
+        views, n, frames = self.views, len(texts), len(noisy)
+        orbit = views.orbit(asked.orbit.azimuth_deg.cpu(), asked.orbit.elevation_deg.cpu())
+        condition = views.condition(orbit, torch.ones(frames, device=self.device), 0)
+        seen, camera = torch.cat([noisy, condition], dim=1), views.embed_cameras(orbit).to(self.device)
+        text = torch.cat([one.expand(frames, -1, -1) for one in texts])
+        said = views.network(seen.repeat(n, 1, 1, 1), timesteps.repeat(n), text, camera.repeat(n, 1), frames)
+        return [self.diffusion.to_noise(noisy, output, timesteps) for output in said.split(frames)]

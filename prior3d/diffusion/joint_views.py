@@ -16,7 +16,7 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
 from prior3d.diffusion import mvdream
-from prior3d.diffusion.camera_embedding import camera_embedding
+from prior3d.diffusion.camera_embedding import embedded_directions
 from prior3d.diffusion.folders import (
     RAYS_AND_MASK,
     check_joint_views_folder,
@@ -43,11 +43,6 @@ from prior3d.errors import Prior3dError
 AT_ONCE = 96  # frames of `denoising_errors` in one call; bounds the memory
 
 
-def embedded_directions(cameras: Orbit) -> Float[Tensor, "frames 16"]:
-    """The class labels of this project's own camera-conditioned priors."""
-    return camera_embedding(cameras.azimuth_deg, cameras.elevation_deg)
-
-
 class JointViewsPrior(DiffusionPrior):
     """The networks of a joint-view folder, and the cameras that they know.
 
@@ -65,7 +60,7 @@ class JointViewsPrior(DiffusionPrior):
     ) -> None:
         """Take the networks as they are; `embed_cameras` makes the class labels [frames, 16] that the UNet takes."""
         super().__init__(diffusion)
-        self.radius, self.fov_deg, self._embed_cameras = radius, fov_deg, embed_cameras
+        self.radius, self.fov_deg, self.embed_cameras = radius, fov_deg, embed_cameras
 
     @property
     def takes_given(self) -> bool:
@@ -149,7 +144,7 @@ class JointViewsPrior(DiffusionPrior):
         texts = [text] if null_text is None or guidance_scale == 1 else [text, null_text]
         size = self.latent_channels, self.latent_size, self.latent_size
         clean = torch.zeros(0, *size, device=self.device) if given is None else self.encode(given.to(self.device))
-        camera, condition = self._embed_cameras(cameras).to(self.device), self._condition(cameras, known, n_given)
+        camera, condition = self.embed_cameras(cameras).to(self.device), self.condition(cameras, known, n_given)
         embedded = tuple(t.to(self.device).expand(frames, -1, -1) for t in texts)
         return SetConditioning(embedded, guidance_scale, camera * known[:, None], condition, clean)
 
@@ -175,7 +170,7 @@ class JointViewsPrior(DiffusionPrior):
         at = torch.cat([times.new_zeros(sets, n_given), times], dim=1).flatten()
         text = torch.cat([words.repeat(sets, 1, 1) for words in asked.texts])
         n = len(asked.texts)
-        said = self._network(seen.repeat(n, 1, 1, 1), at.repeat(n), text, asked.camera.repeat(n * sets, 1), frames)
+        said = self.network(seen.repeat(n, 1, 1, 1), at.repeat(n), text, asked.camera.repeat(n * sets, 1), frames)
         outputs = said.chunk(n)
         output = outputs[0] if n == 1 else guided(outputs[1], outputs[0], asked.guidance_scale)
         return self.diffusion.to_noise(noisy, output.unflatten(0, (sets, frames))[:, n_given:].flatten(0, 1), timesteps)
@@ -213,11 +208,9 @@ class JointViewsPrior(DiffusionPrior):
         noise = self.diffusion.draw_noise(noises, generator).repeat(len(timesteps), 1, 1, 1)
         at = torch.tensor(timesteps, device=self.device).repeat_interleave(noises)
         latents = self.encode(images.to(self.device)).expand(n, -1, -1, -1)
-        condition = self._condition(cameras, torch.ones(cameras.views, device=self.device), 0).expand(n, -1, -1, -1)
-        camera, text = (
-            self._embed_cameras(cameras).to(self.device).expand(n, -1),
-            text.to(self.device).expand(n, -1, -1),
-        )
+        condition = self.condition(cameras, torch.ones(cameras.views, device=self.device), 0).expand(n, -1, -1, -1)
+        camera = self.embed_cameras(cameras).to(self.device).expand(n, -1)
+        text = text.to(self.device).expand(n, -1, -1)
         parts = torch.arange(n, device=self.device).split(max(1, AT_ONCE // len(noise)))
         each = [self._errors(latents[i], condition[i], camera[i], text[i], noise, at) for i in parts]
         return torch.cat(each)
@@ -236,23 +229,6 @@ class JointViewsPrior(DiffusionPrior):
         at = torch.full((sets * wanted,), first, device=self.device)
         return self.add_noise(latents.repeat(len(noise) // len(latents), 1, 1, 1), noise, at), first
 
-    @torch.no_grad()
-    def outputs(
-        self,
-        noisy: Float[Tensor, "frames channels h w"],
-        timesteps: Int[Tensor, "frames"],
-        orbit: Orbit,
-        texts: list[Float[Tensor, "frames tokens width"]],
-    ) -> list[Float[Tensor, "frames channels h w"]]:
-        """The network's own outputs for one set without given frames, under each text; of one batched call."""
-        n, frames = len(texts), len(noisy)
-        condition = self._condition(orbit, torch.ones(frames, device=self.device), 0)
-        seen, camera = torch.cat([noisy, condition], dim=1), self._embed_cameras(orbit).to(self.device)
-        said = self._network(
-            seen.repeat(n, 1, 1, 1), timesteps.repeat(n), torch.cat(texts), camera.repeat(n, 1), frames
-        )
-        return list(said.split(frames))
-
     def _errors(
         self, latents: Tensor, condition: Tensor, camera: Tensor, text: Tensor, noise: Tensor, at: Tensor
     ) -> Tensor:
@@ -261,23 +237,30 @@ class JointViewsPrior(DiffusionPrior):
         latents, condition, camera, text = (x.repeat_interleave(m, 0) for x in (latents, condition, camera, text))
         noise, at = noise.repeat(n, 1, 1, 1), at.repeat(n)
         seen = torch.cat([self.add_noise(latents, noise, at), condition], dim=1)
-        error = self._network(seen, at, text, camera, 1) - self.diffusion.training_target(latents, noise, at)
+        error = self.network(seen, at, text, camera, 1) - self.diffusion.training_target(latents, noise, at)
         return error.square().mean(dim=(1, 2, 3)).view(n, m).mean(dim=1)
 
-    def _network(self, seen: Tensor, timesteps: Tensor, text: Tensor, camera: Tensor, frames: int) -> Tensor:
-        """Call the UNet once on sets of so many frames: noise or velocity, float32."""
+    def network(
+        self,
+        seen: Float[Tensor, "frames channels_in h w"],
+        timesteps: Int[Tensor, "frames"],
+        text: Float[Tensor, "frames tokens text_width"],
+        camera: Float[Tensor, "frames 16"],
+        in_set: int,
+    ) -> Float[Tensor, "frames channels h w"]:
+        """Call the UNet once on sets of `in_set` frames: noise or velocity, float32."""
         dtype = self.diffusion.dtype
         output: Tensor = self.diffusion.unet(
             seen.to(dtype).contiguous(memory_format=torch.channels_last),
             timesteps,
             encoder_hidden_states=text.to(dtype),
             class_labels=camera.to(dtype),
-            layout=((len(seen) // frames, frames),),
+            layout=((len(seen) // in_set, in_set),),
             return_dict=False,
         )[0]
         return output.float()
 
-    def _condition(
+    def condition(
         self, cameras: Orbit, known: Float[Tensor, "frames"], n_given: int
     ) -> Float[Tensor, "frames further h w"]:
         """Further channels of the network: which frames are given, and the rays of those whose camera is known."""
