@@ -1,8 +1,8 @@
 """Open3D without its drawing in a browser, which nothing here uses and which wants Dash and Plotly.
 
-`import open3d` imports `open3d.visualization.draw_plotly`, and with it both. A stand-in has that module's place until one of
-its functions is called; then Open3D's own module is imported. So Open3D works where Dash and Plotly are not installed
-(`dependencies/left_out.txt`), and starts faster where they are.
+`import open3d` imports `open3d.visualization.draw_plotly`, and with it both. A stand-in has that module's place until
+one of its functions is called; then Open3D's own module is imported. So Open3D works where Dash and Plotly are not
+installed (`dependencies/left_out.txt`), and starts faster where they are.
 """
 
 import importlib
