@@ -55,7 +55,10 @@ class Studio:
             try:
                 said = json.loads(error.read())["problem"]
             except (ValueError, KeyError, TypeError):
-                said = {403: "studio refuses; start it again there: prior3d studio", 404: "studio has nothing of this name"}
+                said = {
+                    403: "studio refuses; start it again there: prior3d studio",
+                    404: "studio has nothing of this name",
+                }
                 said = said.get(error.code, error)
             raise StudioError(str(said)) from None
         except (OSError, ValueError) as error:
