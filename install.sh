@@ -49,7 +49,8 @@ command -v "$python" >/dev/null || { echo "$python not found: install Python 3.1
 pip=".venv/bin/pip --disable-pip-version-check"
 # PyTorch first, with all that this build of it wants: an index that offers a CPU build of this very version is then used, and
 # nothing replaces it.
-$pip install --quiet --constraint constraints.txt "$(grep '^torch==' constraints.txt)"
-# Then the lists as they stand, without what dependencies/left_out.txt names; its first lines say why.
-$pip install --quiet --constraint constraints.txt --no-deps $lists --editable .
+$pip install --quiet --no-compile --constraint constraints.txt "$(grep '^torch==' constraints.txt)"
+# Then the lists as they stand, without what dependencies/left_out.txt names; its first lines say why. Python compiles what
+# is used, once, at its first use: a third of all files.
+$pip install --quiet --no-compile --constraint constraints.txt --no-deps $lists --editable .
 echo "ready: .venv/bin/prior3d --help"
