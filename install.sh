@@ -46,11 +46,13 @@ fi
 python="${PYTHON:-python3.11}"
 command -v "$python" >/dev/null || { echo "$python not found: install Python 3.11, or set PYTHON" >&2; exit 1; }
 [ -x .venv/bin/python ] || "$python" -m venv .venv
+# Python compiles what is used at its first use, and that is a third of all files; where it must not write, all is compiled now.
+compile="--no-compile"
+[ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || compile="--compile"
 pip=".venv/bin/pip --disable-pip-version-check"
 # PyTorch first, with all that this build of it wants: an index that offers a CPU build of this very version is then used, and
 # nothing replaces it.
-$pip install --quiet --no-compile --constraint constraints.txt "$(grep '^torch==' constraints.txt)"
-# Then the lists as they stand, without what dependencies/left_out.txt names; its first lines say why. Python compiles what
-# is used, once, at its first use: a third of all files.
-$pip install --quiet --no-compile --constraint constraints.txt --no-deps $lists --editable .
+$pip install --quiet $compile --constraint constraints.txt "$(grep '^torch==' constraints.txt)"
+# Then the lists as they stand, without what dependencies/left_out.txt names; its first lines say why.
+$pip install --quiet $compile --constraint constraints.txt --no-deps $lists --editable .
 echo "ready: .venv/bin/prior3d --help"
