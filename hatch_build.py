@@ -1,4 +1,4 @@
-"""What hatch asks when it builds: an editable install reads the embedded priors where they lie, and copies none of them."""
+"""What hatch asks when it builds: an editable install reads the embedded priors where they lie, and copies none."""
 
 from typing import Any
 
