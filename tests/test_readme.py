@@ -27,12 +27,13 @@ NOT_RUN = {
     "bash install.sh --dev": "CI does, and it needs the network",
     ".venv/bin/python -m pytest": "this test is a part of it",
     "prior3d run": "a part of a sentence",
+    "prior3d watch mug": "wants a run that trains; tests/flows/test_watch.py has one",
 }
 FEW_STEPS = {
     "quick": ["view_fit.steps=20", "joint_views.drawing.num_inference_steps=4", "evaluation.video_frames=2"],
     "latent-nerf": ["coarse_nerf.steps=400", "rgb_refinement.steps=4", "evaluation.video_frames=2"],
 }
-SERVERS = ("prior3d watch", "prior3d studio", "mkdocs serve")
+SERVERS = ("prior3d studio", "mkdocs serve")
 
 
 def commands():
