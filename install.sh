@@ -8,11 +8,11 @@
 # to type is printed. Without the libraries nothing works; without Chromium those tests are skipped, and say so.
 set -euo pipefail
 cd "$(dirname "$0")"
-extras=""
+lists="--requirement dependencies/base.txt"
 browser=""
 for option in "$@"; do
   case "$option" in
-    --dev) extras="[dev,docs,watch]" ;;
+    --dev) lists="$lists --requirement dependencies/dev.txt" ;;
     --browser) browser=yes ;;
     *) echo "install.sh: there is no option $option; there are --dev and --browser" >&2; exit 2 ;;
   esac
@@ -46,7 +46,13 @@ fi
 python="${PYTHON:-python3.11}"
 command -v "$python" >/dev/null || { echo "$python not found: install Python 3.11, or set PYTHON" >&2; exit 1; }
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-# PyTorch alone and first: an index that offers a CPU build of this very version is then used, and nothing replaces it.
-.venv/bin/pip install --quiet --disable-pip-version-check "$(grep '^torch==' constraints.txt)"
-.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".$extras"
+# Python compiles what is used at its first use, and that is a third of all files; where it must not write, all is compiled now.
+compile="--no-compile"
+[ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || compile="--compile"
+pip=".venv/bin/pip --disable-pip-version-check"
+# PyTorch first, with all that this build of it wants: an index that offers a CPU build of this very version is then used, and
+# nothing replaces it.
+$pip install --quiet $compile --constraint constraints.txt "$(grep '^torch==' constraints.txt)"
+# Then the lists as they stand, without what dependencies/left_out.txt names; its first lines say why.
+$pip install --quiet $compile --constraint constraints.txt --no-deps $lists --editable .
 echo "ready: .venv/bin/prior3d --help"

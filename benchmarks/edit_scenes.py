@@ -135,7 +135,7 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
 
 
 def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | None, sets: dict) -> list[dict]:
-    """Fit, edit by every variant, measure, and leave a sheet of pictures."""
+    """Fit, edit by every variant, measure, and leave a sheet of images."""
     edit = sample_edit(WORLD_SEED, index, "held-out", kind)
     run = args.out / f"scene_{index:02d}"
     seconds_fit = prepare(run, edit, args.prior, sets)

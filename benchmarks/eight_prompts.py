@@ -53,7 +53,7 @@ def sheet(folders: list[Path], target: Path) -> None:
 
 
 def main() -> None:
-    """Make them, print the table, write the picture."""
+    """Make them, print the table, write the image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path.cwd(), help="folder of contact_sheet.png (default: this one)")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="a prior3d project (default: this folder)")

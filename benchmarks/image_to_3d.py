@@ -45,7 +45,7 @@ def viewpoint(index: int) -> tuple[float, float]:
 
 
 def picture_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
-    """The object's picture with alpha [size, size, 4]."""
+    """The object's image with alpha [size, size, 4]."""
     orbit = toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg]))
     seen = render_toy(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=4)
     mask = seen.mask[0][..., None]
@@ -53,7 +53,7 @@ def picture_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.n
 
 
 def depth_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
-    """The exact depth of the same view as a depth picture [size, size] uint16: farther is brighter, scale unknown."""
+    """The exact depth of the same view as a depth image [size, size] uint16: farther is brighter, scale unknown."""
     orbit = toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg]))
     depth = render_toy(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=1).depth[0]
     seen = depth > 0
@@ -62,7 +62,7 @@ def depth_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.nda
 
 
 def novel_cameras(azimuth_deg: float):
-    """The 16 cameras that figures are taken from: evenly round, beginning 11 degrees off the picture's; two heights."""
+    """The 16 cameras that figures are taken from: evenly round, beginning 11 degrees off the image's; two heights."""
     azimuths = azimuth_deg + 11.25 + torch.arange(N_VIEWS) * (360.0 / N_VIEWS)
     return orbit_cameras(toy_orbit(azimuths % 360, torch.tensor([10.0, 30.0]).repeat(N_VIEWS // 2)), SIZE, SIZE)
 
@@ -130,7 +130,7 @@ def surface_area(vertices: np.ndarray, faces: np.ndarray) -> float:
 
 
 def sharpness(made: np.ndarray, true: np.ndarray) -> float:
-    """Gradient energy of pictures [views, h, w, 3] over that of the true ones: below 1 they are blurred."""
+    """Gradient energy of images [views, h, w, 3] over that of the true ones: below 1 they are blurred."""
 
     def energy(pictures: np.ndarray) -> float:
         return float((np.diff(pictures, axis=1) ** 2).mean() + (np.diff(pictures, axis=2) ** 2).mean())
@@ -171,7 +171,7 @@ def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
 
 
 def sheet_rows(toy: ToyObject, index: int, result: Path) -> list[list[np.ndarray]]:
-    """Two rows of pictures: the given view and seven novel ones, exactly rendered, and the same of the mesh."""
+    """Two rows of images: the given view and seven novel ones, exactly rendered, and the same of the mesh."""
     azimuth_deg, elevation_deg = viewpoint(index)
     azimuths = (azimuth_deg + torch.arange(8) * 45.0) % 360
     elevations = torch.tensor([elevation_deg, *[20.0] * 7])

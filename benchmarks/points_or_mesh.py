@@ -49,7 +49,7 @@ FIGURES = ("psnr", "ssim", "reference_psnr", "sharpness", "seconds")
 
 @dataclass
 class Points:
-    """Places [n, 3], colours [n, 3], and which of them are the picture's [n]."""
+    """Places [n, 3], colours [n, 3], and which of them are the image's [n]."""
 
     places: Tensor
     colours: Tensor
@@ -102,7 +102,7 @@ def splat(places: Tensor, camera: Cameras) -> Splats:
 
 
 def points_of(field: RadianceField, picture: ObjectImage, cameras: Cameras) -> Points:
-    """The picture's pixels at the field's depth; then of each view what the points so far leave open."""
+    """The image's pixels at the field's depth; then of each view what the points so far leave open."""
     own = picture.viewpoint.cameras(SPLAT_SIZE)
     colours, mask = picture.premultiplied(SPLAT_SIZE)
     places, _, solid = unprojected(field, own)
@@ -174,7 +174,7 @@ class Deferred:
         return functional.avg_pool2d((made * coverage + LEVEL * (1 - coverage))[None], SPLAT_SIZE // SIZE)[0]
 
     def fit(self, own: Splats, given: Tensor, others: list[Splats], targets: Tensor, seeds: Seeds) -> None:
-        """A quarter of the steps on the picture, the others on refreshed views; colours stay near what they were."""
+        """A quarter of the steps on the image, the others on refreshed views; colours stay near what they were."""
         parameters = [self.features, self.colours, *self.network.parameters()]
         optimiser = torch.optim.Adam(parameters, lr=2e-3)
         start, weight = self.cloud.colours, torch.where(self.cloud.given, 100.0, 1.0)[:, None]
@@ -205,7 +205,7 @@ def refreshed(pictures: Tensor, sampler: ViewSampler, seeds: Seeds) -> Tensor:
 
 
 def judge(made: np.ndarray, true: np.ndarray, seen: np.ndarray, given: np.ndarray, seconds: float) -> dict[str, float]:
-    """The figures of one way: pictures [views, h, w, 3] of novel cameras, and of the picture's own."""
+    """The figures of one way: images [views, h, w, 3] of novel cameras, and of the image's own."""
     return {
         "psnr": float(np.mean([psnr_db(a, b) for a, b in zip(true, made, strict=True)])),
         "ssim": float(np.mean([ssim(a, b) for a, b in zip(true, made, strict=True)])),
@@ -216,7 +216,7 @@ def judge(made: np.ndarray, true: np.ndarray, seen: np.ndarray, given: np.ndarra
 
 
 def both(run: Path, index: int) -> tuple[dict[str, dict[str, float]], list[list[np.ndarray]]]:
-    """All ways for one object, and rows of pictures."""
+    """All ways for one object, and rows of images."""
     toy, seeds, ranges = sample_object(WORLD_SEED, index, "held-out"), Seeds(0), ViewSettings()
     field = load_field(run / "image_nerf").requires_grad_(False)
     picture = load_object_image(run / "image_preparation")

@@ -107,7 +107,7 @@ def instruct(folder: Path) -> dict[str, float]:
 
 
 def views(folder: Path) -> dict[str, float]:
-    """Novel views of 2, 3 and 6 posed pictures."""
+    """Novel views of 2, 3 and 6 posed images."""
     params, scores = card_params("views_card", views_card.Params), {}
     posed = held_out_views(params.objects, MOST_INPUTS + params.views)
     prior, chosen = load_views(folder, CPU), trials(posed, params.objects, params.views, params.seed)

@@ -164,7 +164,7 @@ def placed(folder: Path, cameras: Cameras) -> Cameras:
 
 
 def score(args: argparse.Namespace, prior: ViewsPrior | None, index: int, n: int) -> tuple[dict, dict[str, np.ndarray]]:
-    """All figures of one object with n inputs, and the pictures."""
+    """All figures of one object with n inputs, and the images."""
     toy = sample_object(WORLD_SEED, index, "held-out")
     cameras = cameras_of(index, max(args.inputs) + N_WANTED)
     cameras = cameras[torch.cat([torch.arange(n), torch.arange(max(args.inputs), cameras.views)])]

@@ -7,8 +7,9 @@ RUN apt-get update -q \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/prior3d
 COPY . .
-RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' constraints.txt)" \
- && pip install --no-cache-dir --constraint constraints.txt .
+RUN pip install --no-cache-dir --constraint constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu \
+      "$(grep '^torch==' constraints.txt)" \
+ && pip install --no-cache-dir --constraint constraints.txt --no-deps --requirement dependencies/base.txt .
 RUN useradd --create-home maker && mkdir /project && chown maker /project
 USER maker
 WORKDIR /project

@@ -8,7 +8,8 @@ RUN apt-get update -q \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/prior3d
 COPY . .
-RUN pip install --no-cache-dir --constraint constraints.txt .
+RUN pip install --no-cache-dir --constraint constraints.txt "$(grep '^torch==' constraints.txt)" \
+ && pip install --no-cache-dir --constraint constraints.txt --no-deps --requirement dependencies/base.txt .
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 RUN useradd --create-home maker && mkdir /project && chown maker /project
 USER maker

@@ -7,6 +7,8 @@ From Python, whole methods: `prior3d.run("latent-nerf", prompt="a blue mug")`. T
 
 import importlib
 
+from prior3d import open3d_viewer
+
 __all__ = ["Page", "Prior3dError", "Result", "__version__", "load", "methods", "run"]
 
 
@@ -36,3 +38,6 @@ def _check_flows() -> None:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+open3d_viewer.postpone()  # before any module of ours imports Open3D

@@ -1,4 +1,4 @@
-"""A folder of posed pictures of a ball, red on its +x side and blue on the other, by its rays."""
+"""A folder of posed images of a ball, red on its +x side and blue on the other, by its rays."""
 
 import json
 

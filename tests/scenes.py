@@ -1,4 +1,4 @@
-"""Small captures on disk: pictures of nothing much, with cameras that look at the origin."""
+"""Small captures on disk: images of nothing much, with cameras that look at the origin."""
 
 import json
 
@@ -11,7 +11,7 @@ from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring
 
 
 def write_capture(folder, n=6, size=(16, 12), alpha=False, mask=False, **changed):
-    """A transforms.json (changes go to its top level) with n pictures of (width, height); returns its content."""
+    """A transforms.json (changes go to its top level) with n images of (width, height); returns its content."""
     (folder / "images").mkdir(parents=True)
     width, height = size
     c2w = orbit_cameras(ring(n, 20.0, 4.0), height, width).c2w

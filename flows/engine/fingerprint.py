@@ -35,6 +35,7 @@ PLUMBING = frozenset(
         "prior3d.images.opening",  # refuses, and hands on what Pillow reads
         "prior3d.inside",
         "prior3d.limits",
+        "prior3d.open3d_viewer",  # what drawing in a browser wants is imported late
         "prior3d.seals",
         "prior3d.sending",  # to a GPU, unchanged
         "prior3d.settings",  # types of parameters: units and ranges; the settings themselves lie in modules under it

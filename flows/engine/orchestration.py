@@ -213,15 +213,15 @@ class _Artifacts:
             create_markdown_artifact(summary, key=f"{self.key}-metrics", description=f"metrics of {self.what}")
 
     def _show(self, picture: Path, description: str) -> None:
-        """Put a picture on the server, which shows all that were of this key."""
-        with contextlib.suppress(Exception):  # the server may have gone, or the picture; the stage goes on
+        """Put an image on the server, which shows all that were of this key."""
+        with contextlib.suppress(Exception):  # the server may have gone, or the image; the stage goes on
             # In Markdown: under an image artifact the server's page writes out its whole address.
             text = f"![{self.stage}]({_small(picture)})"
             create_markdown_artifact(text, key=f"{self.key}-preview", description=description)
 
 
 def _small(picture: Path) -> str:
-    """A picture as a data: URL of some ten kilobytes: it is kept in the server's database."""
+    """An image as a data: URL of some ten kilobytes: it is kept in the server's database."""
     from prior3d.images.opening import opened_image  # start-up: only previews need it
 
     stream = io.BytesIO()

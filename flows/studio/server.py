@@ -1,4 +1,4 @@
-"""The HTTP door of studio: the page, and what it asks for. Blender's add-on uses it too.
+"""The HTTP door of studio: the page, and what it asks for. Blender's add-on and ComfyUI's nodes use it too.
 
 Every request passes `flows.watching.guard`: the token, the Host, the Origin. What is wrong with a request is answered
 with one line, and with the field of the page that it is about.

@@ -93,6 +93,10 @@ def _explain(model: type[BaseModel], where: str, problem: Any) -> str:
     if problem["type"] in ("dataclass_type", "model_attributes_type"):
         inner = ", ".join(settings_fields(_kind_of(model, name.split("."))))
         return f"{where}.{name}: is a group of parameters; name one of them, as {where}.{name}.NAME: {inner}"
+    if problem["type"] in ("tuple_type", "list_type"):
+        found = problem.get("input")
+        inner = ",".join(str(found).replace(",", " ").split()) or "1,2"
+        return f"{where}.{name}: is a list, which stands in brackets: {where}.{name}=[{inner}]; found {found!r}"
     message = problem["msg"].removeprefix("Value error, ")
     if not name:  # several parameters that do not fit together; the message names them
         return f"{where}: {message}"

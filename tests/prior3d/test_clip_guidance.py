@@ -34,7 +34,7 @@ def test_the_back_is_compared_with_the_words_alone():
     images[:, 0] = 1  # red
     images[2, 0], images[2, 1] = 0, 1  # the back is green
     assert clip().rendered_loss(images, ORBIT).item() == pytest.approx(0)
-    # the front: 0 from the red picture and 1 from the word; the back: 0 from the word
+    # the front: 0 from the red image and 1 from the word; the back: 0 from the word
     assert clip(GREEN).rendered_loss(images, ORBIT).item() == pytest.approx(1)
 
 

@@ -1,4 +1,4 @@
-"""The picture's mirror image: what the other side of a symmetric thing looks like, and whether a field agrees."""
+"""The image's mirror image: what the other side of a symmetric thing looks like, and whether a field agrees."""
 
 import numpy as np
 import pytest

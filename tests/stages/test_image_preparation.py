@@ -1,4 +1,4 @@
-"""image_preparation: every kind of picture a person may give, framing without squashing, each error message."""
+"""image_preparation: every kind of image a person may give, framing without squashing, each error message."""
 
 import json
 import struct
@@ -35,7 +35,7 @@ def rgba_of(mask):
 
 @pytest.fixture
 def prepare(tmp_path, capfd):
-    """Run the stage on pictures; the artifact and `image.json`, or the one line of its error."""
+    """Run the stage on images; the artifact and `image.json`, or the one line of its error."""
     inputs = tmp_path / "inputs"
     inputs.mkdir()
 

@@ -103,7 +103,7 @@ def test_the_stages_are_repeatable(run_folder):
 
 
 def test_with_a_picture_the_mesh_shows_it(run_folder):
-    """A picture of the ball in green, with a horn that the field has not: colour and outline follow the picture."""
+    """An image of the ball in green, with a horn that the field has not: colour and outline follow the image."""
     import numpy as np
 
     from prior3d.images.object_image import ObjectImage, Viewpoint

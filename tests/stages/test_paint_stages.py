@@ -43,7 +43,7 @@ PREPARE_MESH = ["--mesh", "inputs/ball.ply"]
 PREPARE_IMAGE = ["--image", "inputs/ball.png", "--camera", "inputs/camera.txt"]
 PROJECT = ["--mesh", "mesh_preparation", "--image", "image_preparation"]
 FILL = [*PROJECT, "--texture", "texture_projection", "--prior", "inputs/inpainting.json"]
-HALVES = ((slice(8, 11), (1, 0, 0)), (slice(13, 16), (0, 1, 0)))  # rows of a picture of 24 pixels, and their colour
+HALVES = ((slice(8, 11), (1, 0, 0)), (slice(13, 16), (0, 1, 0)))  # rows of an image of 24 pixels, and their colour
 REFINE = [*PROJECT, "--paint", "inpainting", "--prior", "inputs/prior.json"]
 
 

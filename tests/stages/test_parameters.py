@@ -73,3 +73,12 @@ def test_unknown_names_are_answered_with_near_ones():
     ):
         with pytest.raises(Prior3dError, match=hint):
             check_params(Params, values, "coarse_nerf")
+
+
+@pytest.mark.parametrize("written", ["150,250,400", "150 250, 400"])
+def test_a_list_without_brackets_is_answered_with_how_to_write_it(written):
+    from stages.scene_fit import Params
+
+    said = r"scene_fit.steps: is a list, which stands in brackets: scene_fit.steps=\[150,250,400\]; found '150"
+    with pytest.raises(Prior3dError, match=said):
+        check_params(Params, {"steps": written}, "scene_fit")

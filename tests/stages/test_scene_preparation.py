@@ -66,7 +66,7 @@ def test_many_images_are_thinned_out_along_the_path(tmp_path, capsys):
 
 
 def test_pictures_are_decoded_one_at_a_time(tmp_path, capsys, monkeypatch):
-    """Five thousand pictures need the memory of one: none is kept when the next is opened."""
+    """Five thousand images need the memory of one: none is kept when the next is opened."""
     import gc
     import weakref
 

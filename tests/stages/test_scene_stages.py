@@ -136,7 +136,7 @@ def another(fitted, folder, prior, **changed):
     ],
 )
 def test_edit_and_its_resume(fitted, tmp_path, prior, monkeypatch, changed, edits):
-    """The edited pictures are in the checkpoint: a resumed edit ends in the same bits."""
+    """The edited images are in the checkpoint: a resumed edit ends in the same bits."""
     whole = another(fitted, tmp_path / "whole", prior, dataset_update=changed)
     assert execute("stages.dataset_update", EDIT, whole) == 0
     resumed = another(fitted, tmp_path / "resumed", prior, dataset_update=changed)
@@ -154,7 +154,7 @@ def test_edit_and_its_resume(fitted, tmp_path, prior, monkeypatch, changed, edit
 
 
 def test_nothing_irrelevant_is_edited(fitted, tmp_path, prior):
-    """Where the pictures and the field may change is where the instruction matters; the rest keeps its bits."""
+    """Where the images and the field may change is where the instruction matters; the rest keeps its bits."""
     changed = {
         "relevance.threshold": 0.9,
         "consensus.enabled": False,

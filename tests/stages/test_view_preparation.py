@@ -1,4 +1,4 @@
-"""view_preparation: what it makes of a few posed pictures, and what it says of bad ones."""
+"""view_preparation: what it makes of a few posed images, and what it says of bad ones."""
 
 import json
 
@@ -84,7 +84,7 @@ def test_chosen_frames_and_the_rest(tmp_path, capsys):
 
 
 def test_inputs_do_not_change_with_what_is_held_out(tmp_path, capsys):
-    """Neither pixels nor placement of an input may know the held-out pictures or their cameras."""
+    """Neither pixels nor placement of an input may know the held-out images or their cameras."""
     for name in ("one", "two"):
         folder = tmp_path / name
         content = write_ball(folder / "images", 6)

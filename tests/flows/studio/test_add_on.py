@@ -1,5 +1,6 @@
 """Blender's add-on talks to a real studio; Blender itself is not needed for that."""
 
+import contextlib
 import importlib.util
 import sys
 import threading
@@ -32,9 +33,9 @@ def add_on(monkeypatch):
     return module
 
 
-@pytest.fixture
-def address(queue):
-    """A studio that answers, and looks after its queue."""
+@contextlib.contextmanager
+def served(queue):
+    """The port of a studio that answers, and looks after its queue; its token is `secret`."""
     with _bound(None, 8380) as bound:
         port = bound.getsockname()[1]
         app = make_app(queue.project, queue, "secret")
@@ -42,10 +43,17 @@ def address(queue):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         queue.start()
-        yield f"http://127.0.0.1:{port}/?token=secret"
+        yield port
         queue.close()
         server.should_exit = True
         thread.join(10)
+
+
+@pytest.fixture
+def address(queue):
+    """Where a studio answers."""
+    with served(queue) as port:
+        yield f"http://127.0.0.1:{port}/?token=secret"
 
 
 def test_it_asks_waits_and_hears_how_it_went(add_on, address, queue):

@@ -1,4 +1,4 @@
-"""Runs that are given pictures and folders instead of words: how they are called, shown and compared."""
+"""Runs that are given images and folders instead of words: how they are called, shown and compared."""
 
 import json
 

@@ -68,7 +68,7 @@ def test_a_comparison_says_what_differs(boxes):
 
 
 def test_a_page_can_be_made_of_what_is_left(boxes):
-    """Pictures of collected versions are missing; the rest of the page is there."""
+    """Images of collected versions are missing; the rest of the page is there."""
     boxes.make("two", "another box", 10)
     boxes.cli("gc", "--yes", "--keep", "1")
     code, out, err = boxes.cli("compare", "one@1", "two")
@@ -155,7 +155,7 @@ def check_slider(browser):
 
 
 def check_keyboard(browser):
-    """Everything that can be used can be reached with the tabulator; a picture grows on Enter, and goes on Escape."""
+    """Everything that can be used can be reached with the tabulator; an image grows on Enter, and goes on Escape."""
     useful = "document.querySelectorAll('button, input, summary, model-viewer, img.large')"
     browser.evaluate(f"document.querySelector('.tools').scrollIntoView(); {useful}[0].focus()")
     assert browser.evaluate(f"[...{useful}].every((e) => e.tabIndex >= 0 || e.shadowRoot?.querySelector('[tabindex]'))")

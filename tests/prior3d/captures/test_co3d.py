@@ -30,7 +30,7 @@ def test_the_object_is_at_the_origin_whole_and_where_the_cameras_say(tmp_path, k
 
 
 def silhouette_centres_agree(sequence):
-    """The small ball's centre, fitted to where the pictures show it, is seen there from every camera."""
+    """The small ball's centre, fitted to where the images show it, is seen there from every camera."""
     rgba = sequence.rgba.astype(float)
     blue = (rgba[..., 2] > 100) & (rgba[..., 0] < 60)
     row, column = np.mgrid[:32, :32] + 0.5

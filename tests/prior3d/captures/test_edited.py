@@ -12,7 +12,7 @@ from prior3d.rendering.rays import rays
 
 @pytest.fixture
 def views(tmp_path):
-    """Three pictures of 6 x 4 pixels, whose red is the number of the pixel and whose green that of the view."""
+    """Three images of 6 x 4 pixels, whose red is the number of the pixel and whose green that of the view."""
     files = []
     for view in range(3):
         pixels = np.zeros((4, 6, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Where an edit applies: two balls side by side, of which the pictures say that one is meant."""
+"""Where an edit applies: two balls side by side, of which the images say that one is meant."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_nodes_gather_what_the_pixels_that_see_them_show(balls, cameras):
 
 
 def test_views_that_disagree_are_outvoted(balls, cameras):
-    """One picture calls the whole of it relevant; the eleven others only the right ball."""
+    """One image calls the whole of it relevant; the eleven others only the right ball."""
     field, x = balls
     right = ball(field, x > 0, cameras).movedim(-1, 1)
     left = ball(field, x < 0, cameras).movedim(-1, 1)
@@ -96,7 +96,7 @@ def test_means_over_colour_clusters_by_hand():
 
 
 def test_edits_become_those_of_one_scene(balls, cameras):
-    """Noise that no two pictures share goes; a change of the right ball that all show stays, and only there."""
+    """Noise that no two images share goes; a change of the right ball that all show stays, and only there."""
     field, x = balls
     right, left = (ball(field, chosen, cameras).movedim(-1, 1) for chosen in (x > 0, x < 0))
     originals = torch.cat([right, 1 - right - left, left], 1)  # red, blue, and a green background

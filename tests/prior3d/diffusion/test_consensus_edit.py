@@ -31,7 +31,7 @@ class LossyDiffusion(LatentDiffusion):
 
 
 class Painter(InstructPrior):
-    """Paints the left half of every picture red, and draws noise of the generator over all of it."""
+    """Paints the left half of every image red, and draws noise of the generator over all of it."""
 
     def __init__(self):
         super().__init__(LossyDiffusion())

@@ -70,7 +70,7 @@ def test_a_common_turn_of_all_cameras_changes_nothing():
     for a, b in zip(one, other, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
     moved = model(images, cameras_at(CONTEXTS, 20.0, 77.0), cameras_at(QUERIES))
-    assert (moved[0] - one[0]).abs().max() > 1e-2  # turning only the pictures' cameras is something else
+    assert (moved[0] - one[0]).abs().max() > 1e-2  # turning only the images' cameras is something else
 
 
 @torch.no_grad()
@@ -100,7 +100,7 @@ def test_training_and_evaluation_mode_agree_and_a_scene_does_not_depend_on_its_n
 
 
 def test_a_point_is_looked_up_where_it_appears():
-    """The origin is in the middle of every picture; a point to the right of one camera is right in its picture."""
+    """The origin is in the middle of every image; a point to the right of one camera is right in its image."""
     cameras = cameras_at([0.0, 90.0], 0.0)
     origins = torch.tensor([[3.2, 0.0, 0.0]]).expand(2, 3)
     directions = torch.tensor([[-1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])

@@ -62,7 +62,7 @@ def test_similarities_are_cosines(intact):
     e, t = scorer.embed_images(pictures), scorer.embed_texts(texts)
     change, words = e[2] - e[0], t[1] - t[0]
     assert ways[0].item() == pytest.approx((change @ words / change.norm() / words.norm()).item(), abs=1e-5)
-    assert ways[1].item() == 0  # the middle picture stays itself
+    assert ways[1].item() == 0  # the middle image stays itself
 
 
 def test_agrees_with_transformers(intact):

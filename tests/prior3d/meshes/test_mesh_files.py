@@ -41,7 +41,7 @@ def test_glb_is_y_up_with_its_front_along_z(tmp_path):
 
 
 def test_glb_texture_corner_is_where_gltf_has_it(tmp_path):
-    """glTF counts v downwards: our (0, 1), the picture's top left, must be (0, 0) in the file."""
+    """glTF counts v downwards: our (0, 1), the image's top left, must be (0, 0) in the file."""
     vertices = np.eye(3)
     texture = np.zeros((2, 2, 3))
     texture[0, 0] = [1, 0, 0]

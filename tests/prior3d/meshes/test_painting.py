@@ -1,4 +1,4 @@
-"""The z-buffer, pictures that are differentiable in the texture, and the finished texture."""
+"""The z-buffer, images that are differentiable in the texture, and the finished texture."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The picture kept by the mesh: a threshold that varies in space until outlines fit, and its pixels on the texture."""
+"""The image kept by the mesh: a threshold that varies in space until outlines fit, and its pixels on the texture."""
 
 from dataclasses import replace
 
@@ -171,7 +171,7 @@ def test_a_premultiplied_colour_is_undone():
 def test_texels_at_the_rim_are_those_that_the_fit_leaves_alone():
     surface, cameras = Surface(TWO_SQUARES, "cpu"), orbit_cameras(ring(1, 0.0), 48, 48)
     mask = torch.ones(48, 48)
-    mask[:, 24:] = 0.5  # the right half of the picture holds background
+    mask[:, 24:] = 0.5  # the right half of the image holds background
     texture = torch.full((64, 64, 3), 0.5)
     rim = silhouette_texels(surface, 64, cameras, mask)
     fitted = fit_texture_to_pixels(surface, texture, cameras, striped_picture(48), mask)

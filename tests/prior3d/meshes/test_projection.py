@@ -1,4 +1,4 @@
-"""Pictures on texels: who sees what, by hand on a square behind a smaller one, and colours that find their place."""
+"""Images on texels: who sees what, by hand on a square behind a smaller one, and colours that find their place."""
 
 import math
 
@@ -25,7 +25,7 @@ from prior3d.meshes.projection import (
 
 
 def square(x, half, left):
-    """A square seen from +x; its UVs take one half of the picture."""
+    """A square seen from +x; its UVs take one half of the image."""
     corners = np.array([[x, -half, -half], [x, half, -half], [x, half, half], [x, -half, half]])
     uv = np.array([[left, 0.0], [left + 0.5, 0], [left + 0.5, 1], [left, 1]])
     return corners, uv
@@ -88,7 +88,7 @@ def test_a_picture_lands_the_right_way_up_and_only_where_it_is_trusted(scene):
     picture[:, :, 40:] = 9.0  # must not bleed in
     colours, confidence = project_image(picture, trust, texel_visibility(surface, points, FROM_FRONT), 1.0)
     texture, known = points.to_texture(colours), points.to_texture(confidence)
-    # from +x the world's y runs to the right; of the large square 0.8 / 1.165 of the picture's half is seen
+    # from +x the world's y runs to the right; of the large square 0.8 / 1.165 of the image's half is seen
     assert texture[1, 1].tolist() == [1, 1, 0] and texture[30, 1].tolist() == [0, 1, 0]
     assert known[1, 14] == 0 and (texture[1, 14] == 0).all() and texture.max() <= 1
     assert texture[2, 20].tolist() == [1, 1, 0] and texture[30, 24, 0] == 0

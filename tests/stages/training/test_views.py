@@ -247,6 +247,6 @@ def test_scores_by_hand():
     images[1] += 0.1
     found = mean_scores(images, truth)
     assert found["psnr_db"] == pytest.approx((100 + 20) / 2, abs=1e-3)
-    # of constant pictures only the brightness term is left: C1 / (mean^2 + C1)
+    # of constant images only the brightness term is left: C1 / (mean^2 + C1)
     assert found["ssim"] == pytest.approx((1 + 1e-4 / (0.01 + 1e-4)) / 2, abs=1e-3)
     assert ssim(np.eye(16)[..., None].repeat(3, -1), np.eye(16)[..., None].repeat(3, -1)) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""Says how many bytes a picture and a folder of pictures have."""
+"""Says how many bytes an image and a folder of images have."""
 
 from fake_stages.common import Anything
 from stages.contract.parameters import StageParams

@@ -1,4 +1,4 @@
-"""Makes a box that can be looked at: a GLB, a preview, pictures all round."""
+"""Makes a box that can be looked at: a GLB, a preview, images all round."""
 
 from pydantic import Field
 
