@@ -39,6 +39,7 @@ OTHERS = {  # beside those of the tests, which are for priors that are smaller s
     "view_symmetry": {"leave_one_out": 1, "fit_steps": 10},
 }
 NOT_TAKEN = ("image_preparation.size", "textual_inversion.initializer_token")  # the toy prior has its own
+SAME = "the same bytes"
 HEADER = ("method", "file", "made again", "files of its stages, same to the byte", "s to make", "s to make again")
 
 
@@ -111,7 +112,7 @@ def tried(project: Path, method: str, words: list[str]) -> list[list[str]]:
         code, said, again_s = prior3d(project, "reproduce", str(file))
         counts = re.findall(r"(\d+) of (\d+) files the same", said)
         same = f"{sum(int(a) for a, _ in counts)} of {sum(int(b) for _, b in counts)}" if counts else "-"
-        verdict = {0: "the same bytes", 1: "other bytes"}.get(code) or said.strip().splitlines()[-1][:120]
+        verdict = {0: SAME, 1: "other bytes"}.get(code) or said.strip().splitlines()[-1][:120]
         if code == 1:
             verdict += ": " + "; ".join(line.strip() for line in said.splitlines() if "files the same" in line)
         rows.append([method, f"{file.parent.name}/{file.name}", verdict, same, f"{made_s:.0f}", f"{again_s:.0f}"])
@@ -122,7 +123,8 @@ def main() -> int:
     """Print the table; 1 if a file has other bytes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=sorted(METHODS), help="these methods (default: all)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="work in this folder, and leave it")
+    keep = "work in this folder and leave it; methods that had the same bytes in it are not tried again"
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help=keep)
     add_write_option(parser, "reproduce", "versions")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reproduce-") as scratch:
@@ -132,16 +134,20 @@ def main() -> int:
         code, said, _ = prior3d(project, "init")
         if code:
             raise SystemExit(said)
-        rows: list[list[str]] = []
+        known = place / "rows.json"
+        found: dict[str, list[list[str]]] = json.loads(known.read_text()) if known.is_file() else {}
         for method, words in given(place).items():
-            if args.only is None or method in args.only:
-                rows += tried(project, method, words)
-                print(rows[-1], flush=True)
+            same = method in found and all(row[2] == SAME for row in found[method])
+            if not same and (args.only is None or method in args.only):
+                found[method] = tried(project, method, words)
+                known.write_text(json.dumps(found))
+                print(*found[method], sep="\n", flush=True)
+    rows = [row for method in METHODS for row in found.get(method, [])]
     table = markdown_table(HEADER, rows)
     print(table)
     if args.write:
         write_results(args.write, "reproduce", table)
-    return int(any(row[2] != "the same bytes" for row in rows))
+    return int(any(row[2] != SAME for row in rows))
 
 
 if __name__ == "__main__":
