@@ -1,6 +1,7 @@
 """What a sweep costs beside its stages: `python benchmarks/sweeps.py [--rows 1000] [--on local:1 dask ray]`.
 
-First a few runs of `latent-nerf` with few steps are made in each place: the seconds of a row, less those of its stages.
+First a few runs of `latent-nerf` with few steps are made in each place: the seconds of a row, less those from the
+begin of each stage to its end; and of these, how many are no work of the stage: libraries, the cache, the commit.
 Then so many rows that are done are planned by `sweep --plan`: runs that were never looked at, looked at by DVC, and
 seen done by the sweep. Their files are links to those of one run, so that they take no room.
 """
@@ -30,6 +31,7 @@ PLACES = ("local:1", "local:1 with a remote", "dask", "ray")
 METHOD = ["--method", "latent-nerf", *(word for name, value in SMALL.items() for word in ("--set", f"{name}={value}"))]
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_worker_niceness": "0"} | os.environ | {"PYTHONPATH": str(ROOT)}
 DONE = re.compile(r"^  (\S+): done in ([0-9.]+) s", re.M)
+STAGE = re.compile(r"^(\w+) +done in (?:([0-9]+) min )?([0-9.]+) s", re.M)
 
 
 def prior3d(project: Path, *words: str) -> tuple[str, float, float]:
@@ -43,8 +45,8 @@ def prior3d(project: Path, *words: str) -> tuple[str, float, float]:
     return done.stdout, seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def overheads(place: Path, on: str, n_runs: int) -> list[float]:
-    """Seconds of each row that are not its stages', in a project of its own."""
+def overheads(place: Path, on: str, n_runs: int) -> list[tuple[float, float]]:
+    """Of each row the seconds that are not its stages', and those of its stages that are not their work."""
     project = place / re.sub(r"\W+", "-", on)
     project.mkdir()
     prior3d(project, "init")
@@ -56,8 +58,10 @@ def overheads(place: Path, on: str, n_runs: int) -> list[float]:
     found = []
     for name, seconds in DONE.findall(said):
         folder = project / "data" / "runs" / name
-        stages = [read_cost(folder, path.name.partition(".")[0])["seconds"] for path in folder.glob("*.cost.json")]
-        found.append(float(seconds) - sum(stages))
+        log = (project / ".prior3d" / "sweeps" / "rows" / f"{name}.log").read_text()
+        whole = {stage: 60 * float(minutes or 0) + float(rest) for stage, minutes, rest in STAGE.findall(log)}
+        work = sum(read_cost(folder, stage)["seconds"] for stage in whole)
+        found.append((float(seconds) - sum(whole.values()), sum(whole.values()) - work))
     if len(found) != n_runs:
         raise SystemExit(f"{on}: {len(found)} of {n_runs} rows done:\n{said}")
     return found
@@ -93,13 +97,16 @@ def main() -> int:
         table = []
         for on in args.on:
             found = overheads(place, on, args.runs)
-            table.append([on, args.runs, *(f"{f(found):.1f}" for f in (min, statistics.median, max))])
+            beyond, inside = zip(*found, strict=True)
+            middle = statistics.median
+            table.append([on, args.runs, f"{min(beyond):.1f}", f"{middle(beyond):.1f}", f"{middle(inside):.1f}"])
             print(table[-1], flush=True)
         first = place / re.sub(r"\W+", "-", args.on[0])
         plans = planned(first, args.rows)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    header = ("where", "runs", "seconds of a row beyond its stages, least", "median", "most")
+    inside = "seconds of its five stages that are not their work, median"
+    header = ("where", "runs", "seconds of a row beyond its stages, least", "median", inside)
     rows = (f"`sweep --plan` of {args.rows:,} rows that are done", "seconds, clock", "seconds, processor")
     text = f"{markdown_table(header, table)}\n\n{markdown_table(rows, plans)}"
     print(text)
