@@ -86,7 +86,7 @@ def test_versions_of_old_have_no_record(fake):
     fake.run("--set", "counting.steps=2")
     (fake.folder() / "history" / "0001.json").unlink()
     (fake.folder() / "history" / "0002.json").write_text("{")
-    assert fake.cli("log", "demo")[1].count("made before records were kept") == 2
+    assert fake.cli("log", "demo")[1].count("its record is not here; see: prior3d diff") == 2
     out = fake.cli("diff", "demo@1", "demo")[1]
     assert "steps: 3 -> 2" in out and "drawn: 3 -> 2 (worse)" in out  # read from the cache
 
