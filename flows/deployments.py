@@ -1,6 +1,6 @@
 """Deployments: methods that others start on Prefect's pages, made by a worker of a process work pool.
 
-It, `as_flows` and `engine/orchestration` are the only files that import prefect.
+It, `as_flows`, `sweeps/prefect_pool` and `engine/orchestration` are the only files that import prefect.
 """
 
 from collections.abc import Iterable

@@ -3,12 +3,11 @@
 import os
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
-from flows.engine.project import Project, find_project
-from flows.engine.server import Server, client_environment, find_or_start
+from flows.engine.project import find_project
+from flows.engine.server import client_environment, server_that_answers
 from flows.methods import METHODS, find_method
 from flows.terminal import Parser, say
 from prior3d.errors import Prior3dError
@@ -18,7 +17,6 @@ Offer methods on Prefect's pages: a form for the inputs and parameters, Run, Can
 of a work pool, on this machine or on others that see the same server and have the project in the same folder.
 
 --serve starts a worker here, and stays until it is stopped."""
-WAIT_S = 90.0
 
 
 def deploy(words: list[str]) -> int:
@@ -33,7 +31,7 @@ def deploy(words: list[str]) -> int:
         raise Prior3dError(f"--limit {args.limit}: a pool makes at least 1 run at once")
     methods = [find_method(name) for name in args.methods or METHODS]
     project = find_project(Path.cwd())
-    server = _server(project)
+    server = server_that_answers(project)
     os.environ.update(client_environment(project, server))
     deployments = import_module("flows.deployments")  # Prefect, after its environment is set
     deployments.ensure_pool(args.pool, args.limit)
@@ -51,13 +49,3 @@ def deploy(words: list[str]) -> int:
         if process.poll() is None:
             process.terminate()
             process.wait()
-
-
-def _server(project: Project) -> Server:
-    server, until = find_or_start(project), time.monotonic() + WAIT_S
-    while not server.healthy():
-        if time.monotonic() > until:
-            hint = "see .prior3d/prefect/server.log" if server.own else "check PREFECT_API_URL or your Prefect profile"
-            raise Prior3dError(f"Prefect's server at {server.shown} does not answer; {hint}")
-        time.sleep(0.2)
-    return server

@@ -32,7 +32,7 @@ def _parser() -> Parser:
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.PARAMETER=VALUE", help=one)
     where = (
         "local:N is N runs at once on this machine (default: local:1); dask:ADDRESS and ray:ADDRESS are clusters, "
-        "without an address one of this machine"
+        "without an address one of this machine; prefect is the work pool of `prior3d deploy`"
     )
     parser.add_argument("--on", default="local:1", metavar="PLACE", help=where)
     taken = "of runs made elsewhere, bring here all files (default), those of the last stage, or none"

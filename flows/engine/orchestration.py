@@ -1,6 +1,6 @@
 """A run as a Prefect flow: retries, state names, artifacts.
 
-Only this file, `flows/as_flows.py` and `flows/deployments.py` import prefect.
+Only this file, `as_flows.py`, `deployments.py` and `sweeps/prefect_pool.py` of `flows/` import prefect.
 
 Prefect caches nothing here (DVC does) and limits no time (it cannot stop a process: the executor does).
 """

@@ -20,6 +20,7 @@ from flows.engine.declaration import Declaration
 from flows.engine.environment import GitState, git_state, package_versions
 from flows.engine.fingerprint import functions
 from flows.engine.licences import licences
+from flows.engine.project import Project
 from flows.engine.results import read_cost, read_metrics
 from flows.engine.run import Run
 from flows.engine.run_files import (
@@ -126,8 +127,19 @@ def list_functions(run: Run, declaration: Declaration, lock: dict[str, Any]) -> 
         listed = code_file(run, digest)
         if digest == declaration.code[stage.name] and not listed.is_file():
             listed.parent.mkdir(exist_ok=True)
-            content = json.dumps(functions(stage.module), indent=0).encode()
+            content = json.dumps(_functions_of(run.project, stage.module, listed.name), indent=0).encode()
             write_noted(run.folder / "history", {f"code/{listed.name}": content})
+
+
+def _functions_of(project: Project, module: str, name: str) -> dict[str, dict[str, str]]:
+    """The functions of a stage: parsed once for each digest in a project, which takes half a second for a method."""
+    kept = project.state / "code" / name
+    known: dict[str, dict[str, str]] | None = derived(kept, dict[str, dict[str, str]])
+    if known is None:
+        known = functions(module)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, json.dumps(known))
+    return known
 
 
 def write_noted(history: Path, contents: dict[str, bytes], others: Mapping[str, bytes] = MappingProxyType({})) -> None:

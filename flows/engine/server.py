@@ -27,6 +27,7 @@ from typing import TypedDict
 
 from flows.engine.project import Project
 from flows.engine.run_files import derived, text_of
+from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 from prior3d.locks import held
 
@@ -101,6 +102,17 @@ def find_or_start(project: Project) -> Server:
         if server is not None:
             return server
         return _start(home)
+
+
+def server_that_answers(project: Project) -> Server:
+    """The server to report to, once it answers (raises Prior3dError if it does not)."""
+    server, until = find_or_start(project), time.monotonic() + STARTING_S
+    while not server.healthy():
+        if time.monotonic() > until:
+            hint = "see .prior3d/prefect/server.log" if server.own else "check PREFECT_API_URL or your Prefect profile"
+            raise Prior3dError(f"Prefect's server at {server.shown} does not answer; {hint}")
+        time.sleep(0.2)
+    return server
 
 
 def local_server(project: Project) -> Server | None:

@@ -3,6 +3,7 @@ there after it. A remote that does not answer is left alone for the rest of the 
 """
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -19,6 +20,8 @@ ANSWER_S = 30.0  # a remote that lists nothing within this time is down; its lib
 POLL_S = 1.0
 RENEW_S = 5.0
 VOID_S = 30.0  # a claim that is not renewed for so long is void
+LOOK_S = 0.2  # between two looks at whether a run was stopped
+STOP_S = 10.0  # a run that is stopped still sends what it has finished, for so long
 
 
 class Sharing:
@@ -35,6 +38,7 @@ class Sharing:
         self._files: RemoteFiles | None = None
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="push")
         self.problem, self.left_out = "", list[str]()
+        self._until, self._late = math.inf, False  # by when all has to be sent, once the run is stopped
 
     @property
     def works(self) -> bool:
@@ -47,7 +51,7 @@ class Sharing:
             return
         with self._noting():
             files = self._opened()
-            names = within(ANSWER_S, lambda: files.results(key))
+            names = self._within(ANSWER_S, lambda: files.results(key))
             if names:
                 results = {name: files.read_result(key, name) for name in names}
                 self._store.take_results(dvc_file, stage, results)
@@ -90,19 +94,27 @@ class Sharing:
             yield found()  # looked for behind the claim: who had it before may have put it there just now
 
     def close(self) -> str:
-        """Wait for what is being sent; returns a line about what was not shared, empty if all was."""
-        self._sender.shutdown(cancel_futures=self._stopping())
+        """Wait for what is being sent; returns a line about what was not shared, empty if all was.
+
+        A stage that was finished is sent even if the run is stopped: another machine may wait for it.
+        """
+        if self._stopping():
+            self._until = time.monotonic() + STOP_S
+        self._sender.shutdown()
         if not self.problem:
             return ""
         what = f", so {', '.join(self.left_out)} {'was' if len(self.left_out) == 1 else 'were'} not shared"
-        return f"the remote does not work ({self.problem}){what if self.left_out else ''}"
+        why = f"the remote does not work ({self.problem})"
+        if self._late:
+            why = f"the run was stopped, and sending took longer than {STOP_S:g} s"
+        return f"{why}{what if self.left_out else ''}"
 
     def _put(self, dvc_file: str, stage: str, key: str) -> None:
         if self.works:
             with self._noting():
                 files = self._opened()
-                known = within(ANSWER_S, lambda: files.results(key))
-                name, entry = self._store.send_objects(dvc_file, stage)
+                known = self._within(ANSWER_S, lambda: files.results(key))
+                name, entry = self._within(math.inf, lambda: self._store.send_objects(dvc_file, stage))
                 if name not in known:
                     files.write_result(key, name, entry)
                 return
@@ -111,8 +123,11 @@ class Sharing:
     def _opened(self) -> RemoteFiles:
         if self._files is None:
             os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")  # a store that is down is not asked for a minute
-            self._files = within(ANSWER_S, self._store.files)
+            self._files = self._within(ANSWER_S, self._store.files)
         return self._files
+
+    def _within(self, seconds: float, ask: Callable[[], Any]) -> Any:
+        return within(seconds, ask, lambda: self._until)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:
@@ -121,19 +136,20 @@ class Sharing:
             yield
         except Exception as error:  # each kind of store has errors of its own
             text = " ".join(str(error).split()) or type(error).__name__
+            self._late = self._late or (not self.problem and time.monotonic() >= self._until)
             self.problem = self.problem or text[:200]
 
     def _claim(self, key: str) -> str:
         with self._noting():
             files = self._opened()
-            return within(ANSWER_S, lambda: files.claim(key))
+            return self._within(ANSWER_S, lambda: files.claim(key))
         return ""
 
     def _watch(self, key: str, seen: str, since: float) -> tuple[str, float]:
         """What the claim of a key says, and since when; one that has said the same for too long is removed."""
         with self._noting():
             files = self._opened()
-            now = within(ANSWER_S, lambda: files.claimed(key))
+            now = self._within(ANSWER_S, lambda: files.claimed(key))
             if now != seen:
                 return now, time.monotonic()
             if now and time.monotonic() - since > VOID_S:
@@ -176,8 +192,14 @@ class Sharing:
                     files.release(key)
 
 
-def within(seconds: float, ask: Callable[[], Any]) -> Any:
-    """What a call returns, if it does in time (raises Prior3dError; the call is left to itself then)."""
+def within(seconds: float, ask: Callable[[], Any], until: Callable[[], float] = lambda: math.inf) -> Any:
+    """What a call returns, if it does in time (raises Prior3dError; the call is left to itself then).
+
+    Args:
+        seconds: that it may take.
+        ask: the call.
+        until: the time, of the monotonic clock, at which it is no longer waited for; asked again and again.
+    """
     answers: list[Any] = []
     problems: list[BaseException] = []
 
@@ -187,9 +209,10 @@ def within(seconds: float, ask: Callable[[], Any]) -> Any:
         except BaseException as error:  # handed on below
             problems.append(error)
 
-    caller = threading.Thread(target=call, daemon=True, name="remote")
+    caller, last = threading.Thread(target=call, daemon=True, name="remote"), time.monotonic() + seconds
     caller.start()
-    caller.join(seconds)
+    while caller.is_alive() and time.monotonic() < min(last, until()):
+        caller.join(max(0.0, min(last - time.monotonic(), LOOK_S)))
     if problems:
         raise problems[0]
     if not answers:

@@ -110,9 +110,6 @@ class Worker:
         key = self.store.key(file, stage.name)
         if not self.restore:
             return self._compute(stage, key, warn)
-        if self._restored(stage, warn):
-            self.sharing.put(file, stage.name, key)
-            return "Restored"
 
         def waits(who: str = "run") -> None:
             self.events.tell(stage.name, "line", text=f"another {who} computes the same; its result is taken")
@@ -124,6 +121,7 @@ class Worker:
         locks = self.run.project.state / "computing"
         with computed_once(locks, key, waits, lambda: self.executor.stopping):
             if self._restored(stage, warn):
+                self.sharing.put(file, stage.name, key)
                 return "Restored"
             with self.sharing.turn(key, lambda: waits("machine"), found) as is_there:
                 return "Restored" if is_there else self._compute(stage, key, warn)

@@ -1,4 +1,4 @@
-"""Where runs of a sweep are made (`--on local:4`, `dask:ADDRESS`, `ray:ADDRESS`), and the loop over them."""
+"""Where runs of a sweep are made (`--on local:4`, `dask:ADDRESS`, `ray:ADDRESS`, `prefect`), and the loop over them."""
 
 import os
 import re
@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 from flows.engine.project import Project
+from flows.engine.server import client_environment, server_that_answers
 from flows.sweeps.cluster import Cluster, Engine, Sending
 from flows.sweeps.running import DONE, Local, State, note_done
 from flows.sweeps.seen_done import SeenDone
@@ -19,12 +20,13 @@ from prior3d.suggestions import did_you_mean
 
 POLL_S = 0.1
 LOCAL = re.compile(r"^[0-9]{1,3}$")
-KINDS = ("local", "dask", "ray")
+KINDS = ("local", "dask", "ray", "prefect")
 ENGINES = {  # extras, imported when they are asked for
     "dask": "flows.sweeps.dask_engine:DaskEngine",
     "ray": "flows.sweeps.ray_engine:RayEngine",
 }
-HOW = "write local:N, dask, dask:ADDRESS, ray or ray:ADDRESS"
+POOL = "flows.sweeps.prefect_pool:PrefectPool"
+HOW = "write local:N, dask, dask:ADDRESS, ray, ray:ADDRESS or prefect"
 
 
 class Place(Protocol):
@@ -52,8 +54,10 @@ def check_place(text: str) -> tuple[str, str]:
         if rest and (not LOCAL.match(rest) or int(rest) == 0) or text.endswith(":"):
             raise Prior3dError(f"--on {text!r}: write local, or local:N with the number of runs at once")
         return kind, rest
-    if text.endswith(":"):
+    if text.endswith(":") or (kind == "prefect" and rest):
         raise Prior3dError(f"--on {text!r}: {HOW}")
+    if kind == "prefect":
+        return kind, rest
     if find_spec("distributed" if kind == "dask" else "ray") is None:
         raise Prior3dError(f"--on {text}: the extra {kind} is missing; type: pip install 'prior3d[{kind}]'")
     return kind, rest
@@ -75,10 +79,19 @@ def place_of(project: Project, sweep: str, text: str, taking: str, warn: Callabl
     kind, rest = check_place(text)
     if kind == "local":
         return Local(project, sweep, int(rest) if rest else os.cpu_count() or 1)
+    if kind == "prefect":
+        os.environ.update(client_environment(project, server_that_answers(project)))
+        pool: Place = _imported(POOL)(project)  # Prefect, after its environment is set
+        return pool
     sending = Sending(project, sweep, taking)
-    module, _, name = ENGINES[kind].partition(":")
-    engine: Engine = getattr(import_module(module), name)(rest, sending.stop_name, warn)
+    engine: Engine = _imported(ENGINES[kind])(rest, sending.stop_name, warn)
     return Cluster(sending, engine, warn)
+
+
+def _imported(text: str) -> Callable[..., Any]:
+    module, _, name = text.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
 
 
 def carry_out(states: list[State], place: Place, seen: SeenDone, told: Callable[[State], None]) -> None:

@@ -46,7 +46,7 @@ class RayEngine:
     def __init__(self, address: str, stop_name: str, warn: Callable[[str], None]) -> None:
         self._warn = warn
         try:
-            ray.init(address=address or None, namespace="prior3d", log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address or "local", namespace="prior3d", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             text = " ".join(str(error).split())[:160]
             raise Prior3dError(

@@ -56,7 +56,7 @@ def states_of(project: Project, wanted: list[Wanted], seen: SeenDone) -> list[St
     store, states = DvcStore(project.root), list[State]()
     with store.kept_open() if any(_may_be_done(w) for w in wanted) else nullcontext():
         for each in wanted:
-            if each.request is not None and _may_be_done(each) and _is_done(store, each.request):
+            if each.request is not None and _may_be_done(each) and is_done(store, each.request):
                 note_done(seen, each)
                 states.append(State(each, DONE))
             else:
@@ -77,7 +77,8 @@ def _may_be_done(wanted: Wanted) -> bool:
     return wanted.request is not None and (wanted.request.run.folder / "dvc.lock").is_file()
 
 
-def _is_done(store: DvcStore, request: Request) -> bool:
+def is_done(store: DvcStore, request: Request) -> bool:
+    """Whether a run is as it is asked for, and a version."""
     try:
         if request.run.next_version() is not None:
             return False  # a kill may fall between the last stage and the version

@@ -88,6 +88,18 @@ from tests.flows.test_as_flows import deployed_run_and_cancelled
 deployed_run_and_cancelled(project)
 """
 
+SCHEDULED = """
+import os, subprocess, sys
+from pathlib import Path
+from flows.engine.project import find_project
+from flows.engine.server import client_environment, find_or_start
+project = find_project(Path.cwd())
+environment = os.environ | client_environment(project, find_or_start(project))
+schedule = [sys.executable, "-m", "prefect", "deployment", "schedule"]
+subprocess.run([*schedule, "create", "latent-nerf/prior3d", "--cron", "0 2 * * *"], env=environment, check=True)
+subprocess.run([*schedule, "ls", "latent-nerf/prior3d"], env=environment, check=True)
+"""
+
 
 def deployed_run_and_cancelled(project):
     """In a process of its own, whose environment names the project's server before Prefect is imported."""
@@ -138,6 +150,16 @@ def test_a_deployment_is_run_and_cancelled(tmp_path):
             [sys.executable, "-c", TRIED], cwd=project.root, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        (project.root / "mugs.csv").write_text("name,prompt,seed\nmug,a red mug,3\nblue,a blue mug,3\n")
+        sets = [f"--set={name}={value}" for name, value in SMALL.items()]
+        line = [sys.executable, "-m", "flows.cli", "sweep", "mugs.csv", "--method=latent-nerf", "--on=prefect", *sets]
+        swept = subprocess.run(line, cwd=project.root, env=environment, capture_output=True, text=True)
+        assert swept.returncode == 0, swept.stdout + swept.stderr
+        assert "2 runs, 1 done, 1 to make" in swept.stdout and "  blue: done in " in swept.stdout
+        assert (project.runs / "blue" / "evaluation" / "report.html").is_file()
+        schedule = [sys.executable, "-c", SCHEDULED]
+        told = subprocess.run(schedule, cwd=project.root, env=environment, capture_output=True, text=True)
+        assert told.returncode == 0 and "0 2 * * *" in told.stdout, told.stdout + told.stderr
     finally:
         serving.terminate()
         serving.wait(90)

@@ -228,7 +228,7 @@ def test_seen_runs_are_known_until_something_changes(fake, elsewhere, monkeypatc
 
     from flows.sweeps import running
 
-    monkeypatch.setattr(running, "_is_done", lambda *_: False)  # only what was seen counts
+    monkeypatch.setattr(running, "is_done", lambda *_: False)  # only what was seen counts
     assert not again()
     file = fake.folder() / "joining" / "text.txt"
     text = file.read_text()

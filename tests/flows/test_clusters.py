@@ -134,12 +134,11 @@ def test_twelve_rows_though_a_worker_is_killed(engine, kind, endpoint, serial, t
         counted = f"computed {sum(whole.values())}, in runs that were broken off {sum(broken.values())}, twice {twice}"
         (tmp_path / "report.txt").write_text(f"{out}\n{engine}: {seconds:.0f} s; {counted}\n")
         assert sweep.returncode == 0, out
-        assert out.count(": done in ") == 12 and "failed" not in out
+        assert out.count(": done in ") == 12
         expected = serial(kind)
         for name in kind.names:
             assert artifacts(driver, name) == expected[name], name
         assert len(whole + broken) == kind.n_results
-        assert not [key for key, n in whole.items() if n > 1]
-        assert len(twice) <= 1  # what the killed worker had made, and not pushed yet
+        assert not twice
         assert "12 runs, 12 done, 0 to make" in done(prior3d(driver, *words, "--on", place))
     assert done(prior3d(driver, "verify", "--all")).splitlines()[-1] == "all is whole"

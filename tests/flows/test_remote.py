@@ -193,6 +193,47 @@ def test_the_claim_of_a_machine_that_died_is_void(tmp_path, monkeypatch):
     assert files.renew("key", token) != token
 
 
+class Sends(Claims):
+    """As `Claims`; sending takes a while."""
+
+    seconds = 0.2
+
+    def send_objects(self, dvc_file, stage):
+        time.sleep(self.seconds)
+        return stage, b"entry"
+
+
+def test_a_run_that_is_stopped_sends_what_it_has_finished(tmp_path):
+    from flows.engine import sharing
+
+    stopped = []
+    one = sharing.Sharing(Sends(tmp_path), True, lambda: bool(stopped))
+    for stage in ("first", "second"):
+        with one.turn(stage, lambda: None, lambda: False):
+            one.put("dvc.yaml", stage, stage)
+    stopped.append(True)
+    files = Claims(tmp_path).files()
+    assert one.close() == "" and files.results("first") == ["first"] and files.results("second") == ["second"]
+    assert not files.claimed("first") and not files.claimed("second")
+
+
+def test_a_run_that_is_stopped_sends_for_a_while_only(tmp_path, monkeypatch):
+    from flows.engine import sharing
+
+    monkeypatch.setattr(sharing, "STOP_S", 0.3)
+    monkeypatch.setattr(Sends, "seconds", 60.0)
+    stopped, began = [], time.monotonic()
+    one = sharing.Sharing(Sends(tmp_path), True, lambda: bool(stopped))
+    for stage in ("first", "second"):
+        with one.turn(stage, lambda: None, lambda: False):
+            one.put("dvc.yaml", stage, stage)
+    stopped.append(True)
+    said = "the run was stopped, and sending took longer than 0.3 s, so first, second were not shared"
+    files = Claims(tmp_path).files()
+    assert one.close() == said and time.monotonic() - began < 20
+    assert not files.claimed("first") and not files.claimed("second")
+
+
 def test_a_claim_is_renewed_while_its_holder_lives(tmp_path, monkeypatch):
     from flows.engine import sharing
 

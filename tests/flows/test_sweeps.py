@@ -117,7 +117,7 @@ def test_paths_are_relative_to_the_file(sweep):
         ("prompt\nm\xfcg\n".encode() + "m\xfcg\n".encode("latin-1"), (), "line 3: byte 0xfc is not UTF-8"),
         ("prompt\na\n".encode("utf-16"), (), "it is UTF-16; save it as UTF-8"),
         ("prompt\na\n", ("--on", "local:0"), "write local, or local:N"),
-        ("prompt\na\n", ("--on", "moon"), "write local:N, dask, dask:ADDRESS, ray or ray:ADDRESS"),
+        ("prompt\na\n", ("--on", "moon"), "write local:N, dask, dask:ADDRESS, ray, ray:ADDRESS or prefect"),
         ("prompt\na\n", ("--on", "loca:2"), "did you mean 'local'?"),
         ("prompt\na\n", ("--on", "dask:"), "write local:N, dask, dask:ADDRESS"),
         ("name,prompt\na b,x\n", (), "run name 'a b'"),

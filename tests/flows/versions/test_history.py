@@ -86,7 +86,7 @@ def test_versions_of_old_have_no_record(fake):
     fake.run("--set", "counting.steps=2")
     (fake.folder() / "history" / "0001.json").unlink()
     (fake.folder() / "history" / "0002.json").write_text("{")
-    assert fake.cli("log", "demo")[1].count("made before records were kept") == 2
+    assert fake.cli("log", "demo")[1].count("its record is not here; see: prior3d diff") == 2
     out = fake.cli("diff", "demo@1", "demo")[1]
     assert "steps: 3 -> 2" in out and "drawn: 3 -> 2 (worse)" in out  # read from the cache
 
@@ -165,3 +165,24 @@ def test_changes_of_locks():
     new = lock(2, "d", "q") | {"b": {}}
     assert lock_changes(lock(1, "c", "p"), new) == ["a.steps: 1 -> 2", "a: code", "b: new", "input in.txt"]
     assert parameter_changes({"x": {"y": 1}}, {"x": {"y": 2, "z": 3}}) == [("x.y", 1, 2), ("x.z", "(none)", 3)]
+
+
+def test_functions_of_a_digest_are_listed_once_in_a_project(fake, monkeypatch):
+    from flows.engine import record
+
+    fake.run()
+    first = {p.name: p.read_bytes() for p in (fake.folder() / "history" / "code").iterdir()}
+    kept = fake.project / ".prior3d" / "code"
+    assert sorted(p.name for p in kept.iterdir()) == sorted(first)
+
+    def parsed(module):
+        raise AssertionError(f"{module} was parsed again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(record, "functions", parsed)
+        assert fake.run(name="second")[0] == 0
+    for place in kept.iterdir():
+        place.write_text('{"a": 1}')
+    assert fake.run(name="third")[0] == 0
+    for name in ("second", "third"):
+        assert {p.name: p.read_bytes() for p in (fake.folder(name) / "history" / "code").iterdir()} == first
