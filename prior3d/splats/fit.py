@@ -16,6 +16,7 @@ from prior3d.splats.density_control import relocate, walk
 from prior3d.splats.model import NAMES, Splats
 from prior3d.splats.render import render_splats
 
+ABSOLUTE, SQUARED = 0.5, 2.0  # weights of the two means of colour differences
 Losses = Callable[[int], dict[str, Float[Tensor, ""]]]
 
 
@@ -33,37 +34,28 @@ def image_losses(
     n_steps: int,
     seeds: Seeds,
 ) -> Losses:
-    """The weighted terms of a step; before the step, splats walk, and from time to time they are moved.
+    """The weighted terms of a step, one of `n_steps` of a phase; `meaning` is of the images' masks.
 
-    Args:
-        splats: what is fitted; changed in place.
-        images: to which.
-        meaning: of the images' masks.
-        optimiser: over the splats, whose first group is that of the centres.
-        control: how Gaussians move.
-        n_steps: of this phase.
-        seeds: the generators `views`, `behind`, `places` and `walk`.
+    Before the step the splats change in place: they walk, and from time to time some are moved. The optimiser's first
+    group is that of their centres.
     """
+    device = splats.means.device
 
     def terms(step: int) -> dict[str, Tensor]:
         if step and step <= control.until * n_steps:
             if step % control.every == 0:
                 relocate(splats, optimiser, control.min_opacity, seeds.generator("places"))
-            rate = optimiser.param_groups[0]["lr"]
-            walk(splats, control.noise * rate, seeds.generator("walk"))
+            walk(splats, control.noise * optimiser.param_groups[0]["lr"], seeds.generator("walk"))
         view = int(torch.randint(len(images), (), generator=seeds.generator("views")))
-        camera, image, mask = (
-            sent(part, splats.means.device) if isinstance(part, Tensor) else part for part in images[view]
-        )
-        behind = sent(torch.rand(3, generator=seeds.generator("behind")), splats.means.device)
-        if meaning == "object":
-            image = image + (1 - mask)[..., None] * behind
-        rendered = render_splats(splats, camera.to(splats.means.device), behind)
-        difference = rendered.colours - image
+        camera, image, mask = images[view]
+        image, mask = sent(image, device), sent(mask, device)[..., None]
+        behind = sent(torch.rand(3, generator=seeds.generator("behind")), device)
+        wanted = image + (1 - mask) * behind if meaning == "object" else image
+        difference = render_splats(splats, camera.to(device), behind).colours - wanted
         if meaning == "ignore":
-            difference = difference * mask[..., None]
+            difference = difference * mask
         return {
-            "colour": 0.5 * difference.abs().mean() + 2 * difference.square().mean(),
+            "colour": ABSOLUTE * difference.abs().mean() + SQUARED * difference.square().mean(),
             "opacity": control.opacity_weight * splats.opacities.sigmoid().mean(),
             "scale": control.scale_weight * splats.scales.exp().mean(),
         }

@@ -7,6 +7,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from prior3d.cameras import Cameras
+from prior3d.captures.posed import MaskMeaning
+from prior3d.captures.whole_images import WholeImages
 from prior3d.errors import Prior3dError
 from prior3d.rendering.rays import project
 from prior3d.splats.model import SH_CONSTANT, Splats, SplatsConfig
@@ -15,6 +17,28 @@ START_OPACITY = 0.2
 NEIGHBOURS = 3
 MOST_ROUNDS = 64
 PLACE_RADIUS = 8.0  # world units; how far from the origin Gaussians of a place begin
+
+
+def start_splats(config: SplatsConfig, images: WholeImages, meaning: MaskMeaning, generator: torch.Generator) -> Splats:
+    """Splats before the first step: inside all masks of an object, or all over a place; of the images' mean colours.
+
+    Args:
+        config: what they are.
+        images: that they will be fitted to.
+        meaning: of the images' masks.
+        generator: on the CPU.
+    """
+    shown = [images[place] for place in range(len(images))]
+    colours, masks = (torch.stack([part[k] for part in shown]) for k in (1, 2))
+    if config.is_object and meaning == "object":
+        points = points_in_masks(images.cameras, masks, config.n_splats, generator, config.bound)
+    elif config.is_object:
+        points = (2 * torch.rand(config.n_splats, 3, generator=generator) - 1) * config.bound
+    else:
+        points = points_of_a_place(config.n_splats, generator)
+    count, total = seen_values(images.cameras, colours, points)
+    mean = torch.where(count[:, None] > 0, total / count.clamp_min(1)[:, None], 0.5)
+    return splats_at(points, mean.clamp(0.02, 0.98), config)
 
 
 def splats_at(points: Float[Tensor, "points 3"], colours: Float[Tensor, "points 3"], config: SplatsConfig) -> Splats:

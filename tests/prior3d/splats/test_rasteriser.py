@@ -5,7 +5,6 @@ import types
 
 import pytest
 import torch
-from tests.gaussian_splats import draw_densely, some_splats
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
@@ -16,6 +15,7 @@ from prior3d.splats.model import NAMES, real_harmonics
 from prior3d.splats.pairs import composite_pairs, median_depth_pairs
 from prior3d.splats.projection import project
 from prior3d.splats.render import render_splats
+from tests.gaussian_splats import draw_densely, some_splats
 
 HEIGHT, WIDTH = 40, 56
 WAYS = [pytest.param(composite_loops, marks=pytest.mark.skipif(not kernels.available(), reason="needs numba")),
