@@ -34,10 +34,12 @@ def fused_surface(cameras: Cameras, depths: Float[Tensor, "views height width"],
         Prior3dError: the depths show nothing in the box.
     """
     voxel = 2 * bound / resolution
-    volume = open3d.pipelines.integration.ScalableTSDFVolume(
-        voxel_length=voxel,
+    volume = open3d.pipelines.integration.UniformTSDFVolume(  # the scalable one of Open3D 0.20 finds no surface
+        length=2 * bound,
+        resolution=resolution,
         sdf_trunc=TRUNCATION * voxel,
         color_type=open3d.pipelines.integration.TSDFVolumeColorType.NoColor,
+        origin=np.full((3, 1), -bound),
     )
     height, width = cameras.height, cameras.width
     poses = torch.linalg.inv(opengl_to_opencv(cameras.c2w).double()).cpu().numpy()
@@ -50,8 +52,7 @@ def fused_surface(cameras: Cameras, depths: Float[Tensor, "views height width"],
         )  # fmt: skip
         lens = open3d.camera.PinholeCameraIntrinsic(width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5)
         volume.integrate(image, lens, poses[view])
-    box = open3d.geometry.AxisAlignedBoundingBox([-bound] * 3, [bound] * 3)
-    shape = volume.extract_triangle_mesh().crop(box)
+    shape = volume.extract_triangle_mesh()
     if not len(shape.triangles):
         raise Prior3dError(
             "mesh: the splats' depths show no surface in the unit box; look at scene_fit/preview.png, and raise "
