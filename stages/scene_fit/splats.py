@@ -10,6 +10,7 @@ from prior3d.captures.posed import PosedViews
 from prior3d.captures.whole_images import WholeImages
 from prior3d.optimisation import late_decay, optimise
 from prior3d.seeds import Seeds
+from prior3d.splats import kernels
 from prior3d.splats.density_control import grown
 from prior3d.splats.field import SplatsField
 from prior3d.splats.fit import image_losses, rate_groups
@@ -21,6 +22,7 @@ from stages.contract.monitors import PhaseMonitor
 from stages.scene_fit import Params
 from stages.scene_fit.measuring import SPLATS_DIVERGED, measure
 
+SLOW = "numba is not installed, so torch draws the splats, ten times as slow; pip install 'prior3d[splats]'"
 MOST_CAMERAS = 64  # that are kept with the splats, to make a mesh from
 BETAS, EPSILON = (0.9, 0.99), 1e-15  # of Adam; 3DGS's epsilon
 
@@ -28,6 +30,8 @@ BETAS, EPSILON = (0.9, 0.99), 1e-15  # of Adam; 3DGS's epsilon
 def run_splats(job: Job, params: Params, views: PosedViews, held_out: list[int], training: list[int]) -> None:
     """Fit and measure."""
     job.progress(0, sum(params.splats.steps), text=f"reading {len(training)} images")
+    if job.device.type == "cpu" and not kernels.available():
+        print(f"{job.name}: {SLOW}", flush=True)  # noqa: T201
     splats = fit(job, params, views, training)
     if splats is None:
         return
