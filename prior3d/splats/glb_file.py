@@ -55,9 +55,13 @@ def glb_bytes(splats: Splats) -> bytes:
         "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}], "meshes": [{"primitives": [primitive]}],
         "accessors": accessors, "bufferViews": views, "buffers": [{"byteLength": place}],
     }  # fmt: skip
+    return _packed(content, b"".join(array.tobytes() for array in arrays.values()))
+
+
+def _packed(content: dict[str, Any], binary: bytes) -> bytes:
+    """A GLB of a JSON and a binary chunk."""
     text = json.dumps(content, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 4)
-    binary = b"".join(array.tobytes() for array in arrays.values())
     chunks = struct.pack("<II", len(text), JSON_CHUNK) + text + struct.pack("<II", len(binary), BINARY_CHUNK) + binary
     return struct.pack("<III", 0x46546C67, 2, 12 + len(chunks)) + chunks
 
