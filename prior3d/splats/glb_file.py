@@ -33,9 +33,9 @@ def glb_bytes(splats: Splats) -> bytes:
         values |= {name: coefficients[:, k] for k, name in enumerate(HARMONICS[: coefficients.shape[1]])}
     arrays = {name: value.numpy().astype("<f4") for name, value in values.items()}
     kinds = {width: kind for kind, width in WIDTHS.items()}
-    views, accessors, place = [], [], 0
+    views, accessors, place = list[dict[str, Any]](), list[dict[str, Any]](), 0
     for name, array in arrays.items():
-        accessor = {
+        accessor: dict[str, Any] = {
             "bufferView": len(views),
             "componentType": FLOAT,
             "count": len(array),

@@ -40,8 +40,8 @@ def composite_loops(
     _check(seen)
     order = torch.argsort(seen.depths.detach(), stable=True)
     places = (seen.centres, seen.conics, seen.opacities, seen.colours)
-    colours, opacity = _Composite.apply(*places, seen.variances.detach(), order, height, width)  # type: ignore[no-untyped-call]
-    return colours, opacity
+    drawn: tuple[Tensor, Tensor] = _Composite.apply(*places, seen.variances.detach(), order, height, width)
+    return drawn
 
 
 @torch.no_grad()

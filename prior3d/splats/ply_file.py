@@ -1,5 +1,7 @@
 """Splats as PLY, in the layout of 3D Gaussian splatting (Kerbl et al. 2023), which all programs for splats read."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -51,7 +53,7 @@ def read_ply_bytes(content: bytes) -> Splats:
     return turned(found, Y_DOWN, back=True)
 
 
-def _header(content: bytes) -> tuple[int, np.dtype, int]:
+def _header(content: bytes) -> tuple[int, np.dtype[Any], int]:
     """How many Gaussians, the layout of one, and where they begin."""
     end = content.find(b"end_header\n", 0, LONGEST_HEADER)
     if not content.startswith(b"ply\n") or end < 0:

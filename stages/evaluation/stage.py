@@ -78,9 +78,9 @@ def field_pictures(job: Job, params: Params, cameras: Cameras, total: int) -> tu
     field = load_rgb_field(job.inputs["field"], job.device) if drawn is None else None
     for view in range(cameras.views):
         camera = cameras[view].to(job.device)
-        if field is None:
+        if drawn is not None:
             rgb, opacity = drawn.render_views(camera, behind)
-        else:
+        elif field is not None:
             rgb, opacity, _ = render_without_gradient(field, camera, params.n_samples, behind)
         pictures.append(rgb[0].clamp(0, 1).cpu().numpy())
         masks.append(opacity[0].cpu().numpy())

@@ -89,7 +89,7 @@ def test_a_place_without_masks_is_fitted_all_round(tmp_path):
     assert execute("stages.scene_fit", FIT, folder) == 0
     drawn = load_drawn(folder / "scene_fit")
     assert not drawn.config.is_object and drawn.splats.means.norm(dim=-1).max() > 2
-    assert load_metrics(folder / "scene_fit")["training_psnr"]["value"] > 15
+    assert load_metrics(folder / "scene_fit")["held_out_psnr"]["value"] > 13  # one flat colour has less
 
 
 def test_splats_end_in_a_textured_mesh_and_a_report(fitted):
