@@ -56,7 +56,7 @@ def test_two_in_a_place_have_the_opacity_of_one():
     both = 1 - (1 - larger.opacities[0].sigmoid()) * (1 - larger.opacities[1].sigmoid())
     assert both.item() == pytest.approx(torch.tensor(1.0).sigmoid().item(), abs=1e-5)
     difference = (image(larger) - before).abs()
-    assert difference.mean() < 0.05 * before.mean() and before.mean() > 0.01
+    assert difference.mean() < 0.1 * before.mean() and before.mean() > 0.01
 
 
 def test_faint_gaussians_walk_along_their_axes_and_others_stay():
