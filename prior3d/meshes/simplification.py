@@ -32,8 +32,8 @@ def without_small_parts(mesh: Mesh, min_part: float) -> tuple[Mesh, int]:
     shape = open3d.geometry.TriangleMesh(
         open3d.utility.Vector3dVector(mesh.vertices), open3d.utility.Vector3iVector(mesh.faces)
     )
-    part, sizes, _ = shape.cluster_connected_triangles()
-    sizes = np.asarray(sizes)
+    part, counts, _ = shape.cluster_connected_triangles()
+    sizes = np.asarray(counts)
     small = sizes < min_part * sizes.max()
     shape.remove_triangles_by_mask(small[np.asarray(part)])
     shape.remove_unreferenced_vertices()

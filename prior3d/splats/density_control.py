@@ -62,7 +62,7 @@ def walk(splats: Splats, rate: float, generator: torch.Generator) -> None:
     drawn = sent(torch.randn(splats.means.shape, generator=generator), splats.means.device)
     axes = splats.rotations()
     along = (axes.transpose(1, 2) @ drawn[..., None]) * (2 * splats.scales).exp()[..., None]
-    splats.means += (axes @ along)[..., 0] * share[:, None]
+    splats.means.add_((axes @ along)[..., 0] * share[:, None])
 
 
 def _drawn(weights: Float[Tensor, "alive"], n: int, generator: torch.Generator) -> Int[Tensor, "drawn"]:

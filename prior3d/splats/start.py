@@ -29,7 +29,7 @@ def start_splats(config: SplatsConfig, images: WholeImages, meaning: MaskMeaning
         generator: on the CPU.
     """
     shown = [images[place] for place in range(len(images))]
-    colours, masks = (torch.stack([part[k] for part in shown]) for k in (1, 2))
+    colours, masks = torch.stack([image for _, image, _ in shown]), torch.stack([mask for _, _, mask in shown])
     if config.is_object and meaning == "object":
         points = points_in_masks(images.cameras, masks, config.n_splats, generator, config.bound)
     elif config.is_object:

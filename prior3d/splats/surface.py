@@ -1,5 +1,7 @@
 """A mesh of splats: median depths fused into a signed distance (Curless and Levoy 1996), and the colours on it."""
 
+from typing import Any
+
 import numpy as np
 import open3d
 import torch
@@ -43,11 +45,11 @@ def fused_surface(cameras: Cameras, depths: Float[Tensor, "views height width"],
     )
     height, width = cameras.height, cameras.width
     poses = torch.linalg.inv(opengl_to_opencv(cameras.c2w).double()).cpu().numpy()
-    no_colours = open3d.geometry.Image(np.zeros((height, width, 3), np.uint8))
+    no_colours = _image(np.zeros((height, width, 3), np.uint8))
     for view in range(cameras.views):
         focal = float(cameras.focal_pixels[view])
         image = open3d.geometry.RGBDImage.create_from_color_and_depth(
-            no_colours, open3d.geometry.Image(depths[view].float().cpu().contiguous().numpy()), depth_scale=1.0,
+            no_colours, _image(depths[view].float().cpu().contiguous().numpy()), depth_scale=1.0,
             depth_trunc=float(cameras.positions[view].norm()) + 2 * bound, convert_rgb_to_intensity=False,
         )  # fmt: skip
         lens = open3d.camera.PinholeCameraIntrinsic(width, height, focal, focal, width / 2 - 0.5, height / 2 - 0.5)
@@ -59,6 +61,11 @@ def fused_surface(cameras: Cameras, depths: Float[Tensor, "views height width"],
             "scene_fit.splats.steps or scene_preparation.margin"
         )
     return Mesh(np.asarray(shape.vertices), np.asarray(shape.triangles).astype(np.int64))
+
+
+def _image(values: Any) -> open3d.geometry.Image:
+    """An array as Open3D has images; its types do not know that arrays are buffers."""
+    return open3d.geometry.Image(values)
 
 
 @torch.no_grad()
