@@ -41,6 +41,7 @@ PARSERS = {
             "prior3d/limits.py": "the door",
             "flows/versions/export.py": "writes a ZIP",
             "flows/provenance/containers.py": "the checksum of a PNG's chunk",
+            "prior3d/splats/spz_file.py": "writes an SPZ",
             "prior3d/realobjects/fetching.py": "a package whose hash was checked",
             "prior3d/realobjects/catalogue.py": "a library whose hash was checked",
             "prior3d/realobjects/chosen.py": "a library whose hash was checked",

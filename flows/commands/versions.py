@@ -15,6 +15,7 @@ from flows.versions.export import export_version
 from flows.versions.history import find_version, records
 from flows.versions.mesh_export import NOT_WRITTEN, MeshOptions, export_version_mesh
 from flows.versions.restoring import restore_version
+from flows.versions.splat_export import SPLAT_FORMATS, export_version_splats
 from flows.versions.text import diff_text, log_lines
 from prior3d.errors import Prior3dError
 
@@ -75,12 +76,18 @@ def restore(words: list[str]) -> int:
 
 
 def export(words: list[str]) -> int:
-    """`prior3d export RUN --to FOLDER|ZIP|FILE.glb`."""
+    """`prior3d export RUN --to FOLDER|ZIP|FILE.glb [--splats KIND]`."""
     args = _export_parser().parse_args(words)
     target = Path(args.to).expanduser()
     kind = args.format or target.suffix.lower()[1:]
     version = find_version(find_project(Path.cwd()), args.version)
     options = MeshOptions(args.size, args.on_floor, args.roughness, args.metallic)
+    if args.splats:
+        if options != MeshOptions() or args.format:
+            raise Prior3dError(
+                "--splats writes splats as they are; leave out --format, --size and what else meshes have"
+            )
+        return say(export_version_splats(version, target, args.splats))
     if (options.roughness is not None or options.metallic is not None) and kind not in ("glb", "usdz"):
         raise Prior3dError("--roughness and --metallic are for a mesh alone, in GLB or USDZ; add --format glb or usdz")
     if kind in NOT_WRITTEN or kind in MESHES:
@@ -94,7 +101,7 @@ def export(words: list[str]) -> int:
 
 
 def _export_parser() -> Parser:
-    what = "Copy the files of a version out of the project, with provenance.json and a page; or its mesh alone."
+    what = "Copy the files of a version out of the project, with provenance.json and a page; or mesh or splats alone."
     parser = Parser.of("export", what)
     parser.add_argument("version", metavar="RUN", help=A_VERSION)
     endings = ", ".join(f".{kind}" for kind in MESHES)
@@ -103,6 +110,8 @@ def _export_parser() -> Parser:
     parser.add_argument("--format", choices=MESHES, help="the mesh alone, in this format")
     parser.add_argument("--size", type=_length, metavar="LENGTH", help="longest side of the mesh (glTF's unit: metres)")
     parser.add_argument("--on-floor", action="store_true", help="put the mesh's lowest point at height 0")
+    splats = "the Gaussian splats alone, in this format (a run with scene_fit.kind=splats)"
+    parser.add_argument("--splats", choices=SPLAT_FORMATS, help=splats)
     constant = "of the whole surface, 0 to 1, in GLB and USDZ"
     parser.add_argument("--roughness", type=_share, metavar="SHARE", help=f"roughness {constant} (as made: 1)")
     parser.add_argument("--metallic", type=_share, metavar="SHARE", help=f"metal {constant} (as made: 0)")

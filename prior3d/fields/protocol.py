@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Bool, Float
+import numpy as np
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from prior3d.cameras import Cameras
 
 
 @runtime_checkable
@@ -72,4 +75,24 @@ class PlacesSamples(Protocol):
         self, points: Float[Tensor, "points 3"]
     ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
         """Density and features at points [n, 3] of which the field knows that they are not empty."""
+        ...
+
+
+class DrawsItself(Protocol):
+    """What is drawn whole, and not looked up at points: splats."""
+
+    def render_views(
+        self, cameras: Cameras, background: Float[Tensor, "3"]
+    ) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width"]]:
+        """Images over a background, and their opacity."""
+        ...
+
+    def surface(self, resolution: int) -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "faces 3"]]:
+        """The surface inside the box, of voxels of which so many lie along the box's side."""
+        ...
+
+    def surface_colours(
+        self, points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points 3"]:
+        """Colours of points of a surface with outward unit normals."""
         ...

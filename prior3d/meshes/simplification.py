@@ -25,3 +25,16 @@ def simplify(mesh: Mesh, max_faces: int, smoothing_steps: int = 0) -> Mesh:
     shape.remove_duplicated_triangles()
     shape.remove_unreferenced_vertices()
     return Mesh(np.asarray(shape.vertices), np.asarray(shape.triangles).astype(np.int64))
+
+
+def without_small_parts(mesh: Mesh, min_part: float) -> tuple[Mesh, int]:
+    """The mesh without connected parts of less than a share of the largest one's faces, and how many those were."""
+    shape = open3d.geometry.TriangleMesh(
+        open3d.utility.Vector3dVector(mesh.vertices), open3d.utility.Vector3iVector(mesh.faces)
+    )
+    part, counts, _ = shape.cluster_connected_triangles()
+    sizes = np.asarray(counts)
+    small = sizes < min_part * sizes.max()
+    shape.remove_triangles_by_mask(small[np.asarray(part)])
+    shape.remove_unreferenced_vertices()
+    return Mesh(np.asarray(shape.vertices), np.asarray(shape.triangles).astype(np.int64)), int(small.sum())

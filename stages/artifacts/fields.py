@@ -1,5 +1,11 @@
-"""A radiance field on disk: `field.json` says what it is made of, `field.safetensors` holds its tensors."""
+"""A radiance field on disk: `field.json` says what it is made of, `field.safetensors` holds its tensors.
 
+Gaussian splats lie in the same files and serve in a field's place where a stage can draw them. The module that reads
+and draws them is imported by its name, so it is in the key of the stage that fits splats and in no other: other code
+there gives other splats, and with them all later stages run again. Runs without splats do not depend on it.
+"""
+
+import importlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,10 +16,12 @@ from safetensors.torch import load
 
 from prior3d.errors import Prior3dError
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
+from prior3d.fields.protocol import DrawsItself
 from prior3d.fields.scene_field import SceneField, SceneFieldConfig
 from stages.artifacts.base import RUN_AGAIN, read_file, read_json, write_json, write_tensors
 
 MOST_GRIDS = 64
+SPLATS = "splats"
 
 
 def save_field(folder: Path, field: ObjectField | SceneField) -> None:
@@ -35,8 +43,11 @@ def load_field(folder: Path, device: torch.device | str = "cpu") -> ObjectField 
     """
     described = read_file(folder / "field.json")
     try:
+        kind = read_json(folder / "field.json").get("kind")
+        if kind == SPLATS:
+            raise Prior3dError(f"{folder}: these are Gaussian splats, a field is needed; set scene_fit.kind=grid")
         tensors = load(read_file(folder / "field.safetensors"))
-        if read_json(folder / "field.json").get("kind") == "scene":
+        if kind == "scene":
             return _scene_field(described, tensors).to(device)
         config = TypeAdapter(FieldConfig).validate_json(described)
         _check_size(config, tensors)
@@ -93,8 +104,23 @@ def load_rgb_field(folder: Path, device: torch.device | str = "cpu") -> ObjectFi
     return field
 
 
+def load_drawn(folder: Path, device: torch.device | str = "cpu") -> DrawsItself | None:
+    """Read splats, or nothing where the folder holds a field, which `load_field` reads.
+
+    Raises:
+        Prior3dError: a file is missing, truncated or unreadable.
+    """
+    if read_json(folder / "field.json").get("kind") != SPLATS:
+        return None
+    found: DrawsItself = importlib.import_module("stages.artifacts.splats").load_splats(folder, device)
+    return found
+
+
 def check_field(folder: Path) -> None:
-    """Load the field and look for values that are not finite."""
+    """Load the field, or the splats in its place, and look for values that are not finite."""
+    if read_json(folder / "field.json").get("kind") == SPLATS:
+        importlib.import_module("stages.artifacts.splats").check_splats(folder)
+        return
     _check_finite(folder, load_field(folder))
 
 

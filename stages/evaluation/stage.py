@@ -17,7 +17,7 @@ from prior3d.meshes.winding import volume_iou
 from prior3d.metrics import mask_iou, psnr_db
 from prior3d.rendering import render_without_gradient
 from stages.artifacts.base import load_metrics, read_json
-from stages.artifacts.fields import load_rgb_field
+from stages.artifacts.fields import load_drawn, load_rgb_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_textured_mesh
 from stages.artifacts.shape_guide import load_shape_guide
@@ -41,9 +41,7 @@ def run(job: Job, params: Params) -> None:
     cameras = turntable(params, params.n_azimuths, params.size)
     drawn = render_mesh(mesh, cameras, background=params.background)
     if "field" in job.inputs:
-        field_rgb, field_mask = field_pictures(
-            job, params, load_rgb_field(job.inputs["field"], job.device), cameras, total
-        )
+        field_rgb, field_mask = field_pictures(job, params, cameras, total)
         sheets(job, drawn, field_rgb)
         measure_against_field(job, mesh, cameras, field_rgb, field_mask, drawn)
     else:
@@ -72,12 +70,18 @@ def turntable(params: Params, n_views: int, size: int) -> Cameras:
     return orbit_cameras(ring(n_views, params.elevation_deg, params.radius, params.fov_deg), size, size)
 
 
-def field_pictures(job: Job, params: Params, field, cameras: Cameras, total: int) -> tuple[np.ndarray, np.ndarray]:
+def field_pictures(job: Job, params: Params, cameras: Cameras, total: int) -> tuple[np.ndarray, np.ndarray]:
     """The field's pictures over the background [views, height, width, 3] and its opacity [views, height, width]."""
     pictures, masks = [], []
     behind = torch.full((3,), params.background, device=job.device)
+    drawn = load_drawn(job.inputs["field"], job.device)
+    field = load_rgb_field(job.inputs["field"], job.device) if drawn is None else None
     for view in range(cameras.views):
-        rgb, opacity, _ = render_without_gradient(field, cameras[view].to(job.device), params.n_samples, behind)
+        camera = cameras[view].to(job.device)
+        if drawn is not None:
+            rgb, opacity = drawn.render_views(camera, behind)
+        elif field is not None:
+            rgb, opacity, _ = render_without_gradient(field, camera, params.n_samples, behind)
         pictures.append(rgb[0].clamp(0, 1).cpu().numpy())
         masks.append(opacity[0].cpu().numpy())
         job.progress(view + 1, total, text="pictures of the field")

@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 
 from prior3d.fields import RadianceField
+from prior3d.fields.protocol import DrawsItself
 from prior3d.meshes.extraction import cut_share, density_grid, isosurface, remove_small_parts
 from prior3d.meshes.mesh import Mesh, measure
 from prior3d.meshes.missing_parts import fill_missing_parts
 from prior3d.meshes.raster import Raycaster
 from prior3d.meshes.silhouette_fit import SilhouetteTarget, fit_silhouettes
-from prior3d.meshes.simplification import simplify
+from prior3d.meshes.simplification import simplify, without_small_parts
 from prior3d.meshes.threshold import choose_threshold, march_silhouettes, measure_threshold, viewing_ring
 from prior3d.rendering.rays import rays
-from stages.artifacts.fields import load_field
+from stages.artifacts.fields import load_drawn, load_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import save_mesh
 from stages.contract.job import Job
@@ -28,6 +29,10 @@ PICTURE_SIZE = 64  # pixels of a side at which a picture's outline is compared
 
 def run(job: Job, params: Params) -> None:
     """Extract the mesh."""
+    drawn = load_drawn(job.inputs["field"], job.device)
+    if drawn is not None:
+        fuse_depths(job, params, drawn)
+        return
     field = load_field(job.inputs["field"], job.device)
     job.progress(0, STEPS, text="density grid")
     grid = density_grid(field, params.resolution, params.smoothing)
@@ -59,6 +64,22 @@ def run(job: Job, params: Params) -> None:
     job.metric("floaters_removed", n_removed, "parts")
     job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
     job.progress(STEPS, STEPS, text=f"{quality.faces:,} faces")
+
+
+def fuse_depths(job: Job, params: Params, drawn: DrawsItself) -> None:
+    """The mesh of splats: their median depths, fused, without small parts, smoothed and decimated."""
+    job.progress(0, 2, text="depths, fused")
+    whole = Mesh(*drawn.surface(params.resolution))
+    surface, n_removed = without_small_parts(whole, params.min_part_fraction)
+    job.progress(1, 2, text=f"smoothing and decimating {len(surface.faces):,} faces")
+    mesh = simplify(surface, params.max_faces, params.smoothing_steps)
+    save_mesh(job.out, mesh)
+    quality = measure(mesh)
+    job.metric("faces", quality.faces, "faces")
+    job.metric("parts", quality.components, "parts", higher_is_better=False)
+    job.metric("floaters_removed", n_removed, "parts")
+    job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
+    job.progress(2, 2, text=f"{quality.faces:,} faces")
 
 
 def warn_of_cut(job: Job, surface: Mesh, field: RadianceField, resolution: int) -> None:

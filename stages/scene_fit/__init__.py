@@ -1,5 +1,7 @@
 """A radiance field of a capture: a sparse grid, fitted to its images from coarse to fine, with some held out.
 
+With `kind=splats` it is a set of Gaussian splats (Kerbl et al. 2023), which is what `splats` sets up.
+
 The grid gets finer from phase to phase, and only cells that some ray saw something in are kept (Yu et al. 2022,
 Plenoxels). An object cut out by its masks is bounded; a captured place is contracted (Barron et al. 2022), with a sky
 behind it. Every tenth image is held out and measured at the end. Learning rates fall in the last phase only.
@@ -15,6 +17,7 @@ from prior3d.settings.scenes import (
     SceneRegulariserSettings,
     SceneRenderSettings,
 )
+from prior3d.settings.splats import SplatSettings
 from stages.artifacts import FIELD, POSED_IMAGES
 from stages.contract.parameters import StageParams
 
@@ -24,6 +27,9 @@ Resolution = Annotated[int, Field(ge=5, le=513)]
 class Params(StageParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
+    kind: Literal["grid", "splats"] = Field(
+        "grid", description="what is fitted: values at the nodes of a grid, or Gaussian splats"
+    )
     extent: Literal["auto", "bounded", "unbounded"] = Field(
         "auto",
         description="bounded: an object in the unit box; unbounded: a place; auto: an object where masks cut it out",
@@ -43,6 +49,7 @@ class Params(StageParams):
     optimiser: SceneOptimiserSettings = SceneOptimiserSettings(density_learning_rate=0.3, decay_from=0.0, decay_to=0.1)
     regularisers: SceneRegulariserSettings = SceneRegulariserSettings()
     pruning: ScenePruningSettings = ScenePruningSettings()
+    splats: SplatSettings = SplatSettings()
 
     renamed: ClassVar[dict[str, str]] = {
         "rays_per_step": "rendering.rays_per_step",
@@ -73,6 +80,7 @@ PRESETS: dict[str, dict] = {
         "steps": (2000, 8000, 20_000),
         "sh_degree": 2,
         "rendering": {"rays_per_step": 8192, "n_bins": 160},
+        "splats": {"counts": (50_000, 100_000, 200_000), "steps": (2000, 8000, 20_000)},
     },
 }
 INPUTS = {"images": POSED_IMAGES}

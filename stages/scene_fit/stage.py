@@ -3,18 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from prior3d import checkpoints
-from prior3d.captures.held_out import counting_views, evenly_chosen, render_and_photo, split_views
+from prior3d.captures.held_out import render_and_photo, split_views
 from prior3d.captures.pixels import PixelSampler
 from prior3d.captures.posed import PosedViews
-from prior3d.errors import Prior3dError
 from prior3d.fields.scene_field import SceneField, SceneFieldConfig, grid_total_variation
-from prior3d.images.files import contact_sheet, write_png
-from prior3d.metrics import psnr_db, ssim
 from prior3d.optimisation import adam, decay, optimise
 from prior3d.rendering.scene import occupied_cells, render_scene_rays
 from prior3d.seeds import Seeds
@@ -24,10 +20,9 @@ from stages.artifacts.fields import save_field
 from stages.contract.job import Job
 from stages.contract.monitors import PhaseMonitor
 from stages.scene_fit import Params
+from stages.scene_fit.measuring import DIVERGED, measure
+from stages.scene_fit.splats import run_splats
 
-NEAR_DB = 15.0  # of renders that show something, also where the photos are nearly flat
-TWICE_DB = 3.0  # the squared error twice as large
-DIVERGED = "lower scene_fit.optimiser.learning_rate or scene_fit.optimiser.density_learning_rate"
 Losses = Callable[[int], dict[str, Tensor]]  # of a step
 BuildLosses = Callable[[Params, int, SceneField, PixelSampler, Seeds], Losses]
 
@@ -81,12 +76,17 @@ def run(job: Job, params: Params, build_losses: BuildLosses = losses) -> None:
     """Fit, phase after phase, and measure; `build_losses` makes each phase's losses, as `losses` does."""
     views = load_posed_images(job.inputs["images"])
     held_out, training = split_views(views.views, params.held_out_every)
+    if params.kind == "splats":
+        run_splats(job, params, views, held_out, training)
+        return
     job.progress(0, sum(params.steps), text=f"reading {len(training)} images")
     store = PixelSampler(views, training, job.work / "pixels.npy")
     field = fit(job, params, views, store, build_losses)
     if field is None:
         return
-    measure(job, params, views, field, held_out, training)
+    measure(job, params, views, lambda view: render_and_photo(views, field, view, params.rendering.n_bins),
+            held_out, training)  # fmt: skip
+    job.metric("nodes", len(field.density_logits) - 1, "nodes")
     save_field(job.out, field)
     store.remove()
 
@@ -142,43 +142,3 @@ def unchanged(progress: float) -> float:
 def ended(job: Job, phase: int) -> Path:
     """The file of a finished phase's field."""
     return job.work / f"phase_{phase}.end.safetensors"
-
-
-def check_fit(psnr: float, flat_psnr: float) -> None:
-    """Hold that renders are not twice as far from the photos, in squared error, as each photo's mean colour is.
-
-    Raises:
-        Prior3dError: they are not: the fit has diverged, or the cameras are not those of the photos.
-    """
-    if psnr < min(flat_psnr, NEAR_DB) - TWICE_DB:
-        raise Prior3dError(
-            f"scene_fit: its renders ({psnr:.1f} dB) are farther from the photos than one flat colour is "
-            f"({flat_psnr:.1f} dB); {DIVERGED}, raise scene_fit.steps, or check the capture's cameras"
-        )
-
-
-def measure(
-    job: Job, params: Params, views: PosedViews, field: SceneField, held_out: list[int], training: list[int]
-) -> None:
-    """PSNR and SSIM of the held-out images and of as many training images, and a preview of both."""
-    rows = []
-    for name, chosen in (("held_out", held_out), ("training", training)):
-        most = min(params.n_measured_views, max(1, len(held_out)))
-        some = evenly_chosen(counting_views(views, chosen), most)
-        if not some:
-            continue
-        scores: list[tuple[float, float, float]] = []
-        shown: list[np.ndarray] = []
-        for view in some:
-            pair = render_and_photo(views, field, view, params.rendering.n_bins)
-            flat = np.broadcast_to(pair[1].mean((0, 1)), pair[1].shape)
-            scores.append((psnr_db(*pair), ssim(*pair), psnr_db(flat, pair[1])))
-            shown += pair if len(shown) < 2 * params.preview_pairs else ()
-        rows.append(shown)
-        psnr, similarity, flat_psnr = (sum(values) / len(some) for values in zip(*scores, strict=True))
-        if name == "training":
-            check_fit(psnr, flat_psnr)
-        job.metric(f"{name}_psnr", psnr, "dB", n=len(some), higher_is_better=True)
-        job.metric(f"{name}_ssim", similarity, "", n=len(some), higher_is_better=True)
-    job.metric("nodes", len(field.density_logits) - 1, "nodes")
-    write_png(job.out / "preview.png", contact_sheet(rows))

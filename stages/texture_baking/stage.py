@@ -14,7 +14,7 @@ from prior3d.reconstruction.body import Body
 from prior3d.settings.completion import CompletionSettings
 from stages.artifacts.completions import load_completion, save_completion
 from stages.artifacts.drawn_views import load_drawn_views
-from stages.artifacts.fields import load_rgb_field
+from stages.artifacts.fields import load_drawn, load_rgb_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.meshes import load_mesh, save_textured_mesh
 from stages.contract.job import Job
@@ -25,8 +25,12 @@ LARGEST_BODY, POINTS_AT_ONCE = 256, 2**16  # pixels of a side; points
 
 def run(job: Job, params: Params) -> None:
     """Bake the texture."""
-    field = load_rgb_field(job.inputs["field"], job.device)
     mesh = load_mesh(job.inputs["mesh"])
+    drawn = load_drawn(job.inputs["field"], job.device)
+    if drawn is not None:
+        save(job, params, *bake_colours(mesh, drawn.surface_colours, params.resolution))
+        return
+    field = load_rgb_field(job.inputs["field"], job.device)
     completion = load_completion(job.inputs["field"]) if "image" in job.inputs else None
     if completion is None:
         textured, numbers = bake(mesh, field, params.resolution, params.shell, job.device, job.progress)
@@ -34,9 +38,14 @@ def run(job: Job, params: Params) -> None:
         colours = completed_colours(load_object_image(job.inputs["image"]), completion)
         textured, numbers = bake_colours(mesh, colours, params.resolution)
     textured = finished(job, params, textured, smooth=completion is None)
-    save_textured_mesh(job.out, textured)
     if completion is not None:
         save_completion(job.out, completion)
+    save(job, params, textured, numbers)
+
+
+def save(job: Job, params: Params, textured: TexturedMesh, numbers: dict[str, float]) -> None:
+    """Write the mesh, and what its atlas is like."""
+    save_textured_mesh(job.out, textured)
     job.metric("charts", numbers["charts"], "charts", higher_is_better=False)
     job.metric("texture_use", numbers["texture_use"], "of texels", n=params.resolution**2, higher_is_better=True)
     job.metric("glb_size", (job.out / "mesh.glb").stat().st_size / 1e6, "MB", higher_is_better=False)

@@ -16,7 +16,7 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import check_posed_images, save_posed_cameras, save_posed_image
 from stages.artifacts.fields import load_field, save_field
 from stages.contract.entry import execute
-from stages.scene_fit.stage import check_fit
+from stages.scene_fit.measuring import check_fit
 from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 

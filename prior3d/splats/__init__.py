@@ -1,0 +1,1 @@
+"""Gaussian splats: the container, the rasterisers, and files."""

@@ -1,0 +1,133 @@
+"""scene_fit.kind=splats and the stages behind it, on a small object, and on a place."""
+
+import json
+
+import pytest
+import torch
+import yaml
+
+import stages.contract.job
+from prior3d.cameras import orbit_cameras, ring
+from prior3d.errors import Prior3dError
+from prior3d.splats.render import render_splats
+from stages.artifacts.base import load_metrics
+from stages.artifacts.capture import save_posed_cameras, save_posed_image
+from stages.artifacts.fields import check_field, load_drawn, load_scene_field
+from stages.contract.entry import execute
+from tests.gaussian_splats import some_splats
+from tests.nested import nested
+
+FIT = ["--images", "scene_preparation"]
+FIELD = ["--field", "scene_fit"]
+PARAMS = {
+    "scene_fit": {
+        "kind": "splats", "splats.counts": [100, 150], "splats.steps": [50, 90], "splats.image_fractions": [0.5, 1.0],
+        "splats.density_control.every": 10, "splats.density_control.min_opacity": 0.1, "held_out_every": 5,
+        "n_measured_views": 2,
+    },
+    "capture_path": {"frames": 3, "longest_side": 32, "sheet_frames": 2},
+    "mesh_extraction": {"resolution": 32, "min_part_fraction": 0.1, "smoothing_steps": 2},
+    "texture_baking": {"resolution": 64},
+    "evaluation": {"n_azimuths": 2, "size": 32, "video_frames": 2, "video_size": 32},
+}  # fmt: skip
+
+
+def make_run(folder, meaning="object", **changed):
+    """A run with a prepared capture of a heap of Gaussians."""
+    folder.mkdir(parents=True)
+    (folder / "local.yaml").write_text(yaml.safe_dump({"device": "cpu"}))
+    params = {stage: nested(values | changed.get(stage, {})) for stage, values in PARAMS.items()}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    rings = [orbit_cameras(ring(10, elevation_deg), 40, 40) for elevation_deg in (-10.0, 40.0)]
+    cameras = type(rings[0])(torch.cat([r.c2w for r in rings]), torch.cat([r.fov_deg for r in rings]), 40, 40)
+    truth, names = some_splats(n=40, degree=0, size=0.25), [f"{view:05d}" for view in range(20)]
+    for view, name in enumerate(names):
+        with torch.no_grad():
+            seen = render_splats(truth, cameras[view], torch.full((3,), 0.8))
+        image = seen.colours.clamp(0, 1).movedim(-1, 0)
+        mask = None if meaning == "none" else (seen.opacity > 0.05).float()
+        save_posed_image(folder / "scene_preparation", name, image, mask)
+    save_posed_cameras(folder / "scene_preparation", names, cameras, meaning)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = make_run(tmp_path_factory.mktemp("splats") / "run")
+    assert execute("stages.scene_fit", FIT, folder) == 0
+    return folder
+
+
+def test_splats_are_fitted(fitted):
+    metrics = load_metrics(fitted / "scene_fit")
+    assert metrics["held_out_psnr"]["value"] > 20 and metrics["splats"]["value"] == 150
+    drawn = load_drawn(fitted / "scene_fit")
+    assert drawn.config.n_splats == 150 and drawn.config.is_object and drawn.cameras.views == 16
+
+
+@pytest.mark.parametrize("step", [33, 120], ids=["first phase", "second phase"])
+def test_a_fit_that_is_broken_off_ends_in_the_same_bits(fitted, tmp_path, monkeypatch, step):
+    folder = make_run(tmp_path / "run")
+    report = stages.contract.job.Job.progress
+
+    def progress(self, at, total, **others):
+        if at == step and others.get("loss") is not None:
+            raise RuntimeError("broken off")
+        report(self, at, total, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages.contract.job.Job, "progress", progress)
+        patch.setattr(stages.contract.job.Job, "checkpoint_due", lambda self: self._last_progress >= 0)
+        assert execute("stages.scene_fit", FIT, folder) == 1
+    assert execute("stages.scene_fit", FIT, folder) == 0
+    for name in ("field.safetensors", "field.json"):
+        assert (folder / "scene_fit" / name).read_bytes() == (fitted / "scene_fit" / name).read_bytes()
+
+
+def test_a_place_without_masks_is_fitted_all_round(tmp_path):
+    folder = make_run(tmp_path / "run", meaning="none")
+    assert execute("stages.scene_fit", FIT, folder) == 0
+    drawn = load_drawn(folder / "scene_fit")
+    assert not drawn.config.is_object and drawn.splats.means.norm(dim=-1).max() > 2
+    assert load_metrics(folder / "scene_fit")["held_out_psnr"]["value"] > 13  # one flat colour has less
+
+
+def test_splats_end_in_a_textured_mesh_and_a_report(fitted):
+    for stage, inputs in (
+        ("capture_path", [*FIELD, *FIT]),
+        ("mesh_extraction", FIELD),
+        ("texture_baking", [*FIELD, "--mesh", "mesh_extraction"]),
+        ("evaluation", [*FIELD, "--mesh", "texture_baking"]),
+    ):
+        assert execute(f"stages.{stage}", inputs, fitted) == 0, stage
+    metrics = load_metrics(fitted / "evaluation")
+    assert metrics["mesh_mask_iou"]["value"] > 0.6 and metrics["mesh_psnr"]["value"] > 12
+    assert (fitted / "evaluation" / "report.html").is_file() and (fitted / "texture_baking" / "mesh.glb").is_file()
+
+
+def test_splats_where_a_field_is_needed_are_refused(fitted):
+    with pytest.raises(Prior3dError, match="Gaussian splats, a field is needed; set scene_fit.kind=grid"):
+        load_scene_field(fitted / "scene_fit")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("cameras"), "damaged, or not that of field.safetensors"),
+        (lambda d: d.update(n_splats=10**9), "150 Gaussians, 1000000000 in field.json"),
+        (lambda d: d.update(sh_degree="high"), "sh_degree: "),
+    ],
+)
+def test_damaged_splats_get_one_line(fitted, tmp_path, change, message):
+    content = json.loads((fitted / "scene_fit" / "field.json").read_text())
+    change(content)
+    (tmp_path / "field.json").write_text(json.dumps(content))
+    (tmp_path / "field.safetensors").write_bytes((fitted / "scene_fit" / "field.safetensors").read_bytes())
+    with pytest.raises(Prior3dError, match=message):
+        check_field(tmp_path)
+
+
+def test_phases_of_splats_must_fit(tmp_path, capsys):
+    folder = make_run(tmp_path / "run", scene_fit={"splats.counts": [200, 100]})
+    assert execute("stages.scene_fit", FIT, folder) == 2
+    assert "counts must not fall from phase to phase" in capsys.readouterr().err
