@@ -145,7 +145,7 @@ class Method:
         """
         deciding = self.role_input()
         named = {s.for_role for s in self.stages if s.name in asked} - {""}
-        roles = named or {deciding.role if deciding else ""}
+        roles = named or {(deciding.role or "") if deciding else ""}
         kept = {
             s.name
             for s in self.stages

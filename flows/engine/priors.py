@@ -72,7 +72,7 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     if role == "scorer":
         return _scorer(text, project)
     with_lora = LORA.match(text)
-    choice = _fused(*with_lora.groups(), project) if with_lora else _found(text, project)
+    choice = _fused(with_lora, project) if with_lora else _found(text, project)
     if role is not None and role in NAMED_ROLES.values():
         check_named(choice.folder, role)
     elif role is not None:
@@ -86,11 +86,11 @@ def role_among(declared: Input, text: str | None, project: Project) -> str:
     return found if found in declared.other_roles else declared.role or ""
 
 
-def _fused(text: str, file: str, scale_text: str | None, project: Project) -> PriorChoice:
+def _fused(named: re.Match[str], project: Project) -> PriorChoice:
     """A prior with a LoRA fused into it; written into the project's state once, and found there afterwards."""
-    base, lora, scale = _found(text, project), Path(file).expanduser(), float(scale_text or 1)
+    base, lora, scale = _found(named[1], project), Path(named[2]).expanduser(), float(named[3] or 1)
     if not lora.is_file():
-        raise Prior3dError(f"lora {file!r}: there is no such file; write it as PRIOR+FILE.safetensors")
+        raise Prior3dError(f"lora {named[2]!r}: there is no such file; write it as PRIOR+FILE.safetensors")
     name = f"{base.name}+{lora.stem}"
     key = hashlib.sha256(f"{base.digest} {file_digest(lora)} {scale:g}".encode()).hexdigest()[:12]
     folder = project.state / "fused" / key / name
