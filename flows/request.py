@@ -67,7 +67,7 @@ def make_request(
     named = [i.name for i in method.inputs if getattr(args, f"input_{i.name}")]
     _refuse_alternatives(method, named)
     roles = {i.name: role_among(i, getattr(args, f"input_{i.name}"), project) for i in method.inputs}
-    whole, (method, sets) = method, split_switches(method, args.set, named, roles.values())
+    whole, (method, sets) = method, split_switches(method, args.set, named, filter(None, roles.values()))
     _refuse_unused(whole, method, args)
     given, priors = _inputs(project, method, args, roles)
     _refuse_toy_companions(method, priors, args)
@@ -211,7 +211,7 @@ def _told_apart(choice: PriorChoice, input_name: str, others: Iterable[PriorChoi
 
 
 def _inputs(
-    project: Project, method: Method, args: argparse.Namespace, roles: dict[str, str]
+    project: Project, method: Method, args: argparse.Namespace, roles: dict[str, str | None]
 ) -> tuple[dict[str, bytes | Path], dict[str, PriorChoice]]:
     """What is given to each input, and the priors by the name of their input."""
     given: dict[str, bytes | Path] = {}

@@ -1,6 +1,6 @@
 """Parameters from presets, `--seed` and `--set`, resolved and validated before anything runs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import yaml
@@ -44,7 +44,7 @@ def resolve(
 
 
 def split_switches(
-    method: Method, sets: list[str], given: Collection[str] = (), roles: Collection[str] = ()
+    method: Method, sets: list[str], given: Collection[str] = (), roles: Iterable[str] = ()
 ) -> tuple[Method, list[str]]:
     """The method with the optional stages that are switched on (`--set STAGE=on`), and what else is set.
 

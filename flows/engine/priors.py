@@ -80,10 +80,10 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     return choice
 
 
-def role_among(declared: Input, text: str | None, project: Project) -> str:
+def role_among(declared: Input, text: str | None, project: Project) -> str | None:
     """Which of the roles that an input takes a prior has; its first, if the prior has none or is not named."""
     found = role_of(choose_prior(text, project).folder) if declared.other_roles and text else None
-    return found if found in declared.other_roles else declared.role or ""
+    return found if found in declared.other_roles else declared.role
 
 
 def _fused(named: re.Match[str], project: Project) -> PriorChoice:
