@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from fit_scenes import fit_watched, prepare
+from results import add_write_option, markdown_table, write_results
 
 from flows.engine.parameters import resolve
 from flows.methods import find_method
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("capture", type=Path)
     parser.add_argument("--side", type=int, default=128, help="longest side of the images")
     parser.add_argument("--out", type=Path, default=Path("splat-step"), help="folder for runs")
+    add_write_option(parser, "splat_step", "speed")
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     found = {}
@@ -58,7 +60,12 @@ def main() -> None:
         prepare(folder, args.capture, settings)
         found[kind] = seconds_of_steps(folder, settings, 40)
         print(f"{kind}: {found[kind] * 1e3:.0f} ms of the processor a step", flush=True)
-    print(f"ratio {found['splats'] / found['grid']:.2f}")
+    ratio = found["splats"] / found["grid"]
+    print(f"ratio {ratio:.2f}")
+    if args.write:
+        rows = [[kind, f"{seconds * 1e3:.0f}", f"{seconds / found['grid']:.2f}"] for kind, seconds in found.items()]
+        header = ["fit", "ms of the processor a step", "ratio"]
+        write_results(args.write, "splat_step", markdown_table(header, rows))
 
 
 if __name__ == "__main__":

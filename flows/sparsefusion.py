@@ -26,6 +26,8 @@ Gao et al., CAT3D: Create Anything in 3D with Multi-View Diffusion Models, NeurI
 from flows.engine.method import Method, Stage
 from flows.inputs import ANY_VIEWS_PRIOR, OPTIONAL_PROMPT, POSED_IMAGES, SCORER
 
+IGNORED = {"joint_views": {"given": {"unknown_weight": 0.0}}}  # what is drawn of a thing that the prior does not know
+
 METHOD = Method(
     name="sparsefusion",
     summary="a textured 3D object from one to ten posed images of it",
@@ -87,5 +89,6 @@ METHOD = Method(
             gpu=True,
         ),
     ),
+    presets={"toy": IGNORED, "paper": IGNORED},
     example="prior3d run sparsefusion --images captures/mug --set view_preparation.n_inputs=3 --name mug",
 )

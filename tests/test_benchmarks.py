@@ -185,9 +185,9 @@ def test_tables_are_written_as_they_are_printed(load):
     found = {"full": {0: figures}, "without-prior": {0: dict.fromkeys(module.FIGURES, 0.5)}}
     assert module.table(found)[-1][:3] == ["full - without-prior", "1", "+0.500 [+0.500, +0.500]"]
     module = load("sparse_views")
-    row = {f"{m}_{what}": 1.0 for m in module.METHODS for what in ("psnr_db", "ssim", "inconsistency")}
+    row = {f"{m}_{what}": 1.0 for m in module.COMPARED for what in ("psnr_db", "ssim", "inconsistency")}
     text = module.markdown([{"inputs": 3, "prior_confidence": 0.5, **row}], [3])
-    assert f"| 3 | 1 | 0.50 | {module.METHODS[0]} | 1.00 | 1.000 | 1.0000 |" in text
+    assert f"| 3 | 1 | 0.50 | {module.COMPARED[0]} | 1.00 | 1.000 | 1.0000 |" in text
 
 
 def test_the_stage_that_orchestration_is_measured_with_runs(load, tmp_path):
