@@ -1,7 +1,10 @@
 """A joint-view prior in the place of a text-to-image prior: the same outputs, one set a call, one noise level."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from prior3d.cameras import Orbit
 from prior3d.diffusion.autoencoders import same_autoencoder
@@ -72,3 +75,25 @@ def test_what_is_refused(joint, tmp_path):
 def test_the_embedded_family_shares_an_autoencoder(tmp_path):
     assert same_autoencoder(embedded_prior("toy"), embedded_prior("toy-mv"))
     assert not same_autoencoder(embedded_prior("toy"), write_tiny_prior(tmp_path / "p"))
+
+
+def test_an_autoencoder_in_an_older_spelling_is_the_same(tmp_path):
+    new, old = write_tiny_prior(tmp_path / "new"), write_tiny_prior(tmp_path / "old")
+    file, settings = old / "vae" / "diffusion_pytorch_model.safetensors", old / "vae" / "config.json"
+    tensors = load_file(file)
+    attention = "encoder.mid_block.attentions.0."
+    tensors |= {f"{attention}to_q.weight": torch.ones(4, 4)}
+    save_file(tensors, new / "vae" / file.name)
+    tensors[f"{attention}query.weight"] = tensors.pop(f"{attention}to_q.weight").view(4, 4, 1, 1)
+    save_file(tensors, file)
+    for place in (settings, new / "vae" / "config.json"):
+        settings_now = json.loads(place.read_text()) | {"scaling_factor": 0.18215}
+        place.write_text(
+            json.dumps(
+                settings_now if place != settings else {k: v for k, v in settings_now.items() if k != "scaling_factor"}
+            )
+        )
+    assert same_autoencoder(new, old)
+    tensors[f"{attention}query.weight"] *= 2
+    save_file(tensors, file)
+    assert not same_autoencoder(new, old)

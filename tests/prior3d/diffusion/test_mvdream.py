@@ -8,9 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prior3d.diffusion.folders import role_of
+from prior3d.diffusion.joint_text import JointTextPrior
 from prior3d.diffusion.joint_views import load_joint_views
 from prior3d.diffusion.mvdream import mvdream_camera
+from prior3d.distillation.losses import Distillation
+from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.errors import Prior3dError
+from prior3d.seeds import Seeds
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings, X0Loss
 from tests.tiny_prior import write_tiny_prior
 
 CPU = torch.device("cpu")
@@ -97,6 +102,18 @@ def test_it_draws_sets_and_takes_no_given_views(folder):
     assert drawn.shape == (4, 3, 32, 32) and torch.isfinite(drawn).all()
     with pytest.raises(Prior3dError, match="1 given images, but this prior takes none: its UNet has no channels"):
         prior.ask(prior.embed(["a red ball"]), orbit, given=drawn[:1])
+
+
+def test_a_step_of_distillation_asks_it_for_a_ring(folder):
+    prior = JointTextPrior(load_joint_views(folder, CPU))
+    settings = SdsSettings(guidance_scale=50.0, loss=X0Loss())
+    views = ViewSettings(per_step=4, radius=(1.0, 1.5), fov_deg=(40.0, 70.0))  # not its own cameras: directions count
+    sampler = ViewSampler(prior, "a corgi", views, PromptSettings(view_words=False), settings, named_backgrounds=False)
+    step = Distillation(sampler, Seeds(0), settings, "latent")(
+        lambda cameras, batch: torch.zeros((4, 4, prior.latent_size, prior.latent_size), requires_grad=True), 0.0
+    )
+    step.loss.backward()
+    assert len(step.timesteps.unique()) == 1 and torch.isfinite(step.loss) and step.target.std() > 0
 
 
 def test_cameras_are_matrices_at_distance_one(folder):
