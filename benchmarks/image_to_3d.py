@@ -44,10 +44,10 @@ def viewpoint(index: int) -> tuple[float, float]:
     return float(rng.uniform(0, 360)), float(rng.uniform(0, 40))
 
 
-def picture_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+def picture_of(toy: ToyObject, azimuth_deg: float, elevation_deg: float, size: int = PICTURE_SIZE) -> np.ndarray:
     """The object's image with alpha [size, size, 4]."""
     orbit = toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg]))
-    seen = render_toy(toy, orbit_cameras(orbit, PICTURE_SIZE, PICTURE_SIZE), supersampling=4)
+    seen = render_toy(toy, orbit_cameras(orbit, size, size), supersampling=4)
     mask = seen.mask[0][..., None]
     return np.concatenate([seen.rgb[0] / np.maximum(mask, 1e-3), mask], -1).clip(0, 1)
 
