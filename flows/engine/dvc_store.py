@@ -38,22 +38,32 @@ class DvcStore:
         self._remote: Any = None  # modules that import DVC, once it is needed
         self._results: Any = None
         self._kept: Any = None
+        self._keeping: contextlib.ExitStack | None = None
 
     @contextlib.contextmanager
     def kept_open(self) -> Iterator[None]:
-        """Open DVC's repository once for many questions about what lies there; nothing may be changed meanwhile."""
-        with self._repo(locked=False) as repo:
-            self._kept = repo
+        """Open DVC's repository once, if it is asked, for many questions about what lies there.
+
+        Nothing may be changed meanwhile.
+        """
+        with contextlib.ExitStack() as self._keeping:
             try:
                 yield
             finally:
-                self._kept = None
+                self._keeping, self._kept = None, None
 
     @contextlib.contextmanager
     def _repo(self, locked: bool = True) -> Iterator[Any]:
-        if self._kept is not None:
-            yield self._kept
+        if self._keeping is None:
+            with self._opened(locked) as repo:
+                yield repo
             return
+        if self._kept is None:
+            self._kept = self._keeping.enter_context(self._opened(locked=False))
+        yield self._kept
+
+    @contextlib.contextmanager
+    def _opened(self, locked: bool) -> Iterator[Any]:
         # start-up: DVC takes most of a second, and the plan of a cached run need not wait for it
         from dvc.exceptions import DvcException
         from dvc.repo import Repo, lock_repo

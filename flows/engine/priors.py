@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -58,6 +60,19 @@ class PriorChoice:
         return (json.dumps({"name": self.name, "digest": self.digest}, indent=2) + "\n").encode()
 
 
+_chosen: ContextVar[dict[tuple[str, Path, str | None], PriorChoice] | None] = ContextVar("chosen", default=None)
+
+
+@contextmanager
+def chosen_once() -> Iterator[None]:
+    """Look at each prior once inside: a sweep's thousand rows share a few, and plan in the same moment."""
+    before = _chosen.set({})
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
+
+
 def choose_prior(text: str, project: Project, role: str | None = None) -> PriorChoice:
     """Find a prior by the name of an embedded one, a folder, or a pinned hub id, perhaps with a LoRA.
 
@@ -69,6 +84,16 @@ def choose_prior(text: str, project: Project, role: str | None = None) -> PriorC
     Raises:
         Prior3dError: not there, not whole, not pinned, or of another role.
     """
+    kept = _chosen.get()
+    if kept is None:
+        return _choose(text, project, role)
+    key = (text, project.root, role)
+    if key not in kept:
+        kept[key] = _choose(text, project, role)
+    return kept[key]
+
+
+def _choose(text: str, project: Project, role: str | None) -> PriorChoice:
     if role == "scorer":
         return _scorer(text, project)
     with_lora = LORA.match(text)

@@ -5,6 +5,7 @@ A kill, a full disk, a power cut or somebody else's repository can leave anythin
 """
 
 import re
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, NotRequired, Required, TypedDict, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -83,6 +84,9 @@ class Measure(TypedDict, total=False):
     higher_is_better: bool | None
 
 
+_hints = cache(get_type_hints)  # the forms are written in code: a sweep asks a thousand times for each
+
+
 def has_form(value: Any, form: Any) -> bool:
     """Whether a value out of a file is what a type says: plain types, `dict`, `list`, `|` and typed dictionaries.
 
@@ -102,7 +106,7 @@ def has_form(value: Any, form: Any) -> bool:
     if origin is list:
         return isinstance(value, list) and all(has_form(each, inner[0]) for each in value)
     if is_typeddict(form):
-        hints = get_type_hints(form)
+        hints = _hints(form)
         return (
             isinstance(value, dict)
             and form.__required_keys__ <= value.keys()

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -57,34 +57,30 @@ def file_states(run: Run, store: DvcStore, locked: dict[str, LockEntry], stages:
 def _signature(run: Run, locked: dict[str, LockEntry], stages: list[str]) -> str:
     """A digest of the states of all files that DVC looks at."""
     objects = Objects(run.project.root)
-    digest = hashlib.blake2b(json.dumps([str(run.folder), str(objects.folder), stages]).encode())
-    files = [run.folder / "dvc.lock", run.folder / "dvc.yaml"]
+    folder, cached = str(run.folder), str(objects.folder)
+    digest = hashlib.blake2b(json.dumps([folder, cached, stages]).encode())
+    files = [f"{folder}/dvc.lock", f"{folder}/dvc.yaml"]
     for name in stages:
         outs = locked[name].get("outs") or []
         for entry in [*(locked[name].get("deps") or []), *outs]:
-            files += _below(run.folder / entry["path"])
-        files += [objects.path(str(out.get("md5", ""))) for out in outs]
-        files += [objects.path(md5) for md5 in (objects.files(outs) or {}).values()]
+            files += _below(f"{folder}/{entry['path']}")
+        found = [*(str(out.get("md5", "")) for out in outs), *(objects.files(outs) or {}).values()]
+        files += [f"{cached}/{md5[:2]}/{md5[2:]}" for md5 in found]
     for file in dict.fromkeys(files):
         digest.update(f"{file}\0{_state(file)}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _state(file: Path) -> tuple[int, ...]:
+def _state(file: str) -> tuple[int, ...]:
     try:
-        found = file.stat()
+        found = Path(file).stat()
     except OSError:
         return ()
     return (found.st_mode, found.st_ino, found.st_mtime_ns, found.st_size)
 
 
-def _below(place: Path) -> Iterable[Path]:
-    """A file, or a folder with all files in it."""
+def _below(place: str) -> Iterator[str]:
+    """A file, or a folder with all files in it; as text, because a sweep looks at tens of thousands."""
     yield place
-    if place.is_dir():
-        yield from _files_of(place)
-
-
-def _files_of(folder: Path) -> Iterator[Path]:
-    for here, _, names in os.walk(folder, followlinks=True):
-        yield from (Path(here) / name for name in names)
+    for here, _, names in os.walk(place, followlinks=True):
+        yield from (f"{here}/{name}" for name in names)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flows.engine.declaration import code_digests
 from flows.engine.method import Input, Method
+from flows.engine.priors import chosen_once
 from flows.engine.project import Project
 from flows.engine.run import NAME, slug
 from flows.method_options import option_of
@@ -65,13 +66,14 @@ def wanted_runs(
     found: list[Wanted] = []
     places: dict[str, str] = {}
     code: dict[str, dict[str, str]] = {}  # method -> stage -> digest, computed once
-    for row in rows:
-        name = _name(row, sweep)
-        if name in places:
-            what = f"two rows are called {name!r}" if "name" in row.values else "two rows ask for the same"
-            raise Prior3dError(f"{row.where}: {what}; the other is {places[name]}")
-        places[name] = row.where
-        found.append(_wanted(project, row, name, method, sets, seen, code))
+    with chosen_once():
+        for row in rows:
+            name = _name(row, sweep)
+            if name in places:
+                what = f"two rows are called {name!r}" if "name" in row.values else "two rows ask for the same"
+                raise Prior3dError(f"{row.where}: {what}; the other is {places[name]}")
+            places[name] = row.where
+            found.append(_wanted(project, row, name, method, sets, seen, code))
     return found
 
 
