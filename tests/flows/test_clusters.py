@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from tests.flows.clusters import (
@@ -142,3 +143,27 @@ def test_twelve_rows_though_a_worker_is_killed(engine, kind, endpoint, serial, t
         assert not twice
         assert "12 runs, 12 done, 0 to make" in done(prior3d(driver, *words, "--on", place))
     assert done(prior3d(driver, "verify", "--all")).splitlines()[-1] == "all is whole"
+
+
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_without_an_address_a_cluster_of_its_own_begins_and_ends(engine, tmp_path, monkeypatch):
+    pytest.importorskip("distributed" if engine == "dask" else "ray")
+    project = clone(tmp_path / "project", "", "")
+    (project / "three.csv").write_text("\n".join(FAKE.text().splitlines()[:4]) + "\n")
+    words = ("sweep", "three.csv", "--method", FAKE.method, *FAKE.words)
+    with contextlib.ExitStack() as others:
+        if engine == "ray":  # one that runs here already has no room: rows that went there would never begin
+            from ray.cluster_utils import Cluster
+
+            other = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+            others.callback(other.shutdown)
+            monkeypatch.setenv("RAY_ADDRESS", other.address)
+        out = done(prior3d(project, *words, "--on", engine), WHOLE_S)
+        left = [p.pid for p in psutil.process_iter(["environ"]) if _is_of(p, project)]
+    assert out.count(": done in ") == 3
+    assert not left
+    assert "3 runs, 3 done, 0 to make" in done(prior3d(project, *words))
+
+
+def _is_of(process, project):
+    return (process.info["environ"] or {}).get("PRIOR3D_PROJECT") == str(project)
