@@ -12,7 +12,7 @@ from typing import Any, get_args
 from flows.engine.declaration import Declaration, code_digests, given_names
 from flows.engine.gpu_check import about_gpus, needs, unusable
 from flows.engine.gpus import gpu_numbers
-from flows.engine.method import Input, Method
+from flows.engine.method import Method
 from flows.engine.nvml import Machine, read_machine
 from flows.engine.parameters import resolve, split_switches
 from flows.engine.priors import PriorChoice, choose_prior, role_among
@@ -20,6 +20,7 @@ from flows.engine.project import Project
 from flows.engine.run import Run
 from flows.engine.run_files import Damaged, read_method
 from flows.engine.session import Options
+from flows.given_files import check_camera, given_path
 from flows.method_options import option_of, parser_for
 from flows.run_names import unnamed_run
 from flows.terminal import STEERING
@@ -225,13 +226,16 @@ def _inputs(
         if not value and declared.default == "":
             continue  # an optional input that is not given
         if declared.kind == "text":
-            given[declared.name] = f"{check_text(option, value, declared.longest)}\n".encode()
+            text = check_text(option, value, declared.longest)
+            if declared.name == "camera":
+                check_camera(text)
+            given[declared.name] = f"{text}\n".encode()
         elif declared.kind == "prior":
             choice = choose_prior(value, project, roles[declared.name])
             priors[declared.name] = _told_apart(choice, declared.name, priors.values())
             given[declared.name] = priors[declared.name].as_input()
         else:
-            given[declared.name] = _path(option, declared, value)
+            given[declared.name] = given_path(option, declared, value)
     return given, priors
 
 
@@ -250,22 +254,6 @@ def check_text(option: str, text: str, longest: int) -> str:
     if bad is not None:
         raise Prior3dError(f"{option} holds the character {bad!r}, which cannot be printed; leave it out")
     return words
-
-
-def _path(option: str, declared: Input, value: str) -> Path:
-    named = Path(value).expanduser()
-    path = named.resolve()
-    if declared.kind == "file" and path.is_dir():
-        raise Prior3dError(f"{option} {value!r}: it is a folder; give a file")
-    if declared.kind == "folder" and path.is_file():
-        raise Prior3dError(f"{option} {value!r}: it is a file; give the folder that holds it")
-    if not (path.is_dir() if declared.kind == "folder" else path.is_file()):
-        raise Prior3dError(f"{option} {value!r}: there is no such {declared.kind}")
-    if not declared.suffixes or path.suffix.lower() in declared.suffixes:
-        return path
-    if named.suffix.lower() in declared.suffixes:  # a link into a store whose files have no ending
-        return named.absolute()
-    raise Prior3dError(f"{option} {value!r}: its ending is {named.suffix!r}; use one of {', '.join(declared.suffixes)}")
 
 
 def _precision(text: str, device: str) -> Precision:

@@ -14,6 +14,8 @@ from flows.methods import METHODS, find_method
 from prior3d.errors import Prior3dError
 from prior3d.inside import climbs
 
+BY_HAND = "write it as a run's method.yaml is: method: NAME, and inputs:"
+
 
 class Recipe(TypedDict, total=False):
     """A run's `method.yaml`, or one written by hand: `params` may then stand in it."""
@@ -49,7 +51,8 @@ def words_of_file(file: Path, changes: list[str], priors: dict[str, str] | None 
     """
     if not file.is_file():
         raise Prior3dError(f"--from {str(file)!r}: there is no such file; give a run's method.yaml, or one like it")
-    recipe = read_form(file, Recipe)
+    by_hand = {} if file.name == "method.yaml" else {"remedy": BY_HAND, "where": f"--from {str(file)!r}: it"}
+    recipe = read_form(file, Recipe, **by_hand)
     if "method" not in recipe:
         raise Prior3dError(f"--from {file}: it names no method; one of {', '.join(METHODS)}")
     method = find_method(recipe["method"])

@@ -106,6 +106,29 @@ class Page:
             self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, button="left", buttons=1)
         self.call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], button="left", clickCount=1)
 
+    def follow(self, page: Path, downloads: Path) -> dict[str, str | bytes]:
+        """Click each link of a page: its address, and what came: the text of a page, or the bytes of a file."""
+        self.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+        self.open(page)
+        links = "[...document.querySelectorAll('a[href]')]"
+        came: dict[str, str | bytes] = {}
+        for address in dict.fromkeys(self.evaluate(f"{links}.map((a) => a.href)")):
+            self.open(page)
+            for old in downloads.iterdir():
+                old.unlink()
+            self.evaluate(f"{links}.find((a) => a.href === {json.dumps(address)}).click()")
+            self.until(lambda address=address: self._has_come(address, downloads), 30)  # type: ignore[misc]
+            saved = list(downloads.iterdir())
+            came[address] = saved[0].read_bytes() if saved else self.evaluate("document.body.innerText")
+        return came
+
+    def _has_come(self, address: str, downloads: Path) -> bool:
+        if any(file.suffix != ".crdownload" for file in downloads.iterdir()):
+            return True
+        place = self.evaluate("document.readyState === 'complete' ? location.href : ''")
+        assert not place.startswith("chrome-error:"), f"{address} leads nowhere"
+        return place.rstrip("/") == address.rstrip("/")
+
     def screenshot(self, file: Path, whole: bool = False) -> None:
         """A PNG of what is seen, or of the whole page."""
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole, format="png")

@@ -19,6 +19,8 @@ def list_methods(words: list[str]) -> int:
 def stage(words: list[str]) -> int:
     """`prior3d stage NAME`."""
     known = {s.name: s for m in METHODS.values() for s in m.stages}
+    if not words:
+        raise Prior3dError(f"prior3d stage: NAME is missing; stages: {', '.join(known)}")
     name = Parser.of("stage", f"Help for a stage: {', '.join(known)}.", "name").parse_args(words).name
     if name not in known:
         hint = did_you_mean(name, known, f"stages: {', '.join(known)}")

@@ -90,7 +90,7 @@ def fetch_objects(words: list[str]) -> int:
     )  # fmt: skip
     source, project = parser.parse_args(words).source, find_project(Path.cwd())
     if not trainings.pipeline(project):
-        raise Prior3dError(NO_PIPELINE.format(file=project.root / "dvc.yaml"))
+        raise Prior3dError(NO_PIPELINE.format(file=project.root))
     line = [sys.executable, "-m", "stages", "training.fetch_objects"]
     with tempfile.TemporaryDirectory() as here:
         if source is not None:
@@ -109,7 +109,7 @@ def lock(words: list[str]) -> int:
     Parser.of("priors lock", "Record the code of the trainings in code.yaml.").parse_args(words)
     project = find_project(Path.cwd())
     if not trainings.pipeline(project):
-        raise Prior3dError(NO_PIPELINE.format(file=project.root / "dvc.yaml"))
+        raise Prior3dError(NO_PIPELINE.format(file=project.root))
     return say(f"code.yaml: {', '.join(trainings.lock(project)) or 'nothing'} changed")
 
 
@@ -129,10 +129,9 @@ def making(project: Project, name: str) -> list[str]:
     Raises:
         Prior3dError: the project has no such pipeline.
     """
-    found: dict[str, list[str]] = {}
-    for stage, described in (
-        read_form(project.root / "dvc.yaml", Pipeline, trainings.REPAIR).get("stages") or {}
-    ).items():
+    file, found = project.root / "dvc.yaml", dict[str, list[str]]()
+    described_stages = read_form(file, Pipeline, trainings.REPAIR).get("stages") if file.is_file() else {}
+    for stage, described in (described_stages or {}).items():
         for out in described.get("outs") or []:
             parts = Path(out if isinstance(out, str) else next(iter(out))).parts
             if parts[:2] == ("data", "priors") and len(parts) > 2:
@@ -140,6 +139,6 @@ def making(project: Project, name: str) -> list[str]:
     if name in found:
         return list(dict.fromkeys(found[name]))
     if not found:
-        raise Prior3dError(NO_PIPELINE.format(file=project.root / "dvc.yaml"))
+        raise Prior3dError(NO_PIPELINE.format(file=project.root))
     hint = did_you_mean(name, found, f"it makes {', '.join(found)}")
-    raise Prior3dError(f"{project.root / 'dvc.yaml'} makes no prior {name!r}; {hint}")
+    raise Prior3dError(f"{file} makes no prior {name!r}; {hint}")

@@ -81,7 +81,7 @@ def export(words: list[str]) -> int:
     target = Path(args.to).expanduser()
     kind = args.format or target.suffix.lower()[1:]
     version = find_version(find_project(Path.cwd()), args.version)
-    options = MeshOptions(args.size, args.on_floor, args.roughness, args.metallic)
+    options = MeshOptions(args.size, args.on_floor, args.roughness, args.metallic, args.without_light)
     if args.splats:
         if options != MeshOptions() or args.format:
             raise Prior3dError(
@@ -96,7 +96,9 @@ def export(words: list[str]) -> int:
         chosen = format_of(target, args.format, NOT_WRITTEN)
         return say(export_version_mesh(version, target, chosen or kind, options))
     if options != MeshOptions():
-        raise Prior3dError("--size and --on-floor are for a mesh alone; add --format, e.g. --format glb")
+        raise Prior3dError(
+            "--size, --on-floor and --without-light are for a mesh alone; add --format, e.g. --format glb"
+        )
     return say(export_version(version, target))
 
 
@@ -115,6 +117,8 @@ def _export_parser() -> Parser:
     constant = "of the whole surface, 0 to 1, in GLB and USDZ"
     parser.add_argument("--roughness", type=_share, metavar="SHARE", help=f"roughness {constant} (as made: 1)")
     parser.add_argument("--metallic", type=_share, metavar="SHARE", help=f"metal {constant} (as made: 0)")
+    light = "take the light that the embedded priors draw out of the texture (not of images and scenes of yours)"
+    parser.add_argument("--without-light", action="store_true", help=light)
     return parser
 
 

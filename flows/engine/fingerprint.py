@@ -46,6 +46,8 @@ PLUMBING = frozenset(
     }
 )
 
+LATER_FIELDS = frozenset({"type_params"})  # of Python 3.12
+
 
 @dataclass(frozen=True)
 class Module:
@@ -109,7 +111,30 @@ def _digests(tree: ast.Module) -> Iterable[tuple[str, str]]:
 
 
 def _digest(node: ast.AST) -> str:
-    return hashlib.sha256(ast.dump(node).encode()).hexdigest()[:12]
+    return hashlib.sha256(tree_text(node).encode()).hexdigest()[:12]
+
+
+def tree_text(node: object) -> str:
+    """A syntax tree, or a part of one, as text that all Pythons agree on: that of Python 3.11's `ast.dump`.
+
+    Later Pythons have fields for syntax that 3.11 has not, and write less of empty ones.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join(map(tree_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: getattr(node, name, None) for name in node._fields}
+    if isinstance(node, ast.JoinedStr):  # some Pythons end the format of a value in an empty text
+        fields["values"] = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
+    is_value = isinstance(
+        node, ast.Constant | ast.MatchSingleton
+    )  # `None` is shown as a value, not as a field's default
+    shown = [
+        f"{name}={tree_text(value)}"
+        for name, value in fields.items()
+        if (value is not None or (is_value and name == "value")) and (value or name not in LATER_FIELDS)
+    ]
+    return f"{type(node).__name__}({', '.join(shown)})"
 
 
 def reached(module: str, roots: tuple[str, ...] = PROJECT) -> set[str]:
@@ -226,7 +251,7 @@ def _parse_text(content: bytes, filename: str, package: str) -> Module:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _drop_docstring(node)
     passes_on = filename.endswith("__init__.py") and all(map(_passes_names_on, tree.body))
-    return Module(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports, passes_on)
+    return Module(hashlib.sha256(tree_text(tree).encode()).hexdigest(), imports, passes_on)
 
 
 def _passes_names_on(statement: ast.stmt) -> bool:

@@ -118,18 +118,19 @@ def has_form(value: Any, form: Any) -> bool:
     return isinstance(value, form)
 
 
-def read_form(path: Path, form: Any = dict[str, Any], remedy: str = AGAIN) -> Any:
+def read_form(path: Path, form: Any = dict[str, Any], remedy: str = AGAIN, where: str = "") -> Any:
     """The content of a YAML file of a run.
 
     Args:
         path: in the run's folder.
         form: what it has to be.
         remedy: what a person can do.
+        where: what to call it in a message; empty: by the run and its name in it.
 
     Raises:
         Damaged: it is missing, cannot be read, is not YAML, or has another form.
     """
-    where = f"run {path.parent.name}: {path.name}"
+    where = where or f"run {path.parent.name}: {path.name}"
     try:
         return parse(_text(path), form)
     except FileNotFoundError:

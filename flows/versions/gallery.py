@@ -45,10 +45,12 @@ def gallery_of(project: Project) -> tuple[str, int, list[str]]:
 
 
 def _place(project: Project, name: str) -> str:
-    """Where a card leads: the page that `open` has made of the run, else its report, else its folder."""
+    """Where a card leads: the page of this version that `open` has made, else the run's report, else its folder."""
     folder = project.runs / name
-    pages = (project.state / "pages" / f"run-{name}.html", folder / "evaluation" / "report.html")
-    return next((page for page in pages if page.is_file()), folder).absolute().as_uri()
+    made, report = project.state / "pages" / f"run-{name}.html", folder / "evaluation" / "report.html"
+    if made.is_file() and made.stat().st_mtime >= (folder / "dvc.lock").stat().st_mtime:
+        return made.absolute().as_uri()
+    return (report if report.is_file() else folder).absolute().as_uri()
 
 
 def _orders(values: list[dict[str, Any]]) -> list[Order]:

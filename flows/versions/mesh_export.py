@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.provenance.statement import with_statement
 from flows.versions.history import Version
+from prior3d.diffusion.embedded import is_embedded
 from prior3d.errors import Prior3dError
 
 INSTEAD = "export a .glb, and convert it (Blender opens it)"
@@ -20,12 +21,14 @@ class MeshOptions:
         on_floor: whether its lowest point comes to lie at height 0.
         roughness: of the whole surface; None keeps what the GLB says.
         metallic: the same.
+        without_light: whether the light of the embedded priors is taken out of the texture.
     """
 
     size: float | None = None
     on_floor: bool = False
     roughness: float | None = None
     metallic: float | None = None
+    without_light: bool = False
 
 
 def export_version_mesh(version: Version, target: Path, kind: str, options: MeshOptions) -> str:
@@ -54,6 +57,8 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
     content = version.read(stage, f"{stage}/mesh.glb")
     if content is None:
         version.require_files()
+    if options.without_light:
+        content = _evenly_lit(version, content or b"")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         surface = Surface(options.roughness, options.metallic)
@@ -62,6 +67,26 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
     return f"{version.label}: {file} ({file.stat().st_size / 1e6:.1f} MB)"
+
+
+def _evenly_lit(version: Version, content: bytes) -> bytes:
+    """A GLB without the light of the embedded priors; raises Prior3dError where another light may have fallen."""
+    from prior3d.toyworld.light import glb_without_light  # start-up, as above
+
+    priors = [entry["name"] for entry in version.inputs.values() if "name" in entry]
+    files = [name for name, entry in version.inputs.items() if not {"name", "text"} & set(entry) and name != "shape"]
+    if files:
+        raise Prior3dError(
+            f"{version.label}: --without-light knows the light of the embedded priors, not that of its {files[0]}; "
+            "leave it out"
+        )
+    other = [name for name in priors if not is_embedded(name)]
+    if other or not priors:
+        raise Prior3dError(
+            f"{version.label}: --without-light knows the light of the embedded priors, not that of "
+            f"{other[0] if other else 'a run without a prior'}; leave it out"
+        )
+    return glb_without_light(content)
 
 
 def _names(version: Version, stage: str) -> set[str]:

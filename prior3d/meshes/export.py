@@ -50,7 +50,7 @@ def export_mesh(
     Raises:
         Prior3dError: the mesh cannot be read, or the format needs a package that is not installed.
     """
-    mesh, surface = _read(content), surface or Surface()
+    mesh, surface = read_glb(content), surface or Surface()
     matrix = placed(mesh.vertices, size, on_floor)
     moved = mesh.vertices @ matrix[:3, :3].T + matrix[:3, 3]
     match target.suffix.lower():
@@ -138,8 +138,8 @@ def _glb(document: dict[str, Any], rest: bytes) -> bytes:
     return struct.pack("<4sIII4s", b"glTF", 2, 20 + len(text) + len(rest), len(text), b"JSON") + text + rest
 
 
-def _read(content: bytes) -> TexturedMesh:
-    """All of a GLB as one textured mesh in the file's own coordinates."""
+def read_glb(content: bytes) -> TexturedMesh:
+    """All of a GLB as one textured mesh in the file's own coordinates (raises Prior3dError if it is damaged)."""
     try:
         scene: Any = trimesh.load_scene(io.BytesIO(content), file_type="glb", process=False)
         (node,) = scene.graph.nodes_geometry

@@ -1,9 +1,14 @@
+import ast
+import hashlib
 import importlib
 import sys
+from pathlib import Path
 
 import pytest
 
 from flows.engine import fingerprint as f
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -26,6 +31,32 @@ def package(tmp_path, monkeypatch):
     yield tmp_path / "pkg"
     f._package_folder.cache_clear()
     sys.modules.pop("pkg", None)
+
+
+EVERYTHING = r"""
+import a.b as c
+class K(L, metaclass=M): pass
+@d(1, *x, k=None, **y)
+async def f(p, /, q: int = 1, *a, r=..., **z) -> "list[int]":
+    async with g() as h, i: return await (yield)
+    for j, in ({1: 2, **w} for v in u if v): del j[1:2, ::3]
+    try: assert not x, f"{x!r:>{width}} {y:{w}.{p}f} {z=} text" f"{''}"
+    except (A, B) as e: raise E from None
+    else: lambda *, s=b"\x00", **t: (s := 1j)
+    match m:
+        case [1, *_] | {"k": None, **rest} | P(q=True) if x < 3 <= y: global n
+        case None: pass
+"""
+
+
+def test_a_digest_is_the_same_in_every_python():
+    """Those of Python 3.11 lie in the locks of runs; later ones write trees in other words."""
+    tree = ast.parse(EVERYTHING)
+    if sys.version_info[:2] == (3, 11):
+        assert f.tree_text(tree) == ast.dump(tree)
+        for file in ROOT.joinpath("flows", "engine").glob("*.py"):
+            assert f.tree_text(ast.parse(file.read_bytes())) == ast.dump(ast.parse(file.read_bytes()))
+    assert hashlib.sha256(f.tree_text(tree).encode()).hexdigest()[:16] == "9925f57591730c8d"
 
 
 def test_reaches_lazy_and_relative_imports(package):

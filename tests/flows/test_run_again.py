@@ -98,7 +98,7 @@ def test_what_a_run_wrote_is_read_from_a_file(fake, tmp_path):
         ("preset: toy\n", "it names no method"),
         ("method: latent-nert\n", "did you mean 'latent-nerf'"),
         ("method: latent-paint\ninputs: {mesh: {file: ../../a.obj}}\n", "which lies outside of"),
-        ("- a\n", "mine.yaml"),
+        ("- a\n", "mine.yaml': it holds no mapping; write it as a run's method.yaml is"),
     ],
 )
 def test_files_that_are_no_recipe(fake, tmp_path, content, said):

@@ -25,8 +25,15 @@ export function showNothing() {
   about.replaceChildren();
 }
 
+/** Fetch what draws meshes, once, when there is one to draw: a megabyte that the form need not wait for. */
+function loadViewer() {
+  if (document.getElementById("viewer-script")) return;
+  document.head.append(el("script", { id: "viewer-script", src: "/static/model-viewer.min.js" }));
+}
+
 /** A finished run. */
 export function showRun(run, actions) {
+  loadViewer();
   const key = `run ${run.run} ${run.version}`;
   if (drawn !== key) {
     drawn = key;
@@ -64,6 +71,7 @@ const STATES = { waiting: "waiting for its turn", running: "running", stopping: 
 
 /** A job that waits, runs, was stopped or failed. */
 export function showJob(job, place, changed) {
+  loadViewer();  // its mesh comes soon
   const key = `job ${job.id}`;
   if (drawn !== key) {
     drawn = key;

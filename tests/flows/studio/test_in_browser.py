@@ -26,6 +26,10 @@ SHORT = {
 }
 PAGE_S = 1.0  # on an idle machine; the tests share theirs
 MINUTES = 600
+# Runs in the page before its own scripts: notes when the methods and the prompt's field stand in a frame that is drawn.
+NOTE_SEEN = """(() => { const shown = (name) => document.querySelector(name)?.getBoundingClientRect().height > 0;
+  const look = () => requestAnimationFrame(() => { if (!shown('#methods label') || !shown('#field-prompt')) look();
+    else requestAnimationFrame(() => { window.seenAt = performance.now(); }); }); look(); })()"""
 RETURN = "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
 STEP = """Number((document.querySelector('.stages .what + .soft')?.innerText ?? '').replaceAll(',', '')
   .match(/([0-9]+) of/)?.[1] ?? 0)"""
@@ -227,15 +231,26 @@ def test_stopped_and_resumed_on_a_phone_beside_a_second_tab(tmp_path):
         assert (project.runs / "a-blue-mug" / ".work" / "coarse_nerf").is_dir() and browser.errors == []
 
 
+def seen_after(browser, url):
+    """Seconds from the start of a navigation to the first frame that shows the methods and the prompt's field."""
+    browser.call("Page.navigate", url="about:blank")
+    browser.wait("location.href === 'about:blank'", 60)
+    browser.call("Page.navigate", url=url)
+    browser.wait("window.seenAt > 0", 60)
+    return browser.evaluate("seenAt") / 1000
+
+
 def test_the_page_is_there_at_once(tmp_path):
     with studio(tmp_path / "project") as (_, url), chromium() as browser:
         hand = Hand(browser)
-        hand.open(url)
+        browser.call("Page.addScriptToEvaluateOnNewDocument", source=NOTE_SEEN)
+        first = seen_after(browser, url)
+        hand.open(url.partition("?")[0])
         refused = url.partition("?")[0] + "?token=wrong"
         with chromium() as stranger:
             stranger.call("Page.navigate", url=refused)
             stranger.wait("document.body?.innerText.includes('prior3d studio')", 60)
-        seconds = min(hand.open(url.partition("?")[0]) for _ in range(3))
+        seconds = max(first, min(seen_after(browser, url.partition("?")[0]) for _ in range(3)))
         if seconds > PAGE_S and os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
             pytest.skip(f"{seconds:.1f} s, on a machine with {os.getloadavg()[0]:.0f} processes that want its cores")
         assert seconds < PAGE_S

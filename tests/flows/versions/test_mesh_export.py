@@ -6,6 +6,8 @@ import trimesh
 
 from flows.provenance.containers import take
 from flows.provenance.statement import read_statement
+from flows.versions import mesh_export
+from prior3d.meshes.export import read_glb
 from prior3d.meshes.files import save_glb
 from prior3d.meshes.mesh import TexturedMesh
 
@@ -36,11 +38,25 @@ def test_the_mesh_alone(made, tmp_path):
         ("a.stl", ("--roughness", "0.5"), "--roughness and --metallic are for a mesh alone, in GLB or USDZ"),
         ("a.glb", ("--metallic", "2"), "'2' is not a number from 0 to 1"),
         ("a.glb", ("--format", "stl"), "ends in .glb, but --format is stl"),
-        ("folder", ("--size", "1"), "--size and --on-floor are for a mesh alone"),
+        ("folder", ("--size", "1"), "--size, --on-floor and --without-light are for a mesh alone"),
         ("a.glb", ("--size", "-1"), "'-1' is not a length"),
     ):
         code, _, err = made.cli("export", "demo", "--to", str(tmp_path / target), *more)
         assert code == 2 and said in err and len(err.splitlines()) == 1
+
+
+def test_the_light_of_a_prior_that_is_not_known_stays(made, tmp_path, monkeypatch):
+    words = ("export", "demo", "--to", str(tmp_path / "a.glb"), "--without-light")
+    code, _, err = made.cli(*words)
+    assert code == 2 and "not that of a_prior; leave it out" in err and not (tmp_path / "a.glb").exists()
+    monkeypatch.setattr(mesh_export, "is_embedded", lambda name: name == "a_prior")
+    assert made.cli(*words)[0] == 0
+    before = read_glb((made.folder() / "joining" / "mesh.glb").read_bytes())
+    after = read_glb((tmp_path / "a.glb").read_bytes())
+    assert np.allclose(after.vertices, before.vertices) and (after.uv == before.uv).all()
+    assert (after.texture != before.texture).any() and read_statement((tmp_path / "a.glb").read_bytes())[1][
+        "run"
+    ] == "demo"
 
 
 @pytest.mark.parametrize("kind", ["glb", "obj", "ply"])
