@@ -23,7 +23,8 @@ from benchmarks.campaign.project import FakeProject  # noqa: E402
 from benchmarks.campaign.readers import READERS  # noqa: E402
 from benchmarks.campaign.state import Campaign  # noqa: E402
 
-PARTS = ("power", "operations", "full", "instants", "signals", "server", "clock", "methods", "objects", "small", "fuzz")
+PARTS = ("power", "operations", "groups", "stages", "full", "instants", "signals", "server", "clock", "methods",
+         "objects", "small", "fuzz")  # fmt: skip
 HEADER = ("promise", "trials", "held", "the first that broke")
 
 
@@ -32,7 +33,11 @@ def trials(project: FakeProject, found: Campaign, part: str, step: int, many: in
     if part == "power":
         kills.power_cut(project, found)
     elif part == "operations":
-        kills.at_operations(project, found, step, is_time)
+        kills.of_command(project, found, step, is_time)
+    elif part == "groups":
+        kills.of_group(project, found, step, is_time)
+    elif part == "stages":
+        kills.of_stages(project, found, step, is_time)
     elif part == "full":
         kills.full_disk(project, found, step, is_time)
     elif part == "instants":

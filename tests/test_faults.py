@@ -15,7 +15,8 @@ from benchmarks.campaign import around, damage, kills
 from benchmarks.campaign.fuzzing import Found, fuzz, in_child
 from benchmarks.campaign.hook import HOOK
 from benchmarks.campaign.project import FakeProject
-from benchmarks.campaign.readers import READERS, Reader
+from benchmarks.campaign.reader import Reader
+from benchmarks.campaign.readers import READERS
 from benchmarks.campaign.state import Campaign
 from prior3d.errors import Prior3dError
 
@@ -118,7 +119,8 @@ def test_a_few_kills_full_disks_and_damaged_objects(tmp_path):
 
     try:
         kills.power_cut(project, campaign)
-        kills.at_operations(project, campaign, 131, is_time)
+        kills.of_command(project, campaign, 131, is_time)
+        kills.of_stages(project, campaign, 31, is_time)
         kills.at_instants(project, campaign, 2, is_time)
         around.clocks(project, campaign, 2, is_time)
         kills.full_disk(project, campaign, 173, is_time)
