@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.campaign import around, damage, kills  # noqa: E402
 from benchmarks.campaign.fuzzing import Found  # noqa: E402
 from benchmarks.campaign.fuzzing import campaign as fuzz  # noqa: E402
+from benchmarks.campaign.power import power_cuts  # noqa: E402
 from benchmarks.campaign.project import FakeProject  # noqa: E402
 from benchmarks.campaign.readers import READERS  # noqa: E402
 from benchmarks.campaign.state import Campaign  # noqa: E402
@@ -31,7 +32,7 @@ HEADER = ("promise", "trials", "held", "the first that broke")
 def trials(project: FakeProject, found: Campaign, part: str, step: int, many: int, is_time: Callable[[], bool]) -> None:
     """Carry out one part: at every `step`-th file operation, and at most `many` random instants."""
     if part == "power":
-        kills.power_cut(project, found)
+        power_cuts(project, found, step, is_time)
     elif part == "operations":
         kills.of_command(project, found, step, is_time)
     elif part == "groups":

@@ -2,10 +2,10 @@
 
 FAULT_AT: the number; FAULT_KIND: `kill`, `kill all` (the process's group) or `full`; FAULT_UNDER: only paths with
 this in them count; FAULT_SAY: a file that is told where it was, after which there are no more kills. FAULT_WHO: the
-module of a stage that has the fault, in a child of the fork server, in place of the process itself. FAULT_RECORD: a
-file that gets a line for each file moved into place: by whom, and whether it was synced before. FAULT_CLOCK: a file
-with the seconds by which the wall clock is wrong, read at every look at it. Other children do not inherit the fault,
-but they do inherit the recording and the wrong clock.
+module of a stage that has the fault, in a child of the fork server, in place of the process itself. FAULT_SYNCED: a
+file that gets a line for each file that is synced, by any of the processes: its number, size and time. FAULT_CLOCK: a
+file with the seconds by which the wall clock is wrong, read at every look at it. Other children do not inherit the
+fault, but they do inherit the noting and the wrong clock.
 """
 
 HOOK = '''
@@ -27,7 +27,7 @@ if who and not is_server:
     at = None
 else:
     os.environ.pop("FAULT_AT", None)
-under, record = os.environ.get("FAULT_UNDER", "/"), os.environ.get("FAULT_RECORD")
+under, synced = os.environ.get("FAULT_UNDER", "/"), os.environ.get("FAULT_SYNCED")
 if at is not None:
     seen = 0
 
@@ -47,31 +47,18 @@ if at is not None:
             raise OSError(errno.ENOSPC, "No space left on device", paths[0])
 
     sys.addaudithook(fault)
-if record:
-    synced, sync = set(), os.fsync
+if synced:
+    sync = os.fsync
 
     def fsync(descriptor):
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
         sync(number)
-        synced.add(os.fstat(number).st_ino)
-
-    def moved(event, arguments):
-        if event == "os.rename" and on_operation(event, arguments):
-            try:
-                source = os.stat(arguments[0])
-            except OSError:
-                return
-            state = "synced" if source.st_ino in synced else "folder" if os.path.isdir(arguments[0]) else "not synced"
-            frame = sys._getframe()
-            while frame is not None and "/dvc" not in frame.f_code.co_filename:
-                frame = frame.f_back
-            state = ("DVC" if frame is not None else "prior3d") + ", " + state
-            with_line = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            os.write(with_line, f"{state} {os.fsdecode(arguments[1])}\\n".encode())
-            os.close(with_line)
+        found = os.fstat(number)
+        with_line = os.open(synced, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(with_line, f"{found.st_ino} {found.st_size} {found.st_mtime_ns}\\n".encode())
+        os.close(with_line)
 
     os.fsync = fsync
-    sys.addaudithook(moved)
 if os.environ.get("FAULT_CLOCK"):
     import datetime, time
 

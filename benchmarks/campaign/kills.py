@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -24,7 +23,6 @@ AT_INSTANTS = "kill -9 of command, fork server, stage or all at a random instant
 CHAINS = "runs that were killed at random instants, again and again"
 SIGNALS = "SIGTERM, SIGHUP, SIGINT once and twice, stop and continue"
 FULL = "full disk at a file operation"
-POWER = "files are on the disk before they take their place"
 VICTIMS = ("command", "fork server", "stage", "all")
 STOPPED_S = 1.0
 TIMES_MORE = 3  # what goes on after a kill is killed too
@@ -232,18 +230,3 @@ def signals(project: FakeProject, campaign: Campaign, count: int, is_time: Calla
         time.sleep(random.Random(number).uniform(0.15, 0.95) * seconds)
         _send(process.pid, kind)
         campaign.add(SIGNALS, key, went_on(project, process, good, *SLOW))
-
-
-def power_cut(project: FakeProject, campaign: Campaign) -> None:
-    """Record which files of a run are synced before they are moved into their place; DVC's own folder is left out."""
-    record = project.base / "moved"
-    record.unlink(missing_ok=True)
-    project.fresh()
-    project.wait(project.run(FAULT_RECORD=str(record), FAULT_UNDER=str(project.root)))
-    for line in record.read_text().splitlines():
-        state, _, path = line.rpartition(" ")
-        who, _, how = state.partition(", ")
-        name = Path(path).relative_to(project.root).as_posix()
-        if how != "folder" and not name.startswith(".dvc/"):
-            campaign.add(f"{POWER}, moved by {who}", name, "" if how == "synced" else how)
-    shutil.rmtree(project.root, ignore_errors=True)
