@@ -33,7 +33,7 @@ def read_bytes(path: Path, most: int = LARGEST_JSON) -> bytes:
 
 
 def _read(stream: io.BufferedIOBase, most: int) -> bytes:
-    """At most so many bytes, in pieces: `read(most)` takes memory for all of them before it knows how many there are."""
+    """At most so many bytes, in pieces: `read(most)` would take memory for all of them first."""
     kept = io.BytesIO()
     while kept.tell() < most and (piece := stream.read(min(PIECE, most - kept.tell()))):
         kept.write(piece)

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ AT_INSTANTS = "kill -9 of command, fork server, stage or all at a random instant
 CHAINS = "runs that were killed at random instants, again and again"
 SIGNALS = "SIGTERM, SIGHUP, SIGINT once and twice, stop and continue"
 FULL = "full disk at a file operation"
+Numbers = Callable[[], Iterable[int]]  # of trials: file operations, or seeds of random instants
 VICTIMS = ("command", "fork server", "stage", "all")
 STOPPED_S = 1.0
 TIMES_MORE = 3  # what goes on after a kill is killed too
@@ -39,20 +40,20 @@ def reference(project: FakeProject, *words: str) -> tuple[dict[str, str], float]
     return project.results(), time.monotonic() - started
 
 
-def of_command(project: FakeProject, campaign: Campaign, step: int, is_time: Callable[[], bool]) -> None:
-    """Kill the command at every `step`-th file operation of it."""
-    _killed_at(project, campaign, "command", Fault("kill"), step, is_time)
+def of_command(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
+    """Kill the command at file operations of it."""
+    _killed_at(project, campaign, "command", Fault("kill"), numbers, is_time)
 
 
-def of_group(project: FakeProject, campaign: Campaign, step: int, is_time: Callable[[], bool]) -> None:
-    """Kill the command and its fork server together at every `step`-th file operation of the command."""
-    _killed_at(project, campaign, "group", Fault("kill all"), step, is_time)
+def of_group(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
+    """Kill the command and its fork server together at file operations of the command."""
+    _killed_at(project, campaign, "group", Fault("kill all"), numbers, is_time)
 
 
-def of_stages(project: FakeProject, campaign: Campaign, step: int, is_time: Callable[[], bool]) -> None:
-    """Kill each stage at every `step`-th file operation of it."""
+def of_stages(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
+    """Kill each stage at file operations of it."""
     for stage, module in MODULES.items():
-        _killed_at(project, campaign, "stage", Fault("kill", module, f"{stage} "), step, is_time)
+        _killed_at(project, campaign, "stage", Fault("kill", module, f"{stage} "), numbers, is_time)
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,13 @@ class Fault:
 
 
 def _killed_at(
-    project: FakeProject, campaign: Campaign, victim: str, fault: Fault, step: int, is_time: Callable[[], bool]
+    project: FakeProject, campaign: Campaign, victim: str, fault: Fault, numbers: Numbers, is_time: Callable[[], bool]
 ) -> None:
-    """Kill at every `step`-th operation of a process, until it has no more; each time what goes on is killed too."""
-    good, promise, number = reference(project)[0], AT_OPERATIONS[victim], 1
-    while is_time():
+    """Kill at these operations of a process, until it has no more; each time what goes on is killed too."""
+    good, promise = reference(project)[0], AT_OPERATIONS[victim]
+    for number in numbers():
+        if not is_time():
+            return
         key = f"{fault.name}operation {number}"
         if not campaign.done(promise, key):
             project.fresh()
@@ -80,7 +83,6 @@ def _killed_at(
             for again in range(len(said)):
                 name = f"{key}, killed {again} times more" if again else key
                 campaign.add(promise, name, wrong and f"{wrong} (at {'; '.join(said)})")
-        number += step
 
 
 def _kill_again_and_again(project: FakeProject, fault: Fault, first: int) -> tuple[list[str], str]:
@@ -101,22 +103,23 @@ def _kill_again_and_again(project: FakeProject, fault: Fault, first: int) -> tup
     return said, ""
 
 
-def full_disk(project: FakeProject, campaign: Campaign, step: int, is_time: Callable[[], bool]) -> None:
-    """From every `step`-th file operation on, nothing can be written; then there is room again."""
+def full_disk(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
+    """From a file operation on nothing can be written; then there is room again."""
     good, _ = reference(project)
-    number = 2
-    while is_time():
+    for number in numbers():
         key = f"operation {number}"
-        if not campaign.done(FULL, key):
-            project.fresh()
-            fault = {"FAULT_AT": str(number), "FAULT_KIND": "full", "FAULT_UNDER": str(project.root)}
-            done = project.wait(project.run(**fault))
-            if done.code == 0:
-                return
-            named = "disk" in done.said or "space" in done.said.lower()
-            wrong = f"not one line: {done.last}" if not done.is_plain or not named else project.after(good)
-            campaign.add(FULL, key, wrong)
-        number += step
+        if not is_time():
+            return
+        if campaign.done(FULL, key):
+            continue
+        project.fresh()
+        fault = {"FAULT_AT": str(number), "FAULT_KIND": "full", "FAULT_UNDER": str(project.root)}
+        done = project.wait(project.run(**fault))
+        if done.code == 0:
+            return
+        named = "disk" in done.said or "space" in done.said.lower()
+        wrong = f"not one line: {done.last}" if not done.is_plain or not named else project.after(good)
+        campaign.add(FULL, key, wrong)
 
 
 def children(pid: int) -> list[int]:
@@ -192,10 +195,10 @@ def went_on(project: FakeProject, process: Command, good: dict[str, str], *words
     return "a process is left" if project.left_behind() else project.after(good, *words)
 
 
-def at_instants(project: FakeProject, campaign: Campaign, count: int, is_time: Callable[[], bool]) -> None:
+def at_instants(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
     """Kill the command, its fork server, its stage or all of them at random instants, and what goes on too."""
     good, seconds = reference(project, *SLOW)
-    for number in range(count):
+    for number in numbers():
         if not is_time():
             return
         if campaign.done(CHAINS, str(number)):
@@ -215,11 +218,11 @@ def _send(process_id: int, kind: str) -> None:
             os.kill(process_id, number)
 
 
-def signals(project: FakeProject, campaign: Campaign, count: int, is_time: Callable[[], bool]) -> None:
+def signals(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
     """Send signals to the command at random instants."""
     good, seconds = reference(project, *SLOW)
     kinds = ("SIGTERM", "SIGHUP", "SIGINT", "SIGINT twice", "stop")
-    for number in range(count):
+    for number in numbers():
         kind, key = kinds[number % len(kinds)], f"{kinds[number % len(kinds)]} {number}"
         if not is_time():
             return

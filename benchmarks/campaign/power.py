@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.campaign.kills import reference
+from benchmarks.campaign.kills import Numbers, reference
 from benchmarks.campaign.left_processes import processes_of
 from benchmarks.campaign.project import FakeProject
 from benchmarks.campaign.state import Campaign
@@ -42,28 +42,29 @@ def drop_unsynced(folder: Path, kept: set[State], zeroes: bool) -> list[Path]:
     return dropped
 
 
-def power_cuts(project: FakeProject, campaign: Campaign, step: int, is_time: Callable[[], bool]) -> None:
-    """Cut the power at every `step`-th file operation of the command; its stages end with it."""
-    good, synced, say, number = reference(project)[0], project.base / "synced", project.base / "say", 1
-    while is_time():
+def power_cuts(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
+    """Cut the power at file operations of the command; its stages end with it."""
+    good, synced, say = reference(project)[0], project.base / "synced", project.base / "say"
+    for place, number in enumerate(numbers()):
         key = f"operation {number}"
-        if not campaign.done(POWER, key):
-            synced.write_text("")
-            say.unlink(missing_ok=True)
-            project.fresh()
-            before = {state for _, state in states(project.root)}
-            where = {"FAULT_UNDER": str(project.root), "FAULT_SAY": str(say), "FAULT_SYNCED": str(synced)}
-            process = project.run(FAULT_AT=str(number), FAULT_KIND="kill all", **where)
-            project.wait(process)
-            _end_all(project.base)
-            if not say.exists():
-                return
-            on_disk = {State(map(int, line.split())) for line in synced.read_text().splitlines()}
-            dropped = drop_unsynced(project.root, before | on_disk, zeroes=(number // step) % 2 == 0)
-            wrong = project.after(good)
-            names = ", ".join(place.name for place in dropped[:3])
-            campaign.add(POWER, key, wrong and f"{wrong} (at {say.read_text()[:60]}; gone: {names})")
-        number += step
+        if not is_time():
+            return
+        if campaign.done(POWER, key):
+            continue
+        synced.write_text("")
+        say.unlink(missing_ok=True)
+        project.fresh()
+        before = {state for _, state in states(project.root)}
+        where = {"FAULT_UNDER": str(project.root), "FAULT_SAY": str(say), "FAULT_SYNCED": str(synced)}
+        project.wait(project.run(FAULT_AT=str(number), FAULT_KIND="kill all", **where))
+        _end_all(project.base)
+        if not say.exists():
+            return
+        on_disk = {State(map(int, line.split())) for line in synced.read_text().splitlines()}
+        dropped = drop_unsynced(project.root, before | on_disk, zeroes=place % 2 == 1)
+        wrong = project.after(good)
+        names = ", ".join(file.name for file in dropped[:3])
+        campaign.add(POWER, key, wrong and f"{wrong} (at {say.read_text()[:60]}; gone: {names})")
 
 
 def _end_all(mark: Path) -> None:

@@ -126,12 +126,12 @@ class FakeProject:
         """Of the run `demo`."""
         return self.root / "data" / "runs" / "demo"
 
-    def results(self) -> dict[str, str]:
-        """What has to be the same whatever happened: everything but times, by its md5."""
-        left_out = (".cost.json", ".tmp")
+    def results(self, name: str = "demo") -> dict[str, str]:
+        """What has to be the same of a run whatever happened: everything but times, by its md5."""
+        left_out, folder = (".cost.json", ".tmp"), self.run_folder.with_name(name)
         found = {}
-        for file in sorted(self.run_folder.rglob("*")):
-            parts = file.relative_to(self.run_folder).parts
+        for file in sorted(folder.rglob("*")):
+            parts = file.relative_to(folder).parts
             if file.is_file() and parts[0] not in (".work", "history") and not file.name.endswith(left_out):
                 content = _without_costs(file) if file.name == "dvc.lock" else file.read_bytes()
                 found["/".join(parts)] = hashlib.md5(content, usedforsecurity=False).hexdigest()
