@@ -6,6 +6,7 @@ file of `--state` is there. `--only` names parts of it; `--short` tries a few of
 """
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -17,38 +18,58 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.campaign import around, damage, kills  # noqa: E402
-from benchmarks.campaign.fuzzing import Found  # noqa: E402
-from benchmarks.campaign.fuzzing import campaign as fuzz  # noqa: E402
+from benchmarks.campaign.power import power_cuts  # noqa: E402
 from benchmarks.campaign.project import FakeProject  # noqa: E402
-from benchmarks.campaign.readers import READERS  # noqa: E402
-from benchmarks.campaign.state import Campaign  # noqa: E402
+from benchmarks.campaign.state import Campaign, Found  # noqa: E402
 
-PARTS = ("power", "operations", "full", "instants", "signals", "server", "clock", "methods", "objects", "small", "fuzz")
+MOST = 10_000
+Trials = Callable[[FakeProject, Campaign, kills.Numbers, Callable[[], bool]], None]
+AT_OPERATIONS: dict[str, Trials] = {
+    "power": power_cuts,
+    "operations": kills.of_command,
+    "groups": kills.of_group,
+    "stages": kills.of_stages,
+    "full": kills.full_disk,
+}
+AT_INSTANTS: dict[str, Trials] = {
+    "instants": kills.at_instants,
+    "signals": kills.signals,
+    "server": around.servers,
+    "clock": around.clocks,
+}
+DAMAGES = {"objects": damage.objects, "small": damage.small_files}
+PARTS = (*AT_OPERATIONS, *AT_INSTANTS, *DAMAGES, "methods", "fuzz")
 HEADER = ("promise", "trials", "held", "the first that broke")
+SHORT, SHORT_STEP = 4, 97
 
 
-def trials(project: FakeProject, found: Campaign, part: str, step: int, many: int, is_time: Callable[[], bool]) -> None:
-    """Carry out one part: at every `step`-th file operation, and at most `many` random instants."""
-    if part == "power":
-        kills.power_cut(project, found)
-    elif part == "operations":
-        kills.at_operations(project, found, step, is_time)
-    elif part == "full":
-        kills.full_disk(project, found, step, is_time)
-    elif part == "instants":
-        kills.at_instants(project, found, many, is_time)
-    elif part == "signals":
-        kills.signals(project, found, many, is_time)
-    elif part == "server":
-        around.servers(project, found, many, is_time)
-    elif part == "clock":
-        around.clocks(project, found, many, is_time)
-    elif part == "methods":
-        around.real_methods(project, found, many, is_time)
-    elif part == "objects":
-        damage.objects(project, found, is_time)
-    elif part == "small":
-        damage.small_files(project, found, is_time)
+def trials(
+    project: FakeProject, found: Campaign, part: str, args: argparse.Namespace, is_time: Callable[[], bool]
+) -> None:
+    """Carry out one part: at every K-th file operation, or with as many random instants as there is time for."""
+    first = args.first
+    if part in AT_OPERATIONS:
+        step = SHORT_STEP if args.short else args.every
+        AT_OPERATIONS[part](project, found, lambda: itertools.count(first, step), is_time)
+    elif part in DAMAGES:
+        DAMAGES[part](project, found, is_time)
+    else:
+        numbers = range(first, first + SHORT) if args.short else range(first, MOST)
+        at_instants = AT_INSTANTS[part] if part in AT_INSTANTS else _of_methods()
+        at_instants(project, found, lambda: numbers, is_time)
+
+
+def _of_methods() -> Trials:
+    from benchmarks.campaign.methods import real_methods  # torch: seconds that most parts need not wait
+
+    return real_methods
+
+
+def fuzz(found: Campaign, minutes: float, most: int) -> None:
+    """Fuzz every reader."""
+    from benchmarks.campaign import fuzzing, readers  # torch, as above
+
+    fuzzing.campaign(found.fuzzed, minutes, list(readers.READERS), most, found.save)
 
 
 def fuzzed_rows(found: dict[str, Found]) -> list[list[str]]:
@@ -71,6 +92,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--short", action="store_true", help="a few trials of each part")
     parser.add_argument("--every", type=int, default=7, metavar="K", help="try every K-th file operation")
+    parser.add_argument("--first", type=int, default=1, metavar="N", help="begin at this operation, or this instant")
     parser.add_argument("--inputs", type=int, default=50_000, help="of each reader")
     add_write_option(parser, "faults", "reliability")
     args = parser.parse_args()
@@ -81,14 +103,13 @@ def main() -> int:
         for place, part in enumerate(others):
             until = began + 60 * args.minutes * (place + 1) / len(args.only)
             assert project is not None
-            many, step = (4, 97) if args.short else (10_000, args.every)
-            trials(project, found, part, step, many, lambda until=until: time.monotonic() < until)  # type: ignore[misc]
+            trials(project, found, part, args, lambda until=until: time.monotonic() < until)  # type: ignore[misc]
     finally:
         if project is not None:
             project.remove()
     if "fuzz" in args.only:
         left = args.minutes - (time.monotonic() - began) / 60
-        fuzz(found.fuzzed, left, list(READERS), 50 if args.short else args.inputs, found.save)
+        fuzz(found, left, 50 if args.short else args.inputs)
     rows = found.rows() + fuzzed_rows({name: Found(**counts) for name, counts in found.fuzzed.items()})
     print(table := markdown_table(HEADER, rows))
     if args.write:

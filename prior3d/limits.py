@@ -5,6 +5,7 @@ have their limits in `prior3d/images/opening.py`.
 """
 
 import gzip
+import io
 import json
 import zlib
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 LARGEST_JSON = 32_000_000  # bytes; ten thousand frames of a capture have 10 MB
 LARGEST_UNPACKED = 512_000_000  # bytes; annotations of 400,000 frames
+PIECE = 1_000_000  # bytes that are read at once
 MOST_MEMORY = 2_000_000_000  # bytes that the values of a JSON text may take
 BYTES_A_VALUE = {",": 48, "[": 64, "{": 232}  # what Python takes for the value behind each, at most or nearly
 
@@ -24,10 +26,18 @@ def read_bytes(path: Path, most: int = LARGEST_JSON) -> bytes:
         ValueError: it is larger.
     """
     with path.open("rb") as stream:  # what the folder says of its size is not asked: it may be a device
-        content = stream.read(most + 1)
+        content = _read(stream, most + 1)
     if len(content) > most:
         raise ValueError(f"it has more than {most // 10**6} MB")
     return content
+
+
+def _read(stream: io.BufferedIOBase, most: int) -> bytes:
+    """At most so many bytes, in pieces: `read(most)` would take memory for all of them first."""
+    kept = io.BytesIO()
+    while kept.tell() < most and (piece := stream.read(min(PIECE, most - kept.tell()))):
+        kept.write(piece)
+    return kept.getvalue()
 
 
 def unpack_gzip(path: Path, most: int = LARGEST_UNPACKED) -> bytes:
@@ -39,7 +49,7 @@ def unpack_gzip(path: Path, most: int = LARGEST_UNPACKED) -> bytes:
     """
     try:
         with gzip.open(path) as stream:
-            content = stream.read(most + 1)
+            content = _read(stream, most + 1)
     except EOFError:
         raise ValueError("it is cut off") from None
     except zlib.error as error:

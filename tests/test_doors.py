@@ -12,7 +12,6 @@ PARSERS = {
         r"(^|\.)json\.loads?$",
         {
             "prior3d/limits.py": "the door",
-            "prior3d/meshes/files.py": "meshes of stages",
             "flows/engine/declaration.py": "content that this process has just made",
             "flows/engine/execution.py": "a stage's progress lines",
             "flows/flow_parameters.py": "content that this process has just made",

@@ -1,6 +1,7 @@
 """The short form of `benchmarks/faults.py`: readers of files that were changed a little, and a few kills."""
 
 import contextlib
+import itertools
 import os
 import re
 import subprocess
@@ -12,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.campaign import around, damage, kills
-from benchmarks.campaign.fuzzing import Found, fuzz, in_child
+from benchmarks.campaign.fuzzing import fuzz, in_child
 from benchmarks.campaign.hook import HOOK
+from benchmarks.campaign.power import power_cuts
 from benchmarks.campaign.project import FakeProject
-from benchmarks.campaign.readers import READERS, Reader
-from benchmarks.campaign.state import Campaign
+from benchmarks.campaign.reader import Reader
+from benchmarks.campaign.readers import READERS
+from benchmarks.campaign.state import Campaign, Found
 from prior3d.errors import Prior3dError
 
 SHORT_S = 60.0
@@ -117,13 +120,14 @@ def test_a_few_kills_full_disks_and_damaged_objects(tmp_path):
         return time.monotonic() < until
 
     try:
-        kills.power_cut(project, campaign)
-        kills.at_operations(project, campaign, 131, is_time)
-        kills.at_instants(project, campaign, 2, is_time)
-        around.clocks(project, campaign, 2, is_time)
-        kills.full_disk(project, campaign, 173, is_time)
+        power_cuts(project, campaign, lambda: itertools.count(1, 83), is_time)
+        kills.of_command(project, campaign, lambda: itertools.count(1, 131), is_time)
+        kills.of_stages(project, campaign, lambda: itertools.count(1, 31), is_time)
+        kills.at_instants(project, campaign, lambda: range(2), is_time)
+        around.clocks(project, campaign, lambda: range(2), is_time)
+        kills.full_disk(project, campaign, lambda: itertools.count(1, 173), is_time)
         damage.objects(project, campaign, is_time)
     finally:
         project.remove()
-    rows = [row for row in campaign.rows() if "moved by DVC" not in row[0]]
+    rows = campaign.rows()
     assert len(rows) >= 3 and all(row[1] == row[2] for row in rows), rows

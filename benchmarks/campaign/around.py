@@ -1,4 +1,4 @@
-"""What happens around a run: Prefect's server is killed, the clock jumps; and kills of the real methods."""
+"""What happens around a run: Prefect's server is killed, the clock jumps."""
 
 import contextlib
 import json
@@ -9,15 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.campaign.kills import VICTIMS, kill, reference, went_on
+from benchmarks.campaign.kills import Numbers, reference, went_on
 from benchmarks.campaign.project import SLOW, FakeProject
 from benchmarks.campaign.state import Campaign
-from flows.methods import METHODS
-from tests.whole_flows import settings, words, write_inputs
 
 SERVER = "kill -9 of Prefect's server"
 CLOCK = "the clock jumps"
-METHOD = "kill -9 of a real method"
 JUMPS_HOURS = (-3, 3, -9600, 9600)
 SERVER_FILE = Path(".prior3d") / "prefect" / "server.json"
 
@@ -36,10 +33,10 @@ def _end_server(project: FakeProject) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def servers(project: FakeProject, campaign: Campaign, count: int, is_time: Callable[[], bool]) -> None:
+def servers(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
     """Kill the server at random instants of a run that reports to it; the same command then ends without it."""
     good, seconds = reference(project, *SLOW)
-    for number in range(count):
+    for number in numbers():
         key = f"instant {number}"
         if not is_time():
             return
@@ -57,11 +54,11 @@ def servers(project: FakeProject, campaign: Campaign, count: int, is_time: Calla
         campaign.add(SERVER, key if was_there else f"{key}, before the server", wrong)
 
 
-def clocks(project: FakeProject, campaign: Campaign, count: int, is_time: Callable[[], bool]) -> None:
+def clocks(project: FakeProject, campaign: Campaign, numbers: Numbers, is_time: Callable[[], bool]) -> None:
     """Set the wall clock back or forth in the middle of a run: what Python's code reads; times of files stay right."""
     good, seconds = reference(project, *SLOW)
     jump = project.base / "clock"
-    for number in range(count):
+    for number in numbers():
         by_hours = JUMPS_HOURS[number % len(JUMPS_HOURS)]
         key = f"{by_hours} hours {number}"
         if not is_time():
@@ -74,28 +71,3 @@ def clocks(project: FakeProject, campaign: Campaign, count: int, is_time: Callab
         time.sleep(random.Random(number).uniform(0.1, 0.9) * seconds)
         jump.write_text(str(by_hours * 3600))
         campaign.add(CLOCK, key, went_on(project, process, good, *SLOW))
-
-
-def real_methods(project: FakeProject, campaign: Campaign, count: int, is_time: Callable[[], bool]) -> None:
-    """Kill each method of the five papers, on random tiny priors, at random instants: `count` times each."""
-    given = project.base / "given"
-    if not given.exists():
-        given.mkdir()
-        write_inputs(given)
-    before, lines, good = project.line, words(given), {}
-    for number in range(count):
-        for method, line in lines.items():
-            name = VICTIMS[number % len(VICTIMS)]
-            key = f"{method}, {name} {number}"
-            if not is_time():
-                break
-            if campaign.done(METHOD, key):
-                continue
-            stages = {stage.name for stage in METHODS[method].with_stages(()).stages}
-            project.trying([method, *line, "--preset", "paper", "--device", "cpu", *settings(stages)])
-            if method not in good:
-                good[method] = reference(project)
-            results, seconds = good[method]
-            after_s = random.Random(f"{method} {number}").uniform(0.1, 0.95) * seconds
-            campaign.add(METHOD, key, kill(project, name, after_s, results))
-    project.line = before

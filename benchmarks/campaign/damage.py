@@ -10,14 +10,17 @@ from benchmarks.campaign.state import Campaign
 
 SMALL, OBJECTS, ARTIFACTS = (
     "damaged files of a run: healed, or one line",
-    "damaged objects of the cache",
-    "damaged artifacts",
+    "damaged objects of the cache: noticed before they are used",
+    "damaged artifacts in the run's folder: noticed before they are used",
 )
 FILES = (
     *("method.yaml", "params.yaml", "code.yaml", "dvc.yaml", "local.yaml", "dvc.lock", ".gitignore"),
     *("history/0001.lock", "history/0001.json", "counting.cost.json", "counting/metrics.json", "losses/counting.json"),
     *("inputs/prompt.txt", "inputs/prior.json", "history", "losses", "inputs", ".work"),
 )
+STAGES = ("counting", "shouting", "joining")
+FLIPS = {"first byte": 0.0, "middle byte": 0.5, "last byte": 1.0}  # by where in the file
+KINDS = (*FLIPS, "cut", "empty", "longer", "lost")
 ALIASES = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 9)}]\n" for n in range(10))
 CONTENTS = {"binary": b"\xff\xfe\x81x", "zeroes": bytes(200), "empty": b"", "list": b"[1]", "number": b"3",
             "text": b"no: [such", "nested": b"[" * 3000 + b"]" * 3000, "folder": None,
@@ -34,67 +37,97 @@ def _put(path: Path, content: bytes | None) -> None:
 
 
 def small_files(project: FakeProject, campaign: Campaign, is_time: Callable[[], bool]) -> None:
-    """Every small file in every way; a command that reads it, then `run`, each ends well or with one line."""
-    whole = _whole(project)
-    for index, (file, kind) in enumerate((f, k) for f in FILES for k in CONTENTS):
-        key = f"{file}, {kind}"
+    """Every small file in every way, for two commands each; then `run`: each ends well or with one line.
+
+    A run that ends well has the results that it had, and nothing that is half.
+    """
+    whole, good = _whole(project)
+    for index, (kind, file, more) in enumerate((k, f, m) for m in (0, 1) for k in CONTENTS for f in FILES):
+        command = COMMANDS[(index + 3 * more) % len(COMMANDS)]
+        key = f"{file}, {kind}, {command[0]}"
         if not is_time():
             return
         if campaign.done(SMALL, key):
             continue
         project.fresh(whole)
         _put(project.run_folder / file, CONTENTS[kind])
-        first = project.wait(project.start(*COMMANDS[index % len(COMMANDS)]))
+        first = project.wait(project.start(*command))
         then = project.wait(project.run())
         broken = next((done for done in (first, then) if not done.is_plain), None)
-        campaign.add(SMALL, key, "" if broken is None else f"exit {broken.code}: {broken.last}")
+        wrong = "" if broken is None else f"exit {broken.code}: {broken.last}"
+        if not wrong and then.code == 0 and not _are_there(project, good):
+            wrong = "ends well with another result"
+        campaign.add(SMALL, key, wrong)
 
 
-def _whole(project: FakeProject) -> Path:
+def _are_there(project: FakeProject, good: dict[str, str]) -> bool:
+    """Whether every output of the run is what it was."""
+    found = project.results()
+    return all(found.get(name) == md5 for name, md5 in good.items() if name.split("/")[0] in STAGES)
+
+
+def _whole(project: FakeProject) -> tuple[Path, dict[str, str]]:
+    """A project with a run that is finished, and its results."""
     whole = project.base / "whole"
-    if not whole.exists():
+    if whole.exists():
+        project.fresh(whole)
+    else:
         project.fresh()
         project.wait(project.run())
         shutil.copytree(project.root, whole, symlinks=True)
-    return whole
+    return whole, project.results()
 
 
 def _rot(path: Path, kind: str) -> None:
     """Damage a file; a flip keeps size and time, as on a disk that fails."""
     before, content = path.stat(), path.read_bytes()
     path.chmod(0o644)
-    if kind == "flipped":
-        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    if kind in FLIPS:
+        at = int(FLIPS[kind] * (len(content) - 1))
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         path.chmod(before.st_mode & 0o777)
     elif kind == "lost":
         path.unlink()
     else:
-        path.write_bytes(content[: len(content) // 2])
+        path.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "longer": content + b"x"}[kind])
 
 
 def objects(project: FakeProject, campaign: Campaign, is_time: Callable[[], bool]) -> None:
-    """Every object of the cache flipped, cut and lost; outputs are gone, and come back right or are made again."""
-    whole = _whole(project)
-    project.fresh(whole)
-    good, cache = project.results(), Path(".dvc") / "cache" / "files" / "md5"
-    names = sorted(p.relative_to(whole).as_posix() for p in (whole / cache).rglob("*") if p.is_file())
-    for name in names:
-        for kind in ("flipped", "cut", "lost"):
-            for command in ("run", "restore"):
-                key = f"{name[-12:]}, {kind}, {command}"
-                if not is_time():
-                    return
-                if not campaign.done(OBJECTS, key):
-                    campaign.add(OBJECTS, key, _object(project, whole, name, kind, command, good))
+    """Every object of the cache in every way; outputs are gone, and come back right or are made again.
+
+    Then every file of the outputs in the run's own folder, of which DVC sees what changed size or time.
+    """
+    whole, good = _whole(project)
+    cache = Path(".dvc") / "cache" / "files" / "md5"
+    there = [p.relative_to(whole) for p in (whole / cache).rglob("*") if p.is_file()]
+    mine = [p for p in there if p.parent.name + p.name in good.values() or not (project.template / p).exists()]
+    commands = ("run", "other", "restore")
+    trials = [(OBJECTS, p.as_posix(), kind, command) for p in mine for kind in KINDS for command in commands]
+    run = project.run_folder.relative_to(project.root)
+    own = [(run / name).as_posix() for name in good if name.split("/")[0] in (*STAGES, "losses")]
+    trials += [(ARTIFACTS, name, kind, "run") for name in own for kind in KINDS if kind not in FLIPS]
+    for promise, name, kind, command in sorted(trials, key=lambda trial: trial[1:3]):
+        key = f"{name[-24:]}, {kind}, {command}"
+        if not is_time():
+            return
+        if not campaign.done(promise, key):
+            project.fresh(whole)
+            _rot(project.root / name, kind)
+            campaign.add(promise, key, _used(project, command, promise == OBJECTS, good))
 
 
-def _object(project: FakeProject, whole: Path, name: str, kind: str, command: str, good: dict[str, str]) -> str:
-    project.fresh(whole)
-    _rot(project.root / name, kind)
-    for stage in ("counting", "shouting", "joining"):
-        shutil.rmtree(project.run_folder / stage)
-    done = project.wait(project.run() if command == "run" else project.start("restore", "demo@1"))
+def _used(project: FakeProject, command: str, gone: bool, good: dict[str, str]) -> str:
+    """What is wrong after a command that needs what is damaged; empty if that was noticed."""
+    if gone:
+        for stage in STAGES:
+            shutil.rmtree(project.run_folder / stage)
+    other = command == "other"
+    name = "another" if other else "demo"
+    words = ("restore", "demo@1") if command == "restore" else ("run", *project.line, "--name", name, "--plain")
+    done = project.wait(project.start(*words))
     if not done.is_plain:
         return f"exit {done.code}: {done.last}"
-    return "used" if done.code == 0 and project.results() != good else ""
+    found = project.results(name)
+    same = all(found.get(file) == md5 for file, md5 in good.items() if file.split("/")[0] in STAGES)
+    return "" if done.code == 2 or same else "used"

@@ -11,12 +11,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks.campaign.readers import READERS, Reader
+from benchmarks.campaign.reader import Reader
+from benchmarks.campaign.readers import READERS
+from benchmarks.campaign.state import Found
 
 LONGEST_S, MOST_MEMORY_MB = 10.0, 2000.0  # seconds of the processor: the machine may be shared
 BATCH = 2000
@@ -25,32 +27,6 @@ MEMORY = Path("/dev/shm")
 
 class HungError(BaseException):
     """A read took longer than `LONGEST_S`; no reader catches this."""
-
-
-@dataclass
-class Found:
-    """What a number of inputs came to."""
-
-    inputs: int = 0
-    uncaught: dict[str, int] = field(default_factory=dict)  # by kind and place
-    examples: dict[str, int] = field(default_factory=dict)
-    hangs: int = 0
-    memory: int = 0
-    deaths: int = 0
-
-    def add(self, other: "Found") -> None:
-        """Take another count in."""
-        self.inputs += other.inputs
-        for kind, n in other.uncaught.items():
-            self.uncaught[kind] = self.uncaught.get(kind, 0) + n
-        self.examples = other.examples | self.examples
-        self.hangs, self.memory = self.hangs + other.hangs, self.memory + other.memory
-        self.deaths += other.deaths
-
-    @property
-    def wrong(self) -> int:
-        """Inputs that were not dealt with properly."""
-        return sum(self.uncaught.values()) + self.hangs + self.memory + self.deaths
 
 
 def _hang(number: int, frame: FrameType | None) -> None:

@@ -1,9 +1,11 @@
 """What a process under trial imports first (as `sitecustomize`): its N-th file operation kills it, or fills its disk.
 
-FAULT_AT: the number; FAULT_KIND: `kill` or `full`; FAULT_UNDER: only paths with this in them count; FAULT_SAY: a file
-that is told where it was. FAULT_RECORD: a file that gets a line for each file moved into place: by whom, and whether it
-was synced before. FAULT_CLOCK: a file with the seconds by which the wall clock is wrong, read at every look at it.
-Children do not inherit the fault, but they do inherit the recording and the wrong clock.
+FAULT_AT: the number; FAULT_KIND: `kill`, `kill all` (the process's group) or `full`; FAULT_UNDER: only paths with
+this in them count; FAULT_SAY: a file that is told where it was, after which there are no more kills. FAULT_WHO: the
+module of a stage that has the fault, in a child of the fork server, in place of the process itself. FAULT_SYNCED: a
+file that gets a line for each file that is synced, by any of the processes: its number, size and time. FAULT_CLOCK: a
+file with the seconds by which the wall clock is wrong, read at every look at it. Other children do not inherit the
+fault, but they do inherit the noting and the wrong clock.
 """
 
 HOOK = '''
@@ -19,50 +21,44 @@ def on_operation(event, arguments):
 
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.chmod", "os.symlink")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-at, kind = os.environ.pop("FAULT_AT", None), os.environ.get("FAULT_KIND")
-under, record = os.environ.get("FAULT_UNDER", "/"), os.environ.get("FAULT_RECORD")
+who, is_server = os.environ.get("FAULT_WHO", ""), "flows.engine.forkserver" in sys.orig_argv
+at, kind = os.environ.get("FAULT_AT"), os.environ.get("FAULT_KIND", "")
+if who and not is_server:
+    at = None
+else:
+    os.environ.pop("FAULT_AT", None)
+under, synced = os.environ.get("FAULT_UNDER", "/"), os.environ.get("FAULT_SYNCED")
 if at is not None:
     seen = 0
 
     def fault(event, arguments):
         global seen
+        if who and sys.argv[0] != who:
+            return
         paths = on_operation(event, arguments)
         if not paths:
             return
         seen += 1
-        if kind == "kill" and seen == int(at):
+        if kind.startswith("kill") and seen == int(at) and not os.path.exists(os.environ["FAULT_SAY"]):
             descriptor = os.open(os.environ["FAULT_SAY"], os.O_WRONLY | os.O_CREAT)
             os.write(descriptor, f"{event} {' '.join(p.replace(under, '') for p in paths)}".encode())
-            os.kill(os.getpid(), 9)
+            os.killpg(0, 9) if kind == "kill all" else os.kill(os.getpid(), 9)
         if kind == "full" and seen >= int(at) and event in ("open", "os.mkdir", "os.link", "os.symlink"):
             raise OSError(errno.ENOSPC, "No space left on device", paths[0])
 
     sys.addaudithook(fault)
-if record:
-    synced, sync = set(), os.fsync
+if synced:
+    sync = os.fsync
 
     def fsync(descriptor):
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
         sync(number)
-        synced.add(os.fstat(number).st_ino)
-
-    def moved(event, arguments):
-        if event == "os.rename" and on_operation(event, arguments):
-            try:
-                source = os.stat(arguments[0])
-            except OSError:
-                return
-            state = "synced" if source.st_ino in synced else "folder" if os.path.isdir(arguments[0]) else "not synced"
-            frame = sys._getframe()
-            while frame is not None and "/dvc" not in frame.f_code.co_filename:
-                frame = frame.f_back
-            state = ("DVC" if frame is not None else "prior3d") + ", " + state
-            with_line = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            os.write(with_line, f"{state} {os.fsdecode(arguments[1])}\\n".encode())
-            os.close(with_line)
+        found = os.fstat(number)
+        with_line = os.open(synced, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(with_line, f"{found.st_ino} {found.st_size} {found.st_mtime_ns}\\n".encode())
+        os.close(with_line)
 
     os.fsync = fsync
-    sys.addaudithook(moved)
 if os.environ.get("FAULT_CLOCK"):
     import datetime, time
 

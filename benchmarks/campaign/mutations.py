@@ -1,9 +1,14 @@
 """Valid files, changed a little: bytes flipped, cut, doubled; in JSON and YAML also values swapped for odd ones."""
 
+import gzip
 import json
 import random
+import re
+import struct
+from collections.abc import Callable
 from typing import Any
 
+Change = Callable[[bytes, random.Random], bytes]
 ODD_NUMBERS = (
     b"\xff" * 4,
     b"\xff" * 8,
@@ -25,6 +30,7 @@ ODD_TEXTS = (
     b"[" * 2000,
     b"\n\n",
 )
+ODD_FLOATS = tuple(struct.pack("<f", value) for value in (float("nan"), float("inf"), 3e38, -3e38, 1e-44, -0.0))
 ODD_VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 10**400, -(2**63), 2**64, 0.0, float("inf"), float("-inf"), float("nan"), 1e-320,
     1e308, "", "a", "../../x", "/etc/hostname", "x" * 5000, "\x00", "\ud800", "1e999", "\x1b[31m", [], [[]], {},
@@ -71,6 +77,41 @@ def changed_json(content: bytes, rng: random.Random) -> bytes:
     if rng.random() < 0.03:
         text = text.replace("null", "[" * 3000 + "]" * 3000).replace("0.0", '{"a":' * 3000 + "1" + "}" * 3000, 1)
     return text.encode("utf-8", "surrogatepass")
+
+
+def changed_tensors(content: bytes, rng: random.Random) -> bytes:
+    """A safetensors file with its header changed as JSON, its numbers by odd ones, or all of it as bytes."""
+    kind, length = rng.random(), int.from_bytes(content[:8], "little")
+    header, numbers = content[8 : 8 + length], content[8 + length :]
+    if kind < 0.4:
+        return changed_bytes(content, rng)
+    if kind < 0.8:
+        header = changed_json(header, rng)
+        return len(header).to_bytes(8, "little") + header + numbers
+    odd, at = rng.choice(ODD_FLOATS), 4 * rng.randrange(max(1, len(numbers) // 4))
+    return content[: 8 + length] + numbers[:at] + odd + numbers[at + 4 :]
+
+
+def changed_gzip(content: bytes, rng: random.Random, inside: Change = changed_bytes) -> bytes:
+    """A gzip file, mostly with what it holds changed."""
+    if rng.random() < 0.3:
+        return changed_bytes(content, rng)
+    return gzip.compress(inside(gzip.decompress(content), rng), 1)
+
+
+def changed_gzip_of_json(content: bytes, rng: random.Random) -> bytes:
+    """A gzip file of JSON."""
+    return changed_gzip(content, rng, changed_json)
+
+
+def changed_text(content: bytes, rng: random.Random) -> bytes:
+    """A text with words exchanged or replaced by odd ones; sometimes changed as bytes."""
+    if rng.random() < 0.5:
+        return changed_bytes(content, rng)
+    words = re.split(rb"([\s,:/]+)", content)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        words[rng.randrange(len(words))] = rng.choice((*ODD_TEXTS, rng.choice(words), b"0", b"-9" * 40, b'"', b"'"))
+    return b"".join(words)
 
 
 def _changed(value: Any, rng: random.Random) -> Any:

@@ -1,10 +1,7 @@
 """The readers that are fuzzed: each with a valid input on disk, the files of it that are changed, and the call."""
 
-import gzip
 import json
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,9 @@ import yaml
 from PIL import Image
 
 from benchmarks.campaign.colmap_model import COLMAP_MODEL
-from benchmarks.campaign.mutations import changed_bytes, changed_json
+from benchmarks.campaign.mutations import changed_bytes, changed_gzip_of_json, changed_json, changed_tensors
+from benchmarks.campaign.newer_readers import NEWER
+from benchmarks.campaign.reader import Reader, each
 from flows.engine import run_files
 from flows.engine.priors import check_prior
 from flows.engine.record import read_record
@@ -46,32 +45,13 @@ from tests.flows.fake.fake_priors import write_prior
 from tests.scenes import write_capture
 from tests.tiny_co3d import write_category
 
-Change = Callable[[bytes, random.Random], bytes]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Something that reads files.
-
-    Attributes:
-        write: puts a valid input into an empty folder.
-        changed: the files of it that are changed, each with the way in which it is.
-        read: reads the input, and may raise one of `refuses`.
-        refuses: the errors that are its answer to what it cannot read.
-    """
-
-    write: Callable[[Path], Any]
-    changed: dict[str, Change]
-    read: Callable[[Path], Any]
-    refuses: tuple[type[Exception], ...] = (Prior3dError,)
-
 
 def _image(ending: str, **options: Any) -> Reader:
     def write(folder: Path) -> None:
         pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"a.{ending}", **options)
 
-    read = _each(
+    read = each(
         lambda folder: read_header(folder / f"a.{ending}"),
         lambda folder: read_image(folder / f"a.{ending}"),
         lambda folder: decoded_mask(folder / f"a.{ending}"),
@@ -88,12 +68,6 @@ def _mesh(ending: str) -> Reader:
         (folder / f"a.{ending}").write_bytes(content.encode() if isinstance(content, str) else content)
 
     return Reader(write, {f"a.{ending}": changed_bytes}, lambda folder: read_mesh(folder / f"a.{ending}"))
-
-
-def _changed_gzip(content: bytes, rng: random.Random) -> bytes:
-    if rng.random() < 0.3:
-        return changed_bytes(content, rng)
-    return gzip.compress(changed_json(gzip.decompress(content), rng), 1)
 
 
 def _read_co3d(folder: Path) -> None:
@@ -129,17 +103,6 @@ def _write_features(folder: Path) -> None:
     cameras = orbit_cameras(ring(2), 4, 4)
     predicted = PredictedViews(cameras, torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 4, 4), torch.ones(2, 4, 4), 0.5)
     save_view_features(folder, ViewFeatures(predicted, 0.5))
-
-
-def _each(*calls: Callable[[Path], Any]) -> Callable[[Path], None]:
-    def read(folder: Path) -> None:
-        for call in calls:
-            try:
-                call(folder)
-            except Prior3dError:
-                continue
-
-    return read
 
 
 def _write_run(folder: Path) -> None:
@@ -186,7 +149,7 @@ READERS = {
     ),
     "CO3D's annotations": Reader(
         lambda f: write_category(f / "ball", n_frames=2),
-        {"ball/frame_annotations.jgz": _changed_gzip, "ball/sequence_annotations.jgz": _changed_gzip},
+        {"ball/frame_annotations.jgz": changed_gzip_of_json, "ball/sequence_annotations.jgz": changed_gzip_of_json},
         lambda f: _read_co3d(f / "ball"),
     ),
     **{f"images: {ending}": _image(ending) for ending in ("png", "jpg", "webp", "tiff", "gif", "bmp")},
@@ -196,25 +159,25 @@ READERS = {
     "metrics, symmetry, background": Reader(
         _write_small_files,
         dict.fromkeys(("metrics.json", "symmetry.json", "background.json"), changed_json),
-        _each(load_metrics, load_symmetry, load_background),
+        each(load_metrics, load_symmetry, load_background),
     ),
     "image of an object": Reader(_write_image, {"image.json": changed_json}, load_object_image),
     "features of views": Reader(
-        _write_features, {"features.json": changed_json, "features.safetensors": changed_bytes}, load_view_features
+        _write_features, {"features.json": changed_json, "features.safetensors": changed_tensors}, load_view_features
     ),
-    "fields": Reader(_write_field, {"field.json": changed_json, "field.safetensors": changed_bytes}, load_field),
+    "fields": Reader(_write_field, {"field.json": changed_json, "field.safetensors": changed_tensors}, load_field),
     "concepts": Reader(
         lambda f: save_concept(f, _concept()),
-        {"concept.json": changed_json, "concept.safetensors": changed_bytes},
+        {"concept.json": changed_json, "concept.safetensors": changed_tensors},
         load_concept,
     ),
     "checkpoints": Reader(
-        _save_checkpoint, {"c.safetensors": changed_bytes}, lambda f: checkpoints.load(f / "c.safetensors")
+        _save_checkpoint, {"c.safetensors": changed_tensors}, lambda f: checkpoints.load(f / "c.safetensors")
     ),
     "folders of priors": Reader(
         lambda f: write_prior(f / "p"),
-        {f"p/{name}": changed_json for name in PRIOR_FILES} | {"p/unet/model.safetensors": changed_bytes},
-        _each(
+        {f"p/{name}": changed_json for name in PRIOR_FILES} | {"p/unet/model.safetensors": changed_tensors},
+        each(
             lambda f: check_prior(f / "p"),
             lambda f: role_of(f / "p"),
             lambda f: check_prior_folder(f / "p", "text_to_image"),
@@ -223,7 +186,7 @@ READERS = {
     "locks, records, method.yaml": Reader(
         _write_run,
         dict.fromkeys(("dvc.lock", "method.yaml", "0001.json"), _changed_text),
-        _each(
+        each(
             lambda f: run_files.read_lock(f / "dvc.lock"),
             run_files.read_method,
             lambda f: read_record(f / "0001.json"),
@@ -237,4 +200,5 @@ READERS = {
     "JSON": Reader(
         _write_run, {"dvc.lock": changed_json}, lambda f: parse_json((f / "dvc.lock").read_bytes()), (ValueError,)
     ),
+    **NEWER,
 }

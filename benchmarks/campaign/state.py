@@ -1,10 +1,37 @@
 """What the campaign has found so far, in a file, so that it goes on where it was stopped."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from prior3d.files import write_whole
+
+
+@dataclass
+class Found:
+    """What a number of inputs came to."""
+
+    inputs: int = 0
+    uncaught: dict[str, int] = field(default_factory=dict)  # by kind and place
+    examples: dict[str, int] = field(default_factory=dict)
+    hangs: int = 0
+    memory: int = 0
+    deaths: int = 0
+
+    def add(self, other: "Found") -> None:
+        """Take another count in."""
+        self.inputs += other.inputs
+        for kind, n in other.uncaught.items():
+            self.uncaught[kind] = self.uncaught.get(kind, 0) + n
+        self.examples = other.examples | self.examples
+        self.hangs, self.memory = self.hangs + other.hangs, self.memory + other.memory
+        self.deaths += other.deaths
+
+    @property
+    def wrong(self) -> int:
+        """Inputs that were not dealt with properly."""
+        return sum(self.uncaught.values()) + self.hangs + self.memory + self.deaths
 
 
 class Campaign:

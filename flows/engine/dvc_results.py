@@ -11,6 +11,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import dumps_yaml
 
 from flows.engine.digests import read_digests
+from flows.engine.on_disk import sync
 from flows.engine.run_files import parse_json
 from prior3d.files import write_whole
 from prior3d.inside import remove
@@ -26,12 +27,7 @@ def remove_damaged(stage: Any) -> str:
     Returns:
         What was found, for people; empty if all are whole.
     """
-    names: dict[Path, str] = {}  # object -> the file that it is of
-    for out in stage.outs:
-        content, path = out.get_obj(), Path(out.fs_path).name
-        names[Path(out.cache.oid_to_path(out.hash_info.value))] = f"the list of {path}" if out.is_dir_checksum else path
-        for key, _, info in content if isinstance(content, Iterable) else ():
-            names[Path(out.cache.oid_to_path(info.value))] = "/".join((path, *key))
+    names = _objects_of(stage)
     digests = read_digests([path for path in names if path.exists()])
     damaged = [place for place, md5 in digests.items() if md5 != place.parent.name + place.stem]
     for place in damaged:
@@ -39,6 +35,27 @@ def remove_damaged(stage: Any) -> str:
     found = [f"{names[place]} ({place.parent.name}/{place.name})" for place in damaged]
     words = ", ".join([*found[:MOST_NAMED], *([f"{len(found) - MOST_NAMED} more"] if found[MOST_NAMED:] else [])])
     return words and f"{words} {'is' if len(found) == 1 else 'are'} damaged"
+
+
+def _objects_of(stage: Any) -> dict[Path, str]:
+    """Where the cache has, or would have, each object of a stage's outputs, and the file that it is of."""
+    names: dict[Path, str] = {}
+    for out in stage.outs:
+        content, path = out.get_obj(), Path(out.fs_path).name
+        names[Path(out.cache.oid_to_path(out.hash_info.value))] = f"the list of {path}" if out.is_dir_checksum else path
+        for key, _, info in content if isinstance(content, Iterable) else ():
+            names[Path(out.cache.oid_to_path(info.value))] = "/".join((path, *key))
+    return names
+
+
+def record(stage: Any) -> None:
+    """Write a stage into its lock once the lock's file can name nothing that a power cut takes away.
+
+    DVC syncs neither the files that it moves and copies nor the lock.
+    """
+    sync([*_objects_of(stage), *(Path(out.fs_path) for out in stage.outs)])
+    stage.dump(update_pipeline=False)
+    sync([Path(stage.wdir) / "dvc.lock"])
 
 
 def forget_damaged_results(repo: Any, stage: Any) -> None:

@@ -140,7 +140,7 @@ class DvcStore:
             held.checkout()
             stage.save()
             stage.commit()
-            stage.dump(update_pipeline=False)
+            self._results.record(stage)
             return True
 
     def _held(self, repo: Any, stage: Any) -> Any | None:
@@ -178,7 +178,7 @@ class DvcStore:
                 warn(f"{damaged} in DVC's cache; replaced")
             repo.stage_cache.save(found)
             found.commit()
-            found.dump(update_pipeline=False)
+            self._results.record(found)
 
     def accept(self, dvc_file: str, stage: str) -> None:
         """Record a stage's present parameters, inputs and outputs; inputs that are not here keep their digest.
@@ -193,7 +193,7 @@ class DvcStore:
                     raise Prior3dError(f"{stage}: {dep} is not here, and dvc.lock does not know it; make it first")
             found.save(allow_missing=True, run_cache=False)  # the cache of runs would ask for what is not here
             found.commit(allow_missing=True)
-            found.dump(update_pipeline=False)
+            self._results.record(found)
 
     def checkout(self, dvc_file: str, stages: list[str]) -> None:
         """Put the outputs that the lock names in place of those that are there.

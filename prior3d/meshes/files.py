@@ -5,7 +5,6 @@ world. PLY is this project's own and stays in world coordinates.
 """
 
 import io
-import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from PIL import Image
 
 from prior3d.errors import Prior3dError
 from prior3d.images.files import png_bytes, write_png
+from prior3d.limits import parse_json
 from prior3d.meshes.mesh import Mesh, TexturedMesh, vertex_normals
 
 TO_FILE, TO_WORLD = [1, 2, 0], [2, 0, 1]
@@ -108,7 +108,12 @@ def check_glb(path: Path) -> dict[str, Any]:
         raise Prior3dError(
             f"{path}: damaged GLB (version {version}, {len(content)} bytes of {length}). Run its stage again."
         )
-    document: dict[str, Any] = json.loads(content[20 : 20 + json_length])
+    try:
+        document = parse_json(content[20 : 20 + json_length])
+        if not isinstance(document, dict):
+            raise ValueError(f"it is a JSON {type(document).__name__}")
+    except ValueError as error:
+        raise Prior3dError(f"{path}: damaged GLB, its JSON cannot be read ({error}). Run its stage again.") from None
     return document
 
 

@@ -38,9 +38,13 @@ def load_uv_mesh(folder: Path) -> UvMesh:
     vertices, uv, corners = _own_obj(folder / "mesh.obj")
     try:
         found = read_json(folder / "placement.json")
-        rotation = tuple(tuple(row) for row in found["rotation"])
-        placement = Placement(rotation, tuple(found["centre"]), found["scale"], found["lift"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        numbers = [*found["rotation"], found["centre"], [found["scale"], found["lift"], 0.0]]
+        rows = np.array(numbers, np.float64)
+        if rows.shape != (5, 3) or not np.isfinite(rows).all():
+            raise ValueError("its numbers are not finite, or not as many as a placement has")
+        *rotation, centre, (scale, lift, _) = rows.tolist()
+        placement = Placement(tuple(tuple(row) for row in rotation), tuple(centre), scale, lift)
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise Prior3dError(f"{folder / 'placement.json'}: damaged ({error}). Run mesh_preparation again.") from error
     return UvMesh(vertices, corners[:, :, 0], uv, corners[:, :, 1], placement)
 
@@ -60,7 +64,7 @@ def _own_obj(
         whole = vertices.shape[1:] == (3,) and uv.shape[1:] == (2,) and corners.shape[1:] == (3, 2)
         if not whole or (corners < 0).any() or (corners >= [len(vertices), len(uv)]).any():
             raise ValueError("it lacks vertices, UVs or faces")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise Prior3dError(f"{path}: damaged ({error}). Run mesh_preparation again.") from None
     return vertices, uv, corners
 

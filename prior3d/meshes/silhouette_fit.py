@@ -21,6 +21,7 @@ from prior3d.rendering.rays import rays
 
 RESOLUTIONS = (17, 33, 65)  # nodes of the grids that sum up to the change
 SOFTNESS = 0.4  # of log(1 + density): how far past the threshold a ray counts as surely opaque, by a sigmoid
+STEPS_BETWEEN_LOOKS = 10  # at whether loss and gradient are finite
 N_DENSEST = 8  # samples of a ray that can become its surface
 REACH = 2  # pixels from an outline that rays are taken from
 PULL = 0.2  # towards one threshold everywhere: weight of the change's squares, summed, beside the rays' summed loss
@@ -73,24 +74,30 @@ def fit_silhouettes(
     tables = [torch.zeros(n**3, 1, device=grid.device, requires_grad=True) for n in RESOLUTIONS]
     nodes = [corners((places + 1) * (0.5 * (n - 1)), n) for n in RESOLUTIONS]
     optimiser = torch.optim.Adam(tables, lr=learning_rate)
-    for _ in range(n_steps):
+    for step in range(n_steps):
         change = torch.stack([weighted_rows(t, *n) for t, n in zip(tables, nodes, strict=True)]).sum(0)
-        loss = _outline_loss(above + change.view_as(above), wanted, weights, tables)
         optimiser.zero_grad()
-        loss.backward()
+        _backward(_outline_loss(above + change.view_as(above), wanted, weights, tables), tables, step)
         optimiser.step()
     grids = [t.detach().view(n, n, n) for t, n in zip(_finite(tables), RESOLUTIONS, strict=True)]
     return (logarithm + _resampled(grids, grid.shape[0])).clamp_min(0).expm1()
 
 
-def _finite(tables: list[Float[Tensor, "_ 1"]]) -> list[Float[Tensor, "_ 1"]]:
-    """The change, if it is finite (raises Prior3dError)."""
-    if not all(bool(table.isfinite().all()) for table in tables):
+def _backward(loss: Float[Tensor, ""], tables: list[Float[Tensor, "_ 1"]], step: int) -> None:
+    """The loss's gradient; every tenth step looks whether both are finite (raises Prior3dError)."""
+    loss.backward()
+    if step % STEPS_BETWEEN_LOOKS == 0:
+        _finite([loss.detach(), *(table.grad for table in tables if table.grad is not None)])
+
+
+def _finite(tensors: list[Float[Tensor, "..."]]) -> list[Float[Tensor, "..."]]:
+    """The change, or its loss and gradients, if they are finite (raises Prior3dError)."""
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
         raise Prior3dError(
-            "silhouettes: the fit of the density to the images' outlines is not finite; look whether the field before "
-            "it is"
+            "silhouettes: the loss between the density and the images' outlines, or its gradient, is not finite; look "
+            "whether the field before it is, or set mesh_extraction.outline_steps to 0"
         )
-    return tables
+    return tensors
 
 
 def _outline_loss(

@@ -247,3 +247,31 @@ def test_a_list_of_a_folder_that_is_json_but_no_list_is_not_there(fake, damage):
     shutil.rmtree(fake.folder() / "counting")
     code, out, err = fake.run()
     assert code == 0 and fake.outcomes(out)["counting"] == "Completed", err
+
+
+@pytest.mark.parametrize("how", ("commit", "restore"))
+def test_a_lock_names_only_what_is_on_the_disk(store, monkeypatch, how):
+    """DVC syncs nothing: objects, outputs and then the lock are synced, so that a power cut takes none away."""
+    folder = declare(store)
+    make(folder, "one")
+    if how == "restore":
+        store.commit(FILE.format("x"), "a", print)
+        folder = declare(store, "y")
+    synced, sync = [], os.fsync
+
+    def noted(descriptor):
+        sync(descriptor)
+        found = os.fstat(descriptor)
+        synced.append((found.st_ino, found.st_size))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    if how == "restore":
+        assert store.restore(FILE.format("y"), "a", print)
+    else:
+        store.commit(FILE.format("x"), "a", print)
+    objects = [p for p in (store.root / ".dvc" / "cache" / "files").rglob("*") if p.is_file()]
+    for place in [*objects, folder / "a" / "f.txt", folder / "a.cost.json", folder / "dvc.lock"]:
+        found = place.stat()
+        assert (found.st_ino, found.st_size) in synced, place
+    lock = (folder / "dvc.lock").stat()
+    assert synced[-2] == (lock.st_ino, lock.st_size)  # then its folder

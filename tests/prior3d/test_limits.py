@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 import zlib
 
 import pytest
@@ -21,6 +22,30 @@ def test_what_unpacks_to_too_much(tmp_path):
     assert len(unpack_gzip(tmp_path / "a")) == 10_000_000
     with pytest.raises(ValueError, match="unpacked it has more than 9 MB"):
         unpack_gzip(tmp_path / "a", 9_999_999)
+
+
+@pytest.mark.parametrize("read", (read_bytes, unpack_gzip))
+def test_a_small_file_takes_little_memory_whatever_the_limit(tmp_path, read):
+    """A limit of 2 GB took 2 GB before the first byte was read."""
+    content = bytes(3_000_000)
+    (tmp_path / "a").write_bytes(content if read is read_bytes else gzip.compress(content))
+    tracemalloc.start()
+    try:
+        assert read(tmp_path / "a", 2_000_000_000) == content
+        assert len(content) < tracemalloc.get_traced_memory()[1] < 3 * len(content)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_bomb_takes_no_more_memory_than_its_limit(tmp_path):
+    (tmp_path / "a").write_bytes(gzip.compress(bytes(100_000_000), 9))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="more than 5 MB"):
+            unpack_gzip(tmp_path / "a", 5_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 12_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("at", range(10, 60, 3))

@@ -250,9 +250,15 @@ def test_a_z_up_mesh_is_stood_up_by_its_node_not_by_its_numbers(tmp_path):
     assert positions["max"] == [1, 2, 3]
 
 
-def test_damaged_placements_are_said(tmp_path):
+@pytest.mark.parametrize(
+    "changed",
+    ({"scale": None}, {"scale": 10**400}, {"centre": [1, 2]}, {"centre": "far"}, {"rotation": [[1, 0, 0]] * 2},
+     {"lift": float("nan")}, {"rotation": [["x", 0, 0]] * 3}),
+)  # fmt: skip
+def test_damaged_placements_are_said(tmp_path, changed):
     save_uv_mesh(tmp_path, ensure_uv(cube(), HERE, 64)[0])
-    (tmp_path / "placement.json").write_text(json.dumps({"scale": 1}))
+    whole = json.loads((tmp_path / "placement.json").read_text())
+    (tmp_path / "placement.json").write_text(json.dumps(whole | changed))
     with pytest.raises(Prior3dError, match=r"placement.json: damaged"):
         load_uv_mesh(tmp_path)
 

@@ -70,6 +70,16 @@ def test_a_truncated_glb_is_refused(tmp_path, textured, kept):
         load_glb(path)
 
 
+@pytest.mark.parametrize("damage", (b"\xe8", b"]", b"\0"))
+def test_a_glb_whose_json_is_damaged_is_refused(tmp_path, textured, damage):
+    path = tmp_path / "mesh.glb"
+    save_glb(path, textured)
+    content = path.read_bytes()
+    path.write_bytes(content[:30] + damage + content[31:])
+    with pytest.raises(Prior3dError, match="damaged GLB, its JSON cannot be read"):
+        load_glb(path)
+
+
 def test_a_glb_without_a_texture_is_refused(tmp_path, sphere):
     import trimesh
 

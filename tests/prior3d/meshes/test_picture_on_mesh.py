@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from prior3d.cameras import Cameras, orbit_cameras, ring
+from prior3d.errors import Prior3dError
 from prior3d.meshes.extraction import isosurface
 from prior3d.meshes.mesh import HERE, UvMesh
 from prior3d.meshes.missing_parts import fill_missing_parts
@@ -90,6 +91,17 @@ def test_a_picture_that_does_not_show_a_part_takes_it_away():
     heavy = fit_silhouettes(grid, 1.0, THRESHOLD, [target, replace(wanted, weight=20.0)])
     light = fit_silhouettes(grid, 1.0, THRESHOLD, [target, replace(wanted, weight=0.05)])
     assert overlap(heavy, wanted) > overlap(light, wanted)
+
+
+@pytest.mark.parametrize("broken", (float("nan"), float("inf")))
+def test_outlines_that_are_not_finite_stop_at_the_first_look_and_name_the_knob(broken, monkeypatch):
+    grid = density_grid(24)
+    target = target_of(grid)
+    steps, step = [], torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: steps.append(step(self)))
+    with pytest.raises(Prior3dError, match=r"loss between the density and .* set mesh_extraction.outline_steps to 0"):
+        fit_silhouettes(grid, 1.0, THRESHOLD, [replace(target, weight=broken)])
+    assert len(steps) < 10
 
 
 def test_without_steps_or_outlines_the_grid_is_as_it_was():

@@ -18,8 +18,9 @@ def run(job: Job, params: Params) -> None:
     for step in range(state["step"], params.steps):
         state = {"step": step + 1, "drawn": [*state["drawn"], random.Random(params.seed * 100_003 + step).random()]}
         time.sleep(params.pause_s)
-        write_whole(state_file, json.dumps(state))
         job.progress(step + 1, params.steps, loss=1 / (step + 1))
+        job.note_elapsed()  # before the state: a step that is taken again leaves the curve as it is
+        write_whole(state_file, json.dumps(state))
         if job.stopping:
             raise Stopped
         if step >= 1:
