@@ -1,6 +1,6 @@
 """The Gaussian splats of a version, packed for the page's viewer (`static/splats.js`), without torch.
 
-Twelve 32-bit words a Gaussian: three floats of the centre; the unit quaternion (w, x, y, z) in four 16-bit parts of one;
+Twelve 32-bit words a Gaussian: three floats of the centre; the unit quaternion (w, x, y, z) in 16-bit parts of one;
 three logarithms of sizes, the opacity, and the colour of all directions in seven 16-bit floats and one that is empty;
 nine bytes of colours by direction (harmonics of degree 1, of the largest one in the set), and three that are empty.
 """

@@ -15,7 +15,7 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.fields import check_field
 from stages.artifacts.splats import load_splats
 from stages.contract.entry import execute
-from tests.gaussian_splats import some_splats
+from tests.gaussian_splats import ball_of_splats, some_splats
 
 LEAST_DB = {"ply": 45, "spz": 38, "splat": 38, "glb": 45}
 MESH = {
@@ -116,10 +116,7 @@ def test_a_bad_file_gets_one_line(tmp_path, capsys, content, message):
 
 def test_imported_splats_end_in_a_textured_mesh_and_a_report(tmp_path):
     folder = tmp_path / "run"
-    splats = some_splats(n=150, degree=0, size=0.2)
-    with torch.no_grad():
-        splats.opacities.fill_(4.0)
-    imported(folder, "spz", splats)
+    imported(folder, "spz", ball_of_splats())
     for stage, words in (
         ("mesh_extraction", ["--field", "splat_import"]),
         ("texture_baking", ["--field", "splat_import", "--mesh", "mesh_extraction"]),

@@ -47,7 +47,7 @@ def test_a_gaussian_is_twelve_words():
     splats = some_splats(n=3, degree=2)
     tensors = {name: value.detach().numpy() for name, value in splats.state_dict().items()}
     packed, largest = splats_shown.pack(tensors)
-    assert len(packed) == 3 * 48 and largest == pytest.approx(float(splats.shN[:, :3].abs().max()))
+    assert len(packed) == 3 * 48 and largest == pytest.approx(float(splats.shN[:, :3].detach().abs().max()))
     row = packed[48:96]
     assert np.frombuffer(row, "<f4", 3) == pytest.approx(splats.means[1].detach().numpy())
     quat = np.frombuffer(row, "<i2", 4, 12) / 32767
@@ -86,7 +86,7 @@ def test_damaged_splats_take_nothing_else_from_the_page(made, tmp_path):
 
 def test_splats_and_none_beside_each_other(made, tmp_path):
     made.make("demo", some_splats(n=20))
-    made.run(name="other")
+    made.run(name="other", prompt="three")
     text = page_of(made, tmp_path, "compare", "demo", "other").read_text()
     assert text.count('<canvas class="splats"') == 1 and "no splats" in text and "20 Gaussians" in text
 
@@ -120,7 +120,9 @@ def canvas_image(browser):
 def compare(drawn, splats, camera: Cameras):
     """Hold what a canvas shows against our own image of the same camera, both over one grey."""
     with torch.no_grad():
-        ours = render_splats(splats, camera.resized(*drawn.shape[:2]), torch.full((3,), 0.5)).colours.clamp(0, 1).numpy()
+        ours = (
+            render_splats(splats, camera.resized(*drawn.shape[:2]), torch.full((3,), 0.5)).colours.clamp(0, 1).numpy()
+        )
     alpha = drawn[..., 3:]
     found = psnr_db(ours.astype(np.float32), (drawn[..., :3] * alpha + 0.5 * (1 - alpha)).astype(np.float32))
     assert found > LEAST_DB, found
@@ -134,7 +136,7 @@ def turn_it(browser, splats, orbit):
     x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
     browser.drag((x, y), (x + 50, y))
     browser.wait(f"Math.abs(splats[0].orbit.azimuth - {orbit[0] - 20}) < 1 && !splats[0].sorting", 120)
-    azimuth = browser.evaluate("splats[0].draw(), splats[0].orbit.azimuth")
+    azimuth = float(browser.evaluate("splats[0].draw(), splats[0].orbit.azimuth"))
     turned = orbit_cameras(Orbit(*(torch.tensor([v]) for v in (azimuth, *orbit[1:]))), 8, 8)
     compare(canvas_image(browser), splats, turned)
     browser.press("0")
