@@ -21,6 +21,7 @@ OVERVIEW = """\
 make things
   init [DIR]          make a folder a project
   run METHOD ...      make a 3D object; the same command again resumes an interrupted run
+  import FILE.ply     a run of Gaussian splats that another program made: its page, a mesh, other formats
   sweep FILE          many runs out of a CSV, JSONL or YAML file; again: what failed or is missing
   studio              all of this in the browser: make, watch, stop, resume, compare, download
   plan RUN            what would run, and why (also: plan METHOD ..., with the options of run)

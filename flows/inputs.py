@@ -6,6 +6,7 @@ A prior of another role is refused before anything runs.
 from flows.engine.method import Input
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp")
+SPLAT_FILES = (".ply", ".spz", ".splat", ".glb")
 MESHES = (".obj", ".ply", ".stl", ".glb")
 FROM = "a diffusers folder, or ORG/NAME@REVISION; +FILE.safetensors adds a LoRA"
 
@@ -44,6 +45,7 @@ OPTIONAL_CAMERA = Input(
 # shapes and captures
 MESH = Input("mesh", "file", "what to paint: OBJ, PLY, STL or GLB", suffixes=MESHES)
 SHAPE = Input("shape", "file", "rough shape: OBJ, PLY, STL or GLB", suffixes=MESHES)
+SPLATS = Input("splats", "file", "Gaussian splats: PLY, SPZ, SPLAT or GLB", suffixes=SPLAT_FILES)
 CAPTURE = Input(
     "scene",
     "folder",

@@ -11,6 +11,7 @@ from flows import (
     scene,
     sketch_shape,
     sparsefusion,
+    splats,
 )
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
@@ -29,6 +30,7 @@ METHODS: dict[str, Method] = {
         sparsefusion,
         scene,
         instruct_nerf2nerf,
+        splats,
     )
 }
 

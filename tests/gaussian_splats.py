@@ -19,6 +19,17 @@ def some_splats(n=60, seed=0, degree=2, size=0.1, is_object=True):
     return splats
 
 
+def ball_of_splats(n=300, radius=0.6):
+    """Opaque red Gaussians on a sphere."""
+    splats = some_splats(n, degree=0)
+    with torch.no_grad():
+        splats.means.copy_(radius * torch.nn.functional.normalize(splats.means, dim=-1))
+        splats.scales.fill_(-2.3)
+        splats.opacities.fill_(4.0)
+        splats.sh0.copy_(torch.tensor([1.0, -1.2, -1.2]))
+    return splats
+
+
 def draw_densely(seen, height, width):
     """Every Gaussian on every pixel, one after the other: colours and opacity."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")

@@ -11,6 +11,8 @@ import trimesh
 from PIL import Image
 
 from prior3d.cameras import orbit_cameras, ring
+from prior3d.splats.spz_file import spz_bytes
+from tests.gaussian_splats import ball_of_splats
 from tests.posed_ball import write_ball
 from tests.tiny_prior import write_tiny_prior
 from tests.tiny_views import write_tiny_views
@@ -39,6 +41,7 @@ SMALL = {
         "ring.num_inference_steps": 2, "ring.weight": 0.03, "fit.optimiser.learning_rate": 0.02,
     },
     "scene_preparation": {},
+    "splat_import": {"image_size": 64, "preview_size": 32},
     "scene_fit": {
         "steps": [60, 60], "resolutions": [9, 17], "rendering.rays_per_step": 256, "rendering.n_bins": 12,
         "held_out_every": 4,
@@ -84,6 +87,7 @@ def write_inputs(place: Path) -> None:
     write_tiny_views(place / "views")
     ball = trimesh.creation.icosphere(2, 0.95)
     ball.export(place / "ball.obj")
+    (place / "ball.spz").write_bytes(spz_bytes(ball_of_splats()))
     y, x = np.mgrid[:64, :64] + 0.5
     rgba = np.zeros((64, 64, 4), np.uint8)
     rgba[(y - 32) ** 2 + (x - 32) ** 2 < 24**2] = (200, 40, 40, 255)
@@ -108,4 +112,5 @@ def words(place: Path) -> dict[str, list[str]]:
         "sparsefusion": ["--images", str(place / "posed"), "--prior", str(place / "views")],
         "instruct-nerf2nerf": [*capture, "--instruction", "a red ball", "--prior", str(place / "instruct-pix2pix")],
         "scene": capture,
+        "splats": ["--splats", str(place / "ball.spz")],
     }

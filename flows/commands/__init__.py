@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 PLACES = {
     "run": "flows.commands.run:run",
+    "import": "flows.commands.imports:import_file",
     "plan": "flows.commands.run:plan",
     "sweep": "flows.commands.sweep:sweep",
     "deploy": "flows.commands.deploy:deploy",

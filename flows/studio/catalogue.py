@@ -25,13 +25,14 @@ STARTS = {
     "mesh": "Mesh",
     "scene": "Scene",
     "photos": "Photos",
+    "splats": "Splats",
 }
 OF_INPUT = {name: name for name in STARTS if name != "words"} | {"shape": "mesh"}
 MOST_RUNS = 12  # that an estimate looks at
 
 
 def starts_of(method: Method) -> list[str]:
-    """What a person has who may want a method: words, an image, posed images, a mesh, a scene, photos."""
+    """What a person has who may want a method: words, an image, posed images, a mesh, a scene, photos, splats."""
     main = [i for i in method.inputs if i.default is None or i.name in method.one_of]
     files = [OF_INPUT[i.name] for i in main if i.name in OF_INPUT]
     if method.one_of:
@@ -67,7 +68,7 @@ def _input(declared: Input, roles: dict[str, list[str]]) -> dict[str, Any]:
         "required": declared.default is None,
         "default": declared.default or "",
         "suffixes": list(declared.suffixes),
-        "what": "mesh" if declared.name in ("mesh", "shape") else "image",
+        "what": {"mesh": "mesh", "shape": "mesh", "splats": "splats"}.get(declared.name, "image"),
         "known": roles.get(declared.role or "", []),
         "longest": declared.longest,
     }

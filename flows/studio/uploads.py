@@ -18,15 +18,15 @@ from anyio import to_thread
 
 from flows.engine.project import Project
 from flows.engine.run import slug
-from flows.inputs import MESHES, PICTURES
+from flows.inputs import MESHES, PICTURES, SPLAT_FILES
 from prior3d.errors import Prior3dError
 from prior3d.images.opening import opened_image
 from prior3d.inside import climbs, resolved_inside
 
 MB = 1_000_000
-LARGEST = {"image": 50 * MB, "mesh": 100 * MB, "capture": 100 * MB}  # of one file
+LARGEST = {"image": 50 * MB, "mesh": 100 * MB, "splats": 500 * MB, "capture": 100 * MB}  # of one file
 LARGEST_CAPTURE, MOST_FILES = 4_000 * MB, 20_000
-SUFFIXES = {"image": PICTURES, "mesh": MESHES}
+SUFFIXES = {"image": PICTURES, "mesh": MESHES, "splats": SPLAT_FILES}
 KEPT_S = 7 * 24 * 3600.0  # an upload that no job uses
 ID = re.compile(r"[0-9a-f]{32}")
 ANOTHER = "choose another file"
@@ -40,7 +40,7 @@ class Uploads:
         self._sizes: dict[str, tuple[int, int]] = {}  # of captures: files, bytes
 
     async def take(self, kind: str, name: str, chunks: AsyncIterator[bytes]) -> str:
-        """Keep an image or a mesh, and return its id, which is the same for the same content.
+        """Keep an image, a mesh or splats, and return its id, which is the same for the same content.
 
         Raises:
             Prior3dError: another ending, too large, or not what its ending says.
@@ -123,6 +123,12 @@ def _check(kind: str, place: Path) -> None:
     if kind == "image":
         with opened_image(place, "this file", ANOTHER) as image:
             image.load()
+    elif kind == "splats":
+        reading = importlib.import_module("prior3d.splats.files")  # heavy, and only for those who drop splats
+        try:
+            reading.read_splats(place)
+        except Prior3dError as error:
+            raise Prior3dError(str(error).replace(str(place), "this file")) from None
     else:
         reading = importlib.import_module("prior3d.meshes.reading")  # heavy, and only for those who drop a mesh
         try:

@@ -1,5 +1,6 @@
 """One version, or several side by side, as one HTML file that needs nothing else: no network, no server."""
 
+import importlib
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from flows.versions.drawings import curves, graph, losses
 from flows.versions.history import Version
 from flows.versions.images import PageImage, data_url, input_images, page_image, previews, turntables
 from flows.versions.render import render
+from flows.versions.splat_export import splat_stage
 from flows.versions.text import local_time, number_text
 
 MOST_VERSIONS = 6
@@ -34,14 +36,17 @@ def page_of(versions: list[Version]) -> str:
     stages = tables.stages_of(versions)
     name = " / ".join(v.label for v in versions)
     models, series = _models(versions), [turntables(v) for v in versions]
+    splats = _splats(versions)
+    shown = {md5: described for md5, described in filter(None, splats)}
     kind = "comparison" if several else "run"
     prompts = list(dict.fromkeys(v.prompt or v.run.name for v in versions))
     return render(
         "page.html.j2",
-        [*(["model-viewer.min.js"] if models else []), "common.js", "page.js"],
+        [*(["model-viewer.min.js"] if models else []), *(["splats.js"] if shown else []), "common.js", "page.js"],
         title=name,
         subtitle=f"{kind} {name}",
-        data={"models": models, "series": series},
+        data={"models": models, "series": series, "splats": shown},
+        splats=splats,
         versions=versions,
         several=several,
         letters=string.ascii_uppercase,
@@ -110,6 +115,15 @@ def _models(versions: list[Version]) -> dict[str, str]:
             stage, path, md5 = mesh
             found[md5] = data_url(version.read(stage, path) or b"", "model/gltf-binary")
     return found
+
+
+def _splats(versions: list[Version]) -> list[tuple[str, dict[str, Any]] | None]:
+    """What the viewer of splats needs of each version that has some, with their md5."""
+    if not any(splat_stage(version) for version in versions):
+        return [None for _ in versions]
+    # By name and only now: it imports numpy, which other pages do without.
+    shown_splats = importlib.import_module("flows.versions.splats_shown").shown_splats
+    return [shown_splats(version) for version in versions]
 
 
 def _rows(

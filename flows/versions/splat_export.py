@@ -28,7 +28,7 @@ def export_version_splats(version: Version, target: Path, kind: str) -> str:
     """
     if target.suffix.lower()[1:] in SPLAT_FORMATS and target.suffix.lower() != f".{kind}":
         raise Prior3dError(f"{target.name} ends in {target.suffix}, but --splats is {kind}; let them agree")
-    stage = next((s for s in reversed(version.lock) if _has_splats(version, s)), None)
+    stage = splat_stage(version)
     if stage is None:
         raise Prior3dError(f"{version.label} has no splats; make some: --set scene_fit.kind=splats")
     file = target if target.suffix.lower() == f".{kind}" else target / f"{version.run.name}.{kind}"
@@ -41,6 +41,11 @@ def export_version_splats(version: Version, target: Path, kind: str) -> str:
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
     return f"{version.label}: {file} ({file.stat().st_size / 1e6:.1f} MB)"
+
+
+def splat_stage(version: Version) -> str | None:
+    """The last stage of a version that left splats."""
+    return next((stage for stage in reversed(version.lock) if _has_splats(version, stage)), None)
 
 
 def _has_splats(version: Version, stage: str) -> bool:

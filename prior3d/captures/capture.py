@@ -76,6 +76,19 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class CapturePoints:
+    """Points of the surfaces that photos show, as structure from motion found them.
+
+    Attributes:
+        places: [n, 3] float64, in the capture's units.
+        colours: [n, 3] in [0, 1].
+    """
+
+    places: Float[Tensor, "points 3"]
+    colours: Float[Tensor, "points 3"]
+
+
+@dataclass(frozen=True)
 class Capture:
     """A folder of posed photographs.
 
@@ -84,12 +97,14 @@ class Capture:
         layout: how it was written down.
         frames: in the natural order of their names (r_2 before r_10), which is usually the camera's path.
         notes: what a person may not expect of what was read.
+        points: of what the photos show, where the layout has some.
     """
 
     folder: Path
     layout: Layout
     frames: tuple[Frame, ...]
     notes: tuple[str, ...] = ()
+    points: CapturePoints | None = None
 
     @property
     def c2w(self) -> Float[Tensor, "frames 4 4"]:

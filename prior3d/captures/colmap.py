@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from prior3d.cameras import opencv_to_opengl
 from prior3d.capture_files import IMAGE_ENDINGS, colmap_places, portable
 from prior3d.captures.capture import (
     Capture,
+    CapturePoints,
     Frame,
     Intrinsics,
     checked_intrinsics,
@@ -22,6 +24,7 @@ from prior3d.captures.colmap_files import check_model_files
 from prior3d.errors import Prior3dError
 from prior3d.inside import named_file
 
+LEAST_TRACK = 3  # photos that agree on a point; two alone are often wrong
 DISTORTION = {  # COLMAP's model: how many focal lengths, and what its further parameters are after the principal point
     "SIMPLE_PINHOLE": (1, ()),
     "PINHOLE": (2, ()),
@@ -93,7 +96,18 @@ def read_colmap(folder: Path, model: Path) -> Capture:
         raise Prior3dError(f"{model}: image {lost[0]} names a camera that is not there; run COLMAP again")
     frames = [_frame(folder, model, image, reconstruction.cameras[image.camera_id]) for image in images]
     ordered = tuple(sorted(frames, key=lambda f: natural_order(f.image.as_posix())))
-    return Capture(folder, "colmap", ordered, _notes(folder, model, len(frames)))
+    return Capture(folder, "colmap", ordered, _notes(folder, model, len(frames)), _points(reconstruction))
+
+
+def _points(reconstruction: Any) -> CapturePoints | None:
+    """The points that enough photos agree on, in the order of their numbers; None where there are none."""
+    found = [point for _, point in sorted(reconstruction.points3D.items()) if point.track.length() >= LEAST_TRACK]
+    places = np.array([point.xyz for point in found], dtype=np.float64).reshape(-1, 3)
+    colours = np.array([point.color for point in found], dtype=np.float64).reshape(-1, 3) / 255
+    whole = np.isfinite(places).all(1)
+    if not whole.any():
+        return None
+    return CapturePoints(torch.from_numpy(places[whole]), torch.from_numpy(colours[whole]).float())
 
 
 def _notes(folder: Path, model: Path, n_used: int) -> tuple[str, ...]:

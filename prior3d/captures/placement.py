@@ -40,6 +40,10 @@ class CapturePlacement:
         placed[:, :3, 3] = (c2w[:, :3, 3] - self.centre) @ self.rotation.T * self.scale
         return placed
 
+    def apply_to_points(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
+        """Points [n, 3] in the world."""
+        return (points - self.centre) @ self.rotation.T * self.scale
+
     def describe(self) -> dict[str, object]:
         """As JSON."""
         return {"centre": self.centre.tolist(), "rotation": self.rotation.tolist(), "scale": self.scale}

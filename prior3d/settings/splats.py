@@ -1,6 +1,6 @@
 """Settings of Gaussian splats that are fitted to a capture."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -51,6 +51,15 @@ class SplatSettings:
     )
     image_fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         default=(0.5, 1.0, 1.0), description="of the images' sides, by phase"
+    )
+    start: Literal["auto", "points", "grid", "random"] = Field(
+        default="auto",
+        description="where Gaussians begin: on the points of COLMAP's model, on surfaces of a short fit of the grid, "
+        "at random (inside all masks of an object, all round in a place); auto: points where the capture has some, "
+        "else random",
+    )
+    grid_steps: Steps = Field(
+        default=200, ge=1, description="start=grid: steps of the grid's fit, with the nodes of its first phase"
     )
     rates: SplatRates = SplatRates()
     density_control: SplatDensityControl = SplatDensityControl()

@@ -13,6 +13,7 @@ from prior3d.splats.model import Splats, SplatsConfig, real_harmonics
 Y_UP = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))  # glTF and SPZ: x right, y up, the front along z
 Y_DOWN = ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (-1.0, 0.0, 0.0))  # COLMAP, and with it PLY and .splat
 N_DIRECTIONS = 200
+AT_ONCE = 2**18  # Gaussians
 
 
 @torch.no_grad()
@@ -28,7 +29,9 @@ def turned(splats: Splats, rows: tuple[tuple[float, ...], ...], back: bool = Fal
         getattr(made, name).copy_(getattr(splats, name).cpu())
     if config.sh_degree:
         matrix = _turned_harmonics(rotation, config.sh_degree)
-        made.shN.copy_(torch.einsum("ij,njc->nic", matrix[1:, 1:], splats.shN.double().cpu()))
+        for begin in range(0, config.n_splats, AT_ONCE):  # in parts: twice as many bytes as the harmonics, else
+            part = splats.shN[begin : begin + AT_ONCE].double().cpu()
+            made.shN[begin : begin + AT_ONCE] = torch.einsum("ij,njc->nic", matrix[1:, 1:], part).float()
     return made.requires_grad_(False)
 
 

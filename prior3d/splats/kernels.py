@@ -21,6 +21,7 @@ except ImportError:  # an extra: splats are drawn in plain torch without it
     numba = None
 
 LEAST, MOST, LIGHT = np.float32(LEAST_ALPHA), np.float32(MOST_ALPHA), np.float32(LEAST_TRANSMITTANCE)
+BACKWARD_WIDTH = 8  # floats of a pixel: three gradients, light, what lies behind, where it ended; a power of two
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
@@ -76,23 +77,24 @@ class _Composite(torch.autograd.Function):
                 height: int, width: int) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Draw, and keep how much light was left and where each pixel ended."""
         arrays = [part.detach().contiguous().numpy() for part in (centres, conics, opacities, colours, variances)]
-        image = np.zeros((3, height, width), np.float32)
-        light = np.ones((height, width), np.float32)
+        pixels = np.zeros((height, width, 4), np.float32)
+        pixels[..., 3] = 1
         ended = np.full((height, width), len(order), np.int32)
-        _draw(order.numpy(), *arrays, image, light, ended)
+        _draw(order.numpy(), *arrays, pixels, ended)
         ctx.save_for_backward(centres, conics, opacities, colours, variances, order)
-        ctx.light, ctx.ended = light, ended
-        return torch.from_numpy(image).movedim(0, -1), 1 - torch.from_numpy(light)
+        ctx.light, ctx.ended = np.abs(pixels[..., 3]), ended
+        return torch.from_numpy(pixels[..., :3].copy()), torch.from_numpy(1 - ctx.light)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
         """Gradients of centres, conics, opacities and colours."""
         *saved, order = ctx.saved_tensors
         arrays = [part.detach().contiguous().numpy() for part in saved]
-        of_image = gradients[0].movedim(-1, 0).contiguous().numpy()
-        behind = -gradients[1].numpy() * ctx.light
+        pixels = np.empty((*ctx.light.shape, BACKWARD_WIDTH), np.float32)
+        pixels[..., :3], pixels[..., 3], pixels[..., 5] = gradients[0].numpy(), ctx.light, ctx.ended
+        pixels[..., 4] = -gradients[1].numpy() * ctx.light
         found = [np.zeros_like(part) for part in arrays[:4]]
-        _draw_backward(order.numpy(), *arrays, of_image, ctx.light.copy(), ctx.ended, behind, *found)
+        _draw_backward(order.numpy(), *arrays, pixels, *found)
         return (*(torch.from_numpy(part) for part in found), None, None, None, None)
 
 
@@ -116,80 +118,92 @@ def _rows(centre: Any, variance: Any, opacity: Any, height: int) -> Any:
 
 @_compiled
 @no_type_check
-def _columns(centre: Any, conic: Any, reach: Any, y: Any, width: int) -> Any:
-    """First and last column that an ellipse may cover in a row that lies y below its centre, a little more than so."""
+def _columns(middle: Any, conic: Any, over: Any, reach: Any, y: Any, width: int) -> Any:
+    """First and last column that an ellipse may cover in a row that lies y below its centre, a little more than so.
+
+    `over` is one over the first element of the conic.
+    """
     inside = conic[1] * conic[1] * y * y - conic[0] * (conic[2] * y * y - reach)
-    half = np.sqrt(max(inside, ZERO)) / conic[0] + np.float32(0.01)
-    middle = centre[0] - conic[1] * y / conic[0] - HALF
-    first = max(int(np.ceil(max(middle - half, -ONE))), 0)
-    last = min(int(np.floor(min(middle + half, np.float32(width)))), width - 1)
+    half = np.sqrt(max(inside, ZERO)) * over + np.float32(0.01)
+    place = middle - conic[1] * y * over - HALF
+    first = max(int(np.ceil(max(place - half, -ONE))), 0)
+    last = min(int(np.floor(min(place + half, np.float32(width)))), width - 1)
     return first, last
 
 
 @_compiled
 @no_type_check
 def _draw(
-    order: Any, centres: Any, conics: Any, opacities: Any, colours: Any, variances: Any, image: Any, light: Any,
-    ended: Any,
-) -> None:  # fmt: skip
-    """Add every Gaussian to `image`, take it from `light`, and note in `ended` with which Gaussian a pixel ended."""
+    order: Any, centres: Any, conics: Any, opacities: Any, colours: Any, variances: Any, pixels: Any, ended: Any
+) -> None:
+    """Add every Gaussian to `pixels`: red, green, blue and the light that is left, below 0 where the pixel has ended.
+
+    `ended` notes with which Gaussian it did.
+    """
+    height, width = pixels.shape[0], pixels.shape[1]
     for rank in range(len(order)):
         k = order[rank]
-        if opacities[k] < LEAST:
+        opacity, conic, colour, middle = opacities[k], conics[k], colours[k], centres[k, 0]
+        if opacity < LEAST:
             continue
-        reach, top, bottom = _rows(centres[k], variances[k], opacities[k], len(light))
+        reach, top, bottom = _rows(centres[k], variances[k], opacity, height)
+        over = ONE / conic[0]
         for row in range(top, bottom + 1):
-            _draw_row(rank, row, reach, centres[k], conics[k], opacities[k], colours[k], image, light[row], ended[row])
+            y = np.float32(row) + HALF - centres[k, 1]
+            left, right = _columns(middle, conic, over, reach, y, width)
+            _draw_row(rank, left, right, middle, y, conic, opacity, colour, pixels[row], ended[row])
 
 
 @_compiled
 @no_type_check
 def _draw_row(
-    rank: int, row: int, reach: Any, centre: Any, conic: Any, opacity: Any, colour: Any, image: Any, light: Any,
+    rank: int, left: int, right: int, middle: Any, y: Any, conic: Any, opacity: Any, colour: Any, pixels: Any,
     ended: Any,
 ) -> None:  # fmt: skip
     """One row of one Gaussian."""
     red, green, blue = colour[0], colour[1], colour[2]
-    y = np.float32(row) + HALF - centre[1]
-    left, right = _columns(centre, conic, reach, y, len(light))
-    square, cross = HALF * conic[2] * y * y, conic[1] * y
+    bend, cross, square = HALF * conic[0], conic[1] * y, HALF * conic[2] * y * y
     for column in range(left, right + 1):
-        if ended[column] <= rank:
+        light = pixels[column, 3]
+        if light < ZERO:
             continue
-        x = np.float32(column) + HALF - centre[0]
-        alpha = min(MOST, opacity * np.exp(-max((HALF * conic[0] * x + cross) * x + square, ZERO)))
+        x = np.float32(column) + HALF - middle
+        alpha = min(MOST, opacity * np.exp(-max((bend * x + cross) * x + square, ZERO)))
         if alpha < LEAST:
             continue
-        after = light[column] * (ONE - alpha)
+        after = light * (ONE - alpha)
         if after <= LIGHT:
-            ended[column] = rank
+            ended[column], pixels[column, 3] = rank, -light
             continue
-        weight = light[column] * alpha
-        image[0, row, column] += weight * red
-        image[1, row, column] += weight * green
-        image[2, row, column] += weight * blue
-        light[column] = after
+        weight = light * alpha
+        pixels[column, 0] += weight * red
+        pixels[column, 1] += weight * green
+        pixels[column, 2] += weight * blue
+        pixels[column, 3] = after
 
 
 @_compiled
 @no_type_check
 def _draw_backward(
-    order: Any, centres: Any, conics: Any, opacities: Any, colours: Any, variances: Any, of_image: Any, light: Any,
-    ended: Any, behind: Any, of_centres: Any, of_conics: Any, of_opacities: Any, of_colours: Any,
+    order: Any, centres: Any, conics: Any, opacities: Any, colours: Any, variances: Any, pixels: Any,
+    of_centres: Any, of_conics: Any, of_opacities: Any, of_colours: Any,
 ) -> None:  # fmt: skip
-    """Fill the gradients; `light` and `behind` (what lies behind, times the image's gradient) change on the way."""
+    """Fill the gradients; the light and what lies behind (times the image's gradient) change in `pixels` on the way."""
+    height, width = pixels.shape[0], pixels.shape[1]
     for rank in range(len(order) - 1, -1, -1):
         k = order[rank]
-        conic = conics[k]
+        conic, middle = conics[k], centres[k, 0]
         if opacities[k] < LEAST:
             continue
         r = g = b = opacity = x = y = xx = xy = yy = ZERO
-        reach, top, bottom = _rows(centres[k], variances[k], opacities[k], len(light))
+        reach, top, bottom = _rows(centres[k], variances[k], opacities[k], height)
+        over = ONE / conic[0]
         for row in range(top, bottom + 1):
+            below = np.float32(row) + HALF - centres[k, 1]
+            left, right = _columns(middle, conic, over, reach, below, width)
             found = _row_backward(
-                rank, row, reach, centres[k], conic, opacities[k], colours[k], of_image, light[row], ended[row],
-                behind[row],
-            )  # fmt: skip
+                np.float32(rank), left, right, middle, below, conic, opacities[k], colours[k], pixels[row]
+            )
             r, g, b, opacity = r + found[0], g + found[1], b + found[2], opacity + found[3]
             x, y, xx, xy, yy = x + found[4], y + found[5], xx + found[6], xy + found[7], yy + found[8]
         of_colours[k, 0], of_colours[k, 1], of_colours[k, 2] = r, g, b
@@ -201,30 +215,28 @@ def _draw_backward(
 @_compiled
 @no_type_check
 def _row_backward(
-    rank: int, row: int, reach: Any, centre: Any, conic: Any, opacity: Any, colour: Any, of_image: Any, light: Any,
-    ended: Any, behind: Any,
-) -> Any:  # fmt: skip
+    rank: Any, left: int, right: int, middle: Any, y: Any, conic: Any, opacity: Any, colour: Any, pixels: Any
+) -> Any:
     """Sums over one row of one Gaussian: of colour (3), opacity, and the distance's derivative times 1, x, y (5)."""
     to_red = to_green = to_blue = to_opacity = to_x = to_one = to_xx = ZERO
-    y = np.float32(row) + HALF - centre[1]
-    left, right = _columns(centre, conic, reach, y, len(light))
-    square, cross = HALF * conic[2] * y * y, conic[1] * y
+    red, green, blue = colour[0], colour[1], colour[2]
+    bend, cross, square = HALF * conic[0], conic[1] * y, HALF * conic[2] * y * y
     for column in range(left, right + 1):
-        if ended[column] <= rank:
+        if pixels[column, 5] <= rank:
             continue
-        x = np.float32(column) + HALF - centre[0]
-        fall = np.exp(-max((HALF * conic[0] * x + cross) * x + square, ZERO))
+        x = np.float32(column) + HALF - middle
+        fall = np.exp(-max((bend * x + cross) * x + square, ZERO))
         alpha = min(MOST, opacity * fall)
         if alpha < LEAST:
             continue
         over = ONE / (ONE - alpha)
-        before = light[column] * over
-        r, g, b = of_image[0, row, column], of_image[1, row, column], of_image[2, row, column]
-        weight, shown = before * alpha, colour[0] * r + colour[1] * g + colour[2] * b
+        before = pixels[column, 3] * over
+        r, g, b = pixels[column, 0], pixels[column, 1], pixels[column, 2]
+        weight, shown = before * alpha, red * r + green * g + blue * b
         to_red, to_green, to_blue = to_red + weight * r, to_green + weight * g, to_blue + weight * b
-        to_alpha = before * shown - over * behind[column]
-        behind[column] += weight * shown
-        light[column] = before
+        to_alpha = before * shown - over * pixels[column, 4]
+        pixels[column, 4] += weight * shown
+        pixels[column, 3] = before
         if opacity * fall <= MOST:
             to_opacity += fall * to_alpha
             to_distance = -opacity * fall * to_alpha
@@ -246,9 +258,10 @@ def _find_depths(
         if opacity < LEAST:
             continue
         reach, top, bottom = _rows(centre, variances[k], opacity, len(light))
+        over = ONE / conic[0]
         for row in range(top, bottom + 1):
             y = np.float32(row) + HALF - centre[1]
-            left, right = _columns(centre, conic, reach, y, light.shape[1])
+            left, right = _columns(centre[0], conic, over, reach, y, light.shape[1])
             square, cross = HALF * conic[2] * y * y, conic[1] * y
             for column in range(left, right + 1):
                 left_over = light[row, column]

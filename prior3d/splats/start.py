@@ -41,11 +41,44 @@ def start_splats(config: SplatsConfig, images: WholeImages, meaning: MaskMeaning
     return splats_at(points, mean.clamp(0.02, 0.98), config)
 
 
+def splats_from_points(
+    config: SplatsConfig,
+    points: Float[Tensor, "points 3"],
+    colours: Float[Tensor, "points 3"],
+    generator: torch.Generator,
+) -> Splats:
+    """Splats before the first step, on points of surfaces: chosen at random where there are more than Gaussians.
+
+    Where there are fewer, further ones begin near them, as far off as the points' neighbours are.
+
+    Args:
+        config: what they are; of an object those points are left out that lie outside the box.
+        points: [n, 3] in the world.
+        colours: [n, 3] in [0, 1].
+        generator: on the CPU.
+
+    Raises:
+        Prior3dError: too few points to tell a size by.
+    """
+    if config.is_object:
+        inside = (points.abs() <= config.bound).all(-1)
+        points, colours = points[inside], colours[inside]
+    if len(points) <= NEIGHBOURS:
+        raise Prior3dError(
+            f"splats: {len(points)} points to begin on, which are too few; set scene_fit.splats.start=random"
+        )
+    if len(points) >= config.n_splats:
+        chosen = torch.randperm(len(points), generator=generator)[: config.n_splats]
+        return splats_at(points[chosen], colours[chosen].clamp(0.02, 0.98), config)
+    again = torch.randint(len(points), (config.n_splats - len(points),), generator=generator)
+    shift = torch.randn((len(again), 3), generator=generator) * _gaps(points)[again, None]
+    whole = torch.cat([points, points[again] + shift]), torch.cat([colours, colours[again]]).clamp(0.02, 0.98)
+    return splats_at(*whole, config)
+
+
 def splats_at(points: Float[Tensor, "points 3"], colours: Float[Tensor, "points 3"], config: SplatsConfig) -> Splats:
     """Round Gaussians at points [n, 3] with colours [n, 3], as large as the distance to their nearest neighbours."""
-    places = points.double().numpy()
-    near = cKDTree(places).query(places, k=NEIGHBOURS + 1)[0][:, 1:]
-    size = torch.from_numpy(np.sqrt((near**2).mean(1))).float().clamp(1e-4, 1.0)
+    size = _gaps(points)
     splats = Splats(config)
     with torch.no_grad():
         splats.means.copy_(points)
@@ -53,6 +86,13 @@ def splats_at(points: Float[Tensor, "points 3"], colours: Float[Tensor, "points 
         splats.opacities.fill_(float(np.log(START_OPACITY / (1 - START_OPACITY))))
         splats.sh0.copy_(((colours - 0.5) / SH_CONSTANT)[:, None])
     return splats
+
+
+def _gaps(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+    """[n] the root of the mean squared distance to the nearest neighbours."""
+    places = points.double().numpy()
+    near = cKDTree(places).query(places, k=NEIGHBOURS + 1)[0][:, 1:]
+    return torch.from_numpy(np.sqrt((near**2).mean(1))).float().clamp(1e-4, 1.0)
 
 
 def points_in_masks(

@@ -14,8 +14,9 @@ from prior3d.captures.posed import PosedViews
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
 from prior3d.inside import named_file
-from stages.artifacts.base import RUN_AGAIN, read_json, write_json
+from stages.artifacts.base import RUN_AGAIN, read_json, read_tensors, write_json, write_tensors
 
+POINTS = "points.safetensors"
 HELD_OUT = "held_out"  # folder in a PosedImages folder, with images that nothing is made from
 
 
@@ -59,6 +60,26 @@ def save_posed_cameras(
             frame["mask_path"] = f"masks/{name}.png"
     content["prior3d"] = {"mask_meaning": mask_meaning} | (about or {})
     write_json(folder / "transforms.json", content, indent=1)
+
+
+def save_points(folder: Path, places: Tensor, colours: Tensor) -> None:
+    """Write points of what the images show: places [n, 3] in the world, colours [n, 3] in [0, 1]."""
+    write_tensors(folder / POINTS, {"places": places.float().contiguous(), "colours": colours.float().contiguous()})
+
+
+def load_points(folder: Path) -> tuple[Tensor, Tensor] | None:
+    """Read points and their colours, [n, 3] each; None where the capture has none.
+
+    Raises:
+        Prior3dError: the file is damaged.
+    """
+    if not (folder / POINTS).is_file():
+        return None
+    found = read_tensors(folder / POINTS, "places", "colours")
+    places, colours = found["places"], found["colours"]
+    if places.shape != colours.shape or places.ndim != 2 or not bool(places.isfinite().all()):
+        raise Prior3dError(f"{folder / POINTS}: {tuple(places.shape)} places are damaged. {RUN_AGAIN}")
+    return places, colours
 
 
 def load_posed_images(folder: Path) -> PosedViews:

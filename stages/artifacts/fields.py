@@ -1,8 +1,9 @@
 """A radiance field on disk: `field.json` says what it is made of, `field.safetensors` holds its tensors.
 
 Gaussian splats lie in the same files and serve in a field's place where a stage can draw them. The module that reads
-and draws them is imported by its name, so it is in the key of the stage that fits splats and in no other: other code
-there gives other splats, and with them all later stages run again. Runs without splats do not depend on it.
+and draws them is imported by its name, so it is in the key of the stage that makes splats and in no other: that stage
+writes a digest of this code beside them, so other code makes all later stages run again. Runs without splats do not
+depend on it.
 """
 
 import importlib

@@ -1,6 +1,7 @@
 """Gaussian splats on disk, a form of a field: `field.json` says what they are, `field.safetensors` holds the tensors.
 
-The cameras that the splats were fitted to lie with them: a mesh is made of what those see.
+The cameras that the splats were fitted to lie with them: a mesh is made of what those see. `drawn_by` is a digest of
+the code that draws them: see `stages/artifacts/drawing_code.py`.
 """
 
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from prior3d.errors import Prior3dError
 from prior3d.splats.field import SplatsField
 from prior3d.splats.model import NAMES, Splats, SplatsConfig
 from stages.artifacts.base import RUN_AGAIN, read_json, read_tensors, write_json, write_tensors
+from stages.artifacts.drawing_code import digest_of_code
 
 
 def save_splats(folder: Path, field: SplatsField) -> None:
@@ -26,7 +28,7 @@ def save_splats(folder: Path, field: SplatsField) -> None:
     cameras = {"cameras.c2w": field.cameras.c2w, "cameras.fov_deg": field.cameras.fov_deg}
     write_tensors(folder / "field.safetensors", dict(field.splats.state_dict()) | cameras)
     size = {"height": field.cameras.height, "width": field.cameras.width}
-    write_json(folder / "field.json", {**asdict(field.config), "cameras": size})
+    write_json(folder / "field.json", {**asdict(field.config), "cameras": size, "drawn_by": digest_of_code()})
 
 
 def load_splats(folder: Path, device: torch.device | str = "cpu") -> SplatsField:
@@ -40,6 +42,7 @@ def load_splats(folder: Path, device: torch.device | str = "cpu") -> SplatsField
     tensors = read_tensors(folder / "field.safetensors", *NAMES, "cameras.c2w", "cameras.fov_deg")
     try:
         size = described.pop("cameras")
+        described.pop("drawn_by", None)  # splats of earlier versions lack it
         config = TypeAdapter(SplatsConfig).validate_python(described)
         if len(tensors["means"]) != config.n_splats:  # before as many take memory
             raise ValueError(f"{len(tensors['means'])} Gaussians, {config.n_splats} in field.json")

@@ -1,9 +1,11 @@
 """The fit of Gaussian splats: phase after phase, each with a checkpoint of its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from prior3d import checkpoints
 from prior3d.captures.posed import PosedViews
@@ -15,7 +17,7 @@ from prior3d.splats.density_control import grown
 from prior3d.splats.field import SplatsField
 from prior3d.splats.fit import image_losses, rate_groups
 from prior3d.splats.model import Splats, SplatsConfig
-from prior3d.splats.start import start_splats
+from prior3d.splats.start import splats_from_points, start_splats
 from stages.artifacts.splats import save_splats
 from stages.contract.job import Job
 from stages.contract.monitors import PhaseMonitor
@@ -23,16 +25,19 @@ from stages.scene_fit import Params
 from stages.scene_fit.measuring import SPLATS_DIVERGED, measure
 
 SLOW = "numba is not installed, so torch draws the splats, ten times as slow; pip install 'prior3d[splats]'"
+FindPoints = Callable[[int], tuple[Tensor, Tensor] | None]  # places and colours to begin with; None: at random
 MOST_CAMERAS = 64  # that are kept with the splats, to make a mesh from
 BETAS, EPSILON = (0.9, 0.99), 1e-15  # of Adam; 3DGS's epsilon
 
 
-def run_splats(job: Job, params: Params, views: PosedViews, held_out: list[int], training: list[int]) -> None:
-    """Fit and measure."""
+def run_splats(
+    job: Job, params: Params, views: PosedViews, held_out: list[int], training: list[int], points: FindPoints
+) -> None:
+    """Fit and measure; `points` finds where to begin."""
     job.progress(0, sum(params.splats.steps), text=f"reading {len(training)} images")
     if job.device.type == "cpu" and not kernels.available():
         print(f"{job.name}: {SLOW}", flush=True)  # noqa: T201
-    splats = fit(job, params, views, training)
+    splats = fit(job, params, views, training, points)
     if splats is None:
         return
     chosen = [training[i * len(training) // MOST_CAMERAS] for i in range(MOST_CAMERAS)]
@@ -43,7 +48,7 @@ def run_splats(job: Job, params: Params, views: PosedViews, held_out: list[int],
     save_splats(job.out, field)
 
 
-def fit(job: Job, params: Params, views: PosedViews, training: list[int]) -> Splats | None:
+def fit(job: Job, params: Params, views: PosedViews, training: list[int], points: FindPoints) -> Splats | None:
     """Fit phase after phase; None when the job is asked to stop."""
     settings = params.splats
     is_object = views.mask_meaning == "object" if params.extent == "auto" else params.extent == "bounded"
@@ -58,7 +63,14 @@ def fit(job: Job, params: Params, views: PosedViews, training: list[int]) -> Spl
         images = WholeImages(views, training, settings.image_fractions[phase], job.work / "images.npy")
         seeds = Seeds(params.seed + 1000 * phase)
         if splats is None:
-            splats = start_splats(config, images, views.mask_meaning, seeds.generator("points")).to(job.device)
+            found = points(n_splats)
+            drawn = seeds.generator("points")
+            begun = (
+                start_splats(config, images, views.mask_meaning, drawn)
+                if found is None
+                else splats_from_points(config, *found, drawn)
+            )
+            splats = begun.to(job.device)
         elif n_splats > splats.config.n_splats:
             splats = grown(splats, n_splats, seeds.generator("growth"))
         if not fit_phase(job, params, phase, splats, images, views, seeds):

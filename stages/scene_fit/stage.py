@@ -22,6 +22,7 @@ from stages.contract.monitors import PhaseMonitor
 from stages.scene_fit import Params
 from stages.scene_fit.measuring import DIVERGED, measure
 from stages.scene_fit.splats import run_splats
+from stages.scene_fit.starting import starting_points
 
 Losses = Callable[[int], dict[str, Tensor]]  # of a step
 BuildLosses = Callable[[Params, int, SceneField, PixelSampler, Seeds], Losses]
@@ -77,7 +78,10 @@ def run(job: Job, params: Params, build_losses: BuildLosses = losses) -> None:
     views = load_posed_images(job.inputs["images"])
     held_out, training = split_views(views.views, params.held_out_every)
     if params.kind == "splats":
-        run_splats(job, params, views, held_out, training)
+        run_splats(
+            job, params, views, held_out, training,
+            lambda n_points: starting_points(job, params, views, training, n_points, fit_start),
+        )  # fmt: skip
         return
     job.progress(0, sum(params.steps), text=f"reading {len(training)} images")
     store = PixelSampler(views, training, job.work / "pixels.npy")
@@ -98,14 +102,19 @@ def start(params: Params, views: PosedViews) -> SceneField:
     return SceneField(SceneFieldConfig(params.resolutions[0], contracted, params.sh_degree))
 
 
+def fit_start(job: Job, params: Params, views: PosedViews, store: PixelSampler) -> SceneField | None:
+    """The grid that splats begin on, with checkpoints beside those of the splats."""
+    return fit(job, params, views, store, losses, "start")
+
+
 def fit(
-    job: Job, params: Params, views: PosedViews, store: PixelSampler, build_losses: BuildLosses
+    job: Job, params: Params, views: PosedViews, store: PixelSampler, build_losses: BuildLosses, name: str = "phase"
 ) -> SceneField | None:
     """Fit phase after phase, each with a checkpoint of its own; None when the job is asked to stop."""
     field = start(params, views).to(job.device)
     for phase, resolution in enumerate(params.resolutions):
         last = phase == len(params.resolutions) - 1
-        done = checkpoints.load(ended(job, phase))
+        done = checkpoints.load(ended(job, phase, name))
         if phase:
             field = field.upsample(resolution, params.pruning.min_weight)
         if done is not None:
@@ -123,14 +132,14 @@ def fit(
             optimiser=adam(groups, params.optimiser, fused=True),
             n_steps=params.steps[phase],
             seeds=seeds,
-            checkpoint=job.work / f"phase_{phase}.safetensors",
+            checkpoint=job.work / f"{name}_{phase}.safetensors",
             monitor=PhaseMonitor(job, sum(params.steps[:phase]), sum(params.steps)),
             learning_rate_factor=decay(params.optimiser) if last else unchanged,
             advice=DIVERGED,
         )
         if not finished:
             return None
-        checkpoints.save(ended(job, phase), field.state_dict(), {})
+        checkpoints.save(ended(job, phase, name), field.state_dict(), {})
     return field
 
 
@@ -139,6 +148,6 @@ def unchanged(progress: float) -> float:
     return 1.0
 
 
-def ended(job: Job, phase: int) -> Path:
+def ended(job: Job, phase: int, name: str = "phase") -> Path:
     """The file of a finished phase's field."""
-    return job.work / f"phase_{phase}.end.safetensors"
+    return job.work / f"{name}_{phase}.end.safetensors"

@@ -12,7 +12,7 @@ from prior3d.captures import Capture, Frame, pinhole_focal, place_cameras, read_
 from prior3d.captures.photographs import frame_image, frame_mask, planes
 from prior3d.errors import Prior3dError
 from prior3d.images.photographs import read_header
-from stages.artifacts.capture import save_posed_cameras, save_posed_image
+from stages.artifacts.capture import save_points, save_posed_cameras, save_posed_image
 from stages.contract.job import Job
 from stages.scene_preparation import Params
 
@@ -54,6 +54,8 @@ def run(job: Job, params: Params) -> None:
     cameras = Cameras(placement.apply(capture.c2w).float(), fov_deg.float(), height, width)
     about = {"layout": capture.layout, "placement": placement.describe(), "common_look_at": placement.common}
     save_posed_cameras(job.out, names, cameras, meaning, about)
+    if capture.points is not None:
+        save_points(job.out, placement.apply_to_points(capture.points.places), capture.points.colours)
     first = capture.frames[0].intrinsics
     record(job, capture, placement.scale, placement.n_behind, focal[0] / (first.fx * width / first.width))
 

@@ -143,6 +143,7 @@ def test_stages_that_draw_views_were_found():
         "sparsefusion",
         "instruct-nerf2nerf",
         "scene",
+        "splats",
     }
 
 
@@ -278,7 +279,7 @@ def test_turbo_is_paper_without_guidance(method):
                 guided += 1
             else:
                 assert turbo[stage][group] == inner
-    assert guided or method in ("scene", "sparsefusion")
+    assert guided or method in ("scene", "sparsefusion", "splats")
 
 
 def test_toy_presets_have_no_part_of_it():

@@ -99,10 +99,11 @@ def test_embedded_priors_are_toys_in_the_checkout_too(fake, given, tmp_path, met
     (fake.project / "data" / "priors").symlink_to(embedded_prior("toy").parent)
     write_capture(tmp_path / "capture")
     write_ball(tmp_path / "posed", 3)
+    (tmp_path / "ball.ply").write_bytes(b"ply")
     values = {
         "prompt": "a red ball", "instruction": "make it blue", "image": tmp_path / "ball.png",
         "mesh": tmp_path / "ball.obj", "shape": tmp_path / "ball.obj", "scene": tmp_path / "capture",
-        "images": tmp_path / "posed", "camera": "0,0,40",
+        "images": tmp_path / "posed", "camera": "0,0,40", "splats": tmp_path / "ball.ply",
     }  # fmt: skip
     whole = METHODS[method]
     needed = [i.name for i in whole.inputs if i.name in values and i.default is None]

@@ -8,7 +8,17 @@ from flows import inputs
 from flows.engine.method import Input
 from flows.engine.parameters import resolve
 from flows.methods import METHODS
-from stages.artifacts import CAMERA_TEXT, CAPTURE_FOLDER, CONCEPT, IMAGE_FILE, MESH_FILE, PHOTO_FOLDER, PRIOR, PROMPT
+from stages.artifacts import (
+    CAMERA_TEXT,
+    CAPTURE_FOLDER,
+    CONCEPT,
+    IMAGE_FILE,
+    MESH_FILE,
+    PHOTO_FOLDER,
+    PRIOR,
+    PROMPT,
+    SPLAT_FILE,
+)
 
 # What a method's input is, by its name, as an artifact of the stage that takes it.
 TAKEN_AS = {
@@ -17,6 +27,7 @@ TAKEN_AS = {
     CONCEPT: {"concept"},
     IMAGE_FILE: {"image", "mask", "depth", "normal"},
     MESH_FILE: {"mesh", "shape"},
+    SPLAT_FILE: {"splats"},
     CAPTURE_FOLDER: {"scene", "images"},
     PHOTO_FOLDER: {"photos"},
     PRIOR: {"prior", "inpainting_prior", "joint_prior", "scorer"},

@@ -11,7 +11,7 @@ from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
 from prior3d.splats.render import render_splats
 from stages.artifacts.base import load_metrics
-from stages.artifacts.capture import save_posed_cameras, save_posed_image
+from stages.artifacts.capture import save_points, save_posed_cameras, save_posed_image
 from stages.artifacts.fields import check_field, load_drawn, load_scene_field
 from stages.contract.entry import execute
 from tests.gaussian_splats import some_splats
@@ -82,6 +82,41 @@ def test_a_fit_that_is_broken_off_ends_in_the_same_bits(fitted, tmp_path, monkey
     assert execute("stages.scene_fit", FIT, folder) == 0
     for name in ("field.safetensors", "field.json"):
         assert (folder / "scene_fit" / name).read_bytes() == (fitted / "scene_fit" / name).read_bytes()
+
+
+def test_splats_begin_on_the_surfaces_of_a_coarse_grid(tmp_path, monkeypatch):
+    """Broken off while the grid is fitted, and while the splats are, the bits are the same."""
+    changed = {"splats.start": "grid", "splats.grid_steps": 40, "resolutions": [9], "steps": [1],
+               "rendering.n_bins": 12, "rendering.rays_per_step": 256}  # fmt: skip
+    whole = make_run(tmp_path / "whole", scene_fit=changed)
+    assert execute("stages.scene_fit", FIT, whole) == 0
+    assert load_metrics(whole / "scene_fit")["held_out_psnr"]["value"] > 15
+    folder, report, broken = make_run(tmp_path / "run", scene_fit=changed), stages.contract.job.Job.progress, [25, 10]
+
+    def progress(self, at, total, **others):
+        if broken and at == broken[0] and total == (40 if len(broken) == 2 else 140) and "loss" in others:
+            broken.pop(0)
+            raise RuntimeError("broken off")
+        report(self, at, total, **others)
+
+    monkeypatch.setattr(stages.contract.job.Job, "progress", progress)
+    monkeypatch.setattr(stages.contract.job.Job, "checkpoint_due", lambda self: self._last_progress >= 0)
+    assert [execute("stages.scene_fit", FIT, folder) for _ in range(3)] == [1, 1, 0] and not broken
+    for name in ("field.safetensors", "field.json"):
+        assert (folder / "scene_fit" / name).read_bytes() == (whole / "scene_fit" / name).read_bytes()
+
+
+def test_splats_begin_on_the_points_of_the_capture(tmp_path, capsys):
+    changed = {"splats.start": "points", "splats.steps": [50, 50], "splats.counts": [100, 100],
+               "splats.rates.means": 0.0, "splats.density_control.min_opacity": 0.0}  # fmt: skip
+    folder = make_run(tmp_path / "run", scene_fit=changed)
+    assert execute("stages.scene_fit", FIT, folder) == 2
+    assert "the capture has 0 of them, 100 are needed" in capsys.readouterr().err
+    places = torch.rand(100, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    save_points(folder / "scene_preparation", places.double(), places + 0.5)
+    assert execute("stages.scene_fit", FIT, folder) == 0
+    means = load_drawn(folder / "scene_fit").splats.means
+    assert torch.equal(means.sort(0).values, places.sort(0).values)  # they may not move here
 
 
 def test_a_place_without_masks_is_fitted_all_round(tmp_path):

@@ -4,7 +4,8 @@ import { Problem, ask, duration, el, post, words } from "./ask.js";
 const catalogue = JSON.parse(document.getElementById("catalogue").textContent);
 const form = document.getElementById("make");
 const DRAFT = "prior3d-draft";
-const LARGEST_MB = { image: 50, mesh: 100 };
+const LARGEST_MB = { image: 50, mesh: 100, splats: 500 };
+const CALLED = { image: "an image", mesh: "a mesh", splats: "a file of splats" };
 const PLAN_AFTER_MS = 500;
 const LABELS = { prompt: "In words", instruction: "What to change", image: "Image", images: "Posed images", scene: "Captured scene",
   mesh: "Mesh", shape: "Rough shape", photos: "Photos without cameras" };
@@ -151,7 +152,7 @@ function onDrop(place, taken) {
 
 function showFile(shown, value, input, remove) {
   if (!value) {
-    shown.replaceChildren(el("span", {}, `Drop ${input.what === "mesh" ? "a mesh" : "an image"} here, or choose one`));
+    shown.replaceChildren(el("span", {}, `Drop ${CALLED[input.what]} here, or choose one`));
     return;
   }
   const image = input.what === "image" ? el("img", { src: `/api/files/${value.upload}`, alt: "" }) : "";
@@ -166,7 +167,7 @@ async function take(input, file, show) {
   try {
     if (megabytes > LARGEST_MB[kind]) {
       const size = `${Math.round(megabytes)} MB`;
-      throw new Problem(input.name, `this file has ${size}; ${kind === "mesh" ? "a mesh" : "an image"} may have ${LARGEST_MB[kind]} MB`);
+      throw new Problem(input.name, `this file has ${size}; ${CALLED[kind]} may have ${LARGEST_MB[kind]} MB`);
     }
     form.classList.add("busy");
     const { upload } = await ask(`/api/files/${kind}?name=${encodeURIComponent(file.name)}`, { method: "PUT", body: file });

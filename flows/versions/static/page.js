@@ -1,5 +1,5 @@
 "use strict";
-// Viewers that move together, turntables on one slider, images that grow.
+// Viewers of meshes and of splats that move together, turntables on one slider, images that grow.
 const viewers = [...document.querySelectorAll("model-viewer")];
 const START = { orbit: "30deg 75deg 4.1m", fieldOfView: "40deg" };
 for (const viewer of viewers) {
@@ -8,7 +8,13 @@ for (const viewer of viewers) {
   });
 }
 // The rest of the page is there to read while the objects are loaded.
-function loadObjects() { for (const viewer of viewers) viewer.src = data.models[viewer.dataset.model]; }
+const splats = [];
+function loadObjects() {
+  for (const viewer of viewers) viewer.src = data.models[viewer.dataset.model];
+  for (const canvas of document.querySelectorAll("canvas.splats")) {
+    splats.push(new SplatViewer(canvas, data.splats[canvas.dataset.splats], followSplats));
+  }
+}
 addEventListener("load", () => requestAnimationFrame(() => setTimeout(loadObjects, 0)));
 function follow(leader) {
   for (const viewer of viewers) {
@@ -17,6 +23,16 @@ function follow(leader) {
     viewer.fieldOfView = `${leader.getFieldOfView()}deg`;
     viewer.jumpCameraToGoal();
   }
+  const { theta, phi, radius } = leader.getCameraOrbit();
+  for (const other of splats) other.look({ azimuth: theta / RADIANS, elevation: 90 - phi / RADIANS, radius });
+}
+function followSplats(leader) {
+  const { azimuth, elevation, radius } = leader.orbit;
+  for (const viewer of viewers) {
+    viewer.cameraOrbit = `${azimuth}deg ${90 - elevation}deg ${radius}m`;
+    viewer.jumpCameraToGoal();
+  }
+  for (const other of splats) if (other !== leader) other.look(leader.orbit);
 }
 function rotate() {
   const button = document.getElementById("rotate");
@@ -24,6 +40,7 @@ function rotate() {
   const on = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", String(on));
   for (const viewer of viewers) { viewer.autoRotateDelay = 0; viewer.autoRotate = on; }
+  for (const viewer of splats) viewer.rotate(on);
 }
 function reset() {
   for (const viewer of viewers) {
@@ -32,6 +49,7 @@ function reset() {
     viewer.fieldOfView = START.fieldOfView;
     viewer.jumpCameraToGoal();
   }
+  for (const viewer of splats) viewer.look(viewer.shown.orbit);
 }
 document.getElementById("rotate")?.addEventListener("click", rotate);
 document.getElementById("reset")?.addEventListener("click", reset);
@@ -69,7 +87,7 @@ large.addEventListener("click", () => large.close());
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || large.open) return;
-  const inControl = event.target.closest("button, input, model-viewer, summary");
+  const inControl = event.target.closest("button, input, model-viewer, canvas, summary");
   if (event.key === "t") toggleTheme();
   else if (event.key === "0") reset();
   else if (event.key === " " && !inControl) { event.preventDefault(); rotate(); }

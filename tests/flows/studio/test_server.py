@@ -98,6 +98,7 @@ def test_every_method_is_offered_where_a_person_looks_for_it():
     assert starts["scene"] == ["scene", "photos"] == starts["instruct-nerf2nerf"] and starts["sparsefusion"] == [
         "images"
     ]
+    assert starts["splats"] == ["splats"]
     assert all(found and set(found) <= set(STARTS) for found in starts.values())
     assert without_dashes("with --mask, or --inpainting-prior") == "with mask, or inpainting prior"
 

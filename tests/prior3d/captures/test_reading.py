@@ -172,11 +172,20 @@ def test_colmap_by_a_stand_in_of_its_classes(tmp_path, monkeypatch):
         images[index] = types.SimpleNamespace(name=f"{index}.jpg", camera_id=1, cam_from_world=rigid)
     model = types.SimpleNamespace(name="SIMPLE_RADIAL")
     camera = types.SimpleNamespace(model=model, params=[20.0, 8.5, 6.0, 0.1], width=16, height=12)
-    reconstruction = types.SimpleNamespace(images=images, cameras={1: camera})
+    long, short = (types.SimpleNamespace(length=lambda n=n: n) for n in (3, 2))
+    points = {
+        9: types.SimpleNamespace(xyz=np.array([1.0, 2, 3]), color=np.array([255, 0, 51], np.uint8), track=long),
+        4: types.SimpleNamespace(xyz=np.array([4.0, 5, 6]), color=np.array([0, 0, 0], np.uint8), track=long),
+        5: types.SimpleNamespace(xyz=np.array([7.0, 8, 9]), color=np.array([0, 0, 0], np.uint8), track=short),
+        6: types.SimpleNamespace(xyz=np.array([np.nan, 8, 9]), color=np.array([0, 0, 0], np.uint8), track=long),
+    }
+    reconstruction = types.SimpleNamespace(images=images, cameras={1: camera}, points3D=points)
     monkeypatch.setitem(sys.modules, "pycolmap", types.SimpleNamespace(Reconstruction=lambda path: reconstruction))
     capture = read_capture(tmp_path)
     assert capture.layout == "colmap"
     assert torch.allclose(capture.c2w, cameras.c2w.double(), atol=1e-6)
+    assert capture.points.places.tolist() == [[4, 5, 6], [1, 2, 3]]  # whole ones that three photos agree on
+    assert torch.allclose(capture.points.colours[1], torch.tensor([1, 0, 0.2]))
     intrinsics = capture.frames[0].intrinsics
     assert (intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy, intrinsics.radial) == (
         20,
@@ -195,16 +204,17 @@ def test_colmap_by_the_package_itself(tmp_path):
     model.mkdir(parents=True)
     (tmp_path / "images").mkdir()
     (model / "cameras.txt").write_text("1 OPENCV 16 12 20 21 8.5 6 0.1 -0.02 0.003 0.004\n")
-    (model / "points3D.txt").write_text("")
+    (model / "points3D.txt").write_text("1 0.1 0.2 0.3 255 0 51 0.5 1 0 2 0 3 0\n")
     lines = []
     for index, (quaternion, translation) in enumerate(zip(*colmap_poses(cameras), strict=True)):
         Image.fromarray(np.zeros((12, 16, 3), np.uint8)).save(tmp_path / "images" / f"{index}.jpg")
         numbers = " ".join(f"{value:.17g}" for value in (*quaternion.tolist(), *translation.tolist()))
-        lines += [f"{index + 1} {numbers} 1 {index}.jpg", ""]
+        lines += [f"{index + 1} {numbers} 1 {index}.jpg", "4.0 5.0 1"]
     (model / "images.txt").write_text("\n".join(lines) + "\n")
     for ending in ("txt", "bin"):
         capture = read_capture(tmp_path)
         assert torch.allclose(capture.c2w, cameras.c2w.double(), atol=1e-6), ending
+        assert capture.points.places[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
         intrinsics = capture.frames[2].intrinsics
         assert (intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy) == (20, 21, 8.5, 6)
         assert intrinsics.radial == (0.1, -0.02, 0) and intrinsics.tangential == (0.003, 0.004)

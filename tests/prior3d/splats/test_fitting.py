@@ -8,9 +8,16 @@ from prior3d.errors import Prior3dError
 from prior3d.settings.splats import SplatRates
 from prior3d.splats.density_control import grown, relocate, walk
 from prior3d.splats.fit import rate_groups
-from prior3d.splats.model import NAMES
+from prior3d.splats.model import NAMES, SplatsConfig
 from prior3d.splats.render import render_splats
-from prior3d.splats.start import PLACE_RADIUS, points_in_masks, points_of_a_place, seen_values, splats_at
+from prior3d.splats.start import (
+    PLACE_RADIUS,
+    points_in_masks,
+    points_of_a_place,
+    seen_values,
+    splats_at,
+    splats_from_points,
+)
 from tests.gaussian_splats import some_splats
 
 
@@ -95,3 +102,18 @@ def test_splats_begin_as_large_as_the_gaps_between_them():
     for name in NAMES:
         assert getattr(splats, name).isfinite().all()
     assert (splats.sh0 < 0).all() and (splats.shN == 0).all()
+
+
+def test_splats_begin_on_points_that_are_known():
+    drawn = generator()
+    points, colours = 4 * torch.rand(200, 3, generator=drawn) - 2, torch.rand(200, 3, generator=drawn)
+    inside = (points.abs() <= 1).all(-1)
+    assert 10 < int(inside.sum()) < 50
+    few = splats_from_points(SplatsConfig(8, is_object=True), points, colours, drawn)
+    assert all((points[inside] == mean).all(-1).any() for mean in few.means)
+    many = splats_from_points(SplatsConfig(300, is_object=False), points, colours, drawn)
+    assert torch.equal(many.means[:200], points)
+    near = torch.cdist(many.means[200:], points).min(1).values  # further ones lie between the points
+    assert near.min() > 0 and near.mean() < 0.8
+    with pytest.raises(Prior3dError, match="0 points to begin on.*start=random"):
+        splats_from_points(SplatsConfig(8), points + 9, colours, drawn)
