@@ -38,6 +38,7 @@ SMALL = {
         "steps": 60, "fit.resolutions": [9], "fit.n_samples": 32, "fit.rays_per_step": 512, "ring.refresh_every": 10,
         "ring.num_inference_steps": 2, "ring.weight": 0.03, "fit.optimiser.learning_rate": 0.02,
     },
+    "joint_views": {"drawing.num_inference_steps": 2, "given.n_sets": 1},
     "scene_preparation": {},
     "scene_fit": {
         "steps": [60, 60], "resolutions": [9, 17], "rendering.rays_per_step": 256, "rendering.n_bins": 12,
