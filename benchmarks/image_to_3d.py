@@ -12,22 +12,26 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 from results import add_write_option, markdown_table, write_results
 
 from flows.methods import METHODS
 from prior3d.cameras import orbit_cameras
 from prior3d.images.files import contact_sheet, to_uint8, write_png
+from prior3d.meshes.mesh import TexturedMesh
 from prior3d.meshes.raster import render_mesh
 from prior3d.metrics import psnr_db, ssim
 from prior3d.toyworld.objects import ToyObject, sample_object
 from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.artifacts.meshes import load_textured_mesh
+from stages.image_preparation import Params
 
 WORLD_SEED, N_VIEWS, SIZE, PICTURE_SIZE, F_DISTANCE, N_POINTS, GRID = 7, 16, 64, 64, 0.05, 8000, 48
 VARIANTS: dict[str, list[str]] = {
@@ -150,10 +154,17 @@ def result_stage(method: str, words: list[str]) -> str:
     return METHODS[method].with_stages(asked).stage("evaluation").inputs["mesh"]
 
 
+def result_mesh(result: Path) -> TexturedMesh:
+    """A run's mesh at the toy world's size, whatever the width of the world in which its preset placed the image."""
+    mesh, params = load_textured_mesh(result), yaml.safe_load((result.parent / "params.yaml").read_text())
+    width = params.get("image_preparation", {}).get("frame_width", Params().frame_width)
+    return replace(mesh, vertices=mesh.vertices * (Params().frame_width / width))
+
+
 def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
     """All figures of one mesh but its seconds."""
     azimuth_deg, elevation_deg = viewpoint(index)
-    mesh = load_textured_mesh(result)
+    mesh = result_mesh(result)
     cameras = novel_cameras(azimuth_deg)
     made, true = render_mesh(mesh, cameras, background=1.0).rgb, render_toy(toy, cameras).over((1.0, 1.0, 1.0))
     own = orbit_cameras(toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg])), SIZE, SIZE)
@@ -177,7 +188,7 @@ def sheet_rows(toy: ToyObject, index: int, result: Path) -> list[list[np.ndarray
     elevations = torch.tensor([elevation_deg, *[20.0] * 7])
     cameras = orbit_cameras(toy_orbit(azimuths, elevations), 96, 96)
     true = render_toy(toy, cameras).over((1.0, 1.0, 1.0))
-    return [list(true), list(render_mesh(load_textured_mesh(result), cameras, background=1.0).rgb)]
+    return [list(true), list(render_mesh(result_mesh(result), cameras, background=1.0).rgb)]
 
 
 def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, words: list[str]) -> Path | None:

@@ -1,4 +1,4 @@
-"""A prior whose true score is known: latents of one number, normal with a mean and a spread that the "text" says."""
+"""Priors whose true score is known: latents of one number, normal with a mean and a spread that the "text" says."""
 
 from types import SimpleNamespace
 
@@ -8,34 +8,40 @@ from diffusers import DDIMScheduler
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.scheduling import diffusion_schedule
 from prior3d.diffusion.text_to_image import TextToImagePrior
+
+CPU = torch.device("cpu")
 
 
 class GaussianUnet:
-    """The exact noise of N(mean, spread^2): sqrt(1 - a) (x - sqrt(a) mean) / (a spread^2 + 1 - a)."""
+    """What a perfect network says of N(mean, spread^2): the expected noise, or of a flow the expected eps - z."""
 
-    device, dtype = torch.device("cpu"), torch.float32
+    device, dtype = CPU, torch.float32
     config = SimpleNamespace(sample_size=1, class_embed_type=None)
 
-    def __init__(self, alphas):
-        self.alphas = alphas
+    def __init__(self, schedule):
+        self.schedule = schedule
 
     def __call__(self, seen, timesteps, encoder_hidden_states, class_labels, return_dict):
         mean, spread = (encoder_hidden_states[:, 0, i].view(-1, 1, 1, 1) for i in (0, 1))
-        return (exact_noise(seen, self.alphas[timesteps].view(-1, 1, 1, 1), mean, spread),)
+        alpha, sigma = (part(timesteps).view(-1, 1, 1, 1) for part in (self.schedule.alpha, self.schedule.sigma))
+        gain = (seen - alpha * mean) / (alpha**2 * spread**2 + sigma**2)  # minus the score of z_t
+        noise = sigma * gain
+        return (noise if self.schedule.target == "epsilon" else noise - (mean + alpha * spread**2 * gain),)
 
 
 def exact_noise(noisy, alphas, mean, spread):
-    """What a perfect model of N(mean, spread^2) says of noisy latents."""
+    """What a perfect diffusion model of N(mean, spread^2) says of noisy latents; alphas are alpha_bar."""
     return (1 - alphas).sqrt() * (noisy - alphas.sqrt() * mean) / (alphas * spread**2 + 1 - alphas)
 
 
-def gaussian_prior():
-    """A text-to-image prior of that world, with Stable Diffusion's noise levels."""
+def gaussian_prior(schedule=None):
+    """A text-to-image prior of that world; the noise levels are Stable Diffusion's if none are given."""
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    schedule = schedule or diffusion_schedule(scheduler, CPU)
     vae = SimpleNamespace(config=SimpleNamespace(latent_channels=1, block_out_channels=(1,), scaling_factor=1.0))
-    unet = GaussianUnet(scheduler.alphas_cumprod)
-    return TextToImagePrior(LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler))
+    return TextToImagePrior(LatentDiffusion(unet=GaussianUnet(schedule), vae=vae, schedule=schedule))
 
 
 def text(mean, spread):

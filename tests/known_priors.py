@@ -3,16 +3,17 @@
 import torch
 
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.scheduling import Schedule
 from prior3d.diffusion.text_to_image import TextToImagePrior
 
 
 class FlatDiffusion(LatentDiffusion):
     """Predicts no noise; latents of four channels are as large as images, whose colours are the first three."""
 
-    def __init__(self, alphas_cumprod):
+    def __init__(self, alphas):
         self.device, self.camera_conditioned = torch.device("cpu"), False
         self.latent_channels, self.latent_size, self.image_size, self.scaling_factor = 4, 2, 2, 1.0
-        self.alphas_cumprod = alphas_cumprod
+        self.schedule = Schedule(alphas, 1 - alphas, "epsilon")
 
     def predict(self, noisy, timesteps, conditioning, condition=None):
         return torch.zeros_like(noisy)
@@ -24,8 +25,9 @@ class FlatDiffusion(LatentDiffusion):
         return latents[:, :3]
 
 
-def flat_prior(alphas_cumprod):
-    return TextToImagePrior(FlatDiffusion(alphas_cumprod))
+def flat_prior(alphas):
+    """A prior without noise; alphas are alpha_bar of its timesteps."""
+    return TextToImagePrior(FlatDiffusion(alphas))
 
 
 class MeanColour:

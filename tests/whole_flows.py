@@ -40,6 +40,7 @@ SMALL = {
         "steps": 60, "fit.resolutions": [9], "fit.n_samples": 32, "fit.rays_per_step": 512, "ring.refresh_every": 10,
         "ring.num_inference_steps": 2, "ring.weight": 0.03, "fit.optimiser.learning_rate": 0.02,
     },
+    "joint_views": {"drawing.num_inference_steps": 2, "given.n_sets": 1},
     "scene_preparation": {},
     "splat_import": {"image_size": 64, "preview_size": 32},
     "scene_fit": {

@@ -1,7 +1,7 @@
 """How much GPU memory a stage will need, from its parameters and its prior's sizes, before anything runs.
 
 Frozen networks, by the number of their parameters. What they hold for a call: multiples of pixels times width, which
-were counted for Stable Diffusion's networks by hooks (`tests/flows/test_gpu_memory.py` counts them again). A field's
+were counted for Stable Diffusion's networks by hooks (`tests/flows/test_gpu_estimates.py` counts them again). A field's
 tables, their gradients and Adam's moments. Samples of rays.
 """
 

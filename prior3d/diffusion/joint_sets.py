@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit
+from prior3d.diffusion.scheduling import Schedule
 from prior3d.errors import Prior3dError
 from prior3d.rendering.rays import rays
 
@@ -23,6 +24,7 @@ class SetConditioning:
         camera: the network's class labels.
         condition: further channels of the network, behind the latents.
         clean: latents of the given frames.
+        given_noise: with which the network sees them; None: it sees them clean.
     """
 
     texts: tuple[Float[Tensor, "frames tokens text_width"], ...]
@@ -30,6 +32,23 @@ class SetConditioning:
     camera: Float[Tensor, "frames 16"]
     condition: Float[Tensor, "frames further h w"]
     clean: Float[Tensor, "given channels h w"]
+    given_noise: Float[Tensor, "given channels h w"] | None = None
+
+    def given(
+        self, times: Int[Tensor, "sets wanted"], schedule: Schedule
+    ) -> tuple[Float[Tensor, "sets given channels h w"], Int[Tensor, "sets given"]]:
+        """The given frames as the network sees them in each set, and the timesteps that they stand at.
+
+        Args:
+            times: timesteps of the wanted frames, one a set.
+            schedule: of the prior.
+        """
+        sets, shape = len(times), self.clean.shape
+        if self.given_noise is None:
+            return self.clean.expand(sets, *shape), times.new_zeros(sets, len(self.clean))
+        at = times[:, :1].expand(sets, len(self.clean))
+        clean, noise = (part.repeat(sets, 1, 1, 1) for part in (self.clean, self.given_noise))
+        return schedule.add_noise(clean, noise, at.flatten()).view(sets, *shape), at
 
 
 def pluecker_rays(cameras: Cameras) -> Float[Tensor, "views 6 height width"]:
@@ -69,8 +88,8 @@ def check_set(text: Float[Tensor, "texts tokens features"], cameras: Orbit, n_gi
     frames = cameras.views
     if n_given and not takes_given:
         raise Prior3dError(
-            f"joint-view prior: {n_given} given images, but this prior takes none: its UNet has no channels for a mask "
-            "and rays; give another prior, e.g. toy-mv"
+            f"joint-view prior: {n_given} given images, but its UNet has no channels for a mask and rays, so it can "
+            "see them with noise alone; give given_noise too"
         )
     if n_given >= frames:
         raise Prior3dError(

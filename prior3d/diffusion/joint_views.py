@@ -1,7 +1,8 @@
 """A frozen joint-view prior: a text and cameras in, images of one object from all of them out, drawn together.
 
-Some of the views may be given: they stand clean among the noisy ones, as in CAT3D (Gao et al. 2024), and are not
-denoised. A set is the frames that are drawn together; frames of different sets know nothing of each other.
+Some of the views may be given. A network that was taught it sees them clean among the noisy ones (CAT3D, Gao et al.
+2024). Any other one, like MVDream's, sees them as noisy as those it draws ("replacement", Ho et al. 2022, Video
+Diffusion Models). A set is the frames that are drawn together; frames of different sets know nothing of each other.
 
 Latents are always at the *scaled* level; images are RGB in [0, 1]; all is float32 outside. The object is about the
 origin, its front along +x; every camera looks at the origin from the prior's own distance, with its own field of view.
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
-from prior3d.diffusion import mvdream
+from prior3d.diffusion import joint_sets, mvdream
 from prior3d.diffusion.camera_embedding import embedded_directions
 from prior3d.diffusion.folders import (
     RAYS_AND_MASK,
@@ -25,15 +26,7 @@ from prior3d.diffusion.folders import (
     class_of,
     read_json,
 )
-from prior3d.diffusion.joint_sets import (
-    SetConditioning,
-    check_candidates,
-    check_images,
-    check_orbit,
-    check_set,
-    check_start,
-    pluecker_rays,
-)
+from prior3d.diffusion.joint_sets import SetConditioning, pluecker_rays
 from prior3d.diffusion.latent_diffusion import LatentDiffusion, guided, with_text
 from prior3d.diffusion.networks import load_network
 from prior3d.diffusion.prior import DiffusionPrior
@@ -64,7 +57,7 @@ class JointViewsPrior(DiffusionPrior):
 
     @property
     def takes_given(self) -> bool:
-        """Whether views can be given: the network then sees a mask and rays behind the latents."""
+        """Whether the network was taught given views: it sees a mask and rays behind the latents."""
         channels: int = self.diffusion.unet.config.in_channels
         return channels == self.latent_channels + RAYS_AND_MASK
 
@@ -103,8 +96,10 @@ class JointViewsPrior(DiffusionPrior):
         Raises:
             Prior3dError: as in `ask`; or starts, sets or steps that do not fit.
         """
-        asked = self.ask(text, cameras, given=given, null_text=null_text, guidance_scale=guidance_scale)
-        noisy, first = self._beginning(start, strength, sets, cameras.views - len(asked.clean), generator)
+        n_given = 0 if given is None else len(given)
+        noise = self.diffusion.draw_noise(n_given, generator) if n_given and not self.takes_given else None
+        asked = self.ask(text, cameras, given, noise, null_text=null_text, guidance_scale=guidance_scale)
+        noisy, first = self._beginning(start, strength, sets, cameras.views - n_given, generator)
         timesteps = descending_timesteps(first, num_inference_steps)
         return self.decode(self.diffusion.denoise(noisy, timesteps, lambda z, at: self.predict(z, at, asked)))
 
@@ -113,8 +108,9 @@ class JointViewsPrior(DiffusionPrior):
         self,
         text: Float[Tensor, "texts tokens text_width"],
         cameras: Orbit,
-        *,
         given: Float[Tensor, "given 3 height width"] | None = None,
+        given_noise: Float[Tensor, "given channels h w"] | None = None,
+        *,
         null_text: Float[Tensor, "1 tokens text_width"] | None = None,
         guidance_scale: float = 1.0,
         given_cameras_known: bool = True,
@@ -125,6 +121,7 @@ class JointViewsPrior(DiffusionPrior):
             text: embedded, one a frame, or one for all.
             cameras: of all frames, those of the given images first; from `orbit`.
             given: images in [0, 1] at the prior's image_size, seen by the first cameras.
+            given_noise: what is put on their latents for a network that was not taught given views; for it alone.
             null_text: embedded empty prompt, what guidance moves away from; the given images stay.
             guidance_scale: on the text; 1 is none (best with given images; 2.5 is good without).
             given_cameras_known: False hides the given images' cameras.
@@ -133,10 +130,10 @@ class JointViewsPrior(DiffusionPrior):
             Prior3dError: cameras, texts or images that the prior cannot use, or guidance without null_text.
         """
         frames, n_given = cameras.views, 0 if given is None else len(given)
-        check_orbit(cameras, self.radius, self.fov_deg)
-        check_set(text, cameras, n_given, self.takes_given)
+        joint_sets.check_orbit(cameras, self.radius, self.fov_deg)
+        joint_sets.check_set(text, cameras, n_given, self.takes_given or given_noise is not None)
         if given is not None:
-            check_images("given", given, self.image_size)
+            joint_sets.check_images("given", given, self.image_size)
         if guidance_scale != 1 and null_text is None:
             raise Prior3dError(f"joint-view prior: guidance {guidance_scale:g} needs null_text: embed an empty prompt")
         known = torch.ones(frames, device=self.device)
@@ -146,7 +143,7 @@ class JointViewsPrior(DiffusionPrior):
         clean = torch.zeros(0, *size, device=self.device) if given is None else self.encode(given.to(self.device))
         camera, condition = self.embed_cameras(cameras).to(self.device), self.condition(cameras, known, n_given)
         embedded = tuple(t.to(self.device).expand(frames, -1, -1) for t in texts)
-        return SetConditioning(embedded, guidance_scale, camera * known[:, None], condition, clean)
+        return SetConditioning(embedded, guidance_scale, camera * known[:, None], condition, clean, given_noise)
 
     @torch.no_grad()
     def predict(
@@ -156,7 +153,7 @@ class JointViewsPrior(DiffusionPrior):
 
         Args:
             noisy: noised scaled latents, set by set, without the given frames.
-            timesteps: in 0 .. n_timesteps - 1; given frames stand at 0.
+            timesteps: in 0 .. n_timesteps - 1, the same within a set; given frames stand at 0, or there too.
             asked: of one set; all sets are asked for the same.
 
         Returns:
@@ -165,9 +162,10 @@ class JointViewsPrior(DiffusionPrior):
         frames, n_given = len(asked.camera), len(asked.clean)
         drawn, times = noisy.unflatten(0, (-1, frames - n_given)), timesteps.view(-1, frames - n_given)
         sets = len(drawn)
-        latents = torch.cat([asked.clean.expand(sets, *asked.clean.shape), drawn], dim=1)
+        given, given_at = asked.given(times, self.schedule)
+        latents = torch.cat([given, drawn], dim=1)
         seen = torch.cat([latents, asked.condition.expand(sets, *asked.condition.shape)], dim=2).flatten(0, 1)
-        at = torch.cat([times.new_zeros(sets, n_given), times], dim=1).flatten()
+        at = torch.cat([given_at, times], dim=1).flatten()
         text = torch.cat([words.repeat(sets, 1, 1) for words in asked.texts])
         n = len(asked.texts)
         said = self.network(seen.repeat(n, 1, 1, 1), at.repeat(n), text, asked.camera.repeat(n * sets, 1), frames)
@@ -202,9 +200,9 @@ class JointViewsPrior(DiffusionPrior):
         Raises:
             Prior3dError: numbers that do not agree, images or cameras that the prior cannot use, no timestep.
         """
-        n = check_candidates(images, cameras, text, timesteps, self.n_timesteps)
-        check_orbit(cameras, self.radius, self.fov_deg)
-        check_images("candidate", images, self.image_size)
+        n = joint_sets.check_candidates(images, cameras, text, timesteps, self.n_timesteps)
+        joint_sets.check_orbit(cameras, self.radius, self.fov_deg)
+        joint_sets.check_images("candidate", images, self.image_size)
         noise = self.diffusion.draw_noise(noises, generator).repeat(len(timesteps), 1, 1, 1)
         at = torch.tensor(timesteps, device=self.device).repeat_interleave(noises)
         latents = self.encode(images.to(self.device)).expand(n, -1, -1, -1)
@@ -219,11 +217,11 @@ class JointViewsPrior(DiffusionPrior):
         self, start: Tensor | None, strength: float, sets: int, wanted: int, generator: torch.Generator
     ) -> tuple[Tensor, int]:
         """What is denoised, and the timestep that it stands at."""
-        check_start(0 if start is None else len(start), strength, sets, wanted)
+        joint_sets.check_start(0 if start is None else len(start), strength, sets, wanted)
         noise = self.diffusion.draw_noise(sets * wanted, generator)
         if start is None:
             return noise, self.n_timesteps - 1
-        check_images("starting", start, self.image_size)
+        joint_sets.check_images("starting", start, self.image_size)
         first = timestep_of_strength(strength, self.n_timesteps)
         latents = self.encode(start.to(self.device))
         at = torch.full((sets * wanted,), first, device=self.device)

@@ -17,11 +17,11 @@ from prior3d.diffusion.graphs import EncoderCalls, UnetCalls
 from prior3d.diffusion.guidance import Conditioning, perp_neg, rescaled
 from prior3d.diffusion.networks import GradientScale, load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
-from prior3d.diffusion.scheduling import add_noise, ddim, noise_from_velocity, velocity
+from prior3d.diffusion.scheduling import Schedule, ddim, diffusion_schedule
 from prior3d.errors import Prior3dError
 from prior3d.sending import sent
 
-LEAST_ALPHA = 2.0**-24  # in place of the 0 with which zero-terminal-SNR schedules end; diffusers' Euler scheduler's
+SD_SCALE, SD_WIDTHS = 0.18215, (128, 256, 512, 512)  # of Stable Diffusion's autoencoder, 1.x and 2.x
 
 
 class LatentDiffusion:
@@ -30,17 +30,17 @@ class LatentDiffusion:
     Attributes:
         latent_channels, latent_size, image_size: of one square view; the size is the one the UNet was trained at.
         scaling_factor: what the VAE's latents are multiplied by.
+        has_sd_latents: whether the VAE has the scale and widths of Stable Diffusion's, so that latents mean the same.
         camera_conditioned: whether the UNet takes `camera_embedding` as its class label.
-        prediction_type: what the UNet says, "epsilon" or "v_prediction".
         unet_calls, encoder_calls: how the networks are called; on CUDA by graphs, see `prior3d.diffusion.graphs`.
-        alphas_cumprod: [n_timesteps] cumulative alpha, on the device of the UNet.
+        schedule: of the noise, and what the UNet says of it; on the UNet's device.
     """
 
-    def __init__(self, *, unet: Any, vae: Any, scheduler: Any, prompts: PromptEncoder | None = None) -> None:
-        """Take the components of a diffusers pipeline as they are; `prompts` is None for a UNet that takes no text.
+    def __init__(self, *, unet: Any, vae: Any, schedule: Schedule, prompts: PromptEncoder | None = None) -> None:
+        """Take the networks of a diffusers pipeline as they are; `prompts` is None for a UNet that takes no text.
 
         Raises:
-            Prior3dError: the UNet predicts something else than noise or velocity, or is not for squares.
+            Prior3dError: the UNet is not for squares.
         """
         self.unet, self.vae, self._prompts = unet, vae, prompts
         self.device: torch.device = unet.device
@@ -49,25 +49,20 @@ class LatentDiffusion:
         self.latent_size: int = _square(unet.config.sample_size)
         self.image_size: int = self.latent_size * 2 ** (len(vae.config.block_out_channels) - 1)
         self.scaling_factor: float = vae.config.scaling_factor
+        widths = tuple(vae.config.block_out_channels)
+        self.has_sd_latents: bool = (self.scaling_factor, widths) == (SD_SCALE, SD_WIDTHS)
         self.camera_conditioned: bool = (
             unet.config.class_embed_type == "projection"
             and unet.config.projection_class_embeddings_input_dim == CAMERA_DIM
         )
-        self.prediction_type: str = scheduler.config.prediction_type
-        if self.prediction_type not in ("epsilon", "v_prediction"):
-            raise Prior3dError(
-                f"prior: scheduler/ says prediction_type {self.prediction_type!r}; only epsilon and v_prediction "
-                "are supported"
-            )
         self.unet_calls = UnetCalls(unet)
         self.encoder_calls = EncoderCalls(self._mode, self.device)
-        alphas: Tensor = scheduler.alphas_cumprod.to(self.device, torch.float32)
-        self.alphas_cumprod: Float[Tensor, n_timesteps] = alphas.clamp_min(LEAST_ALPHA)
+        self.schedule = schedule
 
     @property
     def n_timesteps(self) -> int:
         """How many noise levels the UNet was trained on, usually 1000."""
-        return len(self.alphas_cumprod)
+        return self.schedule.n_timesteps
 
     @property
     def prompts(self) -> PromptEncoder:
@@ -153,7 +148,7 @@ class LatentDiffusion:
             condition: further channels that the UNet sees behind `noisy`, with and without the text.
 
         Returns:
-            noise; v-predictions are converted. No gradient passes.
+            noise; velocities are converted. No gradient passes.
         """
         asked = conditioning
         if asked.guidance_scale == 1:
@@ -191,9 +186,7 @@ class LatentDiffusion:
         timesteps: Int[Tensor, "views"],
     ) -> Float[Tensor, "views channels h w"]:
         """What the UNet said of `noisy`, as noise."""
-        if self.prediction_type == "epsilon":
-            return output
-        return noise_from_velocity(noisy, output, self.alphas_cumprod[timesteps])
+        return self.schedule.noise_of(noisy, output, timesteps)
 
     def training_target(
         self,
@@ -201,10 +194,8 @@ class LatentDiffusion:
         noise: Float[Tensor, "views channels h w"],
         timesteps: Int[Tensor, "views"],
     ) -> Float[Tensor, "views channels h w"]:
-        """What the UNet was trained to say of latents with this noise: the noise or the velocity."""
-        if self.prediction_type == "epsilon":
-            return noise
-        return velocity(latents, noise, self.alphas_cumprod[timesteps])
+        """What the UNet was trained to say of latents with this noise: the noise or a velocity."""
+        return self.schedule.said_of(latents, noise, timesteps)
 
     def add_noise(
         self,
@@ -213,7 +204,7 @@ class LatentDiffusion:
         timesteps: Int[Tensor, "views"],
     ) -> Float[Tensor, "views channels h w"]:
         """Diffuse latents forward to timesteps."""
-        return add_noise(latents, noise, self.alphas_cumprod[timesteps])
+        return self.schedule.add_noise(latents, noise, timesteps)
 
     @torch.no_grad()
     def denoise(
@@ -225,7 +216,7 @@ class LatentDiffusion:
         ],
     ) -> Float[Tensor, "views channels h w"]:
         """Run deterministic DDIM down a list of timesteps to clean latents, see `ddim`."""
-        return ddim(noisy, timesteps, self.alphas_cumprod, predict)
+        return ddim(noisy, timesteps, self.schedule, predict)
 
     def draw_noise(
         self, n_views: int, generator: torch.Generator, size: tuple[int, int] | None = None
@@ -275,7 +266,8 @@ def with_text(folder: Path, unet: Any, device: torch.device, dtype: torch.dtype)
             "they are from different models"
         )
     scheduler = DDIMScheduler.from_config(read_json(folder / "scheduler" / "scheduler_config.json"))
-    return LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler, prompts=PromptEncoder(text_encoder, tokenizer))
+    schedule, prompts = diffusion_schedule(scheduler, device), PromptEncoder(text_encoder, tokenizer)
+    return LatentDiffusion(unet=unet, vae=vae, schedule=schedule, prompts=prompts)
 
 
 def guided(

@@ -7,6 +7,7 @@ from torch import Tensor
 from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.known_words import UnknownWord
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.scheduling import Schedule
 
 
 class DiffusionPrior:
@@ -49,14 +50,19 @@ class DiffusionPrior:
         return self.diffusion.scaling_factor
 
     @property
+    def has_sd_latents(self) -> bool:
+        """Whether its latents are Stable Diffusion's."""
+        return self.diffusion.has_sd_latents
+
+    @property
     def camera_conditioned(self) -> bool:
         """Whether the UNet takes `camera_embedding`."""
         return self.diffusion.camera_conditioned
 
     @property
-    def alphas_cumprod(self) -> Float[Tensor, "n_timesteps"]:
-        """Cumulative alpha, on the prior's device."""
-        return self.diffusion.alphas_cumprod
+    def schedule(self) -> Schedule:
+        """Of the noise, on the prior's device."""
+        return self.diffusion.schedule
 
     @property
     def n_timesteps(self) -> int:

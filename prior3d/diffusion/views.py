@@ -21,7 +21,7 @@ from prior3d.diffusion.folders import check_safetensors, read_json, weight_files
 from prior3d.diffusion.latent_diffusion import LatentDiffusion, guided
 from prior3d.diffusion.networks import load_network
 from prior3d.diffusion.prior import DiffusionPrior
-from prior3d.diffusion.scheduling import descending_timesteps
+from prior3d.diffusion.scheduling import descending_timesteps, diffusion_schedule
 from prior3d.errors import Prior3dError
 
 COMPONENTS = ("unet", "epipolar", "vae", "scheduler")
@@ -202,7 +202,7 @@ def load_views(folder: Path, device: torch.device, dtype: torch.dtype = torch.fl
     unet = load_network(UNet2DModel, folder / "unet", "unet", dtype).to(device)
     vae = load_network(AutoencoderKL, folder / "vae", "vae", dtype).to(device)
     scheduler = DDIMScheduler.from_config(read_json(folder / "scheduler" / "scheduler_config.json"))
-    diffusion = LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler)
+    diffusion = LatentDiffusion(unet=unet, vae=vae, schedule=diffusion_schedule(scheduler, device))
     return ViewsPrior(diffusion, load_epipolar(folder / "epipolar").to(device))
 
 

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from prior3d.diffusion.scheduling import Schedule
 from prior3d.distillation.sds import annealed
-from prior3d.distillation.x0 import clean
 from prior3d.settings.distillation import IsmLoss
 
 Predict = Callable[
@@ -39,7 +39,7 @@ def interval_residual(
     timestep: int,
     distance: int,
     step: int,
-    alphas_cumprod: Float[Tensor, "n_timesteps"],
+    schedule: Schedule,
     unprompted: Predict,
     prompted: Predict,
 ) -> Float[Tensor, "views channels h w"]:
@@ -50,7 +50,7 @@ def interval_residual(
         timestep: t.
         distance: t - s; s is at least 0.
         step: longest step of the inversion below s.
-        alphas_cumprod: alpha_bar of all timesteps.
+        schedule: of the prior.
         unprompted: the prior without a prompt.
         prompted: the prior with guidance.
     """
@@ -59,12 +59,8 @@ def interval_residual(
     def at(level: int) -> Int[Tensor, " views"]:
         return torch.full((n,), level, device=latents.device)
 
-    def alpha(level: int) -> Float[Tensor, " views"]:
-        return alphas_cumprod[at(level)]
-
     levels, noisy, noise = [*inversion_timesteps(max(timestep - distance, 0), step), timestep], latents, latents
     for level, following in zip(levels, levels[1:], strict=False):
         noise = unprompted(noisy, at(level))
-        image, a = clean(noisy, noise, alpha(level)), alpha(following).view(-1, 1, 1, 1)
-        noisy = a.sqrt() * image + (1 - a).sqrt() * noise
+        noisy = schedule.add_noise(schedule.clean_of(noisy, noise, at(level)), noise, at(following))
     return prompted(noisy, at(timestep)) - noise

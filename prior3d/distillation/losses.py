@@ -84,7 +84,7 @@ class Distillation(ScoreDistillation[Batch]):
                 return views.predict(batch, noisy, timesteps) - self.particles.predict(batch, noisy, timesteps)
             case X0Loss():
                 parts = self._prompted().parts(batch, noisy, timesteps)
-                return clean_residual(latents, noisy, parts, prior.alphas_cumprod[timesteps], loss.rescale)
+                return clean_residual(latents, noisy, parts, prior.schedule, timesteps, loss.rescale)
 
     def further(self, batch: Batch, latents: Float[Tensor, "views channels h w"]) -> dict[str, Float[Tensor, ""]]:
         """The loss of VSD's LoRA."""
@@ -100,7 +100,7 @@ class Distillation(ScoreDistillation[Batch]):
             timestep,
             max(1, round(interval(loss, progress) * n)),
             max(1, round(loss.inversion_step * n)),
-            prior.alphas_cumprod,
+            prior.schedule,
             unprompted=lambda noisy, at: views.without_prompt(batch, noisy, at),
             prompted=lambda noisy, at: views.predict(batch, noisy, at),
         )

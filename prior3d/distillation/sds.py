@@ -3,7 +3,8 @@
 DreamFusion (Poole et al. 2022, eq. 3): grad = w(t) (eps_hat(z_t; y, t) - eps). It is not the gradient of a useful
 scalar, so it is applied as 0.5 |z - stopgrad(z - grad)|^2, divided by the number of elements. The papers *sum* over the
 4 x 64 x 64 elements of one view instead, which is 16,384 times more beside the same regularisers: a regulariser's
-weight that was tuned beside a summed loss is divided by that number here (`stages.contract.presets.PAPER_WEIGHTS`).
+weight that was tuned beside a summed loss is divided by that number here (`stages.contract.presets.PAPER_WEIGHTS`),
+and `SdsSettings.elements` keeps the sum's balance for priors with more or fewer latents.
 
 Everything that distils a prior takes the one step at the end of this file: a field of latents or of colours, a latent
 or an RGB texture, a captured scene. What differs is where views come from (`Views`) and how they are rendered (a
@@ -20,6 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from prior3d.cameras import Cameras
+from prior3d.diffusion.scheduling import Schedule
 from prior3d.distillation.protocol import Batch, Views
 from prior3d.seeds import Seeds
 from prior3d.sending import sent
@@ -56,33 +58,31 @@ def ends(n_timesteps: int, limits: tuple[float, float]) -> tuple[int, int]:
     return first, last
 
 
-def dreamtime_timestep(
-    alphas_cumprod: Float[Tensor, "n_timesteps"], limits: tuple[float, float], progress: float
-) -> int:
+def dreamtime_timestep(schedule: Schedule, limits: tuple[float, float], progress: float) -> int:
     """The timestep of DreamTime (Huang et al. 2023) at a fraction of the steps.
 
-    It never rises. It stays long where W(t) = sqrt((1 - alpha_bar) / alpha_bar) W_p(t) is large: W_p is 1 on a middle
-    range, where content forms, and falls off as a Gaussian on both sides. The share of W above t is the progress.
+    It never rises. It stays long where W(t) = sigma_t / alpha_t W_p(t) is large: W_p is 1 on a middle range, where
+    content forms, and falls off as a Gaussian on both sides. The share of W above t is the progress.
 
     Args:
-        alphas_cumprod: alpha_bar of all timesteps.
+        schedule: of the prior.
         limits: lowest and highest timestep, fractions of T.
         progress: fraction of the steps done, in [0, 1].
     """
-    n = len(alphas_cumprod)
+    n = schedule.n_timesteps
     first, last = ends(n, limits)
-    at = torch.arange(first, last + 1, device=alphas_cumprod.device)
+    at = torch.arange(first, last + 1, device=schedule.signal.device)
     (low, high), (spread_low, spread_high) = DREAMTIME_TOP, DREAMTIME_SPREADS
     outside = torch.where(at / n > high, (at / n - high) / spread_high, (low - at / n).clamp_min(0) / spread_low)
-    alphas = alphas_cumprod[at].double()
-    weights = ((1 - alphas) / alphas).sqrt() * torch.exp(-(outside.double() ** 2) / 2)
+    noise_to_signal = (schedule.noise[at].double() / schedule.signal[at].double()).sqrt()
+    weights = noise_to_signal * torch.exp(-(outside.double() ** 2) / 2)
     above = weights.flip(0).cumsum(0).flip(0) / weights.sum()  # of t and all higher ones
     return int(at[(above - progress).abs().argmin()])
 
 
 def timesteps_of_step(
     n_views: int,
-    alphas_cumprod: Float[Tensor, "n_timesteps"],
+    schedule: Schedule,
     settings: SdsSettings,
     progress: float,
     generator: torch.Generator,
@@ -92,13 +92,13 @@ def timesteps_of_step(
 
     Args:
         n_views: of the step.
-        alphas_cumprod: alpha_bar of all timesteps.
+        schedule: of the prior.
         settings: limits and schedule.
         progress: fraction of the steps done.
         generator: draws those that are drawn.
         shared: one for all views; a falling schedule has one anyway.
     """
-    n, lowest = len(alphas_cumprod), settings.timestep_min
+    n, lowest = schedule.n_timesteps, settings.timestep_min
     match settings.timestep_schedule:
         case "drawn":
             highest = annealed(settings.timestep_max, settings.timestep_max_end, progress)
@@ -107,28 +107,33 @@ def timesteps_of_step(
             first, last = ends(n, (lowest, settings.timestep_max))
             found = round(annealed(last, first, progress))
         case "dreamtime":
-            found = dreamtime_timestep(alphas_cumprod, (lowest, settings.timestep_max), progress)
+            found = dreamtime_timestep(schedule, (lowest, settings.timestep_max), progress)
     return torch.full((n_views,), found, device=generator.device)
 
 
-def sds_weight(alphas: Float[Tensor, "*shape"], weighting: Weighting) -> Float[Tensor, "*shape"]:
-    """w(t) of alpha_bar: 1 - a (DreamFusion), sqrt(a) (1 - a) (Latent-NeRF's code), 1, or sqrt((1 - a) / a) (ISM)."""
+def sds_weight(schedule: Schedule, timesteps: Int[Tensor, "*views"], weighting: Weighting) -> Float[Tensor, "*views"]:
+    """w(t): 1 - a (DreamFusion), sqrt(a) (1 - a) (Latent-NeRF's code), 1, or sqrt((1 - a) / a) (ISM).
+
+    a is alpha_bar; of a flow, that of the diffusion model with the same signal-to-noise ratio.
+    """
+    noise = schedule.noise_share(timesteps)
     match weighting:
         case "one_minus_alpha":
-            return 1 - alphas
+            return noise
         case "sqrt_alpha_one_minus_alpha":
-            return alphas.sqrt() * (1 - alphas)
+            return schedule.signal_share(timesteps).sqrt() * noise
         case "constant":
-            return torch.ones_like(alphas)
+            return torch.ones_like(noise)
         case "noise_to_signal":
-            return ((1 - alphas) / alphas).sqrt()
+            return (noise / schedule.signal_share(timesteps)).sqrt()
 
 
 @torch.no_grad()
 def distillation_target(
     latents: Float[Tensor, "views channels h w"],
     residual: Float[Tensor, "views channels h w"],
-    alphas: Float[Tensor, " views"],
+    schedule: Schedule,
+    timesteps: Int[Tensor, " views"],
     weighting: Weighting,
 ) -> Float[Tensor, "views channels h w"]:
     """Where score distillation draws latents to: z - w(t) r.
@@ -136,10 +141,11 @@ def distillation_target(
     Args:
         latents: rendered (or encoded) at the prior's scaled level.
         residual: r; of SDS the guided noise minus the noise that was added.
-        alphas: alpha_bar of the timesteps.
+        schedule: of the prior.
+        timesteps: of the noise.
         weighting: w(t), see `sds_weight`.
     """
-    return latents - sds_weight(alphas, weighting).view(-1, 1, 1, 1) * residual
+    return latents - sds_weight(schedule, timesteps, weighting).view(-1, 1, 1, 1) * residual
 
 
 def sds_loss(
@@ -224,16 +230,21 @@ class ScoreDistillation(Generic[Batch]):
             images = self._at_prior_size(images)
         latents = images if self.space == "latent" else self._encoded(images)
         drawn = seeds.generator("timesteps")
-        timesteps = timesteps_of_step(cameras.views, prior.alphas_cumprod, settings, progress, drawn, self.one_timestep)
+        timesteps = timesteps_of_step(cameras.views, prior.schedule, settings, progress, drawn, self.one_timestep)
         timesteps = sent(timesteps, prior.device)
         noise = sent(torch.randn(latents.shape, generator=seeds.generator("noise")), prior.device)
         with torch.no_grad():
             residual = self.residual(batch, latents.detach(), noise, timesteps, progress)
-        target = distillation_target(latents, residual, prior.alphas_cumprod[timesteps], settings.weighting)
-        weight = settings.weight if progress >= settings.starts_at else 0.0
+        target = distillation_target(latents, residual, prior.schedule, timesteps, settings.weighting)
+        weight = self.weight(latents) if progress >= settings.starts_at else 0.0
         loss = weight * sds_loss(latents, target)
         further = self.further(batch, latents)
         return Distilled(loss, batch, cameras, images, latents, timesteps, noise, target, weight, further)
+
+    def weight(self, latents: Float[Tensor, "views channels h w"]) -> float:
+        """Of the loss, which is a mean over the latents of each view."""
+        settings = self.settings
+        return settings.weight * (latents[0].numel() / settings.elements if settings.elements else 1.0)
 
     def residual(
         self,

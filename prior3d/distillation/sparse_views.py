@@ -187,7 +187,7 @@ def sdedit_views(
     noisy = prior.add_noise(latents, noise, torch.full((len(latents),), timestep, device=prior.device))
     steps = min(sdedit_steps(strength, num_inference_steps), timestep)
     clean = prior.denoise(noisy, descending_timesteps(timestep, steps), features.to(prior.device))
-    return prior.decode(clean), float(1 - prior.alphas_cumprod[timestep])
+    return prior.decode(clean), float(prior.schedule.noise_share(timestep))
 
 
 def ring_targets(predicted: PredictedViews) -> ViewTargets:

@@ -5,27 +5,19 @@ weight sqrt((1 - a) / a), but as an image x0_hat can be corrected: strong guidan
 standard deviation is drawn to that of the unguided one (Lin et al. 2024), over all views of the step together.
 """
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from prior3d.diffusion.guidance import Prediction
-
-
-def clean(
-    noisy: Float[Tensor, "views channels h w"],
-    noise: Float[Tensor, "views channels h w"],
-    alphas: Float[Tensor, " views"],
-) -> Float[Tensor, "views channels h w"]:
-    """The clean latents that a noise implies: (z_t - sqrt(1 - a) eps) / sqrt(a)."""
-    a = alphas.view(-1, 1, 1, 1)
-    return (noisy - (1 - a).sqrt() * noise) / a.sqrt()
+from prior3d.diffusion.scheduling import Schedule
 
 
 def clean_residual(
     latents: Float[Tensor, "views channels h w"],
     noisy: Float[Tensor, "views channels h w"],
     parts: Prediction,
-    alphas: Float[Tensor, " views"],
+    schedule: Schedule,
+    timesteps: Int[Tensor, " views"],
     rescale: float,
 ) -> Float[Tensor, "views channels h w"]:
     """Latents minus the clean latents that the prior sees, with their contrast taken back.
@@ -34,9 +26,10 @@ def clean_residual(
         latents: rendered.
         noisy: the same with noise.
         parts: what the prior says.
-        alphas: alpha_bar of the timesteps.
+        schedule: of the prior.
+        timesteps: of the noise.
         rescale: 0 leaves the guided clean latents as they are, 1 gives them the unguided standard deviation.
     """
-    found, plain = (clean(noisy, noise, alphas) for noise in (parts.guided, parts.conditional))
+    found, plain = (schedule.clean_of(noisy, noise, timesteps) for noise in (parts.guided, parts.conditional))
     factor = (plain.std() + 1e-8) / (found.std() + 1e-8)
     return latents - (rescale * factor + 1 - rescale) * found

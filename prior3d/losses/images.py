@@ -94,5 +94,4 @@ def denoised_images(
     noisy = prior.add_noise(latents, noise, timesteps)
     with torch.no_grad():
         predicted = prior.predict(noisy, timesteps, conditioning)
-    alphas = prior.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-    return prior.decode((noisy - (1 - alphas).sqrt() * predicted) / alphas.sqrt())
+    return prior.decode(prior.schedule.clean_of(noisy, predicted, timesteps))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Values = dict[str, Any]
-SDS_ELEMENTS = 4 * 64 * 64  # of a latent: the papers' score distillation is a sum over them, ours is a mean
+SDS_ELEMENTS = 4 * 64 * 64  # of a latent: the papers' score distillation is a sum over them, ours is divided by them
 LOSS_SCALE = 65_536  # at which mixed precision's scaling of losses begins in torch; it may double later
 SHAPE_SAMPLES = 64 * 64 * 512  # of a step: Sketch-Shape sums over them, our loss is a mean
 
@@ -75,7 +75,7 @@ def paper_weight(name: str) -> float:
 
 # Latent-NeRF's released values, section 4.1 of the paper for the guidance scale
 PAPER_DISTILLATION: dict[str, Any] = {
-    "sds": {"guidance_scale": 100.0, "weighting": "sqrt_alpha_one_minus_alpha"},
+    "sds": {"guidance_scale": 100.0, "weighting": "sqrt_alpha_one_minus_alpha", "elements": SDS_ELEMENTS},
     "views": {
         "per_step": 1,
         "elevation_deg": (-60.0, 90.0),  # theta 0..150 degrees from the top

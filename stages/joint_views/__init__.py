@@ -27,8 +27,16 @@ class Params(PriorParams):
 
 PRESETS: dict[str, dict] = {
     "toy": {},
-    # MVDream (Shi et al. 2023): four views of one ring, 50 steps; it takes no given views
-    "paper": {"drawing": {"num_inference_steps": 50, "guidance_scale": 7.5, "view_words": False, "views_at_once": 0}},
+    # MVDream (Shi et al. 2023): four views of one ring, 50 steps
+    "paper": {
+        "drawing": {
+            "num_inference_steps": 50,
+            "guidance_scale": 7.5,
+            "given_guidance_scale": 7.5,
+            "view_words": False,
+            "views_at_once": 0,
+        }
+    },
 }
 INPUTS = {"prompt": PROMPT, "caption": CAPTION, "image": OBJECT_IMAGE, "views": POSED_IMAGES, "prior": PRIOR}
 OPTIONAL_INPUTS = frozenset({"prompt", "caption", "image", "views"})

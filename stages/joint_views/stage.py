@@ -47,11 +47,6 @@ def drawn(job: Job, params: Params, prior: JointViewsPrior, text: str, *, known:
     given = given_views(job, prior, params.given, known)
     if given is None and not text:
         raise Prior3dError(f"stage {job.name}: give it words, an image or posed images (--prompt, --image or --views)")
-    if given is not None and not prior.takes_given:
-        raise Prior3dError(
-            f"stage {job.name}: this prior draws views from words alone and takes no images; give --prompt alone, or "
-            "another --prior, e.g. toy-mv"
-        )
     job.progress(0, 1, text=f"drawing views of {text or 'the images, without words'}")
     noise = Seeds(params.seed).generator("noise", job.device)
     if given is None:

@@ -24,7 +24,9 @@ class Params(PriorParams):
     supersampling: int = Field(4, ge=1, le=16, description="samples along each side of a latent pixel")
     lookup: Literal["bilinear", "nearest"] = Field("bilinear", description="how a sample reads the texture")
     start: Literal["grey", "red"] = Field(
-        "grey", description="grey as this prior encodes it, or the paper's red for Stable Diffusion; noise on top"
+        "grey",
+        description="grey as this prior encodes it; or the paper's faint red, by the linear map of Stable Diffusion's "
+        "latents, of other latents as the prior encodes it. Noise on top",
     )
     start_noise: float = Field(0.1, ge=0, le=10, description="standard deviation of the texture's noise at the start")
     background: Literal["named", "learned"] = Field(

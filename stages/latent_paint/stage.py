@@ -20,6 +20,7 @@ from stages.contract.job import Job
 from stages.contract.preview import Preview, warn_of_unknown_words, write_row
 from stages.latent_paint import Params
 
+RED, PAPER_RED = (1.0, 0.0, 0.0), 0.3  # the colour, and how much of its latents the released code starts with
 DIVERGED = "lower latent_paint.optimiser.learning_rate or latent_paint.sds.guidance_scale"
 
 
@@ -69,11 +70,14 @@ def start(prior: TextToImagePrior, params: Params, seeds: Seeds, name: str) -> T
     """A latent texture at the start: one colour and noise of its own, [resolution, resolution, channels]."""
     shape = (params.resolution, params.resolution, prior.latent_channels)
     noise = params.start_noise * torch.randn(shape, generator=seeds.generator(name))
+    if params.start == "red" and prior.has_sd_latents:
+        return (PAPER_RED * paper_red_latent(prior.latent_channels) + noise).to(prior.device)
+    image = flat_images([0.5], prior.image_size, prior.device)
     if params.start == "red":
-        return (0.3 * paper_red_latent(prior.latent_channels) + noise).to(prior.device)
+        image = image.new_tensor(RED).view(1, 3, 1, 1).expand_as(image)
     with torch.no_grad():
-        grey = prior.encode(flat_images([0.5], prior.image_size, prior.device)).mean((0, 2, 3))
-    return grey + noise.to(prior.device)
+        colour = prior.encode(image).mean((0, 2, 3))
+    return (PAPER_RED if params.start == "red" else 1.0) * colour + noise.to(prior.device)
 
 
 @torch.no_grad()

@@ -35,8 +35,10 @@ class Params(PriorParams):
     finer_resolutions: tuple[Resolution, ...] = Field(
         (65,), description="dense grids added for detail, nodes along an axis"
     )
-    linear_map: Literal["fitted", "paper"] = Field(
-        "fitted", description="latent-to-RGB map: fitted to this prior's decoder, or the paper's for Stable Diffusion"
+    linear_map: Literal["fitted", "paper", "by_prior"] = Field(
+        "fitted",
+        description="latent-to-RGB map: fitted to this prior's decoder; the paper's, for Stable Diffusion's latents; "
+        "by_prior: the paper's if the prior has these latents, else fitted",
     )
     background: Literal["named", "learned"] = Field(
         "named",
@@ -92,7 +94,7 @@ PRESETS = {
             "steps": 5000,
             "n_samples": 512,
             "finer_resolutions": (),
-            "linear_map": "paper",
+            "linear_map": "by_prior",
             "background": "learned",
             "sds": {"image_size": 128, "views_at_once": 1},
             "optimiser": {"learning_rate": 1e-3, "decay_to": 1.0, "epsilon": 1e-15},

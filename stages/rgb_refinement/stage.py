@@ -92,7 +92,7 @@ def views_of(field: ObjectField, params: Params, size: int) -> Tensor:
 
 def start(latent_field: ObjectField, prior: TextToImagePrior, params: Params) -> ObjectField:
     """The RGB field that looks like the latent field seen through the linear map."""
-    if params.linear_map == "paper":
+    if params.linear_map == "paper" or (params.linear_map == "by_prior" and prior.has_sd_latents):
         matrix, offset = (part.to(prior.device) for part in paper_latent_to_rgb())
         if prior.latent_channels != len(matrix):
             raise Prior3dError(

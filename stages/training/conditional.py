@@ -19,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.prompt_encoder import PromptEncoder
+from prior3d.diffusion.scheduling import diffusion_schedule
 from prior3d.images.files import write_png
 from prior3d.limits import read_json
 from stages.training.parameters import ConditionalParams
@@ -64,7 +65,8 @@ def frozen_prior(folder: Path, unet: Any, text_encoder: Any, tokenizer: Any, dev
     vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32).requires_grad_(False).eval()
     vae = vae.to(device, memory_format=torch.channels_last)
     scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-    return LatentDiffusion(unet=unet, vae=vae, scheduler=scheduler, prompts=PromptEncoder(text_encoder, tokenizer))
+    schedule = diffusion_schedule(scheduler, torch.device(device))
+    return LatentDiffusion(unet=unet, vae=vae, schedule=schedule, prompts=PromptEncoder(text_encoder, tokenizer))
 
 
 def train(

@@ -7,7 +7,7 @@ import torch.nn.functional as functional
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from prior3d.diffusion.scheduling import add_noise, stratified_timesteps, velocity
+from prior3d.diffusion.scheduling import Schedule, diffusion_schedule, stratified_timesteps
 
 N_TIMESTEPS = 1000
 
@@ -27,11 +27,16 @@ def noise_scheduler() -> Any:
     )
 
 
+def v_schedule(device: torch.device | str) -> Schedule:
+    """That noise schedule on a device."""
+    return diffusion_schedule(noise_scheduler(), torch.device(device))
+
+
 def v_loss(
     unet: Any,
     conditioning: tuple[Tensor, Tensor],
     latents: Tensor,
-    alphas: Tensor,
+    schedule: Schedule,
     generator: torch.Generator,
     *,
     condition: Tensor | None = None,
@@ -43,13 +48,13 @@ def v_loss(
         unet: called with noisy latents, timesteps, text and camera.
         conditioning: text embeddings [n, tokens, width] and camera embeddings [n, CAMERA_DIM].
         latents: [n, 4, 16, 16].
-        alphas: [N_TIMESTEPS] cumulative alpha of the noise schedule.
+        schedule: of the noise, for a network that predicts v.
         generator: draws timesteps and noise.
         condition: [n, further channels, 16, 16], input channels after the noisy latents.
         timestep_power: timesteps are T u^timestep_power of uniform u: below 1, strong noise comes more often.
     """
     t = stratified_timesteps(len(latents), N_TIMESTEPS, generator, power=timestep_power)
-    noisy, target = noised(latents, alphas[t], generator)
+    noisy, target = noised(latents, schedule, t, generator)
     seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
     seen = seen.contiguous(memory_format=torch.channels_last)
     text, camera = conditioning
@@ -57,7 +62,7 @@ def v_loss(
     return functional.mse_loss(predicted.float(), target)
 
 
-def noised(latents: Tensor, alphas: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Latents [n, c, h, w] with fresh noise of cumulative alphas [n], and their velocity v."""
+def noised(latents: Tensor, schedule: Schedule, t: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Latents [n, c, h, w] with fresh noise of timesteps [n], and what the network should say of them."""
     noise = torch.randn(latents.shape, generator=generator, device=latents.device)
-    return add_noise(latents, noise, alphas), velocity(latents, noise, alphas)
+    return schedule.add_noise(latents, noise, t), schedule.said_of(latents, noise, t)

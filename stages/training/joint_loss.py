@@ -10,7 +10,7 @@ from torch import Tensor
 from prior3d.cameras import orbit_cameras, view_words
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.joint_sets import pluecker_rays
-from prior3d.diffusion.scheduling import stratified_timesteps
+from prior3d.diffusion.scheduling import Schedule, stratified_timesteps
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import toy_orbit
 from stages.artifacts.datasets import RenderedDataset
@@ -80,7 +80,7 @@ def flipped_latents(batch: SetBatch, index: Tensor, latents: Latents) -> Tensor:
 
 
 def joint_v_errors(
-    unet: Any, encode: Callable[[list[str]], Tensor], batch: SetBatch, frames: Frames, alphas: Tensor, power: float,
+    unet: Any, encode: Callable[[list[str]], Tensor], batch: SetBatch, frames: Frames, schedule: Schedule, power: float,
     generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """Squared error of the predicted velocity of every frame [frames]; 0 where it is given.
@@ -90,7 +90,7 @@ def joint_v_errors(
         encode: texts to embeddings [texts, tokens, width].
         batch: how the frames fall into sets, and which are given.
         frames: what they are.
-        alphas: [N_TIMESTEPS] cumulative alpha of the noise schedule.
+        schedule: of the noise, for a network that predicts v.
         power: timesteps are T u^power of uniform u.
         generator: draws a timestep for each set, and the noise; on the latents' device.
     """
@@ -98,7 +98,7 @@ def joint_v_errors(
     given, known = batch.given.to(device), frames.known.to(device)
     t = stratified_timesteps(len(batch.kind), N_TIMESTEPS, generator, shuffled=True, power=power)
     t = t[batch.owner.to(device)].masked_fill(given, 0)
-    noisy, target = noised(frames.latents, alphas[t], generator)
+    noisy, target = noised(frames.latents, schedule, t, generator)
     seen = given[:, None, None, None]
     size = frames.latents.shape[-1]
     ray = pluecker_rays(orbit_cameras(toy_orbit(*frames.orbit), size, size)).to(device) * known[:, None, None, None]

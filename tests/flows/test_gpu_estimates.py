@@ -7,6 +7,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from flows.engine.gpu_estimate import OF_CUDA, PriorSizes, needed_bytes
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.prompt_encoder import PromptEncoder
+from prior3d.diffusion.scheduling import diffusion_schedule
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.backgrounds import LatentBackdrop, LearnedBackground, rgb_backdrop
 from prior3d.distillation.losses import Distillation
@@ -22,6 +23,7 @@ from tests.peak_memory import PeakBytes, attention_without_scores
 from tests.prior3d.test_waiting import META, FakeSeeds
 
 TEXT_ENCODER = 123_060_480
+SD15 = PriorSizes(859_520_964 + 83_653_863 + TEXT_ENCODER, 64, 512, 320, 128)
 WITHIN = 0.25
 
 
@@ -50,7 +52,8 @@ def prior():
             block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512, **blocks
         )
     networks = [network.half().requires_grad_(False).eval() for network in (unet, vae)]
-    diffusion = LatentDiffusion(unet=networks[0], vae=networks[1], scheduler=DDIMScheduler(), prompts=Texts())
+    schedule = diffusion_schedule(DDIMScheduler(), META)
+    diffusion = LatentDiffusion(unet=networks[0], vae=networks[1], schedule=schedule, prompts=Texts())
     return TextToImagePrior(diffusion)
 
 
@@ -72,21 +75,27 @@ def counted(prior, field, losses) -> int:
 
 def estimated(prior, stage, params) -> int:
     of_networks = sum(p.numel() for n in (prior.diffusion.unet, prior.diffusion.vae) for p in n.parameters())
-    sizes = PriorSizes(of_networks + TEXT_ENCODER, 64, 512, 320, 128)
-    return needed_bytes(stage, params.model_dump(mode="json"), sizes) - OF_CUDA
+    assert of_networks + TEXT_ENCODER == SD15.parameters
+    return needed_bytes(stage, params.model_dump(mode="json"), SD15) - OF_CUDA
+
+
+def step_of_coarse_nerf(prior, field, params):
+    """The losses of a step."""
+    views = ViewSampler(prior, "a mug", params.views, params.prompting, params.sds, named_backgrounds=False)
+    with META:
+        learned = LearnedBackground(4)
+    seeds = FakeSeeds(0)
+    distil = Distillation(views, seeds, params.sds, "latent")
+    return distillation_losses([field], LatentBackdrop(prior, learned), distil, seeds, params, None)
 
 
 @pytest.mark.parametrize("n_views", [1, 4])
 def test_coarse_nerf(prior, n_views):
     values = merged(coarse_nerf.PRESETS["paper"], {"views": {"per_step": n_views}, "precision": "float16"})
     params = check_params(coarse_nerf.Params, values, "coarse_nerf")
-    views = ViewSampler(prior, "a mug", params.views, params.prompting, params.sds, named_backgrounds=False)
     with META:
         field = ObjectField(field_config(params.field, "latent", 4))
-        learned = LearnedBackground(4)
-    seeds = FakeSeeds(0)
-    distil = Distillation(views, seeds, params.sds, "latent")
-    losses = distillation_losses([field], LatentBackdrop(prior, learned), distil, seeds, params, None)
+    losses = step_of_coarse_nerf(prior, field, params)
     found, said = counted(prior, field, losses), estimated(prior, "coarse_nerf", params)
     assert abs(said - found) <= WITHIN * found, f"estimated {said / 2**30:.2f} GiB, counted {found / 2**30:.2f}"
 

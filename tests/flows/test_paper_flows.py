@@ -10,8 +10,12 @@ import yaml
 
 from flows.methods import METHODS
 from stages.artifacts.base import load_metrics
+from stages.artifacts.captions import load_caption
+from stages.artifacts.drawn_views import load_drawn_views
+from tests.tiny_mvdream import write_tiny_mvdream
 from tests.whole_flows import settings, words, write_inputs
 
+AFTER_A_FIELD = ("mesh_extraction", "texture_baking", "evaluation")
 CHECKED = ("coarse_nerf", "rgb_refinement", "image_nerf", "view_distillation")
 
 
@@ -20,6 +24,7 @@ def given(tmp_path_factory):
     """Priors and inputs."""
     place = tmp_path_factory.mktemp("given")
     write_inputs(place)
+    write_tiny_mvdream(place / "mvdream")
     return place
 
 
@@ -38,4 +43,23 @@ def test_a_method_runs_to_its_report(fake, given, method):
     for stage in set(CHECKED) & set(params):
         assert not params[stage]["check"]["accept"]
         assert 0.005 < load_metrics(folder / stage)["coverage"]["value"] < 0.75
+    assert (folder / "evaluation" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_sparsefusion_runs_to_its_report_on_a_folder_of_mvdream(fake, given):
+    """A prior of views whose weights are public: the given images stand noised among the views that it draws."""
+    line = ["--images", str(given / "posed"), "--prior", str(given / "mvdream"), "--prompt", "a red and blue ball"]
+    present = {"view_preparation", "view_symmetry", "joint_views", "view_distillation"} | set(AFTER_A_FIELD)
+    code, out, err = fake.cli(
+        "run", "sparsefusion", *line, "--scorer", "toy-scorer", "--name", "many", "--device", "cpu", *settings(present),
+        "--set", "captioning.caption.known_below=10",  # random weights know nothing
+    )  # fmt: skip
+    assert code == 0, f"{err}\n{out[-2000:]}"
+    folder = fake.folder("many")
+    assert json.loads((folder / "history" / "0001.json").read_text())["preset"] == "paper"
+    views = load_drawn_views(folder / "joint_views")
+    assert views.n_given == 2 and len(views.views.colours) == 2 + 12
+    assert load_caption(folder / "captioning").known
+    assert 0.005 < load_metrics(folder / "view_distillation")["coverage"]["value"] < 0.75
     assert (folder / "evaluation" / "report.html").is_file()

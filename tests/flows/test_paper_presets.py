@@ -260,6 +260,14 @@ def test_a_converted_weight_stands_beside_the_mean_as_the_papers_beside_the_sum(
     torch.testing.assert_close(first, second * presets.SDS_ELEMENTS, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("method", "preset", "stage"), DRAWING)
+def test_distillation_weighs_as_the_papers_sum_whatever_the_size_of_latents(method, preset, stage):
+    """But where the loss beside it is a sum over as many rays as there are latents, and by the means of `toy`."""
+    by_rays = (method, stage) == ("sketch-shape", "coarse_nerf")
+    expected = 0 if preset == "toy" or by_rays else presets.SDS_ELEMENTS
+    assert settings_of(method, preset)[stage]["sds"]["elements"] == expected
+
+
 def test_what_the_papers_do_not_have_can_be_switched_off():
     inversion = settings_of("realfusion", "paper")["textual_inversion"]
     assert inversion["averaged_fraction"] == 0 and inversion["optimiser"]["decay_to"] == 1

@@ -7,6 +7,7 @@ from prior3d.cameras import orbit_cameras, ring
 from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.inpainting import load_inpainting
 from prior3d.diffusion.instruct import load_instruct
+from prior3d.diffusion.scheduling import Schedule
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.diffusion.views import load_views
 from prior3d.distillation.losses import Distillation
@@ -27,7 +28,8 @@ from tests.tiny_prior import write_tiny_prior
 from tests.tiny_views import TINY, write_tiny_views
 
 CPU = torch.device("cpu")
-ALPHAS = torch.tensor([0.75, 0.19])  # of the two views' timesteps
+TWO = Schedule(torch.tensor([0.75, 0.19]), torch.tensor([0.25, 0.81]), "epsilon")  # timesteps, one a view
+BOTH = torch.tensor([0, 1])
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ ALPHAS = torch.tensor([0.75, 0.19])  # of the two views' timesteps
 )
 def test_gradient_is_the_weighted_residual_over_the_number_of_elements(weighting, weights):
     latents = torch.randn(2, 4, 2, 2, requires_grad=True)
-    target = distillation_target(latents, torch.full((2, 4, 2, 2), 1.5), ALPHAS, weighting)
+    target = distillation_target(latents, torch.full((2, 4, 2, 2), 1.5), TWO, BOTH, weighting)
     loss = sds_loss(latents, target)
     loss.backward()
     for view in (0, 1):
@@ -51,7 +53,7 @@ def test_gradient_is_the_weighted_residual_over_the_number_of_elements(weighting
 
 
 def test_weight_keeps_the_shape():
-    assert sds_weight(torch.rand(3, 1), "constant").shape == (3, 1)
+    assert sds_weight(TWO, torch.zeros(3, 1, dtype=torch.long), "constant").shape == (3, 1)
 
 
 def test_timesteps_stay_within_their_limits_and_can_be_shared():
@@ -69,8 +71,9 @@ def test_annealing_is_linear_and_clamped():
 def schedule(name, progress, **settings):
     """The timesteps of three views with Stable Diffusion's noise levels."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
-    settings = SdsSettings(timestep_schedule=name, **settings)
-    return timesteps_of_step(3, (1 - betas).cumprod(0), settings, progress, torch.Generator().manual_seed(0), False)
+    settings, signal = SdsSettings(timestep_schedule=name, **settings), (1 - betas).cumprod(0)
+    levels = Schedule(signal, 1 - signal, "epsilon")
+    return timesteps_of_step(3, levels, settings, progress, torch.Generator().manual_seed(0), False)
 
 
 def test_a_linear_schedule_falls_from_the_highest_to_the_lowest_level():
@@ -84,8 +87,9 @@ def test_dreamtime_never_rises_and_spends_its_steps_where_its_weight_is():
     # with a constant signal-to-noise ratio W is W_p alone: by hand, of 1,000 timesteps without limits
     t = torch.arange(1000) / 1000
     bump = torch.where(t > 0.8, torch.exp(-((t - 0.8) ** 2) / 0.18), torch.exp(-((0.5 - t).clamp_min(0) ** 2) / 0.02))
+    even = Schedule(torch.full((1000,), 0.5), torch.full((1000,), 0.5), "epsilon")
     for progress in (0.2, 0.5, 0.9):
-        found = dreamtime_timestep(torch.full((1000,), 0.5), (0.0, 1.0), progress)
+        found = dreamtime_timestep(even, (0.0, 1.0), progress)
         assert (bump[found:].sum() / bump.sum()).item() == pytest.approx(progress, abs=0.002)
 
 
@@ -189,3 +193,17 @@ def test_distillation_can_begin_late_and_leave_views_out(tiny):
     assert found.loss.item() > 0
     assert found.loss_of(torch.tensor([True])).item() == pytest.approx(found.loss.item())
     assert found.loss_of(torch.tensor([False])).item() == 0
+
+
+@pytest.mark.parametrize("size", [8, 16])
+def test_a_loss_over_a_number_of_elements_weighs_as_a_sum(tiny, size):
+    """Of latents of any size: 2 views, each a sum over 4 x size x size elements, divided by 1,024 and by the views."""
+    views = FixedViews(tiny, lambda prior, noisy, timesteps: torch.zeros_like(noisy))
+    views.cameras = lambda batch, size: orbit_cameras(ring(2, 15.0, 3.2, 40.0), size, size)
+    latents = torch.randn(2, 4, size, size, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    found = ScoreDistillation(views, Seeds(0), SdsSettings(elements=1024, weight=3.0), "latent")(
+        lambda cameras, batch: latents, 0.5
+    )
+    expected = 3.0 * 0.5 * (latents - found.target).square().sum() / 1024 / 2
+    assert found.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert found.loss_of(torch.tensor([True, True])).item() == pytest.approx(expected.item(), rel=1e-5)

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from prior3d.diffusion.guidance import Prediction
+from prior3d.diffusion.scheduling import Schedule
 from prior3d.distillation.ism import interval, inversion_timesteps
 from prior3d.distillation.losses import Distillation, distillation_of_one
 from prior3d.distillation.vsd import particle_names
-from prior3d.distillation.x0 import clean, clean_residual
+from prior3d.distillation.x0 import clean_residual
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import CsdLoss, IsmLoss, SdsLoss, SdsSettings, VsdLoss, X0Loss
@@ -40,14 +41,14 @@ def step_of(prior, loss, wanted=WANTED, empty=EMPTY, scale=SCALE, n=N, **setting
 
 def variance(prior, spread):
     """Of noisy latents at timestep 500."""
-    a = prior.alphas_cumprod[500].item()
+    a = prior.schedule.signal[500].item()
     return a * spread**2 + 1 - a
 
 
 def test_sds_seeks_the_mode_and_guidance_moves_it_beyond(prior):
     """E[eps_hat - eps] = sqrt(a (1 - a)) (z - m) / v; with equal spreads m is m_0 + s (m_y - m_0)."""
     plain = step_of(prior, SdsLoss(), scale=1.0)
-    a, v = prior.alphas_cumprod[500].item(), variance(prior, WANTED[1])
+    a, v = prior.schedule.signal[500].item(), variance(prior, WANTED[1])
     for z in (-1.0, 1.0, 3.0):
         expected = math.sqrt(a * (1 - a)) * (z - 1.0) / v
         assert plain(z).mean().item() == pytest.approx(expected, abs=0.03)
@@ -80,20 +81,20 @@ def test_the_x0_form_is_sds_weighted_by_noise_over_signal(prior):
 
 
 def test_the_x0_form_takes_contrast_back():
-    a = torch.tensor([0.25, 0.25])
+    schedule, at = Schedule(torch.tensor([0.25]), torch.tensor([0.75]), "epsilon"), torch.zeros(2, dtype=torch.long)
     noisy = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     guided = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     parts = Prediction(guided, noisy * 0.5, guided)
     latents = torch.zeros(2, 1, 4, 4)
-    full, none, half = (-clean_residual(latents, noisy, parts, a, rescale) for rescale in (1.0, 0.0, 0.5))
-    torch.testing.assert_close(full.std(), clean(noisy, noisy * 0.5, a).std())
+    full, none, half = (-clean_residual(latents, noisy, parts, schedule, at, rescale) for rescale in (1.0, 0.0, 0.5))
+    torch.testing.assert_close(full.std(), schedule.clean_of(noisy, noisy * 0.5, at).std())
     torch.testing.assert_close(none, (noisy - math.sqrt(0.75) * guided) / 0.5)
     torch.testing.assert_close(half, (full + none) / 2)
 
 
 def test_ism_compares_two_points_of_a_ddim_inversion(prior):
     """By hand: about m_0 each DDIM step multiplies the deviation by (sqrt(a a') s^2 + sqrt((1 - a)(1 - a'))) / v."""
-    alphas, spread, z = prior.alphas_cumprod, EMPTY[1], 0.7
+    alphas, spread, z = prior.schedule.signal, EMPTY[1], 0.7
     levels = [0, 50, 250, 450, 500]  # s = 450 = 50 + 2 x 200, then the interval of 50
     deviation = alphas.new_tensor(z) - alphas[0].sqrt() * EMPTY[0]
     for level, following in zip(levels, levels[1:], strict=False):
@@ -140,7 +141,7 @@ class KnownParticles:
         return 0
 
     def predict(self, batch, noisy, timesteps):
-        return exact_noise(noisy, self.prior.alphas_cumprod[timesteps].view(-1, 1, 1, 1), self.mean, self.spread)
+        return exact_noise(noisy, self.prior.schedule.signal[timesteps].view(-1, 1, 1, 1), self.mean, self.spread)
 
     def loss(self, batch, latents):
         return 0 * latents.sum()

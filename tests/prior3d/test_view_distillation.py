@@ -96,7 +96,7 @@ def test_denoising_begins_with_noised_latents_at_every_level(prior, monkeypatch,
     noise = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(2))
     expected = prior.add_noise(prior.encode(images), noise, torch.full((2,), timestep))
     assert torch.allclose(noisy, expected, atol=1e-5) and timesteps == descending_timesteps(timestep, 8)
-    assert weight == pytest.approx(1 - float(prior.alphas_cumprod[timestep]))
+    assert weight == pytest.approx(1 - float(prior.schedule.signal[timestep]))
 
 
 def test_no_gradient_passes_through_the_prior(prior):

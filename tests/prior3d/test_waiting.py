@@ -4,6 +4,8 @@
 synchronises does in CUDA's debug mode; copies towards it that would block are counted here.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -68,7 +70,8 @@ def prior(folder):
     for network in (prior.diffusion.unet, prior.diffusion.vae):
         network.to(META)
     prior.diffusion.device = META
-    prior.diffusion.alphas_cumprod = prior.diffusion.alphas_cumprod.to(META)
+    schedule = prior.diffusion.schedule
+    prior.diffusion.schedule = replace(schedule, signal=schedule.signal.to(META), noise=schedule.noise.to(META))
     return prior
 
 

@@ -200,3 +200,21 @@ def test_fitted_start_looks_like_the_decoded_latents(prior):
     field = start(latent_field, loaded, rgb_refinement.Params(**nested(REFINED)))
     points = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) - 0.5
     torch.testing.assert_close(field.density(points), latent_field.density(points), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("stable_diffusion", [True, False])
+def test_the_papers_linear_map_begins_fields_of_stable_diffusions_latents_alone(prior, stable_diffusion):
+    from prior3d.diffusion.text_to_image import load_text_to_image
+
+    loaded = load_text_to_image(prior, torch.device("cpu"))
+    assert not loaded.has_sd_latents
+    loaded.diffusion.has_sd_latents = stable_diffusion
+    params = coarse_nerf.Params(**nested(COARSE))
+    latent_field = ObjectField(field_config(params.field, "latent", 4), torch.Generator().manual_seed(0))
+    points = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    colours = {
+        name: start(latent_field, loaded, rgb_refinement.Params(**nested(REFINED | {"linear_map": name})))(points)[1]
+        for name in ("by_prior", "paper", "fitted")
+    }
+    assert torch.equal(colours["by_prior"], colours["paper" if stable_diffusion else "fitted"])
+    assert not torch.allclose(colours["paper"], colours["fitted"], atol=0.01)

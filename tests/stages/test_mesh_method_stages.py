@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 import yaml
 
@@ -205,6 +206,20 @@ def test_the_papers_presets_run_scaled_down(tmp_path, prior):
         assert execute(f"stages.{stage}", arguments, folder) == 0
     mesh = load_uv_mesh(folder / "mesh_preparation").world_vertices()
     assert mesh[:, 2].max() == pytest.approx(0.6, abs=1e-6)
+
+
+def test_the_papers_red_is_what_a_prior_of_other_latents_encodes(prior):
+    from prior3d.diffusion.text_to_image import load_text_to_image
+    from prior3d.seeds import Seeds
+    from stages.latent_paint.stage import start
+
+    loaded = load_text_to_image(prior, torch.device("cpu"))
+    params = latent_paint.Params(start="red", start_noise=0.0, resolution=8)
+    red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, loaded.image_size, loaded.image_size)
+    expected = 0.3 * loaded.encode(red).mean((0, 2, 3))
+    torch.testing.assert_close(start(loaded, params, Seeds(0), "texture"), expected.expand(8, 8, 4))
+    loaded.diffusion.has_sd_latents = True
+    assert not torch.allclose(start(loaded, params, Seeds(0), "texture"), expected.expand(8, 8, 4), atol=0.05)
 
 
 def test_the_papers_start_decodes_to_red():

@@ -44,7 +44,7 @@ def run(job: Job, params: Params) -> None:
         batch, tokens, camera, condition = draw_batch(latents, captions, prior, params, generator)
         with lower_precision(device, params.precision):
             text = text_encoder(tokens).last_hidden_state
-            return v_loss(unet, (text, camera), batch, prior.alphas_cumprod, generator, condition=condition)
+            return v_loss(unet, (text, camera), batch, prior.schedule, generator, condition=condition)
 
     train(trainer, params.batch, loss_of, lambda: sample_sheet(prior, held_out))
     save(trainer, toy, folder, "StableDiffusionInpaintPipeline", params)

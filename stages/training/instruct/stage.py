@@ -38,14 +38,14 @@ def run(job: Job, params: Params) -> None:
     prior = InstructPrior(frozen_prior(folder, *averaged, tokenizer, device))
     edits, held_out = (EditDataset(job.inputs["edits"], split) for split in ("train", "held-out"))
     latents = Latents(prior.diffusion.vae, torch.from_numpy(edits.rgba).to(device))
-    instructions, alphas = InstructionDataset(edits, tokenizer, device), prior.alphas_cumprod
+    instructions, schedule = InstructionDataset(edits, tokenizer, device), prior.schedule
 
     def loss_of(generator: torch.Generator) -> Tensor:
         batch, tokens, camera, image = draw_batch(latents, instructions, params, generator)
         with lower_precision(device, params.precision):
             conditioning = text_encoder(tokens).last_hidden_state, camera
             power = params.timestep_power
-            return v_loss(unet, conditioning, batch, alphas, generator, condition=image, timestep_power=power)
+            return v_loss(unet, conditioning, batch, schedule, generator, condition=image, timestep_power=power)
 
     def grid() -> Tensor:
         prior.diffusion.prompts.forget()  # their embeddings change while the text encoder learns

@@ -92,7 +92,7 @@ def step_loss(
     frames = frames_of(batch, dataset, latents, {name: getattr(params, f"drop_{name}") for name in names}, drawing)
     with lower_precision(device, params.precision):
         encode = partial(embedded, prior)
-        errors = joint_v_errors(unet, encode, batch, frames, prior.alphas_cumprod, params.timestep_power, generator)
+        errors = joint_v_errors(unet, encode, batch, frames, prior.schedule, params.timestep_power, generator)
     return errors.sum() / (~batch.given).sum()
 
 

@@ -52,8 +52,8 @@ def denoising_scores(prior: TextToImagePrior, world: RenderedDataset, n: int, se
 
 
 def _velocity_error(prior: TextToImagePrior, noise_error: Tensor, t: Tensor) -> float:
-    alpha = prior.alphas_cumprod[t].view(-1, 1, 1, 1)
-    return float((noise_error.square() / alpha).mean())  # ε̂ - ε = √ᾱ (v̂ - v)
+    signal = prior.schedule.signal[t].view(-1, 1, 1, 1)
+    return float((noise_error.square() / signal).mean())  # ε̂ - ε = √ᾱ (v̂ - v)
 
 
 def _batch(world: RenderedDataset, first: int, generator: torch.Generator) -> tuple[Tensor, list[str], Tensor]:

@@ -47,7 +47,7 @@ def v_errors(prior: JointViewsPrior, held_out: RenderedDataset, n: int, seed: in
                 batch = draw_sets(SETS_AT_ONCE, shares, objects, n_views, len(BACKGROUNDS), 0.0, generator)
                 frames = frames_of(batch, held_out, latents, drops, generator)
                 total += joint_v_errors(
-                    prior.diffusion.unet, prior.embed, batch, frames, prior.alphas_cumprod, 0.75, generator
+                    prior.diffusion.unet, prior.embed, batch, frames, prior.schedule, 0.75, generator
                 ).sum()
                 count += int((~batch.given).sum())
             scores[f"v_error_{name}_{said}"] = float(total) / count

@@ -20,7 +20,7 @@ from stages.training.conditional import open_text_encoder
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.texts import CaptionedDataset
 from stages.training.datasets.tokenizer import build_tokenizer, new_words, with_words
-from stages.training.diffusion_loss import noise_scheduler, v_loss
+from stages.training.diffusion_loss import noise_scheduler, v_loss, v_schedule
 from stages.training.facts import FACTS
 from stages.training.families import OLDEST, begin_with_oldest, family_folder
 from stages.training.text_to_image import FOLDER, Params
@@ -91,14 +91,14 @@ def train(rank: int, job: Job, params: Params, device: str) -> None:
     vae = vae.to(device, memory_format=torch.channels_last).eval()
     latents = Latents(vae, torch.from_numpy(world.rgba).to(device))
     captions = CaptionedDataset(world, tokenizer, device)
-    alphas = noise_scheduler().alphas_cumprod.to(device)
+    schedule = v_schedule(device)
     meter = Meter(trainer, "samples")
     for step in trainer.steps():
         generator = torch.Generator(device).manual_seed(hash((params.seed, step, rank)) % 2**62)
         batch, tokens, camera = draw_batch(latents, captions, params, params.batch // params.workers, generator)
         with lower_precision(device, params.precision):
             text = models["text_encoder"](tokens).last_hidden_state
-            loss = v_loss(models["unet"], (text, camera), batch, alphas, generator)
+            loss = v_loss(models["unet"], (text, camera), batch, schedule, generator)
         trainer.update(loss)
         meter.take(loss, params.batch)
     if rank == 0:

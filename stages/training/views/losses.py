@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from prior3d.diffusion.scheduling import stratified_timesteps
+from prior3d.diffusion.scheduling import Schedule, stratified_timesteps
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.posed import PosedDataset, SceneBatch
 from stages.training.diffusion_loss import N_TIMESTEPS, noised
@@ -20,7 +20,7 @@ def both_losses(
     latents: Latents,
     batch: SceneBatch,
     params: Params,
-    alphas: Tensor,
+    schedule: Schedule,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """The diffusion model's loss on the queries' latents, and the robust loss of the transformer's own images."""
@@ -39,14 +39,14 @@ def both_losses(
             clean.repeat(many, 1, 1, 1),
             condition.repeat(many, 1, 1, 1),
             params.drop_condition,
-            alphas,
+            schedule,
             generator,
         )
     return v, charbonnier(images - truth).mean()
 
 
 def v_loss(
-    unet: Any, latents: Tensor, condition: Tensor, drop: float, alphas: Tensor, generator: torch.Generator
+    unet: Any, latents: Tensor, condition: Tensor, drop: float, schedule: Schedule, generator: torch.Generator
 ) -> Tensor:
     """Mean squared error of the predicted velocity v = √ᾱ ε - √(1-ᾱ) x (Salimans and Ho 2022).
 
@@ -55,12 +55,12 @@ def v_loss(
         latents: [n, 4, h, w].
         condition: [n, channels, h, w].
         drop: fraction of samples without condition.
-        alphas: [N_TIMESTEPS] cumulative alpha of the noise schedule.
+        schedule: of the noise, for a network that predicts v.
         generator: draws timesteps, noise and the samples without condition.
     """
     n, device = len(latents), condition.device
     t = stratified_timesteps(n, N_TIMESTEPS, generator, shuffled=True)
-    noisy, target = noised(latents, alphas[t], generator)
+    noisy, target = noised(latents, schedule, t, generator)
     keep = (torch.rand(n, 1, 1, 1, generator=generator, device=device) >= drop).float()
     seen = torch.cat([noisy, condition * keep], dim=1)
     predicted = unet(seen.contiguous(memory_format=torch.channels_last), t).sample

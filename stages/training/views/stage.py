@@ -19,7 +19,7 @@ from stages.contract.job import Job
 from stages.training.datasets.co3d import co3d_views
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.posed import PosedDataset, draw_scenes, toy_views
-from stages.training.diffusion_loss import noise_scheduler
+from stages.training.diffusion_loss import noise_scheduler, v_schedule
 from stages.training.scores.views import sheet, trials
 from stages.training.trainer import Meter, Trainer, prepare
 from stages.training.views import Params
@@ -93,13 +93,13 @@ def train(trainer: Trainer, params: Params, dataset: PosedDataset, vae: Any) -> 
     """Take all steps."""
     device = trainer.device
     here = dataset.to(str(device))
-    latents, alphas = Latents(vae, here.pixels), noise_scheduler().alphas_cumprod.to(device)
+    latents, schedule = Latents(vae, here.pixels), v_schedule(device)
     meter, most = Meter(trainer, "views"), most_images(dataset)
     for step in trainer.steps():
         drawing = torch.Generator().manual_seed(hash((params.seed, step)) % 2**62)
         generator = torch.Generator(device).manual_seed(hash((params.seed, step, 6)) % 2**62)
         batch = draw_scenes(dataset, params.scenes, *step_sizes(params, step, most), drawing).to(str(device))
-        v, regression = both_losses(trainer.models, here, latents, batch, params, alphas, generator)
+        v, regression = both_losses(trainer.models, here, latents, batch, params, schedule, generator)
         loss = v + params.regression_weight * regression
         trainer.update(loss)
         meter.take(loss, batch.queries.numel(), partial("v {:.4f}, regression {:.4f}".format, v, regression))
@@ -122,7 +122,7 @@ def step_sizes(params: Params, step: int, most: int) -> tuple[int, int]:
 
 def preview(trainer: Trainer, vae: Any, dataset: PosedDataset) -> None:
     """Write `preview.png` beside the checkpoint: what the averaged weights make of three scenes of the training."""
-    diffusion = LatentDiffusion(unet=trainer.averaged("unet"), vae=vae, scheduler=noise_scheduler())
+    diffusion = LatentDiffusion(unet=trainer.averaged("unet"), vae=vae, schedule=v_schedule(trainer.device))
     prior = ViewsPrior(diffusion, trainer.averaged("epipolar"))
     n_views = min(len(scene) for scene in dataset.scenes)
     n_inputs = min(3, n_views - 1)

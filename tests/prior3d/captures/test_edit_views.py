@@ -11,6 +11,7 @@ from prior3d.dataset_update.edit_views import ViewEditor, conditioning_cameras, 
 from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.dataset_update.schedule import views_due
 from prior3d.diffusion.instruct import InstructPrior
+from prior3d.diffusion.scheduling import Schedule
 from prior3d.distillation.sds import ScoreDistillation
 from prior3d.fields.scene_field import SceneField, SceneFieldConfig
 from prior3d.images.files import write_png
@@ -27,7 +28,8 @@ class Reddener(InstructPrior):
     """
 
     device, image_size, latent_size, n_timesteps = torch.device("cpu"), 16, 8, 1000
-    alphas_cumprod, camera_conditioned = torch.linspace(0.99, 0.01, 1000), True
+    schedule = Schedule(torch.linspace(0.99, 0.01, 1000), 1 - torch.linspace(0.99, 0.01, 1000), "epsilon")
+    camera_conditioned = True
 
     def __init__(self):
         self.edits, self.predictions = [], []
@@ -173,7 +175,7 @@ def test_captured_views_are_distilled_at_their_own_shape(dataset):
     assert timesteps.tolist() == [300] and (scale, image_scale) == (5.0, 2.0) and text.item() == len("make it red")
     assert condition.mean().item() == pytest.approx(dataset.original(found.batch.view).mean().item() - 0.1, abs=0.01)
     assert camera.shape[0] == 1 and found.latents.shape == (1, 3, 8, 16)
-    weight = 1 - prior.alphas_cumprod[300]
+    weight = 1 - prior.schedule.signal[300]
     residual = weight * ((found.latents + found.noise) / 2 - found.noise)
     assert found.loss.item() == pytest.approx(0.5 * residual.square().mean().item(), rel=1e-4)
     found.loss.backward()

@@ -1,6 +1,8 @@
 """New words: only their rows change, prompts understand them, every refusal; both kinds of prediction, with and without
 cameras."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -87,8 +89,8 @@ def test_the_loss_is_the_training_loss_of_either_prediction(prior):
     latents, noise, at = torch.tensor([[[[3.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0]]]]), torch.tensor([500])
     text = prior.embed(["a red ball"])
     assert inversion_loss(prior, latents, noise, at, text, None).item() == pytest.approx(1.0)
-    prior.diffusion.prediction_type = "v_prediction"
-    alpha = prior.alphas_cumprod[500].item()
+    prior.diffusion.schedule = replace(prior.schedule, target="v_prediction")
+    alpha = prior.schedule.signal[500].item()
     target = [alpha**0.5 - (1 - alpha) ** 0.5 * 3, alpha**0.5]
     expected = sum(v * v for v in target) / 2
     assert inversion_loss(prior, latents, noise, at, text, None).item() == pytest.approx(expected, rel=1e-5)

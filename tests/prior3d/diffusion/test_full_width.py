@@ -10,6 +10,7 @@ from prior3d.diffusion.inpainting import InpaintingPrior, InpaintSettings
 from prior3d.diffusion.instruct import EditSettings, InstructPrior
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.prompt_encoder import PromptEncoder
+from prior3d.diffusion.scheduling import diffusion_schedule
 from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import tiny_tokenizer
@@ -115,4 +116,4 @@ def on_the_meta_device(layout, folder):
             "text_encoder": CLIPTextModel(CLIPTextConfig(vocab_size=49408, max_position_embeddings=77, **text)),
         }
     prompts = PromptEncoder(networks.pop("text_encoder"), tiny_tokenizer(folder / "words"))
-    return LatentDiffusion(**networks, scheduler=scheduler, prompts=prompts)
+    return LatentDiffusion(**networks, schedule=diffusion_schedule(scheduler, torch.device("meta")), prompts=prompts)

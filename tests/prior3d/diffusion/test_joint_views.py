@@ -125,7 +125,7 @@ def test_errors_are_those_of_single_frames_with_the_same_noise(prior):
         asked = prior.ask(text[i : i + 1], prior.orbit(RING[i : i + 1], torch.tensor([15.0])))
         for level in (200, 700):
             for one in z:
-                at, alpha = torch.tensor([level]), prior.alphas_cumprod[level]
+                at, alpha = torch.tensor([level]), prior.schedule.signal[level]
                 noisy = prior.add_noise(latents, one[None], at)
                 eps = prior.predict(noisy, at, asked)
                 v = (eps - (1 - alpha).sqrt() * noisy) / alpha.sqrt()

@@ -30,7 +30,7 @@ def folder(intact, tmp_path):
 def test_stable_diffusion_1_layout(intact):
     prior = load_text_to_image(intact, CPU)
     assert (prior.latent_channels, prior.latent_size, prior.image_size, prior.scaling_factor) == (4, 8, 32, 0.5)
-    assert prior.diffusion.prediction_type == "epsilon" and not prior.camera_conditioned and prior.n_timesteps == 1000
+    assert prior.schedule.target == "epsilon" and not prior.camera_conditioned and prior.n_timesteps == 1000
     diffusion = prior.diffusion
     networks = (diffusion.unet, diffusion.vae, diffusion.prompts.text_encoder)
     assert not any(p.requires_grad for m in networks for p in m.parameters())
@@ -40,7 +40,7 @@ def test_stable_diffusion_2_layout_with_camera_and_fp16_file_names(tmp_path):
     written = write_tiny_prior(tmp_path / "p", prediction_type="v_prediction", camera=True, variant="fp16")
     assert (written / "unet" / "diffusion_pytorch_model.fp16.safetensors").is_file()
     prior = load_text_to_image(written, CPU)
-    assert prior.diffusion.prediction_type == "v_prediction" and prior.camera_conditioned
+    assert prior.schedule.target == "v_prediction" and prior.camera_conditioned
 
 
 def test_loading_prints_nothing_and_leaves_progress_bars_as_they_were(intact, capfd):
@@ -207,3 +207,23 @@ def test_weights_in_several_files(tmp_path, variant):
     torn.write_bytes(torn.read_bytes()[:-10])
     with pytest.raises(Prior3dError, match=rf"{torn.name}: \d+ bytes, which are not a whole safetensors file"):
         load_text_to_image(shards, torch.device("cpu"))
+
+
+def test_folders_of_older_versions_are_the_same_priors(folder, intact):
+    """The autoencoder's attention had other names, and the text encoder's positions lay beside its weights."""
+    older = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights, renamed = load_file(file), {}
+    for name, tensor in weights.items():
+        for new, old in older.items():
+            name = name.replace(new, old)
+        renamed[name] = tensor
+    assert len(renamed.keys() - weights.keys()) == 16  # weights and biases of both halves
+    save_file(renamed, file, {"format": "pt"})
+    file = folder / "text_encoder" / "model.safetensors"
+    positions = {"text_model.embeddings.position_ids": torch.arange(16)[None]}
+    save_file(load_file(file) | positions, file, {"format": "pt"})
+    one, other = (load_text_to_image(place, CPU) for place in (intact, folder))
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(one.encode(images), other.encode(images))
+    assert torch.equal(one.embed(["a red ball"]), other.embed(["a red ball"]))

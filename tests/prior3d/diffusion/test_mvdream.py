@@ -1,7 +1,6 @@
 """MVDream's folders, with random weights at tiny width: names, cameras, what is refused."""
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -16,74 +15,19 @@ from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings, X0Loss
-from tests.tiny_prior import write_tiny_prior
+from tests.tiny_mvdream import CONFIG, tiny_set_unet, write_tiny_mvdream
 
 CPU = torch.device("cpu")
-# The settings of the public folders, at a tenth of their widths; an unused one stands for those that say nothing here.
-CONFIG = {
-    "_class_name": "MultiViewUNetModel", "image_size": 8, "in_channels": 4, "out_channels": 4, "model_channels": 32,
-    "attention_resolutions": [2, 1], "num_res_blocks": 2, "channel_mult": [1, 2], "num_head_channels": 16,
-    "transformer_depth": 1, "context_dim": 16, "use_checkpoint": False, "camera_dim": 16,
-}  # fmt: skip
-
-
-def ldm_names(unet):
-    """Weights of a SetUNet under the names of latent-diffusion's code, written out from its order of blocks."""
-    names = {
-        "conv_in.": "input_blocks.0.0.", "time_embedding.linear_1.": "time_embed.0.",
-        "time_embedding.linear_2.": "time_embed.2.", "class_embedding.linear_1.": "camera_embed.0.",
-        "class_embedding.linear_2.": "camera_embed.2.", "conv_norm_out.": "out.0.", "conv_out.": "out.2.",
-        "mid_block.resnets.0.": "middle_block.0.", "mid_block.attentions.0.": "middle_block.1.",
-        "mid_block.resnets.1.": "middle_block.2.", "down_blocks.0.downsamplers.0.conv.": "input_blocks.3.0.op.",
-        "up_blocks.0.upsamplers.0.conv.": "output_blocks.2.2.conv.",
-    }  # fmt: skip
-    for block, first in ((0, 1), (1, 4)):
-        for layer in range(2):
-            names[f"down_blocks.{block}.resnets.{layer}."] = f"input_blocks.{first + layer}.0."
-            names[f"down_blocks.{block}.attentions.{layer}."] = f"input_blocks.{first + layer}.1."
-    for block in range(2):
-        for layer in range(3):
-            names[f"up_blocks.{block}.resnets.{layer}."] = f"output_blocks.{3 * block + layer}.0."
-            names[f"up_blocks.{block}.attentions.{layer}."] = f"output_blocks.{3 * block + layer}.1."
-    inner = {
-        "norm1.": "in_layers.0.", "conv1.": "in_layers.2.", "time_emb_proj.": "emb_layers.1.",
-        "norm2.": "out_layers.0.", "conv2.": "out_layers.3.", "conv_shortcut.": "skip_connection.",
-    }  # fmt: skip
-    renamed = {}
-    for name, tensor in unet.state_dict().items():
-        start = next(key for key in names if name.startswith(key))
-        rest = name.removeprefix(start)
-        if ".resnets." in start:
-            part = next(key for key in inner if rest.startswith(key))
-            rest = inner[part] + rest.removeprefix(part)
-        renamed[names[start] + rest] = tensor.half().contiguous()
-    return renamed
 
 
 @pytest.fixture(scope="module")
 def unet():
-    from prior3d.diffusion.joint_unet import SetUNet
-
-    torch.manual_seed(0)
-    return SetUNet(
-        sample_size=8, in_channels=4, out_channels=4, layers_per_block=2, block_out_channels=(32, 64),
-        down_block_types=("CrossAttnDownBlock2D",) * 2, up_block_types=("CrossAttnUpBlock2D",) * 2,
-        cross_attention_dim=16, attention_head_dim=(2, 4), use_linear_projection=True, class_embed_type="projection",
-        projection_class_embeddings_input_dim=16,
-    ).half().float().eval()  # fmt: skip
+    return tiny_set_unet()
 
 
 @pytest.fixture
 def folder(unet, tmp_path):
-    where = write_tiny_prior(tmp_path / "mvdream")
-    shutil.rmtree(where / "unet")
-    (where / "unet").mkdir()
-    save_file(ldm_names(unet), where / "unet" / "diffusion_pytorch_model.safetensors")
-    (where / "unet" / "config.json").write_text(json.dumps(CONFIG))
-    index = json.loads((where / "model_index.json").read_text())
-    index |= {"_class_name": "MVDreamPipeline", "unet": ["mv_unet", "MultiViewUNetModel"]}
-    (where / "model_index.json").write_text(json.dumps(index))
-    return where
+    return write_tiny_mvdream(tmp_path / "mvdream", unet)
 
 
 def test_its_network_is_read_under_other_names(folder, unet):
@@ -100,8 +44,34 @@ def test_it_draws_sets_and_takes_no_given_views(folder):
     asked = {"null_text": prior.embed([""]), "guidance_scale": 5.0, "num_inference_steps": 2}
     drawn = prior.sample(prior.embed(["a red ball"]), orbit, generator=torch.Generator().manual_seed(0), **asked)
     assert drawn.shape == (4, 3, 32, 32) and torch.isfinite(drawn).all()
-    with pytest.raises(Prior3dError, match="1 given images, but this prior takes none: its UNet has no channels"):
+    with pytest.raises(Prior3dError, match="1 given images, but its UNet has no channels for a mask and rays"):
         prior.ask(prior.embed(["a red ball"]), orbit, given=drawn[:1])
+
+
+def test_given_views_are_seen_as_noisy_as_those_that_are_drawn(folder, monkeypatch):
+    """Whatever the network says of them, the next step sees the given image with the same noise, at its level."""
+    prior = load_joint_views(folder, CPU)
+    orbit = prior.orbit(torch.tensor([0.0, 90.0, 180.0]), torch.full((3,), 15.0))
+    given = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    asked = {"null_text": prior.embed([""]), "guidance_scale": 5.0, "num_inference_steps": 4, "sets": 2}
+    seen, ask = [], prior.network
+
+    def network(noisy, timesteps, *others):
+        seen.append((noisy, timesteps))
+        return ask(noisy, timesteps, *others)
+
+    monkeypatch.setattr(prior, "network", network)
+    noise = torch.Generator().manual_seed(0)
+    drawn = prior.sample(prior.embed(["a red ball"]), orbit, given=given, generator=noise, **asked)
+    assert drawn.shape == (4, 3, 32, 32) and len(seen) == 4
+    clean, eps = prior.encode(given), torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for noisy, timesteps in seen:
+        assert len(timesteps.unique()) == 1 and len(noisy) == 12  # two sets of three, with the text and without
+        expected = prior.add_noise(clean, eps, timesteps[:1])
+        assert all(torch.equal(noisy[first : first + 1], expected) for first in (0, 3, 6, 9))
+    noise = torch.Generator().manual_seed(0)
+    other = prior.sample(prior.embed(["a red ball"]), orbit, given=1 - given, generator=noise, **asked)
+    assert (other - drawn).abs().amax(dim=(1, 2, 3)).min() > 1e-5  # every frame of both sets knows the given one
 
 
 def test_a_step_of_distillation_asks_it_for_a_ring(folder):

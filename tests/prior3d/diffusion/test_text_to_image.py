@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from prior3d.diffusion.camera_embedding import camera_embedding
 from prior3d.diffusion.guidance import Conditioning
-from prior3d.diffusion.scheduling import ddim, noise_from_velocity
+from prior3d.diffusion.scheduling import ddim
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.errors import Prior3dError
 from tests.tiny_prior import write_tiny_prior
@@ -105,6 +105,26 @@ def test_ddim_agrees_with_diffusers(prior):
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_sampling_agrees_with_diffusers_pipeline(tmp_path, monkeypatch, prediction):
+    """From the same noise, with its own timesteps, which are one off ours."""
+    folder = write_tiny_prior(tmp_path / "p", prediction_type=prediction)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = DDIMScheduler.from_config(
+        pipeline.scheduler.config, timestep_spacing="trailing", set_alpha_to_one=True
+    )
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+    asked = {"negative_prompt": "", "guidance_scale": 3.0, "num_inference_steps": 4}
+    expected = pipeline("a red ball", height=32, width=32, latents=noise, output_type="pt", **asked).images
+    steps = pipeline.scheduler.timesteps.tolist()
+    assert steps == [999, 749, 499, 249]
+    monkeypatch.setattr("prior3d.diffusion.text_to_image.descending_timesteps", lambda *_: steps)
+    prior = load_text_to_image(folder, torch.device("cpu"))
+    ours = prior.sample(["a red ball"], generator=torch.Generator().manual_seed(4), **asked)
+    torch.testing.assert_close(ours, expected, atol=2e-4, rtol=0)
+
+
 def test_sampling_is_repeatable(prior):
     first, again, other = (
         prior.sample(["a red ball"], num_inference_steps=2, generator=torch.Generator().manual_seed(seed))
@@ -120,16 +140,17 @@ def test_a_schedule_that_ends_in_pure_noise_samples_finite_images(tmp_path):
     file = folder / "scheduler" / "scheduler_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"rescale_betas_zero_snr": True}))
     prior = load_text_to_image(folder, torch.device("cpu"))
-    assert DDIMScheduler.from_pretrained(folder / "scheduler").alphas_cumprod[-1] == 0 < prior.alphas_cumprod[-1]
+    assert DDIMScheduler.from_pretrained(folder / "scheduler").alphas_cumprod[-1] == 0 < prior.schedule.signal[-1]
     images = prior.sample(["a red ball"], num_inference_steps=4, generator=torch.Generator().manual_seed(0))
     assert images.isfinite().all() and images.std() > 0
     noisy = noisy_latents(1)
     said = torch.randn(noisy.shape, generator=torch.Generator().manual_seed(2))
-    noise = noise_from_velocity(noisy, said, prior.alphas_cumprod[-1:])
-    clean = ddim(noisy, [999], prior.alphas_cumprod, lambda latents, at: noise)
-    torch.testing.assert_close(clean, -said, atol=2e-3, rtol=0)  # sqrt(0) z - sqrt(1) v
+    noise = prior.schedule.noise_of(noisy, said, torch.tensor([999]))
+    clean = ddim(noisy, [999], prior.schedule, lambda latents, at: noise)
+    # sqrt(0) z - sqrt(1) v; the roundings of numbers up to 4 are divided by 2^-12
+    torch.testing.assert_close(clean, -said, atol=4e-3, rtol=0)
 
 
 def test_schedules_with_some_signal_left_stay_as_they_are(prior):
     expected = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod
-    assert torch.equal(prior.alphas_cumprod, expected)
+    assert torch.equal(prior.schedule.signal, expected)

@@ -87,7 +87,7 @@ def test_velocities_become_noise(prior, folder):
     noisy, features = torch.randn(1, 4, 8, 8, generator=generator()), torch.zeros(1, TINY.features + 4, 8, 8)
     at = torch.tensor([400])
     v = load_views(folder, CPU).predict(noisy, at, features)
-    alpha = prior.alphas_cumprod[400]
+    alpha = prior.schedule.signal[400]
     expected = alpha.sqrt() * v + (1 - alpha).sqrt() * noisy
     torch.testing.assert_close(prior.predict(noisy, at, features), expected, atol=1e-5, rtol=1e-4)
     config.write_text(config.read_text().replace('"epsilon"', '"sample"'))
@@ -98,7 +98,7 @@ def test_velocities_become_noise(prior, folder):
 def test_noise_and_latents(prior):
     latents, noise = torch.ones(2, 4, 8, 8), torch.full((2, 4, 8, 8), 2.0)
     noisy = prior.add_noise(latents, noise, torch.tensor([0, 999]))
-    alphas = prior.alphas_cumprod[[0, 999]]
+    alphas = prior.schedule.signal[[0, 999]]
     assert noisy[:, 0, 0, 0].tolist() == pytest.approx((alphas.sqrt() + 2 * (1 - alphas).sqrt()).tolist())
     images = scene(2)[0].requires_grad_()
     prior.decode(prior.encode(images)).sum().backward()

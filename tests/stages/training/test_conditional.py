@@ -19,7 +19,7 @@ from stages.training import conditional, inpainting, instruct
 from stages.training.datasets import masks
 from stages.training.datasets.texts import InstructionDataset, tokenize
 from stages.training.datasets.tokenizer import build_tokenizer
-from stages.training.diffusion_loss import v_loss
+from stages.training.diffusion_loss import v_loss, v_schedule
 from stages.training.inpainting import stage as inpainting_stage
 from stages.training.instruct import stage as instruct_stage
 from stages.training.scores.inpainting import inpainting_scores
@@ -195,7 +195,7 @@ def test_a_power_below_one_draws_strong_noise_more_often(power, mean):
     latents = torch.ones(512, 4, 2, 2)
     generator = torch.Generator().manual_seed(0)
     conditioning = torch.zeros(512, 1, 1), torch.zeros(512, 1)
-    v_loss(unet, conditioning, latents, torch.ones(1000), generator, timestep_power=power)
+    v_loss(unet, conditioning, latents, v_schedule("cpu"), generator, timestep_power=power)
     assert seen[0].float().mean() / 1000 == pytest.approx(mean, abs=0.01)  # of u^power: 1 / (power + 1)
     assert seen[0].min() >= 0 and seen[0].max() <= 999
 

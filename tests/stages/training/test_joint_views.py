@@ -13,7 +13,7 @@ from stages.contract.job import Stopped
 from stages.training import joint_views_card
 from stages.training.datasets.latents import Latents
 from stages.training.datasets.set_batches import KINDS, draw_kinds, draw_sets
-from stages.training.diffusion_loss import noise_scheduler
+from stages.training.diffusion_loss import v_schedule
 from stages.training.joint_loss import frames_of, joint_v_errors
 from stages.training.joint_views import FOLDER, Params, stage
 from stages.training.joint_views_card import stage as card_stage
@@ -137,7 +137,7 @@ def test_given_frames_count_for_nothing_and_are_seen_clean(data, trained):
         return prior.diffusion.unet(channels, t, text, class_labels=class_labels, layout=layout)
 
     with torch.no_grad():
-        errors = joint_v_errors(network, prior.embed, batch, frames, noise_scheduler().alphas_cumprod, 1.0, rng())
+        errors = joint_v_errors(network, prior.embed, batch, frames, v_schedule("cpu"), 1.0, rng())
     assert (errors[batch.given] == 0).all() and (errors[~batch.given] > 0).all()
     assert (seen["t"][batch.given] == 0).all() and torch.equal(
         seen["channels"][:, 4] == 1, batch.given[:, None, None].expand(-1, 16, 16)

@@ -17,7 +17,7 @@ from stages.contract.job import Stopped
 from stages.contract.parameters import check_params
 from stages.training.datasets.co3d import co3d_views
 from stages.training.datasets.posed import PosedDataset, draw_scenes, toy_views
-from stages.training.diffusion_loss import noise_scheduler
+from stages.training.diffusion_loss import v_schedule
 from stages.training.scores.views import mean_scores, novel_view_scores, sheet, trials
 from stages.training.trainer import Trainer
 from stages.training.views import FOLDER, Params, losses, stage
@@ -112,9 +112,7 @@ def test_no_diffusion_loss_reaches_the_regressed_picture(world):
     """The colours learn from the truth alone; the features from the diffusion model."""
     models, latents = networks(world)
     drawn = draw_scenes(world, 2, 2, 2, torch.Generator().manual_seed(0))
-    v, _ = losses.both_losses(
-        models, world, latents, drawn, TINY, noise_scheduler().alphas_cumprod, torch.Generator().manual_seed(0)
-    )
+    v, _ = losses.both_losses(models, world, latents, drawn, TINY, v_schedule("cpu"), torch.Generator().manual_seed(0))
     v.backward()
     assert models["epipolar"].colours.weight.grad is None
     assert models["epipolar"].features.weight.grad.abs().sum() > 0
