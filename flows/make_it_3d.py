@@ -25,44 +25,79 @@ The mesh takes the place of its point cloud (see docs/pictures_on_meshes.md).
 import math
 
 from flows.engine.method import Method, Stage
-from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, OPTIONAL_CAMERA, OPTIONAL_PROMPT, PRIOR, SCORER
+from flows.inputs import (
+    DEPTH,
+    FROM_AFAR,
+    IMAGE,
+    INPAINTING_PRIOR,
+    MASK,
+    OPTIONAL_CAMERA,
+    OPTIONAL_PROMPT,
+    PRIOR,
+    SCORER,
+    UNSEEN_PRIOR,
+)
 from stages.contract.presets import MAKE_IT_3D_SCALE, MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS, merged, paper_weight
 
 METHOD = Method(
     name="make-it-3d",
     summary="one image to a whole textured 3D object; the side that the image shows keeps the image's pixels",
-    inputs=(IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, PRIOR, INPAINTING_PRIOR, SCORER),
+    inputs=(IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, PRIOR, UNSEEN_PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage("image_preparation", {"image": "image", "mask": "mask", "depth": "depth", "camera": "camera"}),
         Stage(
+            "image_captioning",
+            {
+                "image": "image_preparation",
+                "camera": "camera",
+                "prompt": "prompt",
+                "prior": "joint_prior",
+                "scorer": "scorer",
+            },
+            gpu=True,
+            optional=True,
+            otherwise="image_preparation",
+        ),
+        Stage(
+            "joint_views",
+            {"prompt": "prompt", "caption": "image_captioning", "image": "image_captioning", "prior": "joint_prior"},
+            gpu=True,
+            optional=True,
+            on_with="toy",
+            brings=("image_captioning", "view_fit"),
+        ),
+        Stage("view_fit", {"views": "joint_views"}, gpu=True, optional=True),
+        Stage(
             "textual_inversion",
-            {"image": "image_preparation", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
+            {"image": "image_captioning", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
             gpu=True,
         ),
         Stage(
             "image_nerf",
             {
-                "image": "image_preparation",
+                "image": "image_captioning",
                 "prior": "prior",
                 "concept": "textual_inversion",
                 "prompt": "prompt",
                 "scorer": "scorer",
+                "drawn": "joint_views",
+                "start": "view_fit",
             },
             gpu=True,
         ),
-        Stage("mesh_extraction", {"field": "image_nerf", "image": "image_preparation"}, gpu=True),
+        Stage("mesh_extraction", {"field": "image_nerf", "image": "image_captioning"}, gpu=True),
         Stage(
             "texture_baking",
-            {"mesh": "mesh_extraction", "field": "image_nerf", "image": "image_preparation"},
+            {"mesh": "mesh_extraction", "field": "image_nerf", "image": "image_captioning", "views": "joint_views"},
             gpu=True,
         ),
-        Stage("texture_projection", {"mesh": "texture_baking", "image": "image_preparation"}, gpu=True),
+        Stage("texture_projection", {"mesh": "texture_baking", "image": "image_captioning"}, gpu=True),
         Stage(
             "inpainting",
             {
                 "mesh": "texture_baking",
                 "texture": "texture_projection",
-                "image": "image_preparation",
+                "image": "image_captioning",
                 "prompt": "prompt",
                 "concept": "textual_inversion",
                 "prior": "inpainting_prior",
@@ -74,7 +109,7 @@ METHOD = Method(
             {
                 "mesh": "texture_baking",
                 "paint": "inpainting",
-                "image": "image_preparation",
+                "image": "image_captioning",
                 "prompt": "prompt",
                 "concept": "textual_inversion",
                 "prior": "prior",
@@ -87,13 +122,17 @@ METHOD = Method(
                 "mesh": "texture_refinement",
                 "field": "image_nerf",
                 "prompt": "prompt",
-                "image": "image_preparation",
+                "image": "image_captioning",
+                "caption": "image_captioning",
+                "drawn": "joint_views",
             },
             gpu=True,
+            never_otherwise=("caption",),
         ),
     ),
     presets={
         "toy": {
+            "image_preparation": FROM_AFAR,
             "image_nerf": {"mirror": {"weight": 0.5}, "reference": {"depth_weight": 0.2}},
             "texture_projection": {"mirror_confidence": 0.5},
             "inpainting": {"inpaint": {"strength": 0.3, "blend_weight": 0.3}},
