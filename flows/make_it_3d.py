@@ -2,9 +2,15 @@
 
     image --> [ image_preparation ]  the object cut out, square, with its camera; its depth, if it is given
                      |
+               [ image_captioning ]  what it is, in words; from where it was taken; whether a joint-view prior knows it
+                     |
+               [ joint_views ]  its other sides as that prior draws them; of an unknown thing a completed body
+                     |
+               [ view_fit ]  a field fitted to these views: the start
+                     |
                [ textual_inversion ]  a word of the prior's that means this object
                      |
-               [ image_nerf ]  a field: first seen from the front only, then from all round; a scorer's opinion
+               [ image_nerf ]  a field that matches image, drawn views and prior; in the paper first seen from the front
                      |
                [ mesh_extraction ]  the field's surface as triangles
                      |
@@ -19,7 +25,8 @@
                [ evaluation ]  turntables, measurements, the report
 
 Source: Tang et al., Make-It-3D: High-Fidelity 3D Creation from A Single Image with Diffusion Prior, ICCV 2023.
-The mesh takes the place of its point cloud (see docs/pictures_on_meshes.md).
+The mesh takes the place of its point cloud (see docs/pictures_on_meshes.md). The second to the fourth stage are those
+of `quick`; the paper has none of them, nor has its preset.
 """
 
 import math

@@ -2,18 +2,25 @@
 
     image --> [ image_preparation ]  the object cut out, square, with its camera
                      |
+               [ image_captioning ]  what it is, in words; from where it was taken; whether a joint-view prior knows it
+                     |
+               [ joint_views ]  its other sides as that prior draws them; of an unknown thing a completed body
+                     |
+               [ view_fit ]  a field fitted to these views: the start
+                     |
                [ textual_inversion ]  a word of the prior's that means this object
                      |
-               [ image_nerf ]  a field that matches the image from its camera and the prior from all around
+               [ image_nerf ]  a field that matches the image from its camera, the drawn views, and the prior
                      |
                [ mesh_extraction ]  the field's surface as triangles
                      |
-               [ texture_baking ]  the field's colours in the mesh's texture atlas
+               [ texture_baking ]  the field's colours in the mesh's texture atlas, then the pixels of all views
                      |
                ( texture_projection, inpainting, texture_refinement )  only if asked for: Make-It-3D's second stage
                      |
                [ evaluation ]  turntables, measurements, the report
 
+The second to the fourth stage are those of `quick`; the paper has none of them, nor has its preset.
 Source: Melas-Kyriazi et al., RealFusion: 360 Reconstruction of Any Object from a Single Image, CVPR 2023, figure 3.
 """
 

@@ -77,7 +77,7 @@ class UnseenSettings:
     weight: Weight = Field(default=1.0, description="weight of the colours of drawn views; 0: they are not fitted")
     mask_weight: Weight = Field(default=0.5, description="weight of their masks, relative to that of their colours")
     rays_per_step: Rays = Field(default=1024, ge=16, le=262_144, description="rays of drawn views per step")
-    steps: Steps = Field(default=0, ge=0, le=100_000, description="steps of distillation from a field that is given")
+    steps: Steps = Field(default=20, ge=0, le=100_000, description="steps of distillation from a field that is given")
     refreshing_steps: Steps = Field(
         default=60, ge=0, le=100_000, description="steps on refreshed views from a field that is given"
     )

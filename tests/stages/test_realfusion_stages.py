@@ -167,7 +167,13 @@ def with_drawn_views(folder, colour, completed=False):
 def test_a_field_that_is_given_is_the_start_and_drawn_views_colour_the_sides(tmp_path, prior):
     greens = {}
     for name, weight in (("drawn", 1.0), ("not counted", 0.0)):
-        nerf = {"unseen.refreshing_steps": 40, "refreshing.weight": 0.0, "unseen.weight": weight, "sds.weight": 0.0}
+        nerf = {
+            "unseen.steps": 0,
+            "unseen.refreshing_steps": 40,
+            "refreshing.weight": 0.0,
+            "unseen.weight": weight,
+            "sds.weight": 0.0,
+        }
         folder = make_run(tmp_path / name, prior, nerf=nerf)
         words = with_drawn_views(folder, (0.1, 0.9, 0.1))
         assert execute("stages.image_nerf", words, folder) == 0
