@@ -41,6 +41,7 @@ OPTIONAL_CAMERA = Input(
     "object is centred and seen from its front",
     default="",
 )
+FROM_AFAR = {"elevation_deg": 4.0, "fov_deg": 14.0}  # how people photograph things, where no camera is given
 
 # shapes and captures
 MESH = Input("mesh", "file", "what to paint: OBJ, PLY, STL or GLB", suffixes=MESHES)
@@ -85,9 +86,23 @@ ANY_VIEWS_PRIOR = Input(
     default="toy-mv",
     role="joint_views",
     other_roles=("views",),
+    stored_as="views_prior",
 )
 JOINT_VIEWS_PRIOR = Input(
-    "prior", "prior", "joint-view prior: toy-mv or a folder of one", default="toy-mv", role="joint_views"
+    "prior",
+    "prior",
+    "joint-view prior: toy-mv or a folder of one",
+    default="toy-mv",
+    role="joint_views",
+    stored_as="views_prior",
+)
+UNSEEN_PRIOR = Input(
+    "joint_prior",
+    "prior",
+    "joint-view prior that draws the sides that the image does not show: toy-mv or a folder of one",
+    default="toy-mv",
+    role="joint_views",
+    stored_as="views_prior",
 )
 JOINT_PRIOR = Input(
     "joint_prior",

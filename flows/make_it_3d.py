@@ -2,9 +2,15 @@
 
     image --> [ image_preparation ]  the object cut out, square, with its camera; its depth, if it is given
                      |
+               [ image_captioning ]  what it is, in words; from where it was taken; whether a joint-view prior knows it
+                     |
+               [ joint_views ]  its other sides as that prior draws them; of an unknown thing a completed body
+                     |
+               [ view_fit ]  a field fitted to these views: the start
+                     |
                [ textual_inversion ]  a word of the prior's that means this object
                      |
-               [ image_nerf ]  a field: first seen from the front only, then from all round; a scorer's opinion
+               [ image_nerf ]  a field that matches image, drawn views and prior; in the paper first seen from the front
                      |
                [ mesh_extraction ]  the field's surface as triangles
                      |
@@ -19,50 +25,86 @@
                [ evaluation ]  turntables, measurements, the report
 
 Source: Tang et al., Make-It-3D: High-Fidelity 3D Creation from A Single Image with Diffusion Prior, ICCV 2023.
-The mesh takes the place of its point cloud (see docs/pictures_on_meshes.md).
+The mesh takes the place of its point cloud (see docs/pictures_on_meshes.md). The second to the fourth stage are those
+of `quick`; the paper has none of them, nor has its preset.
 """
 
 import math
 
 from flows.engine.method import Method, Stage
-from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, OPTIONAL_CAMERA, OPTIONAL_PROMPT, PRIOR, SCORER
+from flows.inputs import (
+    DEPTH,
+    FROM_AFAR,
+    IMAGE,
+    INPAINTING_PRIOR,
+    MASK,
+    OPTIONAL_CAMERA,
+    OPTIONAL_PROMPT,
+    PRIOR,
+    SCORER,
+    UNSEEN_PRIOR,
+)
 from stages.contract.presets import MAKE_IT_3D_SCALE, MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS, merged, paper_weight
 
 METHOD = Method(
     name="make-it-3d",
     summary="one image to a whole textured 3D object; the side that the image shows keeps the image's pixels",
-    inputs=(IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, PRIOR, INPAINTING_PRIOR, SCORER),
+    inputs=(IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, PRIOR, UNSEEN_PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage("image_preparation", {"image": "image", "mask": "mask", "depth": "depth", "camera": "camera"}),
         Stage(
+            "image_captioning",
+            {
+                "image": "image_preparation",
+                "camera": "camera",
+                "prompt": "prompt",
+                "prior": "joint_prior",
+                "scorer": "scorer",
+            },
+            gpu=True,
+            optional=True,
+            otherwise="image_preparation",
+        ),
+        Stage(
+            "joint_views",
+            {"prompt": "prompt", "caption": "image_captioning", "image": "image_captioning", "prior": "joint_prior"},
+            gpu=True,
+            optional=True,
+            on_with="toy",
+            brings=("image_captioning", "view_fit"),
+        ),
+        Stage("view_fit", {"views": "joint_views"}, gpu=True, optional=True),
+        Stage(
             "textual_inversion",
-            {"image": "image_preparation", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
+            {"image": "image_captioning", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
             gpu=True,
         ),
         Stage(
             "image_nerf",
             {
-                "image": "image_preparation",
+                "image": "image_captioning",
                 "prior": "prior",
                 "concept": "textual_inversion",
                 "prompt": "prompt",
                 "scorer": "scorer",
+                "drawn": "joint_views",
+                "start": "view_fit",
             },
             gpu=True,
         ),
-        Stage("mesh_extraction", {"field": "image_nerf", "image": "image_preparation"}, gpu=True),
+        Stage("mesh_extraction", {"field": "image_nerf", "image": "image_captioning"}, gpu=True),
         Stage(
             "texture_baking",
-            {"mesh": "mesh_extraction", "field": "image_nerf", "image": "image_preparation"},
+            {"mesh": "mesh_extraction", "field": "image_nerf", "image": "image_captioning", "views": "joint_views"},
             gpu=True,
         ),
-        Stage("texture_projection", {"mesh": "texture_baking", "image": "image_preparation"}, gpu=True),
+        Stage("texture_projection", {"mesh": "texture_baking", "image": "image_captioning"}, gpu=True),
         Stage(
             "inpainting",
             {
                 "mesh": "texture_baking",
                 "texture": "texture_projection",
-                "image": "image_preparation",
+                "image": "image_captioning",
                 "prompt": "prompt",
                 "concept": "textual_inversion",
                 "prior": "inpainting_prior",
@@ -74,7 +116,7 @@ METHOD = Method(
             {
                 "mesh": "texture_baking",
                 "paint": "inpainting",
-                "image": "image_preparation",
+                "image": "image_captioning",
                 "prompt": "prompt",
                 "concept": "textual_inversion",
                 "prior": "prior",
@@ -87,13 +129,17 @@ METHOD = Method(
                 "mesh": "texture_refinement",
                 "field": "image_nerf",
                 "prompt": "prompt",
-                "image": "image_preparation",
+                "image": "image_captioning",
+                "caption": "image_captioning",
+                "drawn": "joint_views",
             },
             gpu=True,
+            never_otherwise=("caption",),
         ),
     ),
     presets={
         "toy": {
+            "image_preparation": FROM_AFAR,
             "image_nerf": {"mirror": {"weight": 0.5}, "reference": {"depth_weight": 0.2}},
             "texture_projection": {"mirror_confidence": 0.5},
             "inpainting": {"inpaint": {"strength": 0.3, "blend_weight": 0.3}},

@@ -22,6 +22,7 @@ CAT3D: Create Anything in 3D with Multi-View Diffusion Models, NeurIPS 2024, for
 
 from flows.engine.method import Method, Stage
 from flows.inputs import (
+    FROM_AFAR,
     JOINT_VIEWS_PRIOR,
     MASK,
     OPTIONAL_CAMERA,
@@ -32,7 +33,6 @@ from flows.inputs import (
 )
 
 GIVEN = ("image", "images")
-FROM_AFAR = {"elevation_deg": 4.0, "fov_deg": 14.0}  # how people photograph things, where no camera is given
 
 METHOD = Method(
     name="quick",

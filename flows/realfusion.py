@@ -2,54 +2,104 @@
 
     image --> [ image_preparation ]  the object cut out, square, with its camera
                      |
+               [ image_captioning ]  what it is, in words; from where it was taken; whether a joint-view prior knows it
+                     |
+               [ joint_views ]  its other sides as that prior draws them; of an unknown thing a completed body
+                     |
+               [ view_fit ]  a field fitted to these views: the start
+                     |
                [ textual_inversion ]  a word of the prior's that means this object
                      |
-               [ image_nerf ]  a field that matches the image from its camera and the prior from all around
+               [ image_nerf ]  a field that matches the image from its camera, the drawn views, and the prior
                      |
                [ mesh_extraction ]  the field's surface as triangles
                      |
-               [ texture_baking ]  the field's colours in the mesh's texture atlas
+               [ texture_baking ]  the field's colours in the mesh's texture atlas, then the pixels of all views
                      |
                ( texture_projection, inpainting, texture_refinement )  only if asked for: Make-It-3D's second stage
                      |
                [ evaluation ]  turntables, measurements, the report
 
+The second to the fourth stage are those of `quick`; the paper has none of them, nor has its preset.
 Source: Melas-Kyriazi et al., RealFusion: 360 Reconstruction of Any Object from a Single Image, CVPR 2023, figure 3.
 """
 
 from flows.engine.method import Method, Stage
-from flows.inputs import DEPTH, IMAGE, INPAINTING_PRIOR, MASK, NORMAL, OPTIONAL_CAMERA, OPTIONAL_PROMPT, PRIOR, SCORER
+from flows.inputs import (
+    DEPTH,
+    FROM_AFAR,
+    IMAGE,
+    INPAINTING_PRIOR,
+    MASK,
+    NORMAL,
+    OPTIONAL_CAMERA,
+    OPTIONAL_PROMPT,
+    PRIOR,
+    SCORER,
+    UNSEEN_PRIOR,
+)
 from stages.contract.presets import MAKE_IT_3D_TEXTURE, PAPER_EVALUATION, REALFUSION_VIEWS, merged
 
 METHOD = Method(
     name="realfusion",
     summary="one image to a whole textured 3D object, by textual inversion and score distillation",
-    inputs=(IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, NORMAL, PRIOR, INPAINTING_PRIOR, SCORER),
+    inputs=(
+        IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, NORMAL, PRIOR, UNSEEN_PRIOR, INPAINTING_PRIOR, SCORER,
+    ),
     stages=(
         Stage(
             "image_preparation",
             {"image": "image", "mask": "mask", "depth": "depth", "normal": "normal", "camera": "camera"},
         ),
         Stage(
+            "image_captioning",
+            {
+                "image": "image_preparation",
+                "camera": "camera",
+                "prompt": "prompt",
+                "prior": "joint_prior",
+                "scorer": "scorer",
+            },
+            gpu=True,
+            optional=True,
+            otherwise="image_preparation",
+        ),
+        Stage(
+            "joint_views",
+            {"prompt": "prompt", "caption": "image_captioning", "image": "image_captioning", "prior": "joint_prior"},
+            gpu=True,
+            optional=True,
+            on_with="toy",
+            brings=("image_captioning", "view_fit"),
+        ),
+        Stage("view_fit", {"views": "joint_views"}, gpu=True, optional=True),
+        Stage(
             "textual_inversion",
-            {"image": "image_preparation", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
+            {"image": "image_captioning", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
             gpu=True,
         ),
         Stage(
-            "image_nerf", {"image": "image_preparation", "prior": "prior", "concept": "textual_inversion"}, gpu=True
+            "image_nerf",
+            {
+                "image": "image_captioning", "prior": "prior", "concept": "textual_inversion", "drawn": "joint_views",
+                "start": "view_fit",
+            },
+            gpu=True,
         ),
-        Stage("mesh_extraction", {"field": "image_nerf", "image": "image_preparation"}, gpu=True),
+        Stage("mesh_extraction", {"field": "image_nerf", "image": "image_captioning"}, gpu=True),
         Stage(
-            "texture_baking", {"mesh": "mesh_extraction", "field": "image_nerf", "image": "image_preparation"}, gpu=True
+            "texture_baking",
+            {"mesh": "mesh_extraction", "field": "image_nerf", "image": "image_captioning", "views": "joint_views"},
+            gpu=True,
         ),
         Stage(
-            "texture_projection", {"mesh": "texture_baking", "image": "image_preparation"}, gpu=True, optional=True,
+            "texture_projection", {"mesh": "texture_baking", "image": "image_captioning"}, gpu=True, optional=True,
             brings=("texture_refinement",),
         ),
         Stage(
             "inpainting",
             {
-                "mesh": "texture_baking", "texture": "texture_projection", "image": "image_preparation",
+                "mesh": "texture_baking", "texture": "texture_projection", "image": "image_captioning",
                 "concept": "textual_inversion", "prior": "inpainting_prior",
             },
             gpu=True, optional=True, brings=("texture_projection",), otherwise="texture_projection",
@@ -57,17 +107,23 @@ METHOD = Method(
         Stage(
             "texture_refinement",
             {
-                "mesh": "texture_baking", "paint": "inpainting", "image": "image_preparation",
+                "mesh": "texture_baking", "paint": "inpainting", "image": "image_captioning",
                 "concept": "textual_inversion", "prior": "prior",
             },
             gpu=True, optional=True, brings=("texture_projection",), otherwise="texture_baking",
         ),
         Stage(
-            "evaluation", {"mesh": "texture_refinement", "field": "image_nerf", "image": "image_preparation"}, gpu=True
+            "evaluation",
+            {
+                "mesh": "texture_refinement", "field": "image_nerf", "image": "image_captioning",
+                "caption": "image_captioning", "drawn": "joint_views",
+            },
+            gpu=True, never_otherwise=("caption",),
         ),
     ),
     presets={
         "toy": {
+            "image_preparation": FROM_AFAR,
             "inpainting": {"inpaint": {"strength": 0.6}},
             "texture_refinement": {"refresh": {"strengths": (0.3,)}, "steps": 60},
         },

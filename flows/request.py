@@ -15,7 +15,7 @@ from flows.engine.gpus import gpu_numbers
 from flows.engine.method import Method
 from flows.engine.nvml import Machine, read_machine
 from flows.engine.parameters import resolve, split_switches
-from flows.engine.priors import PriorChoice, choose_prior, role_among
+from flows.engine.priors import PriorChoice, choose_prior, names_own, role_among
 from flows.engine.project import Project
 from flows.engine.run import Run
 from flows.engine.run_files import Damaged, read_method
@@ -24,7 +24,6 @@ from flows.given_files import check_camera, given_path
 from flows.method_options import option_of, parser_for
 from flows.run_names import unnamed_run
 from flows.terminal import STEERING
-from prior3d.diffusion.embedded import is_embedded
 from prior3d.errors import Prior3dError
 from prior3d.settings import Precision
 from prior3d.suggestions import did_you_mean
@@ -68,7 +67,7 @@ def make_request(
     named = [i.name for i in method.inputs if getattr(args, f"input_{i.name}")]
     _refuse_alternatives(method, named)
     roles = {i.name: role_among(i, getattr(args, f"input_{i.name}"), project) for i in method.inputs}
-    whole, (method, sets) = method, split_switches(method, args.set, named, filter(None, roles.values()))
+    whole, (method, sets) = method, _switched(project, method, args, named, roles)
     _refuse_unused(whole, method, args)
     given, priors = _inputs(project, method, args, roles)
     _refuse_toy_companions(method, priors, args)
@@ -78,7 +77,7 @@ def make_request(
         "device": "cpu" if lost else _device(args.device),
         "priors": {p.name: str(p.folder) for p in priors.values() if not p.embedded},
     }
-    embedded = all(_is_toy(p) for p in priors.values())
+    embedded = all(p.toy for p in priors.values())
     preset = args.preset or ("toy" if embedded else "paper")
     run = unnamed_run(project, method, given) if args.name is None else Run(project, args.name)
     _refuse_other_method(run, whole)
@@ -89,6 +88,15 @@ def make_request(
     declaration = Declaration(method, given, params, known, preset, _earlier_names(given))
     _look_at_folders(declaration)
     return Request(run, declaration, settings, options, warnings)
+
+
+def _switched(
+    project: Project, method: Method, args: argparse.Namespace, named: list[str], roles: dict[str, str | None]
+) -> tuple[Method, list[str]]:
+    """The method with the stages that this run has, and what is set in them."""
+    own = names_own(method.inputs, (getattr(args, f"input_{i.name}") for i in method.inputs), project)
+    preset = "" if own else args.preset or "toy"
+    return split_switches(method, args.set, named, filter(None, roles.values()), preset)
 
 
 def _look_at_folders(declaration: Declaration) -> None:
@@ -177,22 +185,17 @@ def _refuse_unused(whole: Method, method: Method, args: argparse.Namespace) -> N
     for declared in whole.inputs:
         if declared.name not in names and getattr(args, f"input_{declared.name}") is not None:
             takers = [s for s in whole.stages if declared.name in s.inputs.values()]
-            bringing = takers[0].brought_with
+            bringing = next((s for s in takers if s.on_with), takers[0]).brought_with
             raise Prior3dError(
                 f"{option_of(declared.name)} is for {' or '.join(s.name for s in takers)}, which this run does not "
                 f"have; add {'it: ' if takers[0].optional else ''}{bringing}"
             )
 
 
-def _is_toy(prior: PriorChoice) -> bool:
-    """Whether it is an embedded prior, with a LoRA or without, or one that was trained in the place of one."""
-    return prior.embedded or is_embedded(prior.name.partition("+")[0])
-
-
 def _refuse_toy_companions(method: Method, priors: dict[str, PriorChoice], args: argparse.Namespace) -> None:
     """Refuse toy priors that nobody asked for beside a person's own: they know 64-pixel toy objects only."""
-    own = [option_of(name) for name, prior in priors.items() if not _is_toy(prior)]
-    left = [name for name, prior in priors.items() if _is_toy(prior) and getattr(args, f"input_{name}") is None]
+    own = [option_of(name) for name, prior in priors.items() if not prior.toy]
+    left = [name for name, prior in priors.items() if prior.toy and getattr(args, f"input_{name}") is None]
     if not own or not left:
         return
     toys = ", ".join(f"{option_of(name)} is left at {priors[name].name}" for name in left)

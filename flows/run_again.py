@@ -60,8 +60,7 @@ def words_of_file(file: Path, changes: list[str], priors: dict[str, str] | None 
     if params is None and (file.parent / "params.yaml").is_file():
         params = read_form(file.parent / "params.yaml", dict[str, dict[str, Any]])
     words = [word for name, entry in (recipe.get("inputs") or {}).items() for word in _input(file, name, entry, priors)]
-    switched = [name for name in recipe.get("stages") or {} if name in method.optional_stages()]
-    words += [word for name in switched for word in ("--set", f"{name}=on")]
+    words += _switches(method, recipe)
     if "--preset" in changes:
         return method, [*words, *changes]
     words += ["--preset", recipe["preset"]] if recipe.get("preset") else []
@@ -70,6 +69,14 @@ def words_of_file(file: Path, changes: list[str], priors: dict[str, str] | None 
         for key, value in _leaves(values):
             words += [] if seeded and key == "seed" else ["--set", f"{stage}.{key}={json.dumps(value)}"]
     return method, [*words, *changes]
+
+
+def _switches(method: Method, recipe: Recipe) -> list[str]:
+    """The words that switch optional stages as a run had them, whatever its preset brings by itself."""
+    had = recipe.get("stages") or {}
+    words = [f"{s.name}=on" for s in method.stages if s.optional and s.name in had]
+    words += [f"{s.name}=off" for s in method.stages if s.on_with and had and s.name not in had]
+    return [word for text in words for word in ("--set", text)]
 
 
 def _input(file: Path, name: str, entry: InputEntry | str, priors: dict[str, str] | None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flows.engine.fingerprint import fingerprint
 from flows.engine.input_files import Tell, copy_file, copy_folder, folder_files
-from flows.engine.method import INPUT_FILES, Method, Stage
+from flows.engine.method import Method, Stage
 from flows.engine.run_files import InputEntry, read_form, read_method, text_of
 from prior3d.capture_files import capture_files
 from prior3d.errors import Prior3dError
@@ -41,10 +41,8 @@ class Declaration:
     def input_path(self, name: str) -> str:
         """Where a method input lies in the run's folder, relative to it."""
         declared = next(i for i in self.method.inputs if i.name == name)
-        if declared.kind == "file":
-            content = self.inputs[name]
-            return f"inputs/{name}{content.suffix.lower() if isinstance(content, Path) else ''}"
-        return INPUT_FILES[declared.kind].format(name=name)
+        content = self.inputs[name] if declared.kind == "file" else None
+        return declared.place + (content.suffix.lower() if isinstance(content, Path) else "")
 
     def wiring(self, stage: Stage) -> dict[str, str]:
         """The stage's inputs and their paths in the run's folder, without optional ones that are not given."""

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Literal
 
-INPUT_FILES = {"text": "inputs/{name}.txt", "prior": "inputs/{name}.json", "folder": "inputs/{name}"}
+INPUT_FILES = {
+    "text": "inputs/{name}.txt",
+    "prior": "inputs/{name}.json",
+    "folder": "inputs/{name}",
+    "file": "inputs/{name}",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Input:
         role: of a prior: what it has to serve as, e.g. `inpainting` (see `prior3d.diffusion.folders`).
         other_roles: of a prior: what it may serve as instead; the method has other stages then (`Stage.for_role`).
         capture: of a folder: it holds posed images, of which only those are copied that it names.
+        stored_as: what it is called in the run's folder, where methods that share stages call it by different names;
+            empty: its name.
     """
 
     name: str
@@ -34,6 +41,12 @@ class Input:
     role: str | None = None
     other_roles: tuple[str, ...] = ()
     capture: bool = False
+    stored_as: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it lies in a run's folder; a file has its own ending behind that."""
+        return INPUT_FILES[self.kind].format(name=self.stored_as or self.name)
 
 
 @dataclass(frozen=True)
@@ -48,10 +61,13 @@ class Stage:
         time_limit_s: the stage is stopped after so many seconds; 0 means no limit.
         gpu: whether it takes a whole GPU when the run is on one.
         optional: the method goes without it unless it is asked for (`--set NAME=on`).
+        on_with: of an optional stage: a preset with which it is there unless it is switched off (`--set NAME=off`).
         brings: of an optional stage: others that come with it.
         otherwise: of a stage that may be left out: the earlier stage, or the method's input, that takes its place for
             those behind it; empty: none can.
         brought_by: inputs of the method; the method goes without the stage unless one of them is given.
+        never_otherwise: inputs of this stage that it goes without where their source is left out, whatever takes the
+            source's place for others.
         for_role: of an input that takes priors of several roles: the role that the stage is for; empty: for all.
     """
 
@@ -62,9 +78,11 @@ class Stage:
     time_limit_s: float = 0
     gpu: bool = False
     optional: bool = False
+    on_with: str = ""
     brings: tuple[str, ...] = ()
     otherwise: str = ""
     brought_by: tuple[str, ...] = ()
+    never_otherwise: tuple[str, ...] = ()
     for_role: str = ""
 
     def __post_init__(self) -> None:
@@ -77,7 +95,8 @@ class Stage:
         if self.for_role:
             return f"a --prior of role {self.for_role}"
         options = " or ".join(f"--{name.replace('_', '-')}" for name in self.brought_by)
-        return options or (f"--set {self.name}=on" if self.optional else "")
+        switch = f"--set {self.name}=on" if self.optional else ""
+        return options or (f"the {self.on_with} preset or {switch}" if self.on_with else switch)
 
     def load(self) -> ModuleType:
         """The stage's module; its top level imports light things only."""
@@ -125,6 +144,10 @@ class Method:
         """Names of the stages that it goes without unless they are asked for."""
         return [s.name for s in self.stages if s.optional]
 
+    def stages_with(self, preset: str) -> set[str]:
+        """Names of the optional stages that are there with a preset unless they are switched off."""
+        return {s.name for s in self.stages if s.on_with and s.on_with == preset}
+
     def stages_brought_by(self, given: Collection[str]) -> set[str]:
         """Names of the stages that some of the method's inputs bring with them."""
         return {s.name for s in self.stages if set(s.brought_by) & set(given)}
@@ -155,15 +178,18 @@ class Method:
             kept |= more
         instead = {s.name: s.otherwise for s in self.stages if s.name not in kept}
 
-        def source(name: str) -> str:
-            while name in instead:
-                name = instead[name]
-            return name
+        def sources(stage: Stage) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for key, name in stage.inputs.items():
+                while name in instead:
+                    name = "" if key in stage.never_otherwise else instead[name]
+                found |= {key: name} if name else {}
+            return found
 
         stages = tuple(
             replace(
                 s,
-                inputs={k: source(v) for k, v in s.inputs.items() if source(v)},
+                inputs=sources(s),
                 optional=False,
                 otherwise=s.otherwise if s.otherwise in kept else "",
             )

@@ -44,20 +44,23 @@ def resolve(
 
 
 def split_switches(
-    method: Method, sets: list[str], given: Collection[str] = (), roles: Iterable[str] = ()
+    method: Method, sets: list[str], given: Collection[str] = (), roles: Iterable[str] = (), preset: str = ""
 ) -> tuple[Method, list[str]]:
     """The method with the optional stages that are switched on (`--set STAGE=on`), and what else is set.
+
+    A stage that the preset has by itself is switched off by `--set STAGE=off`.
 
     Args:
         method: the whole method.
         sets: what `--set` was given.
         given: names of the method's inputs that a person gave; they bring stages too.
         roles: of its priors; the method may have stages for one role alone.
+        preset: it may bring optional stages with it; empty: it brings none.
 
     Raises:
         Prior3dError: what is switched is no optional stage of the method, or is switched to something else.
     """
-    optional, asked, others = method.optional_stages(), set[str](), []
+    optional, asked, others = method.optional_stages(), method.stages_with(preset), []
     for text in sets:
         stage, equals, value = (part.strip() for part in text.partition("="))
         if not equals or "." in stage or value not in ("on", "off"):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from flows.engine.hub import from_hub
 from flows.engine.method import Input
 from flows.engine.project import Project
 from flows.engine.run_files import derived, parse_json
-from prior3d.diffusion.embedded import embedded_names, embedded_prior
+from prior3d.diffusion.embedded import embedded_names, embedded_prior, is_embedded
 from prior3d.diffusion.folders import (
     NAMED_ROLES,
     check_channels,
@@ -54,6 +54,11 @@ class PriorChoice:
     digest: str
     folder: Path
     embedded: bool
+
+    @property
+    def toy(self) -> bool:
+        """Whether it is an embedded one, with a LoRA or without, or one that was trained in the place of one."""
+        return self.embedded or is_embedded(self.name.partition("+")[0])
 
     def as_input(self) -> bytes:
         """The content of the run's input file."""
@@ -109,6 +114,15 @@ def role_among(declared: Input, text: str | None, project: Project) -> str | Non
     """Which of the roles that an input takes a prior has; its first, if the prior has none or is not named."""
     found = role_of(choose_prior(text, project).folder) if declared.other_roles and text else None
     return found if found in declared.other_roles else declared.role
+
+
+def names_own(inputs: Iterable[Input], texts: Iterable[str | None], project: Project) -> bool:
+    """Whether any of the priors that a person names is no toy one."""
+    for declared, text in zip(inputs, texts, strict=True):
+        role = declared.role if declared.role == "scorer" else None  # other roles are checked where a prior is taken
+        if declared.kind == "prior" and text and not choose_prior(text, project, role).toy:
+            return True
+    return False
 
 
 def _fused(named: re.Match[str], project: Project) -> PriorChoice:

@@ -12,12 +12,14 @@ from prior3d.images.files import resample
 from prior3d.images.object_image import ObjectImage
 from prior3d.losses.images import pearson_depth
 from prior3d.losses.regularisers import normal_smoothness, opacity_entropy_bits, orientation
+from prior3d.losses.robust import charbonnier_loss
+from prior3d.reconstruction.input_views import InputViews
 from prior3d.reconstruction.mirrored_image import MirroredImage
-from prior3d.reconstruction.view_targets import ViewTargets, fit_losses, premultiplied
+from prior3d.reconstruction.view_targets import ViewTargets, fit_losses, premultiplied, view_losses
 from prior3d.rendering import Rendering, rays, render, render_rays
 from prior3d.seeds import Seeds
 from prior3d.sending import sent
-from prior3d.settings.single_image import MirrorSettings, NormalSettings, ReferenceSettings
+from prior3d.settings.single_image import MirrorSettings, NormalSettings, ReferenceSettings, UnseenSettings
 
 PAPER_BLUR, PAPER_SIZE = 1.7, 96  # pixels: blur of RealFusion's normals, and the side of its renders
 
@@ -135,6 +137,37 @@ class MirrorTerms:
     def left_out(self) -> bool:
         """Whether the outlines overlap too little."""
         return 0 <= self.iou < self.settings.min_iou
+
+
+class UnseenTerms:
+    """Colour and outline of rays of views that a prior drew given the image.
+
+    Args:
+        field: what is fitted.
+        views: with masks; views of more weight lend more rays.
+        seeds: "drawn", "samples" and "behind" are drawn here.
+        settings: weights and rays.
+        n_samples: intervals along a ray.
+    """
+
+    def __init__(
+        self, field: ObjectField, views: InputViews, seeds: Seeds, settings: UnseenSettings, n_samples: int
+    ) -> None:
+        self.field, self.seeds, self.settings, self.n_samples = field, seeds, settings, n_samples
+        self.targets = ViewTargets(views.cameras)
+        self.targets.put(slice(None), views.colours, views.masks, views.weights)
+
+    def __call__(self) -> Terms:
+        """The weighted terms of a step; none where the views have no weight."""
+        settings, seeds = self.settings, self.seeds
+        if settings.weight == 0:
+            return {}
+        batch = self.targets.draw(settings.rays_per_step, seeds.generator("drawn"), by_weight=True)
+        samples = seeds.generator("samples", batch.origins.device)
+        rendering = render_rays(self.field, batch.origins, batch.directions, self.n_samples, samples)
+        behind = sent(torch.rand(batch.colours.shape, generator=seeds.generator("behind")), batch.colours)
+        colour, mask = view_losses(rendering, batch, behind, charbonnier_loss)
+        return {"drawn": settings.weight * colour, "drawn_mask": settings.weight * settings.mask_weight * mask}
 
 
 def normal_terms(

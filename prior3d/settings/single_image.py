@@ -14,6 +14,7 @@ from prior3d.settings import (
     Probability,
     Rays,
     Steps,
+    Strengths,
     Weight,
 )
 from prior3d.settings.completion import CompletionSettings
@@ -66,6 +67,22 @@ class MirrorSettings:
         ge=0,
         le=1,
         description="the mirror image stays beside refreshed views if the field's outline overlaps its own by this",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class UnseenSettings:
+    """Drawn views of the sides that the image does not show, and the fit that starts from a field fitted to them."""
+
+    weight: Weight = Field(default=1.0, description="weight of the colours of drawn views; 0: they are not fitted")
+    mask_weight: Weight = Field(default=0.5, description="weight of their masks, relative to that of their colours")
+    rays_per_step: Rays = Field(default=1024, ge=16, le=262_144, description="rays of drawn views per step")
+    steps: Steps = Field(default=20, ge=0, le=100_000, description="steps of distillation from a field that is given")
+    refreshing_steps: Steps = Field(
+        default=60, ge=0, le=100_000, description="steps on refreshed views from a field that is given"
+    )
+    strengths: Strengths = Field(
+        default=(0.3,), description="noise level of each of their refreshes, from a field that is given"
     )
 
 

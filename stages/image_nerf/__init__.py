@@ -7,7 +7,10 @@ Make-It-3D (Tang et al. 2023), section 3.2, adds views from the front first, dep
 Then, beyond both papers, `refreshing.steps` fit the field to views that the prior makes from it and refreshes, still
 beside the image: this turns the distillation's fog into a surface.
 
-With `field.start=completion` the prior takes no part: the field is the image's symmetric completion.
+Views that a joint-view prior drew given the image (`drawn`) show the sides that it does not show: rays of them are
+fitted beside those of the image, in every step. From a field that was fitted to them (`start`) only the steps of
+`unseen` follow. A field that is the symmetric completion of the image, because that prior does not know the thing,
+stays as it is. With `field.start=completion` it is made here.
 """
 
 from typing import ClassVar, Literal
@@ -27,8 +30,9 @@ from prior3d.settings.single_image import (
     MirrorSettings,
     NormalSettings,
     ReferenceSettings,
+    UnseenSettings,
 )
-from stages.artifacts import CONCEPT, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
+from stages.artifacts import CONCEPT, DRAWN_VIEWS, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
 from stages.contract.parameters import PriorParams, merged
 from stages.contract.presets import (
     DISTILLATION_KINDS,
@@ -56,6 +60,7 @@ class Params(PriorParams):
     )
     reference: ReferenceSettings = ReferenceSettings()
     mirror: MirrorSettings = MirrorSettings()
+    unseen: UnseenSettings = UnseenSettings()
     views: ViewSettings = ViewSettings()
     front_first: FrontFirstSettings = FrontFirstSettings()
     prompting: ImagePromptSettings = ImagePromptSettings()
@@ -153,6 +158,14 @@ PRESETS: dict[str, dict] = {
     ),
 }
 KINDS = DISTILLATION_KINDS
-INPUTS = {"image": OBJECT_IMAGE, "prior": PRIOR, "concept": CONCEPT, "prompt": PROMPT, "scorer": PRIOR}
-OPTIONAL_INPUTS = frozenset({"concept", "prompt", "scorer"})
+INPUTS = {
+    "image": OBJECT_IMAGE,
+    "prior": PRIOR,
+    "concept": CONCEPT,
+    "prompt": PROMPT,
+    "scorer": PRIOR,
+    "drawn": DRAWN_VIEWS,
+    "start": FIELD,
+}
+OPTIONAL_INPUTS = frozenset({"concept", "prompt", "scorer", "drawn", "start"})
 OUTPUT = FIELD

@@ -18,8 +18,9 @@ from prior3d.fields.grids import DenseEncoding
 from prior3d.images.object_image import ObjectImage
 from prior3d.losses.regularisers import opacity_entropy_bits
 from prior3d.losses.surface import smoothness_term, surface_terms
+from prior3d.reconstruction.input_views import InputViews
 from prior3d.reconstruction.shading import draw_shading, shaded, surface_normals
-from prior3d.reconstruction.single_image import MirrorTerms, ReferenceTerms, normal_terms, render_shaken
+from prior3d.reconstruction.single_image import MirrorTerms, ReferenceTerms, UnseenTerms, normal_terms, render_shaken
 from prior3d.reconstruction.view_targets import fit_losses
 from prior3d.rendering import Rendering, over, render
 from prior3d.seeds import Seeds
@@ -40,6 +41,7 @@ class Reconstruction:
         seeds: Seeds,
         params: Params,
         clip: ClipGuidance | None = None,
+        drawn: InputViews | None = None,
     ) -> None:
         """Lay the image out as rays with colours, and choose the background of refreshed views."""
         self.field, self.image, self.views, self.seeds, self.params = field, image, views, seeds, params
@@ -56,6 +58,7 @@ class Reconstruction:
             params.sds.image_size or size,
         )
         self.mirror = MirrorTerms(field, image, size, seeds, params.mirror, params.reference, n_samples)
+        self.unseen = None if drawn is None else UnseenTerms(field, drawn, seeds, params.unseen, n_samples)
         self.distil = distillation_of_one(views, seeds, params.sds, "image")
         self.backdrop = rgb_backdrop(params.background, seeds, prior.device)
         colours, mask = image.premultiplied(size)
@@ -75,7 +78,7 @@ class Reconstruction:
         return [*groups, *self.distil.parameter_groups()]
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """The weighted terms of a step: image and distillation, later image and refreshed views."""
+        """The weighted terms of a step: image, drawn views and distillation, later refreshed views in its place."""
         p = self.params
         for parameter in self.fine:
             parameter.requires_grad_(step >= p.field.fine_from * p.steps)
@@ -84,6 +87,8 @@ class Reconstruction:
         every = p.reference.alone_every
         alone = every > 0 and step % every == 0
         terms = {} if every and not alone and step < p.steps else self.reference() | self.mirror()
+        if self.unseen is not None:
+            terms |= self.unseen()
         if step >= p.steps:
             return terms | self.refreshed_terms(step - p.steps)
         distilled = self.distillation_terms(step) if p.sds.weight > 0 and not alone else {}

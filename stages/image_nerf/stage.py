@@ -1,10 +1,13 @@
 """The reconstruction of RealFusion, section 3, with Make-It-3D's terms where they have a weight."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from prior3d.diffusion.scorer import load_scorer
+from prior3d.diffusion.text_to_image import TextToImagePrior
 from prior3d.distillation.clip_guidance import ClipGuidance, clip_guidance
 from prior3d.distillation.view_sampler import ViewSampler, render_ring
 from prior3d.errors import Prior3dError
@@ -17,8 +20,9 @@ from prior3d.optimisation import adam, decay, optimise
 from prior3d.reconstruction.completion import complete, completion_fit
 from prior3d.rendering import render_without_gradient
 from prior3d.seeds import Seeds
-from stages.artifacts.completions import save_completion
-from stages.artifacts.fields import save_field
+from stages.artifacts.completions import load_completion, save_completion
+from stages.artifacts.drawn_views import load_drawn_views
+from stages.artifacts.fields import load_object_field, save_field
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import load_concept, load_prior
 from stages.contract.job import Job
@@ -39,19 +43,39 @@ AGAINST_FULL = (
 
 def run(job: Job, params: Params) -> None:
     """Reconstruct the object."""
-    image, prior, seeds = load_object_image(job.inputs["image"]), load_prior(job, params.precision), Seeds(params.seed)
+    image, prior = load_object_image(job.inputs["image"]), load_prior(job, params.precision)
+    start = load_object_field(job.inputs["start"], job.device) if "start" in job.inputs else None
+    completion = load_completion(job.inputs["start"]) if "start" in job.inputs else None
     if params.field.start == "completion":
         run_completion(job, params, image, prior.image_size)
-        return
-    named = params.background == "named"
+    elif start is not None and completion is not None:
+        save(job, params, start, image, prior.image_size)
+        save_completion(job.out, completion)
+    else:
+        reconstruct(job, params if start is None else from_start(params), image, prior, start)
+
+
+def begun(
+    job: Job, params: Params, image: ObjectImage, prior: TextToImagePrior, start: ObjectField | None
+) -> Reconstruction:
+    """The losses of a reconstruction and its field, which is `start`, or fog where that is None."""
+    seeds, named = Seeds(params.seed), params.background == "named"
     views = ViewSampler(
         prior, sentence(job, params), params.views, params.prompting, params.sds, named_backgrounds=named
     )
-    total = params.steps + params.refreshing.steps
-    warn_of_unknown_words(job, views.unknown_words, total)
-    field = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)
-    reconstruction = Reconstruction(field, image, views, seeds, params, load_clip_guidance(job, params, image))
+    if start is None:
+        start = ObjectField(field_config(params.field, "rgb", 3), seeds.generator("field")).to(job.device)
+    drawn = load_drawn_views(job.inputs["drawn"], job.device).views if "drawn" in job.inputs else None
+    return Reconstruction(start, image, views, seeds, params, load_clip_guidance(job, params, image), drawn)
 
+
+def reconstruct(
+    job: Job, params: Params, image: ObjectImage, prior: TextToImagePrior, start: ObjectField | None
+) -> None:
+    """Fit a field to the image, to drawn views where there are some, and to what the prior makes of it."""
+    reconstruction = begun(job, params, image, prior, start)
+    field, seeds, total = reconstruction.field, reconstruction.seeds, params.steps + params.refreshing.steps
+    warn_of_unknown_words(job, reconstruction.views.unknown_words, total)
     preview = Preview(job, lambda: ring(job, params, field, prior.image_size // 2))
     check = ObjectCheck(job, field, params.n_samples, params.check, AGAINST_EMPTY, AGAINST_FULL)
 
@@ -76,6 +100,19 @@ def run(job: Job, params: Params) -> None:
         check.at_end()
         report_mirror(job, reconstruction, total)
         save(job, params, field, image, prior.image_size)
+
+
+def from_start(params: Params) -> Params:
+    """The parameters of a reconstruction that starts from a field fitted to drawn views: its steps are other ones."""
+    unseen = params.unseen
+    return params.model_copy(
+        update={
+            "steps": unseen.steps,
+            "refreshing": replace(params.refreshing, steps=unseen.refreshing_steps),
+            "refresh": replace(params.refresh, strengths=unseen.strengths),
+            "field": replace(params.field, fine_from=0.0),
+        }
+    )
 
 
 def run_completion(job: Job, params: Params, image: ObjectImage, size: int) -> None:
