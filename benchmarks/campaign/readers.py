@@ -15,7 +15,7 @@ from benchmarks.campaign.mutations import changed_bytes, changed_gzip_of_json, c
 from benchmarks.campaign.newer_readers import NEWER
 from benchmarks.campaign.reader import Reader, each
 from flows.engine import run_files
-from flows.engine.priors import check_prior
+from flows.engine.prior_files import check_prior
 from flows.engine.record import read_record
 from prior3d import checkpoints
 from prior3d.cameras import orbit_cameras, ring

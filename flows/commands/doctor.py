@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from flows.engine.priors import check_prior
+from flows.engine.prior_files import check_prior
 from flows.engine.project import Project, find_project
 from flows.engine.server import local_server, server_problem, users_server
 from flows.terminal import USER_ERROR, Parser, say

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.engine.priors import check_prior
+from flows.engine.prior_files import check_prior
 from flows.terminal import Parser, say
 from prior3d.diffusion.folders import refuse_unsupported
 from prior3d.diffusion.fused_folder import fuse_folder

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from flows.engine.digests import read_digests
-from flows.engine.priors import file_digest, joined_digest, prior_files, remembered_digests
+from flows.engine.prior_files import file_digest, joined_digest, prior_files, remembered_digests
 from flows.engine.run import Run
 from flows.engine.run_files import Damaged, read_lock, read_method
 from flows.verification.findings import Check

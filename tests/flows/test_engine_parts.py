@@ -19,7 +19,8 @@ from fake_priors import write_prior
 from flows.engine.events import Event
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Input, Method, Stage
-from flows.engine.priors import choose_prior, content_digest
+from flows.engine.prior_files import content_digest
+from flows.engine.priors import choose_prior
 from flows.engine.project import Project
 from flows.engine.run import slug
 from flows.engine.server import Server, find_or_start, password_file, stop_local_server, users_server
@@ -198,7 +199,7 @@ def test_what_is_said_of_a_prior_is_no_part_of_it(tmp_path):
 
 def test_weights_are_opened_once(fake, monkeypatch):
     opened = []
-    monkeypatch.setattr("flows.engine.priors.check_safetensors", opened.append)
+    monkeypatch.setattr("flows.engine.prior_files.check_safetensors", opened.append)
     project = Project(fake.project)
     weights = sorted(fake.prior.glob("*/*.safetensors"))
     for _ in range(2):
