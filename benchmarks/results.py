@@ -18,10 +18,15 @@ from prior3d.errors import Prior3dError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "results"
+_started: list[str] = []  # the commit at the start
 
 
 def add_write_option(parser: argparse.ArgumentParser, name: str, page: str) -> None:
-    """Give a benchmark `--write`; its value is the page, whose marks are looked for before anything is measured."""
+    """Give a benchmark `--write`; its value is the page, whose marks are looked for before anything is measured.
+
+    The commit is looked up now too: the code of the start runs, whatever is committed meanwhile.
+    """
+    _started.append(commit())
     parser.add_argument(
         "--write",
         nargs="?",
@@ -76,7 +81,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def write_results(page: Path, name: str, text: str, device: str = "cpu") -> None:
     """Write what a benchmark found into its block, with the conditions of this run above it."""
     conditions = [
-        ("commit", commit()),
+        ("commit", _started[0] if _started else commit()),
         ("date", datetime.now(UTC).date().isoformat()),
         ("machine", machine(device)),
         ("options", options(sys.argv[1:])),
