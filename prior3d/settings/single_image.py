@@ -75,7 +75,7 @@ class UnseenSettings:
     """Drawn views of the sides that the image does not show, and the fit that starts from a field fitted to them."""
 
     weight: Weight = Field(default=1.0, description="weight of the colours of drawn views; 0: they are not fitted")
-    mask_weight: Weight = Field(default=0.5, description="weight of their masks, relative to that of their colours")
+    mask_weight: Weight = Field(default=0.5, description="weight of their masks, beside their colours")
     rays_per_step: Rays = Field(default=1024, ge=16, le=262_144, description="rays of drawn views per step")
     steps: Steps = Field(default=20, ge=0, le=100_000, description="steps of distillation from a field that is given")
     refreshing_steps: Steps = Field(
