@@ -29,7 +29,7 @@ look at things
   ls                  all runs of this project
   status RUN          a run's stages, measurements and versions
   open RUN            its page in the browser
-  watch RUN           the object from any side while it trains
+  watch RUN           the object from any side, while it trains or afterwards
   compare A B ...     runs or versions on one page       gallery   all runs on one page
   methods             all methods
   stage NAME          the inputs, output and parameters of a stage

@@ -27,13 +27,17 @@ NOT_RUN = {
     "bash install.sh --dev": "CI does, and it needs the network",
     ".venv/bin/python -m pytest": "this test is a part of it",
     "prior3d run": "a part of a sentence",
-    "prior3d watch mug": "wants a run that trains; tests/flows/test_watch.py has one",
 }
 FEW_STEPS = {
-    "quick": ["view_fit.steps=20", "joint_views.drawing.num_inference_steps=4", "evaluation.video_frames=2"],
-    "latent-nerf": ["coarse_nerf.steps=400", "rgb_refinement.steps=4", "evaluation.video_frames=2"],
-}
-SERVERS = ("prior3d studio", "mkdocs serve")
+    "quick": [
+        "view_fit.steps=20", "joint_views.drawing.num_inference_steps=4", "evaluation.video_frames=2",
+        "evaluation.size=32",
+    ],
+    "latent-nerf": [
+        "coarse_nerf.steps=400", "rgb_refinement.steps=4", "evaluation.video_frames=2", "evaluation.size=32",
+    ],
+}  # fmt: skip
+SERVERS = ("prior3d studio", "prior3d watch", "mkdocs serve")
 
 
 def commands():
@@ -80,6 +84,8 @@ def interrupted(command, project):
     process = subprocess.Popen(
         f"exec {command}", shell=True, cwd=project, env=environment(project), text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # a shell's background jobs ignore SIGINT, and so would their children: do not depend on who calls the tests
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     said = []
 

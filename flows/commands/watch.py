@@ -1,4 +1,4 @@
-"""`prior3d watch RUN`: see a run while it trains."""
+"""`prior3d watch RUN`: see a run while it trains, or the field that it left."""
 
 import importlib.util
 import sys
@@ -7,7 +7,6 @@ from pathlib import Path
 from flows.engine.project import find_project
 from flows.engine.run import Run
 from flows.terminal import Parser, say
-from flows.watching.state import is_running
 from prior3d.errors import Prior3dError
 
 PORT = 8080
@@ -16,7 +15,10 @@ NEEDS = '"viser>=1.1,<2"'
 
 def watch(words: list[str]) -> int:
     """`prior3d watch RUN`: serve the viewer until the run ends or ctrl-C is pressed."""
-    what = "Watch a run while it trains: its field from any side, its loss, its previews. Ends when the run ends."
+    what = (
+        "Watch a run while it trains: its field from any side, its loss, its previews. Ends when the run ends. "
+        "Of a run that has ended it shows the field that is left, until ctrl-C."
+    )
     parser = Parser.of("watch", what, "run")
     port = f"port on this machine (default: {PORT}, or the next free one)"
     parser.add_argument("--port", type=int, default=PORT, help=port)
@@ -27,8 +29,6 @@ def watch(words: list[str]) -> int:
     run = Run(find_project(Path.cwd()), args.run).require()
     if importlib.util.find_spec("viser") is None:
         raise Prior3dError(f"prior3d watch needs viser; type: {sys.executable} -m pip install {NEEDS}")
-    if not is_running(run):
-        raise Prior3dError(f"run {run.name} is not running; to see its results: prior3d open {run.name}")
     from flows.watching.serving import serve  # start-up: torch and viser, which the errors above do not need
 
     return say(serve(run, args.port, args.open))

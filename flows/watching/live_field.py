@@ -17,7 +17,7 @@ from prior3d.errors import Prior3dError
 from prior3d.fields import FieldConfig, ObjectField
 from prior3d.images.colours import fit_latent_to_rgb, paper_latent_to_rgb
 from prior3d.rendering import render_without_gradient
-from stages.artifacts.fields import load_object_field
+from stages.artifacts.fields import load_field
 
 N_SAMPLES = 48
 Kind = Literal["colours", "depth"]
@@ -38,13 +38,14 @@ def read_field(place: Path) -> ObjectField | None:
         place: the checkpoint, or the folder of the artifact.
 
     Returns:
-        None if the stage trains something else (a texture, say), or if the file is gone.
+        None if the stage trains something else (a texture, a captured scene), or if the file is gone.
 
     Raises:
         Prior3dError: the file is damaged.
     """
     if place.is_dir():
-        return load_object_field(place).requires_grad_(False)
+        made = load_field(place)
+        return made.requires_grad_(False) if isinstance(made, ObjectField) else None
     loaded = checkpoints.load(place)
     if loaded is None:
         return None

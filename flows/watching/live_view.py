@@ -15,6 +15,8 @@ from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField
 from stages.contract.job import Job
 
+NO_FIELD = "this stage trains no field of an object; see its preview"
+
 
 @dataclass
 class LiveView:
@@ -50,7 +52,7 @@ class LiveView:
             return
         self._read = stamp
         if found is None:
-            self.problem = "this stage trains no field; see its preview"
+            self.problem = NO_FIELD
             return
         self.field, self.version, self.problem = found, self.version + 1, ""
         if found.config.head == "latent":

@@ -5,8 +5,10 @@ import fcntl
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.optimisation import save_checkpoint
 from prior3d.seeds import Seeds
+from stages.artifacts.fields import save_field
 from tests.browser import CHROMIUM, chromium
 from tests.scenes import colmap_poses
 
@@ -166,7 +169,11 @@ def test_wrong_ways_to_ask(run, monkeypatch, capfd):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     refused(f'prior3d watch needs viser; type: {sys.executable} -m pip install "viser>=1.1,<2"', "ball")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    refused("run ball is not running; to see its results: prior3d open ball", "ball")
+    refused("run ball has ended, and it left no field of an object; to see its results: prior3d open ball", "ball")
+    field = run.folder / "rgb_refinement"
+    save_field(field, red_field())
+    (field / "field.safetensors").write_bytes(b"half")
+    refused("run ball has ended, and ", "ball")
 
 
 @contextlib.contextmanager
@@ -174,7 +181,9 @@ def watching(run):
     """The command as a process; yields it and its address."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     words = [sys.executable, "-m", "flows.cli", "watch", run.name, "--port", "8190"]
-    process = subprocess.Popen(words, cwd=run.project.root, env=env, text=True, stdout=subprocess.PIPE)
+    # a shell's background jobs ignore SIGINT, and so would their children: do not depend on who calls the tests
+    process = subprocess.Popen(words, cwd=run.project.root, env=env, text=True, stdout=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
     try:
         yield process, process.stdout.readline().split("  (")[0].rpartition(" ")[2]
     finally:
@@ -197,6 +206,31 @@ def test_it_is_served_on_this_machine_only_and_ends_with_the_run(run):
         (run.folder / ".work" / "run.lock").unlink()  # as when the folder's holder is gone
         assert process.wait(60) == 0
         assert "run ball has ended; next: prior3d open ball" in process.stdout.read()
+
+
+@pytest.mark.slow
+@needs_viser
+def test_a_run_that_has_ended_shows_what_it_left_until_it_is_stopped(run):
+    save_field(run.folder / "coarse_nerf", red_field())
+    with watching(run) as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.add_handler(urllib.request.HTTPCookieProcessor())
+        assert opener.open(url, timeout=30).status == 200
+        time.sleep(2.5)  # it looks every second whether the run goes on
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0 and "next: prior3d open ball" in process.stdout.read()
+
+
+@pytest.mark.slow
+@needs_viser
+def test_a_run_that_is_started_again_is_followed_to_its_end(run):
+    save_field(run.folder / "coarse_nerf", red_field())
+    with watching(run) as (process, _):
+        with held(run):
+            time.sleep(3)
+        assert process.wait(60) == 0 and "run ball has ended" in process.stdout.read()
 
 
 def has(command):
