@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from exact_geometry import geometry
+from judging.geometry import geometry
 from PIL import Image
 from results import add_write_option, markdown_table, write_results
 

@@ -39,6 +39,15 @@ def resolved_inside(folder: Path, path: str | Path, where: str, remedy: str = BR
     return place
 
 
+def lies_inside(folder: Path, path: str | Path) -> bool:
+    """Whether `resolved_inside` takes a path: for readers that leave out what lies elsewhere."""
+    try:
+        resolved_inside(folder, path, "")
+    except Prior3dError:
+        return False
+    return True
+
+
 def named_file(folder: Path, path: str, said_in: str) -> Path:
     """The file that a capture names: inside the capture, so that a run copies it and notices when it changes.
 

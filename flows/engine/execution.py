@@ -123,6 +123,8 @@ class Executor:
             raise Interrupted(f"stage {call.stage}: not started, the run is being stopped")
         client, number, pid, read_end = self._ask_to_fork(call)
         self._live.add(pid)
+        if self.stopping:  # it was asked for before, and is there since
+            self._signal_all(signal.SIGTERM)
         late = threading.Event()
         bell = threading.Timer(call.time_limit_s, self._ring, (pid, late)) if call.time_limit_s else None
         tail: deque[str] = deque(maxlen=KEPT_LINES)
@@ -153,6 +155,8 @@ class Executor:
         env = {k: v for k, v in os.environ.items() if k == COUNT_WITHOUT_DRIVER} | {EVENTS: "1"} | call.env
         request = {"module": call.module, "argv": call.argv, "cwd": str(call.cwd), "env": env, "device": call.device}
         for _ in range(2):
+            if self.stopping:  # a server that is gone now was ended with the run, and needs no other in its place
+                break
             client = self.start()
             read_end, write_end = os.pipe()
             try:

@@ -17,6 +17,7 @@ from flows.engine.run import Run
 from flows.engine.run_files import LockEntry, derived
 from flows.versions.objects import Objects
 from prior3d.files import write_whole
+from prior3d.inside import lies_inside
 
 FORMAT = 1  # raise it when states are kept or signed in another way
 
@@ -39,6 +40,8 @@ def file_states(run: Run, store: DvcStore, locked: dict[str, LockEntry], stages:
         locked: what the run's lock says.
         stages: those that are asked about; all are in the lock.
     """
+    if not all(lies_inside(run.folder, path) for path in _paths(locked, stages)):
+        return store.file_states(run.dvc_file, stages)  # somebody else's lock: DVC looks only at what is declared
     place = run.project.state / "states" / f"{run.name}.json"
     signature = _signature(run, locked, stages)
     said = derived(place, Said)
@@ -54,6 +57,12 @@ def file_states(run: Run, store: DvcStore, locked: dict[str, LockEntry], stages:
     return states
 
 
+def _paths(locked: dict[str, LockEntry], stages: list[str]) -> Iterator[str]:
+    """What the lock says that the stages read and write."""
+    for name in stages:
+        yield from (entry["path"] for entry in [*(locked[name].get("deps") or []), *(locked[name].get("outs") or [])])
+
+
 def _signature(run: Run, locked: dict[str, LockEntry], stages: list[str]) -> str:
     """A digest of the states of all files that DVC looks at."""
     objects = Objects(run.project.root)
@@ -62,8 +71,7 @@ def _signature(run: Run, locked: dict[str, LockEntry], stages: list[str]) -> str
     files = [f"{folder}/dvc.lock", f"{folder}/dvc.yaml"]
     for name in stages:
         outs = locked[name].get("outs") or []
-        for entry in [*(locked[name].get("deps") or []), *outs]:
-            files += _below(f"{folder}/{entry['path']}")
+        files += [file for path in _paths(locked, [name]) for file in _below(f"{folder}/{path}")]
         found = [*(str(out.get("md5", "")) for out in outs), *(objects.files(outs) or {}).values()]
         files += [f"{cached}/{md5[:2]}/{md5[2:]}" for md5 in found]
     for file in dict.fromkeys(files):

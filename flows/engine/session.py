@@ -170,6 +170,19 @@ def _sharing(run: Run, enabled: bool, executor: Executor, warn: Callable[[str], 
 def _make(
     worker: Worker, stages: list[Stage], plan: Plan, options: Options, warn: Callable[[str], None]
 ) -> dict[str, Outcome]:
+    """Make the stages; whatever happens, no thread of the worker's is left for the interpreter's end to wait for."""
+    try:
+        return _made(worker, stages, plan, options, warn)
+    except BaseException:
+        worker.executor.stop_children()
+        raise
+    finally:
+        worker.close()
+
+
+def _made(
+    worker: Worker, stages: list[Stage], plan: Plan, options: Options, warn: Callable[[str], None]
+) -> dict[str, Outcome]:
     first = plan.first()
     ahead = [s for s in stages if next(step for step in plan.steps if step.stage == s.name).action != "keep"]
     if options.make is not None:
@@ -180,25 +193,17 @@ def _make(
         return _make_plainly(worker, stages)
     from flows.engine.with_prefect import make_with_prefect  # start-up: its server, which `--plain` does not need
 
-    try:
-        _preload(worker, ahead[:1])
-        if first is not None:  # all stages before it keep what they have
-            worker.begin(worker.declaration.method.stage(first), retries=True)
-        _preload(worker, ahead)
-        outcomes = make_with_prefect(worker, stages, first, warn)
-        return _make_plainly(worker, stages) if outcomes is None else outcomes
-    except BaseException:
-        worker.executor.stop_children()
-        raise
+    _preload(worker, ahead[:1])
+    if first is not None:  # all stages before it keep what they have
+        worker.begin(worker.declaration.method.stage(first), retries=True)
+    _preload(worker, ahead)
+    outcomes = make_with_prefect(worker, stages, first, warn)
+    return _make_plainly(worker, stages) if outcomes is None else outcomes
 
 
 def _make_plainly(worker: Worker, stages: list[Stage]) -> dict[str, Outcome]:
     """Make stages one after the other, in a thread, so that an interrupt finds this one free to stop them."""
-    try:
-        return {stage.name: worker.begin(stage, retries=True).result() for stage in stages}
-    except BaseException:
-        worker.executor.stop_children()
-        raise
+    return {stage.name: worker.begin(stage, retries=True).result() for stage in stages}
 
 
 def _preload(worker: Worker, stages: list[Stage]) -> None:

@@ -61,6 +61,10 @@ class Worker:
                 self._begun[stage.name] = known
             return known
 
+    def close(self) -> None:
+        """Wait for the threads of stages that have begun; none begins any more."""
+        self._threads.shutdown(cancel_futures=True)
+
     def make(self, stage: Stage) -> Outcome:
         """Bring one stage up to date.
 

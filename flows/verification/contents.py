@@ -16,7 +16,7 @@ from flows.engine.run_files import File, LockEntry, parse_lock, text_of
 from flows.verification.findings import Check
 from flows.verification.histories import History
 from flows.versions.objects import DIRECTORY, Objects
-from prior3d.inside import climbs
+from prior3d.inside import climbs, lies_inside
 
 MD5 = re.compile(r"\bmd5: ?'?([0-9a-f]{32}(?:\.dir)?)\b")
 READ_ONLY = 0o444  # as DVC leaves its objects
@@ -92,7 +92,7 @@ def _remake_lists(check: Check, cache: Cache, run: Run, lock: dict[str, LockEntr
     """Lists of folders that are damaged or gone, made again from the run's folder if that gives the same md5."""
     for stage, out in _outs(lock):
         md5, folder = out["md5"], run.folder / out["path"]
-        if md5 in cache.whole or not md5.endswith(DIRECTORY):
+        if md5 in cache.whole or not md5.endswith(DIRECTORY) or not lies_inside(run.folder, out["path"]):
             continue
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         digests = read_digests(files)

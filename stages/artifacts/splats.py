@@ -54,7 +54,7 @@ def load_splats(folder: Path, device: torch.device | str = "cpu") -> SplatsField
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise Prior3dError(f"{path}: {where}: {problem['msg']}. {RUN_AGAIN}") from error
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise Prior3dError(f"{path}: damaged, or not that of field.safetensors ({reason}). {RUN_AGAIN}") from error
     return SplatsField(splats.to(device), cameras.to(device))

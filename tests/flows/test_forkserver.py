@@ -1,5 +1,6 @@
 """What a forked stage can and cannot do, above all with a GPU, which forks of a process that used it cannot use."""
 
+import contextlib
 import json
 import os
 import signal
@@ -199,3 +200,37 @@ def test_no_signal_goes_to_this_process_group_when_the_server_answers_nothing(ex
         ask(executor, tmp_path)
     executor.stop_children()
     assert signalled == []
+
+
+@pytest.mark.parametrize("at", ["fork", "start"])
+def test_a_stop_while_a_stage_is_asked_for_starts_no_other_server(executor, tmp_path, monkeypatch, at):
+    """The server is gone because the run is being stopped: another one would make the stage all the same."""
+    client = executor.start()
+
+    def gone(*_):
+        executor.stopping = True
+        client.close()
+        raise BrokenPipeError
+
+    if at == "fork":
+        monkeypatch.setattr(client, "fork", gone)
+    else:
+        executor.stopping = True
+    with pytest.raises(Interrupted):
+        ask(executor, tmp_path)
+    assert executor._client is client
+
+
+def test_a_stage_that_is_there_after_the_stop_is_stopped(executor, tmp_path, monkeypatch):
+    asked, signals = executor._ask_to_fork, []
+
+    def late(call):
+        found = asked(call)
+        executor.stopping = True
+        return found
+
+    monkeypatch.setattr(executor, "_ask_to_fork", late)
+    monkeypatch.setattr(executor, "_signal_all", signals.append)
+    with contextlib.suppress(Interrupted):
+        ask(executor, tmp_path)
+    assert signals == [signal.SIGTERM]

@@ -1,13 +1,15 @@
 """Paths out of somebody else's files: nothing outside the run's folder is removed or written for them."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
 from prior3d.errors import Prior3dError
-from prior3d.inside import climbs, remove, resolved_inside
+from prior3d.inside import climbs, lies_inside, remove, resolved_inside
 
 
 @pytest.fixture
@@ -44,6 +46,26 @@ def test_lock_that_names_a_folder_outside(fake, precious, command, path):
     assert is_whole(precious)
     assert code == 2 and "its dvc.lock names" in err and "does not lie in" in err and "nothing was touched" in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["../../../../precious", "ABSOLUTE"])
+@pytest.mark.parametrize("kind", ["outs", "deps"])
+@pytest.mark.parametrize("command", [("status", "demo"), ("verify", "demo"), ("log", "demo"), ("open", "demo")])
+def test_a_folder_outside_that_a_stage_of_the_lock_names_is_not_looked_into(
+    fake, precious, monkeypatch, path, kind, command
+):
+    """`/` would be read whole."""
+    assert fake.run()[0] == 0
+    lock = fake.folder() / "dvc.lock"
+    values = yaml.safe_load(lock.read_text())
+    values["stages"]["joining"][kind][0] |= {"path": path.replace("ABSOLUTE", str(precious)), "md5": f"{'0' * 32}.dir"}
+    lock.write_text(yaml.safe_dump(values))
+    seen, walk, scandir = [], os.walk, os.scandir
+    monkeypatch.setattr(os, "walk", lambda top, **more: (seen.append(str(top)), walk(top, **more))[1])
+    monkeypatch.setattr(os, "scandir", lambda top=".": (seen.append(str(top)), scandir(top))[1])
+    words = [*command, "--no-browser"] if command[0] == "open" else command
+    assert fake.cli(*words)[0] in (0, 1, 2)
+    assert not [place for place in seen if Path(place).resolve() == precious.resolve()]
 
 
 @pytest.mark.parametrize("path", ["history", "history/0001.lock", "inputs/prompt.txt", "dvc.lock"])
@@ -109,7 +131,9 @@ def test_what_lies_inside(tmp_path):
     (folder / "file").symlink_to(tmp_path / "cache")
     for path in ("a", "a/b", "not/there", str(folder / "a"), "a/../c", "file"):
         assert folder in resolved_inside(tmp_path / "name", path, "the lock").parents
+        assert lies_inside(tmp_path / "name", path)
     for path in ("", ".", "..", "a/..", "../real", "../else", "/", str(tmp_path)):
+        assert not lies_inside(tmp_path / "name", path)
         with pytest.raises(Prior3dError, match="the lock names"):
             resolved_inside(folder, path, "the lock")
 

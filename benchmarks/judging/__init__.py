@@ -1,0 +1,1 @@
+"""What benchmarks judge results by."""
