@@ -22,7 +22,7 @@ except ImportError:  # an extra: splats are drawn in plain torch without it
 
 LEAST, MOST, LIGHT = np.float32(LEAST_ALPHA), np.float32(MOST_ALPHA), np.float32(LEAST_TRANSMITTANCE)
 BACKWARD_WIDTH = 8  # floats of a pixel: three gradients, light, what lies behind, where it ended; a power of two
-ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 
 def available() -> bool:
@@ -98,14 +98,14 @@ class _Composite(torch.autograd.Function):
         return (*(torch.from_numpy(part) for part in found), None, None, None, None)
 
 
-def _compiled(function: Any) -> Any:
+def compiled(function: Any) -> Any:
     """The function as machine code, kept on disk; itself where there is no numba, which `composite_loops` refuses."""
     if numba is None:
         return function
     return numba.njit(cache=True, nogil=True, fastmath={"contract", "arcp", "nsz"}, error_model="numpy")(function)
 
 
-@_compiled
+@compiled
 @no_type_check
 def _rows(centre: Any, variance: Any, opacity: Any, height: int) -> Any:
     """The ellipse's size, squared and in standard deviations; the first and the last row that it may cover."""
@@ -116,7 +116,7 @@ def _rows(centre: Any, variance: Any, opacity: Any, height: int) -> Any:
     return reach, first, last
 
 
-@_compiled
+@compiled
 @no_type_check
 def _columns(middle: Any, conic: Any, over: Any, reach: Any, y: Any, width: int) -> Any:
     """First and last column that an ellipse may cover in a row that lies y below its centre, a little more than so.
@@ -131,7 +131,7 @@ def _columns(middle: Any, conic: Any, over: Any, reach: Any, y: Any, width: int)
     return first, last
 
 
-@_compiled
+@compiled
 @no_type_check
 def _draw(
     order: Any, centres: Any, conics: Any, opacities: Any, colours: Any, variances: Any, pixels: Any, ended: Any
@@ -154,7 +154,7 @@ def _draw(
             _draw_row(rank, left, right, middle, y, conic, opacity, colour, pixels[row], ended[row])
 
 
-@_compiled
+@compiled
 @no_type_check
 def _draw_row(
     rank: int, left: int, right: int, middle: Any, y: Any, conic: Any, opacity: Any, colour: Any, pixels: Any,
@@ -182,7 +182,7 @@ def _draw_row(
         pixels[column, 3] = after
 
 
-@_compiled
+@compiled
 @no_type_check
 def _draw_backward(
     order: Any, centres: Any, conics: Any, opacities: Any, colours: Any, variances: Any, pixels: Any,
@@ -212,7 +212,7 @@ def _draw_backward(
         of_conics[k, 0], of_conics[k, 1], of_conics[k, 2] = HALF * xx, xy, HALF * yy
 
 
-@_compiled
+@compiled
 @no_type_check
 def _row_backward(
     rank: Any, left: int, right: int, middle: Any, y: Any, conic: Any, opacity: Any, colour: Any, pixels: Any
@@ -246,7 +246,7 @@ def _row_backward(
     return to_red, to_green, to_blue, to_opacity, to_x, to_one * y, to_xx, to_x * y, to_one * y * y
 
 
-@_compiled
+@compiled
 @no_type_check
 def _find_depths(
     order: Any, centres: Any, conics: Any, opacities: Any, variances: Any, depths: Any, light: Any, found: Any

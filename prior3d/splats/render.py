@@ -13,6 +13,7 @@ from prior3d.splats.kernels import composite_loops, median_depth_loops
 from prior3d.splats.model import Splats
 from prior3d.splats.pairs import composite_pairs, median_depth_pairs
 from prior3d.splats.projection import Projected, project
+from prior3d.splats.projection_loops import project_loops
 
 Composite = Callable[[Projected, int, int], tuple[Tensor, Tensor]]
 
@@ -48,9 +49,10 @@ def render_splats(
     device = splats.means.device
     if composite is None and gpu.available(device):
         colours, opacity = gpu.render_by_gsplat(splats, camera)
+    elif composite is None and _has_loops(splats.means):
+        colours, opacity = composite_loops(project_loops(splats, camera), camera.height, camera.width)
     else:
-        chosen = composite or (composite_loops if _has_loops(device) else composite_pairs)
-        colours, opacity = chosen(project(splats, camera), camera.height, camera.width)
+        colours, opacity = (composite or composite_pairs)(project(splats, camera), camera.height, camera.width)
     if background is not None:
         colours = colours + (1 - opacity)[..., None] * background
     return SplatRendering(colours, opacity)
@@ -59,12 +61,11 @@ def render_splats(
 @torch.no_grad()
 def median_depths(splats: Splats, camera: Cameras) -> Float[Tensor, "height width"]:
     """[height, width] the depth along the axis at which half of the light is taken, in world units; 0: it never is."""
-    seen = project(splats, camera)
-    chosen = median_depth_loops if _has_loops(splats.means.device) else median_depth_pairs
-    found: Float[Tensor, "height width"] = chosen(seen, camera.height, camera.width)
-    return found
+    if _has_loops(splats.means):
+        return median_depth_loops(project_loops(splats, camera), camera.height, camera.width)
+    return median_depth_pairs(project(splats, camera), camera.height, camera.width)
 
 
-def _has_loops(device: torch.device) -> bool:
-    """Whether the compiled loops can draw on a device."""
-    return device.type == "cpu" and kernels.available()
+def _has_loops(means: Float[Tensor, "splats 3"]) -> bool:
+    """Whether the compiled loops can draw splats with these centres."""
+    return means.device.type == "cpu" and means.dtype == torch.float32 and kernels.available()

@@ -14,6 +14,7 @@ from prior3d.splats.kernels import composite_loops, median_depth_loops
 from prior3d.splats.model import NAMES, real_harmonics
 from prior3d.splats.pairs import composite_pairs, median_depth_pairs
 from prior3d.splats.projection import project
+from prior3d.splats.projection_loops import project_loops
 from prior3d.splats.render import render_splats
 from tests.gaussian_splats import draw_densely, some_splats
 
@@ -26,10 +27,10 @@ def camera(height=HEIGHT, width=WIDTH):
     return orbit_cameras(ring(1, elevation_deg=20.0), height, width)
 
 
-def weighed(splats, composite):
+def weighed(splats, composite, projected=project):
     """An image, its opacity, and the gradients of a random sum of both."""
     splats.zero_grad()
-    colours, opacity = composite(project(splats, camera()), HEIGHT, WIDTH)
+    colours, opacity = composite(projected(splats, camera()), HEIGHT, WIDTH)
     generator = torch.Generator().manual_seed(1)
     weights = torch.randn(HEIGHT, WIDTH, 4, generator=generator)
     (colours * weights[..., :3]).sum().add((opacity * weights[..., 3]).sum()).backward()
@@ -47,6 +48,35 @@ def test_every_way_draws_what_the_dense_loop_draws(composite, size):
     for name in NAMES:
         largest = dense_gradients[name].abs().max()
         assert largest > 0 and (gradients[name] - dense_gradients[name]).abs().max() < 1e-4 * largest, name
+
+
+@pytest.mark.skipif(not kernels.available(), reason="needs numba")
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_the_loops_project_as_torch_does(degree):
+    """Values and gradients, also beyond the image's edge and behind the camera."""
+    splats, view, found = some_splats(n=200, degree=degree), camera(), []
+    with torch.no_grad():
+        splats.means[:30] = view.positions[0] * torch.linspace(0.6, 3.0, 30)[:, None]
+        splats.means[:30] += 0.2 * torch.randn(30, 3, generator=torch.Generator().manual_seed(2))
+        splats.means[30:60] *= 3
+    for way in (project, project_loops):
+        splats.zero_grad()
+        seen, generator, total = way(splats, view), torch.Generator().manual_seed(1), 0.0
+        shown = seen.opacities > 0
+        for values in (seen.centres, seen.conics, seen.opacities, seen.colours):
+            total = total + (values * torch.randn(values.shape, generator=generator))[shown].sum()
+        total.backward()
+        parts = [
+            getattr(seen, name)[shown].detach() for name in ("centres", "conics", "variances", "opacities", "colours")
+        ]
+        found.append((seen.depths.detach(), parts, [getattr(splats, name).grad.clone() for name in NAMES], shown))
+    (depths, values, gradients, shown), (depths_too, values_too, gradients_too, shown_too) = found
+    assert torch.equal(shown, shown_too) and 0 < int((~shown).sum()) < 30
+    assert torch.allclose(depths, depths_too, atol=1e-6)
+    for one, other in zip(values, values_too, strict=True):
+        assert ((one - other).abs() / (one.abs() + 0.01)).max() < 1e-4
+    for one, other in zip(gradients, gradients_too, strict=True):
+        assert one.numel() == 0 or (one - other).abs().max() < 1e-5 * one.abs().max()
 
 
 def test_gradients_are_those_of_differences():
@@ -115,7 +145,7 @@ def test_median_depths_of_both_ways_are_the_same():
 def test_the_loops_give_the_same_bits_again():
     if not kernels.available():
         pytest.skip("needs numba")
-    first, second = (weighed(some_splats(), composite_loops) for _ in range(2))
+    first, second = (weighed(some_splats(), composite_loops, project_loops) for _ in range(2))
     assert torch.equal(first[0], second[0]) and all(torch.equal(first[2][n], second[2][n]) for n in NAMES)
 
 
