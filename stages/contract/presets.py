@@ -118,7 +118,7 @@ DISTILLATION_LOSSES: dict[str, dict[str, Values]] = {
         "csd": {"guidance_scale": 10.0, "weight": 0.3},
         "ism": {"guidance_scale": 7.5, "weighting": "noise_to_signal", "weight": 0.1},
         "vsd": {"guidance_scale": 3.0, "loss": {"rank": 8}},
-        "x0": {"guidance_scale": 10.0, "weighting": "constant", "weight": 0.15},
+        "x0": {"guidance_scale": 5.0, "weighting": "constant", "weight": 0.3, "timestep_max_end": 0.5},
     },
     "paper": {
         "sds": {},
