@@ -4,7 +4,7 @@ Held-out toy objects, each seen once from a random azimuth and an elevation of 0
 is drawn from 16 other cameras and compared with exact renders (PSNR and SSIM at 64 x 64, over white), and its surface
 and volume with the object's own (F-score at 0.05, in units in which the object fits a ball of 0.95; volume IoU).
 Ablations run the same objects without the prior and without the inverted word. Intervals are 95 % bootstraps over the
-objects. Runs that are there are not computed again: break it off and start it again at will.
+objects. Runs that are there are not computed again: break it off at will.
 """
 
 import argparse
@@ -102,8 +102,7 @@ def result_mesh(result: Path) -> TexturedMesh:
 def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
     """All figures of one mesh but its seconds."""
     azimuth_deg, elevation_deg = viewpoint(index)
-    mesh = result_mesh(result)
-    cameras = novel_cameras(azimuth_deg)
+    mesh, cameras = result_mesh(result), novel_cameras(azimuth_deg)
     made, true = render_mesh(mesh, cameras, background=1.0).rgb, render_toy(toy, cameras).over((1.0, 1.0, 1.0))
     own = orbit_cameras(toy_orbit(torch.tensor([azimuth_deg]), torch.tensor([elevation_deg])), SIZE, SIZE)
     seen, given = render_mesh(mesh, own, background=1.0).rgb[0], render_toy(toy, own).over((1.0, 1.0, 1.0))[0]
@@ -122,8 +121,7 @@ def figures(toy: ToyObject, index: int, result: Path) -> dict[str, float]:
 def sheet_rows(toy: ToyObject, index: int, result: Path) -> list[list[np.ndarray]]:
     """Two rows of images: the given view and seven novel ones, exactly rendered, and the same of the mesh."""
     azimuth_deg, elevation_deg = viewpoint(index)
-    azimuths = (azimuth_deg + torch.arange(8) * 45.0) % 360
-    elevations = torch.tensor([elevation_deg, *[20.0] * 7])
+    azimuths, elevations = (azimuth_deg + torch.arange(8) * 45.0) % 360, torch.tensor([elevation_deg, *[20.0] * 7])
     cameras = orbit_cameras(toy_orbit(azimuths, elevations), 96, 96)
     true = render_toy(toy, cameras).over((1.0, 1.0, 1.0))
     return [list(true), list(render_mesh(result_mesh(result), cameras, background=1.0).rgb)]
@@ -158,8 +156,7 @@ def make(args: argparse.Namespace, toy: ToyObject, index: int, variant: str, wor
 
 def interval(values: np.ndarray, n_draws: int = 2000) -> tuple[float, float, float]:
     """Mean and its 95 % bootstrap interval."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (n_draws, len(values)))].mean(1)
+    means = values[np.random.default_rng(0).integers(0, len(values), (n_draws, len(values)))].mean(1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
 

@@ -185,6 +185,7 @@ METHOD = Method(
                     "shading": {"starts_at": 0.2, "textureless": 0.1, "lambertian": 0.4},
                 },
                 "surface": {"entropy_weight": paper_weight("make-it-3d entropy")},
+                "optimiser": {"max_gradient_norm": paper_weight("make-it-3d gradient")},
             },
             "inpainting": {"inpaint": {"strength": 0.6}},
             "texture_refinement": merged(MAKE_IT_3D_TEXTURE, {"views": MAKE_IT_3D_VIEWS}),

@@ -154,7 +154,15 @@ def _take_step(
 
 def adam(groups: list[dict[str, Any]], settings: OptimiserSettings, *, fused: bool = False) -> torch.optim.Adam:
     """Adam over parameter groups, each with its learning rate in `lr`; fused is faster for large tables."""
-    return torch.optim.Adam(groups, betas=settings.betas, eps=settings.epsilon, fused=fused or None)
+    optimiser = torch.optim.Adam(groups, betas=settings.betas, eps=settings.epsilon, fused=fused or None)
+    if settings.max_gradient_norm > 0:
+        optimiser.register_step_pre_hook(lambda taken, *_: _clip_gradient(taken, settings.max_gradient_norm))
+    return optimiser
+
+
+def _clip_gradient(optimiser: torch.optim.Optimizer, length: float) -> None:
+    """Scale the gradient of all parameters down to a length, if it is longer."""
+    nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], length)
 
 
 def decay(settings: OptimiserSettings) -> Callable[[float], float]:

@@ -138,13 +138,6 @@ class SdsSettings:
 
     loss: DistillationLoss = Field(default=SdsLoss(), description="which loss; `kind` brings the values that suit it")
     weight: Weight = Field(default=1.0, description="weight of the loss, a mean over elements; 0 leaves the prior out")
-    elements: int = Field(
-        default=0,
-        ge=0,
-        le=10_000_000,
-        description="what the sum over the latents of a view is divided by; 0: by their number, so that the loss is a "
-        "mean. With a fixed number it weighs beside other losses as a sum does, whatever the size of a prior's latents",
-    )
     guidance_scale: float = Field(default=3.0, ge=1, le=200, description="classifier-free guidance; 1 is none")
     guidance_rescale: Fraction = Field(
         default=0.0,
@@ -177,6 +170,13 @@ class SdsSettings:
         ge=0,
         le=1024,
         description="side of RGB renders, which are resized for the prior; 0: the prior's own size",
+    )
+    elements: int = Field(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="what the sum over the latents of a view is divided by; 0: by their number, so that the loss is a "
+        "mean. With a fixed number it weighs beside other losses as a sum does, whatever the size of a prior's latents",
     )
 
     @model_validator(mode="after")

@@ -26,6 +26,12 @@ class OptimiserSettings:
     decay_to: float = Field(
         default=1.0, gt=0, le=1, description="fraction of the learning rate at the end; 1 is no decay"
     )
+    max_gradient_norm: float = Field(
+        default=0.0,
+        ge=0,
+        description="a step's gradient of all parameters is scaled down to this length, so that steps of different "
+        "losses weigh alike; 0: never",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -65,6 +65,7 @@ PAPER_WEIGHTS: dict[str, PaperWeight] = {
     "make-it-3d clip-d": PaperWeight(10.0),
     "make-it-3d entropy": PaperWeight(10.0),
     "make-it-3d orientation": PaperWeight(0.11),
+    "make-it-3d gradient": PaperWeight(5.0),  # the length that its optimiser, Adan, cuts gradients to
 }
 
 

@@ -226,6 +226,7 @@ WEIGHTS = {
     "make-it-3d clip-d": [("make-it-3d", "image_nerf", "clip.denoised_weight")],
     "make-it-3d entropy": [("make-it-3d", "image_nerf", "surface.entropy_weight")],
     "make-it-3d orientation": [("make-it-3d", "image_nerf", "normals.orientation_weight")],
+    "make-it-3d gradient": [("make-it-3d", "image_nerf", "optimiser.max_gradient_norm")],
 }
 
 

@@ -6,8 +6,9 @@ from torch import nn
 
 from prior3d import checkpoints
 from prior3d.errors import Prior3dError
-from prior3d.optimisation import late_decay, optimise
+from prior3d.optimisation import adam, late_decay, optimise
 from prior3d.seeds import Seeds
+from prior3d.settings.optimisation import OptimiserSettings
 
 
 class Watcher:
@@ -176,3 +177,15 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 def test_late_decay():
     assert [late_decay(p, 0.6, 0.01) for p in (0, 0.6, 0.8, 1)] == pytest.approx([1, 1, 0.1, 0.01])
     assert late_decay(1.0, 1.0, 0.01) == 1
+
+
+@pytest.mark.parametrize("length", [0.0, 1.0, 100.0])
+def test_adam_cuts_long_gradients_of_all_parameters_together(length):
+    """A gradient of (3, 4) over two tensors has the length 5: it is cut to 1, not to 100, as moments show."""
+    values = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimiser = adam([{"params": [v], "lr": 0.1} for v in values], OptimiserSettings(max_gradient_norm=length))
+    (3 * values[0] + 4 * values[1]).sum().backward()
+    optimiser.step()
+    moments = [optimiser.state[v]["exp_avg"].item() for v in values]
+    scale = 0.2 if length == 1 else 1.0
+    assert moments == pytest.approx([0.1 * 3 * scale, 0.1 * 4 * scale], rel=1e-4)
