@@ -154,7 +154,11 @@ def stop_local_server(project: Project) -> bool:
 
 def client_environment(project: Project, server: Server) -> dict[str, str]:
     """What must be in the environment before prefect is imported."""
-    quiet = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
+    quiet = {
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # what could not be sent to a server that is gone
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    }
     if not server.own:
         return {k: v for k, v in quiet.items() if k not in os.environ}
     direct = ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1"]))
