@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import torch
@@ -17,9 +17,15 @@ from prior3d.errors import Prior3dError
 from prior3d.fields import FieldConfig, ObjectField
 from prior3d.images.colours import fit_latent_to_rgb, paper_latent_to_rgb
 from prior3d.rendering import render_without_gradient
-from stages.artifacts.fields import load_field
+from prior3d.splats.model import NAMES, Splats, SplatsConfig
+from prior3d.splats.render import median_depths, render_splats
+from stages.artifacts.fields import load_drawn, load_field
 
 N_SAMPLES = 48
+if TYPE_CHECKING:
+    from prior3d.splats.field import SplatsField  # and Open3D with it
+
+Shown = ObjectField | Splats
 Kind = Literal["colours", "depth"]
 
 
@@ -31,27 +37,35 @@ class LatentColours:
     offset: Tensor
 
 
-def read_field(place: Path) -> ObjectField | None:
-    """The field in a checkpoint or in a finished stage, on the CPU.
+def read_field(place: Path) -> Shown | None:
+    """The field or the splats in a checkpoint or in a finished stage, on the CPU.
 
     Args:
         place: the checkpoint, or the folder of the artifact.
 
     Returns:
-        None if the stage trains something else (a texture, a captured scene), or if the file is gone.
+        None if the stage trains something else (a texture, a captured scene's grid), or if the file is gone.
 
     Raises:
         Prior3dError: the file is damaged.
     """
     if place.is_dir():
+        drawn = load_drawn(place)
+        if drawn is not None:
+            return cast("SplatsField", drawn).splats.requires_grad_(False)
         made = load_field(place)
         return made.requires_grad_(False) if isinstance(made, ObjectField) else None
     loaded = checkpoints.load(place)
     if loaded is None:
         return None
     tensors, state = loaded
-    config = (state.get("configs") or {}).get("field")
-    if config is None:
+    configs = state.get("configs") or {}
+    if "splats" in configs:
+        splats = Splats(TypeAdapter(SplatsConfig).validate_python(configs["splats"]))
+        splats.load_state_dict({name: tensors[f"module/splats/{name}"] for name in NAMES})
+        return splats.requires_grad_(False)
+    config = configs.get("field")
+    if config is None or config.get("kind") == "scene":
         return None
     field = ObjectField(TypeAdapter(FieldConfig).validate_python(config))
     prefix = "module/field/"
@@ -78,17 +92,21 @@ def paper_colours(channels: int) -> LatentColours:
 
 
 def render_image(
-    field: ObjectField, cameras: Cameras, kind: Kind = "colours", colours: LatentColours | None = None
+    field: Shown, cameras: Cameras, kind: Kind = "colours", colours: LatentColours | None = None
 ) -> np.ndarray:
     """The first camera's image over white: [height, width, 3] float in [0, 1].
 
     Args:
-        field: with a latent or an RGB head.
+        field: with a latent or an RGB head; or splats.
         cameras: one.
         kind: colours, or depth (the nearest point of the object is dark, the farthest pale).
         colours: for a latent field; without them the depth is rendered.
     """
-    features, opacity, depth = (part[0] for part in render_without_gradient(field, cameras, N_SAMPLES))
+    if isinstance(field, Splats):
+        seen = render_splats(field, cameras)
+        features, opacity, depth = seen.colours, seen.opacity, median_depths(field, cameras)
+    else:
+        features, opacity, depth = (part[0] for part in render_without_gradient(field, cameras, N_SAMPLES))
     opaque = opacity[..., None]
     if kind == "colours" and field.config.head == "rgb":
         image = features

@@ -7,7 +7,15 @@ import numpy as np
 import torch
 
 from flows.engine.run import Run
-from flows.watching.live_field import Kind, LatentColours, fitted_colours, paper_colours, read_field, render_image
+from flows.watching.live_field import (
+    Kind,
+    LatentColours,
+    Shown,
+    fitted_colours,
+    paper_colours,
+    read_field,
+    render_image,
+)
 from prior3d.cameras import Cameras, opencv_to_opengl
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
@@ -31,7 +39,7 @@ class LiveView:
     """
 
     run: Run
-    field: ObjectField | None = None
+    field: Shown | None = None
     colours: LatentColours | None = None
     version: int = 0
     problem: str = ""
@@ -55,7 +63,7 @@ class LiveView:
             self.problem = NO_FIELD
             return
         self.field, self.version, self.problem = found, self.version + 1, ""
-        if found.config.head == "latent":
+        if isinstance(found, ObjectField) and found.config.head == "latent":
             try:
                 self.colours = self._colours(found)
             except Prior3dError as error:

@@ -69,7 +69,7 @@ def read_state(run: Run, stages: list[str]) -> State:
     stage, folder = work
     seconds, curve = _elapsed(folder / "elapsed.json")
     before = [s for s in made if stages.index(s) < stages.index(stage)]
-    checkpoint, preview = folder / "checkpoint.safetensors", folder / "preview.png"
+    checkpoint, preview = _checkpoint(folder), folder / "preview.png"
     of = stage if checkpoint.is_file() else before[-1] if before else ""
     return State(
         stage=stage,
@@ -81,6 +81,12 @@ def read_state(run: Run, stages: list[str]) -> State:
         field_stage=of,
         preview=preview if preview.is_file() else None,
     )
+
+
+def _checkpoint(folder: Path) -> Path:
+    """The checkpoint of a stage's work folder: of the latest phase, where it has phases."""
+    phases = [p for p in folder.glob("phase_*.safetensors") if not p.name.endswith(".end.safetensors")]
+    return max([folder / "checkpoint.safetensors", *phases], key=_modified)
 
 
 def _newest(work: Path, stages: list[str]) -> tuple[str, Path] | None:

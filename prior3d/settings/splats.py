@@ -59,7 +59,9 @@ class SplatSettings:
         "else random",
     )
     grid_steps: Steps = Field(
-        default=200, ge=1, description="start=grid: steps of the grid's fit, with the nodes of its first phase"
+        default=100,
+        ge=1,
+        description="start=grid: steps of the grid's fit, with the nodes of its first phase and a quarter of its rays",
     )
     rates: SplatRates = SplatRates()
     density_control: SplatDensityControl = SplatDensityControl()

@@ -1,6 +1,7 @@
 """Where splats begin: on COLMAP's points, or on the surfaces of a short fit of the grid."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from stages.scene_fit import Params
 
 FitGrid = Callable[[Job, Params, PosedViews, PixelSampler], SceneField | None]
 LEAST_POINTS = 100  # fewer say too little of where things are
+FEWER_RAYS = 4  # a coarse shape needs few, and the splats need the time
 OPAQUE, RAYS_AT_ONCE, MOST_ROUNDS = 0.5, 4096, 64
 
 
@@ -47,7 +49,14 @@ def grid_points(
     job: Job, params: Params, views: PosedViews, training: list[int], n_points: int, fit_grid: FitGrid
 ) -> tuple[Tensor, Tensor]:
     """Points where random rays meet the surfaces of a coarse grid, with the photos' colours."""
-    coarse = params.model_copy(update={"resolutions": params.resolutions[:1], "steps": (params.splats.grid_steps,)})
+    rendering = replace(params.rendering, rays_per_step=max(1, params.rendering.rays_per_step // FEWER_RAYS))
+    coarse = params.model_copy(
+        update={
+            "resolutions": params.resolutions[:1],
+            "steps": (params.splats.grid_steps,),
+            "rendering": rendering,
+        }
+    )
     store = PixelSampler(views, training, job.work / "pixels.npy")
     field = fit_grid(job, coarse, views, store)
     if field is None:

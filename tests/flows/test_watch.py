@@ -25,8 +25,11 @@ from prior3d.cameras import opengl_to_opencv, orbit_cameras, ring
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.optimisation import save_checkpoint
 from prior3d.seeds import Seeds
+from prior3d.splats.field import SplatsField, cameras_around
 from stages.artifacts.fields import save_field
+from stages.artifacts.splats import save_splats
 from tests.browser import CHROMIUM, chromium
+from tests.gaussian_splats import ball_of_splats
 from tests.scenes import colmap_poses
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +114,26 @@ def test_a_checkpoint_is_read_as_the_field_it_is(run):
     assert read_field(place.with_name("none.safetensors")) is None
     save_checkpoint(place, {"texture": torch.nn.Linear(2, 2)}, torch.optim.Adam(field.parameters()), Seeds(0), 1)
     assert read_field(place) is None
+
+
+def test_splats_are_read_and_drawn_phase_after_phase(run):
+    work = checkpoint(run, red_field(), "rgb_refinement")
+    (work / "checkpoint.safetensors").unlink()
+    splats, optimiser = ball_of_splats(), torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    for phase in (0, 1):
+        save_checkpoint(work / f"phase_{phase}.safetensors", {"splats": splats}, optimiser, Seeds(0), 1)
+        os.utime(work / f"phase_{phase}.safetensors", (phase + 1, phase + 1))
+        (work / f"phase_{phase}.end.safetensors").write_bytes(b"")
+    place = read_state(run, STAGES).field
+    assert place == work / "phase_1.safetensors"
+    view, camera = LiveView(run), orbit_cameras(ring(1), 24, 32)
+    view.refresh(place)
+    seen, depth = view.render(camera, "colours"), view.render(camera, "depth")
+    assert torch.equal(view.field.means, splats.means) and view.problem == ""
+    assert seen[0, 0] == pytest.approx([1, 1, 1]) and seen[12, 16, 0] > 0.7 and seen[12, 16, 1] < 0.3
+    assert depth[12, 16, 0] < depth[12, 13, 0] and np.ptp(depth[12, 16]) < 1e-5
+    save_splats(run.folder / "coarse_nerf", SplatsField(splats, cameras_around(8)))
+    assert torch.equal(read_field(run.folder / "coarse_nerf").means, splats.means)
 
 
 def test_a_field_is_drawn_in_its_colours():
