@@ -73,7 +73,7 @@ METHOD = Method(
             on_with="toy",
             brings=("image_captioning", "view_fit"),
         ),
-        Stage("view_fit", {"views": "joint_views"}, gpu=True, optional=True),
+        Stage("view_fit", {"views": "joint_views"}, gpu=True, optional=True, brings=("joint_views",)),
         Stage(
             "textual_inversion",
             {"image": "image_captioning", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
