@@ -122,9 +122,6 @@ class Executor:
         if self.stopping:
             raise Interrupted(f"stage {call.stage}: not started, the run is being stopped")
         client, number, pid, read_end = self._ask_to_fork(call)
-        self._live.add(pid)
-        if self.stopping:  # it was asked for before, and is there since
-            self._signal_all(signal.SIGTERM)
         late = threading.Event()
         bell = threading.Timer(call.time_limit_s, self._ring, (pid, late)) if call.time_limit_s else None
         tail: deque[str] = deque(maxlen=KEPT_LINES)
@@ -167,6 +164,9 @@ class Executor:
             finally:
                 os.close(write_end)
             if pid:
+                self._live.add(pid)
+                if self.stopping:  # it was asked for before, and is there since
+                    self._signal_all(signal.SIGTERM)
                 return client, number, pid, read_end
             os.close(read_end)
             client.close()

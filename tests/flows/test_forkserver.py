@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
+from flows.engine import session
 from flows.engine.devices_after_fork import counts_devices, cuda_driver_started, why_fork_cannot_serve
 from flows.engine.execution import Call, Executor, Interrupted, StageFailed
 from flows.engine.fingerprint import libraries
 from flows.engine.fork_client import ForkClient
+from flows.engine.worker import Worker
 from flows.methods import METHODS
 
 
@@ -222,15 +225,37 @@ def test_a_stop_while_a_stage_is_asked_for_starts_no_other_server(executor, tmp_
 
 
 def test_a_stage_that_is_there_after_the_stop_is_stopped(executor, tmp_path, monkeypatch):
-    asked, signals = executor._ask_to_fork, []
+    client, signals = executor.start(), []
+    answer = client.answer
 
-    def late(call):
-        found = asked(call)
+    def late(number):
         executor.stopping = True
-        return found
+        return answer(number)
 
-    monkeypatch.setattr(executor, "_ask_to_fork", late)
+    monkeypatch.setattr(client, "answer", late)
     monkeypatch.setattr(executor, "_signal_all", signals.append)
     with contextlib.suppress(Interrupted):
         ask(executor, tmp_path)
     assert signals == [signal.SIGTERM]
+
+
+def test_no_thread_of_a_run_is_left_when_it_was_broken_off():
+    """The interpreter's end waited for it, and one more interrupt was a traceback there."""
+    done = threading.Event()
+
+    def breaks_off(worker, stages):
+        started = threading.Event()
+        worker._threads.submit(lambda: (started.set(), done.wait(0.5), done.set()))
+        started.wait()
+        raise KeyboardInterrupt
+
+    worker = SimpleNamespace(
+        _threads=ThreadPoolExecutor(1), executor=SimpleNamespace(stop_children=lambda: None, preload=print)
+    )
+    worker.close = lambda: Worker.close(worker)
+    plan = SimpleNamespace(first=lambda: None, steps=[])
+    with pytest.raises(KeyboardInterrupt):
+        session._make(worker, [], plan, session.Options(make=breaks_off), print)
+    assert done.is_set()
+    with pytest.raises(RuntimeError):
+        worker._threads.submit(print)

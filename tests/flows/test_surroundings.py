@@ -14,18 +14,15 @@ import sys
 import threading
 import time
 import types
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from flows import nameless_user
 from flows.cli import main
-from flows.engine import session, with_prefect
+from flows.engine import with_prefect
 from flows.engine.project import Project, init_project
 from flows.engine.server import Server, server_problem
-from flows.engine.worker import Worker
 from flows.request import check_text
 from prior3d.errors import Prior3dError
 
@@ -77,28 +74,6 @@ def test_a_signal_to_a_process_and_its_group_is_one_interrupt(fake):
     out = process.communicate(timeout=30)[0]
     assert process.returncode == 130 and "at once" not in out
     assert state_of(fake)
-
-
-def test_no_thread_of_a_run_is_left_when_it_was_broken_off(fake):
-    """The interpreter's end waited for it, and one more interrupt was a traceback there."""
-    done = threading.Event()
-
-    def breaks_off(worker, stages):
-        started = threading.Event()
-        worker._threads.submit(lambda: (started.set(), done.wait(0.5), done.set()))
-        started.wait()
-        raise KeyboardInterrupt
-
-    worker = SimpleNamespace(
-        _threads=ThreadPoolExecutor(1), executor=SimpleNamespace(stop_children=lambda: None, preload=print)
-    )
-    worker.close = lambda: Worker.close(worker)
-    plan = SimpleNamespace(first=lambda: None, steps=[])
-    with pytest.raises(KeyboardInterrupt):
-        session._make(worker, [], plan, session.Options(make=breaks_off), print)
-    assert done.is_set()
-    with pytest.raises(RuntimeError):
-        worker._threads.submit(print)
 
 
 class Answers:
