@@ -1,17 +1,22 @@
 """scene_preparation: what it makes of captures, and what it says of bad ones."""
 
+import dataclasses
 import json
 import os
 import stat
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+from prior3d.captures.capture import CapturePoints
+from prior3d.errors import Prior3dError
 from stages.artifacts.base import load_metrics
-from stages.artifacts.capture import load_posed_images
+from stages.artifacts.capture import load_points, load_posed_images
 from stages.contract.entry import execute
+from stages.scene_preparation import stage
 from tests.scenes import rewrite, write_capture
 
 
@@ -33,6 +38,29 @@ def test_what_is_made(tmp_path, capsys):
     assert metrics["images"]["value"] == 5 and metrics["undistortion_zoom"]["value"] > 1
     said = json.loads((tmp_path / "scene_preparation" / "transforms.json").read_text())["prior3d"]
     assert said["layout"] == "transforms" and said["common_look_at"]
+
+
+def test_points_of_a_capture_move_with_its_cameras(tmp_path, capsys, monkeypatch):
+    """A point that a camera sees in the middle of its image is seen there afterwards."""
+    write_capture(tmp_path / "inputs" / "scene", n=5, size=(32, 24))
+    read = stage.read_capture
+    ahead = []
+
+    def with_points(folder, transforms):
+        capture = read(folder, transforms)
+        ahead[:] = capture.c2w[:, :3, 3] - 1.5 * capture.c2w[:, :3, 2]
+        return dataclasses.replace(capture, points=CapturePoints(torch.stack(list(ahead)), torch.rand(5, 3)))
+
+    assert prepare(tmp_path, capsys) == (0, "") and load_points(tmp_path / "scene_preparation") is None
+    monkeypatch.setattr(stage, "read_capture", with_points)
+    assert prepare(tmp_path, capsys) == (0, "")
+    places, colours = load_points(tmp_path / "scene_preparation")
+    cameras = load_posed_images(tmp_path / "scene_preparation").cameras
+    toward = torch.nn.functional.normalize(places - cameras.positions, dim=-1)
+    assert torch.allclose(toward, -cameras.c2w[:, :3, 2], atol=1e-4) and colours.shape == (5, 3)
+    (tmp_path / "scene_preparation" / "points.safetensors").write_bytes(b"damaged")
+    with pytest.raises(Prior3dError, match="points.safetensors"):
+        load_points(tmp_path / "scene_preparation")
 
 
 def test_alpha_is_an_object_and_a_mask_file_is_not(tmp_path, capsys):
