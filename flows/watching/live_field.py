@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from prior3d.splats.render import median_depths, render_splats
 from stages.artifacts.fields import load_drawn, load_field
 
 N_SAMPLES = 48
-if TYPE_CHECKING:
-    from prior3d.splats.field import SplatsField  # and Open3D with it
-
 Shown = ObjectField | Splats
 Kind = Literal["colours", "depth"]
 
@@ -50,9 +47,9 @@ def read_field(place: Path) -> Shown | None:
         Prior3dError: the file is damaged.
     """
     if place.is_dir():
-        drawn = load_drawn(place)
-        if drawn is not None:
-            return cast("SplatsField", drawn).splats.requires_grad_(False)
+        splats = getattr(load_drawn(place), "splats", None)
+        if isinstance(splats, Splats):
+            return splats.requires_grad_(False)
         made = load_field(place)
         return made.requires_grad_(False) if isinstance(made, ObjectField) else None
     loaded = checkpoints.load(place)
