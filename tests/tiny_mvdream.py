@@ -75,9 +75,9 @@ def write_tiny_mvdream(where, unet=None):
     return where
 
 
-def draw_on_white(folder):
-    """Let a folder's decoder show white but where its numbers are low: so random drawings have a background."""
+def draw_on_black(folder):
+    """Let a folder's decoder show black but where its numbers are high: so random drawings have a background."""
     file = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights = load_file(file)
-    weights["decoder.conv_out.bias"].fill_(1.3)
+    weights["decoder.conv_out.bias"].fill_(-1.3)
     save_file(weights, file, {"format": "pt"})
