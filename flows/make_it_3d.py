@@ -141,7 +141,6 @@ METHOD = Method(
         "toy": {
             "image_preparation": FROM_AFAR,
             "image_nerf": {"mirror": {"weight": 0.5}, "reference": {"depth_weight": 0.2}},
-            "texture_projection": {"mirror_confidence": 0.5},
             "inpainting": {"inpaint": {"strength": 0.3, "blend_weight": 0.3}},
             "texture_refinement": {"refresh": {"strengths": (0.2,)}, "steps": 60, "resolution": 512},
         },

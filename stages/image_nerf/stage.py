@@ -103,11 +103,15 @@ def reconstruct(
 
 
 def from_start(params: Params) -> Params:
-    """The parameters of a reconstruction that starts from a field fitted to drawn views: its steps are other ones."""
+    """The parameters of a reconstruction that starts from a field fitted to drawn views.
+
+    Its steps are other ones. The mirror image is among those views, and does not count a second time.
+    """
     unseen = params.unseen
     return params.model_copy(
         update={
             "steps": unseen.steps,
+            "mirror": replace(params.mirror, weight=0.0),
             "refreshing": replace(params.refreshing, steps=unseen.refreshing_steps),
             "refresh": replace(params.refresh, strengths=unseen.strengths),
             "field": replace(params.field, fine_from=0.0),
