@@ -16,6 +16,7 @@ EXTENSION = "KHR_gaussian_splatting"
 ROTATION, SCALE, OPACITY = (f"{EXTENSION}:{name}" for name in ("ROTATION", "SCALE", "OPACITY"))
 HARMONICS = [f"{EXTENSION}:SH_DEGREE_{d}_COEF_{k}" for d in range(HIGHEST_DEGREE + 1) for k in range(2 * d + 1)]
 WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
+NUMBERS = {ROTATION: 4, OPACITY: 1}  # a Gaussian; all others have three
 FLOAT, POINTS, JSON_CHUNK, BINARY_CHUNK = 5126, 0, 0x4E4F534A, 0x004E4942
 
 
@@ -80,7 +81,7 @@ def read_glb_bytes(content: bytes) -> Splats:
         degree = degree_of(3 * len(names) - 3, "numbers of harmonics")
         check_count(n, 4 * (3 + 4 + 3 + 1 + 3 * len(names)), len(binary))
         means, quats, scales, alpha, *harmonics = (
-            _values(described, binary, attributes[name], n) for name in ("POSITION", ROTATION, SCALE, OPACITY, *names)
+            _values(described, binary, attributes, name, n) for name in ("POSITION", ROTATION, SCALE, OPACITY, *names)
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise BadSplats(f"its glTF lacks {error}") from error
@@ -114,13 +115,15 @@ def _chunks(content: bytes) -> tuple[dict[str, Any], bytes]:
     return described, content[after + 8 : after + 8 + size]
 
 
-def _values(described: dict[str, Any], binary: bytes, index: int, n: int) -> torch.Tensor:
-    """[n, width] floats of an accessor."""
-    accessor = described["accessors"][index]
+def _values(described: dict[str, Any], binary: bytes, attributes: dict[str, int], name: str, n: int) -> torch.Tensor:
+    """[n, width] floats of an attribute."""
+    accessor = described["accessors"][attributes[name]]
     view = described["bufferViews"][accessor["bufferView"]]
     width = WIDTHS.get(accessor["type"], 0)
     if accessor["componentType"] != FLOAT or not width or view.get("byteStride", 4 * width) != 4 * width:
         raise BadSplats("its numbers are packed; only plain 32-bit floats are read")
+    if width != NUMBERS.get(name, 3):
+        raise BadSplats(f"its {name} has {width} numbers a Gaussian, and {NUMBERS.get(name, 3)} are needed")
     start = int(view.get("byteOffset", 0)) + int(accessor.get("byteOffset", 0))
     if accessor["count"] != n or start < 0 or start + 4 * width * n > len(binary):
         raise BadSplats(f"{accessor['count']:,} values at byte {start:,} of {len(binary):,}, {n:,} Gaussians need more")
