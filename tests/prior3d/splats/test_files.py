@@ -130,7 +130,7 @@ BAD = {
     "new.spz": (lambda: spz_header(9, 1), "no SPZ of version 2"),
     "cut.glb": (lambda: five("glb")[:-8], "cut off"),
     "many.glb": (lambda: five("glb").replace(b'"count":5', b'"count":9'), "cut off|need more"),
-    "shape.glb": (lambda: five("glb").replace(b':SCALE":2', b':SCALE":1'), "SCALE has 4 numbers a Gaussian, and 3"),
+    "shape.glb": (lambda: five("glb").replace(b':SCALE":3', b':SCALE":2'), "SCALE has 4 numbers a Gaussian, and 3"),
     "lacks.glb": (lambda: five("glb").replace(b":SCALE", b":SKALE"), "lacks 'KHR_gaussian_splatting:SCALE'"),
     "scene.obj": (lambda: b"v 0 0 0", "splats are read from .ply"),
 }
