@@ -70,7 +70,7 @@ class Job:
                 raise ValueError("its digest is another")
             self._seconds_before = float(elapsed["seconds"])
             self.losses = LossCurve.from_state(elapsed["losses"])
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise Prior3dError(
                 f"stage {self.name}: {noted} is damaged ({type(error).__name__}), and with it the loss curve's "
                 f"beginning; delete the folder {self.work.name} to begin the stage again"

@@ -153,6 +153,13 @@ def test_checkpoints_are_due_every_five_seconds_and_when_stopping(folder):
     assert Job("counting", folder, {}, folder).seconds() >= json.loads((folder / "elapsed.json").read_text())["seconds"]
 
 
+def test_an_endless_number_in_the_note_of_losses_is_one_line(folder):
+    losses = {"total": float("inf"), "last": 0, "sums": []}
+    (folder / "elapsed.json").write_text(json.dumps({"seconds": 1.0, "losses": losses}))
+    with pytest.raises(Prior3dError, match=r"elapsed.json is damaged \(OverflowError\)"):
+        Job("counting", folder, {}, folder)
+
+
 def test_progress_is_at_most_four_lines_a_second(folder, capsys):
     job = Job("counting", folder, {}, folder)
     for step in range(1000):
