@@ -106,3 +106,9 @@ def fake(tmp_path, monkeypatch, capfd):
     yield Fake(tmp_path / "project", code, write_prior(tmp_path / "a_prior"), capfd)
     os.chdir(before)
     sys.modules.pop("fake_prior3d", None)
+
+
+@pytest.fixture(autouse=True)
+def nobody_steps_back(monkeypatch):
+    """`watch` lowers the priority of its process, which is the tests' own here, and would stay so."""
+    monkeypatch.setattr(os, "nice", lambda step: step)
