@@ -98,7 +98,7 @@ def _write_textures(folder: Path) -> None:
     for name in ("latent", "partial"):
         (folder / name).mkdir()
     textures.save_latent_texture(folder / "latent", torch.zeros(2, 2, 4))
-    known = PartialTexture(torch.zeros(2, 2, 3), torch.zeros(2, 2), torch.zeros(2, 2, dtype=torch.int64))
+    known = PartialTexture(torch.zeros(2, 2, 3), torch.zeros(2, 2), torch.zeros(2, 2, dtype=torch.uint8))
     textures.save_partial_texture(folder / "partial", known)
 
 

@@ -5,7 +5,6 @@ three logarithms of sizes, the opacity, and the colour of all directions in seve
 nine bytes of colours by direction (harmonics of degree 1, of the largest one in the set), and three that are empty.
 """
 
-import json
 import math
 from typing import Any
 
@@ -16,6 +15,7 @@ from safetensors.numpy import load
 from flows.versions.history import Version
 from flows.versions.images import data_url
 from flows.versions.splat_export import DESCRIBED, TENSORS, splat_stage
+from prior3d.limits import parse_json
 
 MOST_SHOWN = 400_000  # 19 MB of numbers, 26 MB on the page
 WORDS, SH_CONSTANT = 12, 0.28209479177387814
@@ -34,7 +34,7 @@ def shown_splats(version: Version) -> tuple[str, dict[str, Any]] | None:
         return None
     described, content = (version.read(stage, f"{stage}/{name}") for name in (DESCRIBED, TENSORS))
     try:
-        config, tensors = json.loads(described or b""), load(content or b"")
+        config, tensors = parse_json(described or b""), load(content or b"")
         chosen = most_visible(tensors["scales"], tensors["opacities"])
         packed, largest = pack({name: tensors[name][chosen] for name in SHOWN})
         view = first_view(bool(config["is_object"]), tensors)

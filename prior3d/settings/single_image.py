@@ -33,8 +33,24 @@ class ImagePromptSettings(PromptSettings):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class UnseenSettings:
+    """Drawn views of the sides that the image does not show, and the fit that starts from a field fitted to them."""
+
+    weight: Weight = Field(default=1.0, description="weight of the colours of drawn views; 0: they are not fitted")
+    mask_weight: Weight = Field(default=0.5, description="weight of their masks, beside their colours")
+    rays_per_step: Rays = Field(default=1024, ge=16, le=262_144, description="rays of drawn views per step")
+    steps: Steps = Field(default=20, ge=0, le=100_000, description="steps of distillation from a field that is given")
+    refreshing_steps: Steps = Field(
+        default=60, ge=0, le=100_000, description="steps on refreshed views from a field that is given"
+    )
+    strengths: Strengths = Field(
+        default=(0.3,), description="noise level of each of their refreshes, from a field that is given"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReferenceSettings:
-    """How a field is held to the image from the image's own camera."""
+    """How a field is held to the image from the image's own camera, and to drawn views of its other sides."""
 
     loss: Literal["huber", "squared", "absolute"] = Field(
         default="huber",
@@ -55,6 +71,7 @@ class ReferenceSettings:
         description="one step of so many fits the image alone, and the others distil alone; 0: every step does both",
         json_schema_extra={"unit": "steps"},
     )
+    unseen: UnseenSettings = UnseenSettings()
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -67,22 +84,6 @@ class MirrorSettings:
         ge=0,
         le=1,
         description="the mirror image stays beside refreshed views if the field's outline overlaps its own by this",
-    )
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class UnseenSettings:
-    """Drawn views of the sides that the image does not show, and the fit that starts from a field fitted to them."""
-
-    weight: Weight = Field(default=1.0, description="weight of the colours of drawn views; 0: they are not fitted")
-    mask_weight: Weight = Field(default=0.5, description="weight of their masks, beside their colours")
-    rays_per_step: Rays = Field(default=1024, ge=16, le=262_144, description="rays of drawn views per step")
-    steps: Steps = Field(default=20, ge=0, le=100_000, description="steps of distillation from a field that is given")
-    refreshing_steps: Steps = Field(
-        default=60, ge=0, le=100_000, description="steps on refreshed views from a field that is given"
-    )
-    strengths: Strengths = Field(
-        default=(0.3,), description="noise level of each of their refreshes, from a field that is given"
     )
 
 

@@ -9,8 +9,8 @@ beside the image: this turns the distillation's fog into a surface.
 
 Views that a joint-view prior drew given the image (`drawn`) show the sides that it does not show: rays of them are
 fitted beside those of the image, in every step. From a field that was fitted to them (`start`) only the steps of
-`unseen` follow. A field that is the symmetric completion of the image, because that prior does not know the thing,
-stays as it is. With `field.start=completion` it is made here.
+`reference.unseen` follow. A field that is the symmetric completion of the image, because that prior does not know the
+thing, stays as it is. With `field.start=completion` it is made here.
 """
 
 from typing import ClassVar, Literal
@@ -30,7 +30,6 @@ from prior3d.settings.single_image import (
     MirrorSettings,
     NormalSettings,
     ReferenceSettings,
-    UnseenSettings,
 )
 from stages.artifacts import CONCEPT, DRAWN_VIEWS, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
 from stages.contract.parameters import PriorParams, merged
@@ -60,7 +59,6 @@ class Params(PriorParams):
     )
     reference: ReferenceSettings = ReferenceSettings()
     mirror: MirrorSettings = MirrorSettings()
-    unseen: UnseenSettings = UnseenSettings()
     views: ViewSettings = ViewSettings()
     front_first: FrontFirstSettings = FrontFirstSettings()
     prompting: ImagePromptSettings = ImagePromptSettings()

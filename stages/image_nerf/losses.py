@@ -58,7 +58,7 @@ class Reconstruction:
             params.sds.image_size or size,
         )
         self.mirror = MirrorTerms(field, image, size, seeds, params.mirror, params.reference, n_samples)
-        self.unseen = None if drawn is None else UnseenTerms(field, drawn, seeds, params.unseen, n_samples)
+        self.unseen = None if drawn is None else UnseenTerms(field, drawn, seeds, params.reference.unseen, n_samples)
         self.distil = distillation_of_one(views, seeds, params.sds, "image")
         self.backdrop = rgb_backdrop(params.background, seeds, prior.device)
         colours, mask = image.premultiplied(size)

@@ -107,7 +107,7 @@ def from_start(params: Params) -> Params:
 
     Its steps are other ones. The mirror image is among those views, and does not count a second time.
     """
-    unseen = params.unseen
+    unseen = params.reference.unseen
     return params.model_copy(
         update={
             "steps": unseen.steps,

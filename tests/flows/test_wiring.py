@@ -2,12 +2,14 @@
 
 from itertools import chain, combinations
 
+import numpy as np
 import pytest
 
 from flows import inputs
 from flows.engine.method import Input
 from flows.engine.parameters import resolve
 from flows.methods import METHODS
+from prior3d.images.files import png_bytes
 from stages.artifacts import (
     CAMERA_TEXT,
     CAPTURE_FOLDER,
@@ -127,6 +129,9 @@ WRONG = {"text_to_image": "toy-inpainting", "inpainting": "toy", "instruct": "to
          "joint_views": "toy-instruct", "scorer": "toy"}  # fmt: skip
 
 
+CONTENTS = {".png": png_bytes(np.full((8, 8, 4), 0.5, np.float32)), ".obj": b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"}
+
+
 @pytest.mark.parametrize(
     ("name", "given"), [(m.name, i) for m in METHODS.values() for i in m.inputs if i.kind == "prior"],
     ids=lambda value: getattr(value, "name", value),
@@ -139,11 +144,11 @@ def test_prior_of_another_role_is_refused_before_anything_is_written(fake, tmp_p
         path = files.get(other.kind, "0,0,40")
         if other.kind == "file":
             path = path.with_suffix(other.suffixes[0])
-            path.touch()
+            path.write_bytes(CONTENTS[path.suffix])
         words += [f"--{other.name}", str(path)]
     asked = {"realfusion": ["--set", "inpainting=on"], "quick": ["--image", str(files["file"].with_suffix(".png"))]}
     asked["instruct-nerf2nerf"] = ["--scene", str(files["folder"])]
-    files["file"].with_suffix(".png").touch()
+    files["file"].with_suffix(".png").write_bytes(CONTENTS[".png"])
     option = f"--{given.name.replace('_', '-')}"
     code, _, err = fake.cli("run", name, *words, *asked.get(name, []), option, WRONG[given.role])
     assert code == 2 and len(err.splitlines()) == 1

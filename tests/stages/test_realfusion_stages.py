@@ -168,10 +168,10 @@ def test_a_field_that_is_given_is_the_start_and_drawn_views_colour_the_sides(tmp
     greens = {}
     for name, weight in (("drawn", 1.0), ("not counted", 0.0)):
         nerf = {
-            "unseen.steps": 0,
-            "unseen.refreshing_steps": 40,
+            "reference.unseen.steps": 0,
+            "reference.unseen.refreshing_steps": 40,
             "refreshing.weight": 0.0,
-            "unseen.weight": weight,
+            "reference.unseen.weight": weight,
             "sds.weight": 0.0,
         }
         folder = make_run(tmp_path / name, prior, nerf=nerf)
