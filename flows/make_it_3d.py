@@ -44,6 +44,7 @@ from flows.inputs import (
     SCORER,
     UNSEEN_PRIOR,
 )
+from flows.unseen_sides import UNSEEN_SIDES
 from stages.contract.presets import MAKE_IT_3D_SCALE, MAKE_IT_3D_TEXTURE, MAKE_IT_3D_VIEWS, merged, paper_weight
 
 METHOD = Method(
@@ -52,28 +53,7 @@ METHOD = Method(
     inputs=(IMAGE, OPTIONAL_PROMPT, MASK, OPTIONAL_CAMERA, DEPTH, PRIOR, UNSEEN_PRIOR, INPAINTING_PRIOR, SCORER),
     stages=(
         Stage("image_preparation", {"image": "image", "mask": "mask", "depth": "depth", "camera": "camera"}),
-        Stage(
-            "image_captioning",
-            {
-                "image": "image_preparation",
-                "camera": "camera",
-                "prompt": "prompt",
-                "prior": "joint_prior",
-                "scorer": "scorer",
-            },
-            gpu=True,
-            optional=True,
-            otherwise="image_preparation",
-        ),
-        Stage(
-            "joint_views",
-            {"prompt": "prompt", "caption": "image_captioning", "image": "image_captioning", "prior": "joint_prior"},
-            gpu=True,
-            optional=True,
-            on_with="toy",
-            brings=("image_captioning", "view_fit"),
-        ),
-        Stage("view_fit", {"views": "joint_views"}, gpu=True, optional=True, brings=("joint_views",)),
+        *UNSEEN_SIDES,
         Stage(
             "textual_inversion",
             {"image": "image_captioning", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},

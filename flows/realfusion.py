@@ -38,6 +38,7 @@ from flows.inputs import (
     SCORER,
     UNSEEN_PRIOR,
 )
+from flows.unseen_sides import UNSEEN_SIDES
 from stages.contract.presets import MAKE_IT_3D_TEXTURE, PAPER_EVALUATION, REALFUSION_VIEWS, merged
 
 METHOD = Method(
@@ -51,28 +52,7 @@ METHOD = Method(
             "image_preparation",
             {"image": "image", "mask": "mask", "depth": "depth", "normal": "normal", "camera": "camera"},
         ),
-        Stage(
-            "image_captioning",
-            {
-                "image": "image_preparation",
-                "camera": "camera",
-                "prompt": "prompt",
-                "prior": "joint_prior",
-                "scorer": "scorer",
-            },
-            gpu=True,
-            optional=True,
-            otherwise="image_preparation",
-        ),
-        Stage(
-            "joint_views",
-            {"prompt": "prompt", "caption": "image_captioning", "image": "image_captioning", "prior": "joint_prior"},
-            gpu=True,
-            optional=True,
-            on_with="toy",
-            brings=("image_captioning", "view_fit"),
-        ),
-        Stage("view_fit", {"views": "joint_views"}, gpu=True, optional=True, brings=("joint_views",)),
+        *UNSEEN_SIDES,
         Stage(
             "textual_inversion",
             {"image": "image_captioning", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
