@@ -18,6 +18,14 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--remote-debugging-port=0",
 ]  # fmt: skip
 WAIT_S = 300.0  # drawn by the processor, on cores that others use too
+COVERED = """Promise.all([...document.querySelectorAll('model-viewer')].map(async (v) => {
+  if (!v.loaded) return 0;
+  const image = new Image(); image.src = v.toDataURL(); await image.decode();
+  const c = document.createElement('canvas'); c.width = image.width; c.height = image.height;
+  const g = c.getContext('2d'); g.drawImage(image, 0, 0);
+  const d = g.getImageData(0, 0, c.width, c.height).data;
+  let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 200;
+  return n / (c.width * c.height); }))"""
 
 
 class Page:
@@ -85,6 +93,20 @@ class Page:
         while not holds():
             assert time.monotonic() < until, f"never true in {seconds} s"
             time.sleep(0.2)
+
+    def covered(self, viewers: int, seconds: float = WAIT_S) -> list[float]:
+        """The share of pixels that its mesh covers, for each viewer of meshes, once all have drawn something.
+
+        A viewer says that its mesh is loaded before the first frame is drawn.
+        """
+        shares: list[float] = []
+
+        def drawn() -> bool:
+            shares[:] = self.evaluate(COVERED)
+            return len(shares) == viewers and all(shares)
+
+        self.until(drawn, seconds)
+        return shares
 
     def look(self, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
         """Be a screen of this size, and a person who likes it dark or not."""

@@ -110,14 +110,7 @@ class Hand:
 
     def drawn(self):
         """The share of the viewer's pixels that the mesh covers."""
-        self.browser.wait("document.querySelector('model-viewer')?.loaded", MINUTES)
-        return self.browser.evaluate(
-            """(async () => { const v = document.querySelector('model-viewer'), image = new Image();
-            image.src = v.toDataURL(); await image.decode(); const c = document.createElement('canvas');
-            c.width = image.width; c.height = image.height; const g = c.getContext('2d'); g.drawImage(image, 0, 0);
-            const d = g.getImageData(0, 0, c.width, c.height).data; let n = 0;
-            for (let i = 3; i < d.length; i += 4) n += d[i] > 200; return n / (c.width * c.height); })()"""
-        )
+        return self.browser.covered(1, MINUTES)[0]
 
 
 def downloaded(browser, url):
