@@ -28,7 +28,7 @@ def resolved_inside(folder: Path, path: str | Path, where: str, remedy: str = BR
     """
     base, given = folder.resolve(), folder / path
     try:
-        place = given.parent.resolve() / given.name
+        place = (base if given.parent == folder else given.parent.resolve()) / given.name
         follows_link = place.is_symlink() and place.is_dir()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, links in a circle
         reason = getattr(error, "strerror", None) or error

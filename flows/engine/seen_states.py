@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TypedDict
 
 from flows.engine.dvc_store import DvcStore, FileState
@@ -40,7 +39,7 @@ def file_states(run: Run, store: DvcStore, locked: dict[str, LockEntry], stages:
         locked: what the run's lock says.
         stages: those that are asked about; all are in the lock.
     """
-    if not all(lies_inside(run.folder, path) for path in _paths(locked, stages)):
+    if not all(lies_inside(run.folder, path) for path in dict.fromkeys(_paths(locked, stages))):
         return store.file_states(run.dvc_file, stages)  # somebody else's lock: DVC looks only at what is declared
     place = run.project.state / "states" / f"{run.name}.json"
     signature = _signature(run, locked, stages)
@@ -81,7 +80,7 @@ def _signature(run: Run, locked: dict[str, LockEntry], stages: list[str]) -> str
 
 def _state(file: str) -> tuple[int, ...]:
     try:
-        found = Path(file).stat()
+        found = os.stat(file)  # noqa: PTH116 (a sweep asks tens of thousands of times)
     except OSError:
         return ()
     return (found.st_mode, found.st_ino, found.st_mtime_ns, found.st_size)
