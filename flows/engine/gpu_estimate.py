@@ -82,13 +82,14 @@ def needed_bytes(stage: str, params: Mapping[str, Any], prior: PriorSizes | None
         at_once = sds.get("views_at_once", 0)
         kept = ENCODER_AGAIN * at_once if at_once else ENCODER * views
         calls = max(calls, pair + kept * image)
-    return int(OF_CUDA + prior.parameters * number + calls + _field_bytes(stage, params, prior))
+    tables, searching, held = _field_bytes(stage, params, prior)
+    return int(OF_CUDA + prior.parameters * number + tables + max(searching, held + calls))
 
 
-def _field_bytes(stage: str, params: Mapping[str, Any], prior: PriorSizes) -> int:
-    """Of a field and its rays."""
+def _field_bytes(stage: str, params: Mapping[str, Any], prior: PriorSizes) -> tuple[int, int, int]:
+    """Of a field's tables; of looking for samples, which ends before the prior is asked; of what rays hold then."""
     if stage not in FIELDS:
-        return 0
+        return 0, 0, 0
     field = params.get("field") or {}
     finer = params.get("finer_resolutions")  # of rgb_refinement, whose field comes from coarse_nerf; none: it is tiled
     tiled = field.get("encoding") == "tiled" or (finer is not None and not finer)
@@ -99,4 +100,4 @@ def _field_bytes(stage: str, params: Mapping[str, Any], prior: PriorSizes) -> in
     n_bins = params.get("n_samples", 0)
     samples = rays * (field.get("occupied_samples", 0) or (64 if finer is not None and tiled else n_bins))
     held = BYTES_OF_SAMPLE * min(samples, SAMPLES_AT_ONCE) + BYTES_KEPT * samples
-    return int(4 * 4 * tables + max(held, BYTES_OF_BIN * rays * n_bins))
+    return 4 * 4 * tables, BYTES_OF_BIN * rays * n_bins, held

@@ -100,7 +100,12 @@ def test_coarse_nerf(prior, n_views):
     assert abs(said - found) <= WITHIN * found, f"estimated {said / 2**30:.2f} GiB, counted {found / 2**30:.2f}"
 
 
-@pytest.mark.parametrize(("n_views", "at_once", "size"), [(1, 0, 0), (2, 0, 0)])
+CASES = [(1, 0, 0), (1, 1, 128), pytest.param(2, 0, 0, marks=pytest.mark.slow),
+         pytest.param(1, 1, 0, marks=pytest.mark.slow), pytest.param(2, 1, 256, marks=pytest.mark.slow),
+         pytest.param(1, 0, 256, marks=pytest.mark.slow)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("n_views", "at_once", "size"), CASES)
 def test_rgb_refinement(prior, n_views, at_once, size):
     changed = {"views": {"per_step": n_views}, "sds": {"views_at_once": at_once, "image_size": size}}
     changed["precision"] = "float16"

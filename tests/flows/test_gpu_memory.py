@@ -198,7 +198,8 @@ def test_what_a_stage_needs_follows_its_parameters():
     whole = needed_bytes("coarse_nerf", coarse | {"precision": "float32"}, SD15)
     assert SD15.parameters * 2 < whole - small < SD15.parameters * 2.5
     rgb = {"precision": "float16", "n_samples": 512, "finer_resolutions": [], "mode": "sds", "views": {"per_step": 4}}
-    at_once, one = (needed_bytes("rgb_refinement", rgb | {"sds": {"views_at_once": n}}, SD15) for n in (0, 1))
+    sds = [{"views_at_once": n, "image_size": 128} for n in (0, 1)]
+    at_once, one = (needed_bytes("rgb_refinement", rgb | {"sds": values}, SD15) for values in sds)
     assert at_once - one > 4 * GIB
     assert needed_bytes("mesh_extraction", {}, SD15) == 0 == needed_bytes("coarse_nerf", coarse, None)
 
