@@ -58,6 +58,35 @@ def test_plain_display_tells_the_last_text_and_every_warning():
     assert lines == ["s  running", "s  | warning: unknown words", "s  done in 1.0 s; trust 0.10"]
 
 
+def test_a_warning_is_not_said_again_with_the_steps(monkeypatch):
+    monkeypatch.setattr("flows.progress.LINE_EVERY_S", 0.0)
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    display(Event("s", "progress", {"step": 0, "total": 2, "text": "warning: unknown words"}))
+    display(Event("s", "progress", {"step": 1, "total": 2, "loss": 0.5}))
+    assert stream.getvalue().splitlines() == ["s  | warning: unknown words", "s  1/2  loss 0.5"]
+
+
+@pytest.mark.parametrize("kind", ["failed", "interrupted"])
+def test_a_stage_that_was_interrupted_has_not_failed(kind):
+    plain, live = io.StringIO(), io.StringIO()
+    for display in (PlainDisplay(["s"], plain), LiveDisplay(["s"], live)):
+        display(Event("s", "running"))
+        display(Event("s", kind, {"message": "stopped"}))
+        display.close()
+    assert plain.getvalue().splitlines()[-1] == f"s  {kind}" and kind in live.getvalue()
+
+
+def test_a_preview_is_named_from_where_one_stands(tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.progress.LINE_EVERY_S", 0.0)
+    monkeypatch.chdir(tmp_path)
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    preview = tmp_path / "data" / "runs" / "mug" / "preview.png"
+    display(Event("s", "progress", {"step": 1, "total": 2, "preview": str(preview)}))
+    assert stream.getvalue().strip().endswith("preview data/runs/mug/preview.png")
+
+
 def test_plain_display_names_a_new_preview_once(monkeypatch):
     monkeypatch.setattr("flows.progress.LINE_EVERY_S", 0.0)
     stream = io.StringIO()
