@@ -1,5 +1,7 @@
 """Export of a version's mesh alone, as one file that another program opens and that says where it came from."""
 
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +48,15 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
     Raises:
         Prior3dError: there is no mesh, the file exists, or it cannot be written.
     """
-    from prior3d.meshes.export import Surface, export_mesh  # start-up: trimesh and Open3D, for meshes alone
+    from prior3d.meshes.export import Surface, export_mesh, written  # start-up: trimesh and Open3D, for meshes alone
 
     stage = next((s for s in reversed(version.lock) if "mesh.glb" in _names(version, s)), None)
     if stage is None:
         raise Prior3dError(f"{version.label} has no mesh.glb yet; see: prior3d status {version.run.name}")
     file = target if target.suffix.lower() == f".{kind}" else target / f"{version.run.name}.{kind}"
-    if file.exists():
-        raise Prior3dError(f"{file} exists; name another file, or delete it")
+    taken = [place for place in written(file) if os.path.lexists(place)]
+    if taken:
+        raise Prior3dError(f"{taken[0]} exists; name another file, or delete it")
     content = version.read(stage, f"{stage}/mesh.glb")
     if content is None:
         version.require_files()
@@ -61,9 +64,13 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
         content = _evenly_lit(version, content or b"")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        surface = Surface(options.roughness, options.metallic)
-        export_mesh(content or b"", file, options.size, options.on_floor, surface)
-        file.write_bytes(with_statement(version, stage, f"{stage}/mesh.{kind}", file.read_bytes()))
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=file.parent) as folder:
+            made = Path(folder) / file.name
+            surface = Surface(options.roughness, options.metallic)
+            export_mesh(content or b"", made, options.size, options.on_floor, surface)
+            made.write_bytes(with_statement(version, stage, f"{stage}/mesh.{kind}", made.read_bytes()))
+            for part in sorted(made.parent.iterdir()):
+                part.replace(file.parent / part.name)
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
     return f"{version.label}: {file} ({file.stat().st_size / 1e6:.1f} MB)"

@@ -70,10 +70,15 @@ def export_mesh(
             try:
                 shape.export(target, file_type="3mf")
             except ImportError:
-                raise Prior3dError(f"{target}: 3MF is written with lxml; {INSTALL}") from None
+                raise Prior3dError(f"3MF is written with lxml, which is not installed; {INSTALL}") from None
         case _:
             shape = trimesh.Trimesh(_standing(moved), mesh.faces, process=False, vertex_colors=_colours(mesh))
             shape.export(target, file_type=target.suffix.lower()[1:])
+
+
+def written(target: Path) -> list[Path]:
+    """The files that `export_mesh` writes for a target: of OBJ also those that it names, its MTL and its texture."""
+    return [target, *(target.with_suffix(end) for end in (".mtl", ".png") if target.suffix.lower() == ".obj")]
 
 
 def _standing(vertices: Float[np.ndarray, "vertices 3"]) -> Float[np.ndarray, "vertices 3"]:
