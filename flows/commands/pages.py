@@ -13,6 +13,7 @@ from flows.versions.page import MOST_VERSIONS, page_of
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 
+PAGES = (".html", ".htm")
 TO = "where to write the page (default: in .prior3d/pages)"
 
 
@@ -73,6 +74,8 @@ def _finish(project: Project, page: str, name: str, to: Path | None, in_browser:
     path = (to.expanduser() if to else project.state / "pages" / f"{safe}.html").absolute()
     if path.is_dir():
         raise Prior3dError(f"--to {path}: it is a folder; name a file in it, e.g. {path / f'{safe}.html'}")
+    if path.suffix.lower() not in PAGES:  # also where something lies there: a page takes the place of a page alone
+        raise Prior3dError(f"--to {path}: it is no name of a page; let it end in .html")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page)
     say(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")

@@ -22,8 +22,8 @@ GIVEN_WIDTH = 480
 
 
 @dataclass(frozen=True)
-class MeshLink:
-    """A version's GLB on this machine: its path in the run, its address, and its size."""
+class FileLink:
+    """A result of a version on this machine: its path in the run, its address, and its size."""
 
     path: str
     address: str
@@ -52,7 +52,7 @@ def page_of(versions: list[Version]) -> str:
         letters=string.ascii_uppercase,
         prompts=prompts,
         cards=[_card(v) for v in versions],
-        links=[_mesh_link(v) for v in versions],
+        links=[_file_links(v) for v in versions],
         meshes=[mesh and mesh[2] for mesh in map(mesh_of, versions)],
         turning=list(dict.fromkeys(name for s in series for name in s)),
         given=_rows(tables.inputs_of(versions), versions, _given),
@@ -100,11 +100,15 @@ def mesh_of(version: Version) -> tuple[str, str, str] | None:
     return None
 
 
-def _mesh_link(version: Version) -> MeshLink | None:
-    """The last GLB of a version whose files lie in its run's folder."""
+def _file_links(version: Version) -> list[FileLink]:
+    """The last GLB, the OBJ beside it and the last video of a version whose files lie in its run's folder."""
     found = mesh_of(version) if version.is_present else None
-    file = version.run.folder / found[1] if found else None
-    return MeshLink(found[1], file.as_uri(), file.stat().st_size / 1e6) if found and file and file.is_file() else None
+    paths = [found[1], f"{found[0]}/mesh.obj"] if found else []
+    if version.is_present:
+        videos = [p for s in reversed(version.lock) for p in version.files(s) or {} if p.endswith(".mp4")]
+        paths += videos[:1]
+    files = [(path, version.run.folder / path) for path in paths]
+    return [FileLink(path, file.as_uri(), file.stat().st_size / 1e6) for path, file in files if file.is_file()]
 
 
 def _models(versions: list[Version]) -> dict[str, str]:

@@ -10,13 +10,14 @@ from typing import Any, TypedDict
 from flows.engine.project import Project
 from flows.engine.run import Run, all_runs
 from flows.engine.run_files import derived, has_form, read_method
+from flows.versions.comparison import better_direction
 from flows.versions.history import Version, asked, find_version
 from flows.versions.images import thumbnail_source
 from flows.versions.text import number_text, unit_of, words
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 
-FORMAT = 2  # raise it when summaries are made in another way
+FORMAT = 3  # raise it when summaries are made in another way
 SHOWN_MEASURES = 4
 
 
@@ -102,7 +103,7 @@ def _values(version: Version) -> dict[str, Any]:
         values["when"] = version.record.when
     values["seconds"] = round(sum(c.get("seconds", 0.0) for c in version.cost().values()), 2)
     for measures in version.metrics().values():
-        values |= {name: m["value"] for name, m in measures.items() if m.get("higher_is_better") is not None}
+        values |= {name: m["value"] for name, m in measures.items() if better_direction(name, m) is not None}
     return values
 
 
@@ -112,7 +113,7 @@ def _facts(version: Version) -> list[list[str]]:
     facts = [["working time", f"{number_text(round(seconds, 2))} s"]]
     for stage in reversed(version.lock):
         for name, m in version.metrics().get(stage, {}).items():
-            if m.get("higher_is_better") is not None and m.get("unit") != "yes/no" and len(facts) <= SHOWN_MEASURES:
+            if better_direction(name, m) is not None and m.get("unit") != "yes/no" and len(facts) <= SHOWN_MEASURES:
                 facts.append([words(name), number_text(m["value"]) + unit_of(name, m)])
     return facts
 
