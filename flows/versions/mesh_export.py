@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.provenance.statement import with_statement
+from flows.terminal import size_text
 from flows.versions.history import Version
 from prior3d.diffusion.embedded import is_embedded
 from prior3d.errors import Prior3dError
@@ -73,7 +74,7 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
                 part.replace(file.parent / part.name)
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
-    return f"{version.label}: {file} ({file.stat().st_size / 1e6:.1f} MB)"
+    return f"{version.label}: {file} ({size_text(file.stat().st_size)})"
 
 
 def _evenly_lit(version: Version, content: bytes) -> bytes:

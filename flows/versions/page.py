@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from flows.engine.failures import read_failures
+from flows.terminal import size_text
 from flows.versions import tables
 from flows.versions.drawings import curves, graph, losses
 from flows.versions.history import Version
@@ -27,7 +28,7 @@ class FileLink:
 
     path: str
     address: str
-    megabytes: float
+    size: str
 
 
 def page_of(versions: list[Version]) -> str:
@@ -108,7 +109,7 @@ def _file_links(version: Version) -> list[FileLink]:
         videos = [p for s in reversed(version.lock) for p in version.files(s) or {} if p.endswith(".mp4")]
         paths += videos[:1]
     files = [(path, version.run.folder / path) for path in paths]
-    return [FileLink(path, file.as_uri(), file.stat().st_size / 1e6) for path, file in files if file.is_file()]
+    return [FileLink(path, file.as_uri(), size_text(file.stat().st_size)) for path, file in files if file.is_file()]
 
 
 def _models(versions: list[Version]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from rich import console
 from flows.commands import running
 from flows.engine.events import Event
 from flows.progress import LiveDisplay, PlainDisplay, Stages, duration
+from flows.terminal import size_text
 
 
 class Clock:
@@ -34,6 +35,11 @@ def test_rate_and_remaining_time_leave_out_what_was_done_before_a_resume():
     state = stages.take(Event("s", "progress", {"step": 80, "total": 200}))
     assert state.count == "80/200" and "left" not in state.details()
     assert [duration(s) for s in (42.4, 200, 7500)] == ["42 s", "3 min 20 s", "2 h 5 min"]
+
+
+def test_sizes_as_people_say_them():
+    said = ["0 bytes", "312 bytes", "12 kB", "0.4 MB", "10 MB", "223 MB", "1.3 GB", "1,300 GB"]
+    assert [size_text(n) for n in (0, 312, 12_345, 412_000, 9_960_000, 2.23e8, 1.31e9, 1.3e12)] == said
 
 
 def test_plain_display_is_not_flooded():
