@@ -49,13 +49,11 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
     Raises:
         Prior3dError: there is no mesh, the file exists, or it cannot be written.
     """
-    from prior3d.meshes.export import Surface, export_mesh, written  # start-up: trimesh and Open3D, for meshes alone
-
     stage = next((s for s in reversed(version.lock) if "mesh.glb" in _names(version, s)), None)
     if stage is None:
         raise Prior3dError(f"{version.label} has no mesh.glb yet; see: prior3d status {version.run.name}")
     file = target if target.suffix.lower() == f".{kind}" else target / f"{version.run.name}.{kind}"
-    taken = [place for place in written(file) if os.path.lexists(place)]
+    taken = [place for place in _written(file) if os.path.lexists(place)]
     if taken:
         raise Prior3dError(f"{taken[0]} exists; name another file, or delete it")
     content = version.read(stage, f"{stage}/mesh.glb")
@@ -66,15 +64,27 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=file.parent) as folder:
-            made = Path(folder) / file.name
-            surface = Surface(options.roughness, options.metallic)
-            export_mesh(content or b"", made, options.size, options.on_floor, surface)
-            made.write_bytes(with_statement(version, stage, f"{stage}/mesh.{kind}", made.read_bytes()))
-            for part in sorted(made.parent.iterdir()):
+            _write(version, stage, Path(folder) / file.name, content or b"", options)
+            for part in sorted(Path(folder).iterdir()):
                 part.replace(file.parent / part.name)
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
     return f"{version.label}: {file} ({size_text(file.stat().st_size)})"
+
+
+def _written(target: Path) -> list[Path]:
+    """The files that `export_mesh` writes for a target: of OBJ also those that it names, its MTL and its texture."""
+    return [target, *(target.with_suffix(end) for end in (".mtl", ".png") if target.suffix.lower() == ".obj")]
+
+
+def _write(version: Version, stage: str, file: Path, content: bytes, options: MeshOptions) -> None:
+    """Write a stage's GLB as a file of another format, and where it came from into it."""
+    from prior3d.meshes.export import Surface, export_mesh  # start-up: trimesh and Open3D, for meshes alone
+
+    surface = Surface(options.roughness, options.metallic)
+    export_mesh(content, file, options.size, options.on_floor, surface)
+    path = f"{stage}/mesh{file.suffix.lower()}"
+    file.write_bytes(with_statement(version, stage, path, file.read_bytes()))
 
 
 def _evenly_lit(version: Version, content: bytes) -> bytes:

@@ -76,11 +76,6 @@ def export_mesh(
             shape.export(target, file_type=target.suffix.lower()[1:])
 
 
-def written(target: Path) -> list[Path]:
-    """The files that `export_mesh` writes for a target: of OBJ also those that it names, its MTL and its texture."""
-    return [target, *(target.with_suffix(end) for end in (".mtl", ".png") if target.suffix.lower() == ".obj")]
-
-
 def _standing(vertices: Float[np.ndarray, "vertices 3"]) -> Float[np.ndarray, "vertices 3"]:
     """Vertices that are y up as z up, with the front along -y."""
     turned: np.ndarray = vertices[:, [0, 2, 1]] * [1, -1, 1]
