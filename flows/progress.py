@@ -49,7 +49,7 @@ class StageState:
     @property
     def count(self) -> str:
         """Steps taken and steps in all."""
-        return f"{self.task.completed:.0f}/{self.task.total or 0:.0f}"
+        return f"{self.task.completed:,.0f}/{self.task.total or 0:,.0f}"
 
     def details(self) -> str:
         """Rate, remaining time, loss and text, as far as they are known."""

@@ -37,6 +37,11 @@ def test_rate_and_remaining_time_leave_out_what_was_done_before_a_resume():
     assert [duration(s) for s in (42.4, 200, 7500)] == ["42 s", "3 min 20 s", "2 h 5 min"]
 
 
+def test_many_steps_are_written_as_people_write_them():
+    stages = Stages(["s"], io.StringIO(), Clock())
+    assert stages.take(Event("s", "progress", {"step": 8192, "total": 154_731})).count == "8,192/154,731"
+
+
 def test_sizes_as_people_say_them():
     said = ["0 bytes", "312 bytes", "12 kB", "0.4 MB", "10 MB", "223 MB", "1.3 GB", "1,300 GB"]
     assert [size_text(n) for n in (0, 312, 12_345, 412_000, 9_960_000, 2.23e8, 1.31e9, 1.3e12)] == said

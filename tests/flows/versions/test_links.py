@@ -3,10 +3,12 @@
 import html
 import os
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from flows.methods import METHODS
 from flows.versions.comparison import Measure, measures
 from flows.versions.images import thumbnail_source
 from flows.versions.tables import _cells
@@ -63,6 +65,19 @@ def test_yes_and_no_are_words_everywhere():
     assert measured_text("watertight", 1.0, "yes/no") == "yes"
     assert measure_text(Measure("watertight", 0.0, 1.0, "yes/no", True)) == "watertight: no -> yes (better)"
     assert [cell.text for cell in _cells("watertight", [entry, {**entry, "value": 0.0}, None])] == ["yes", "no", "-"]
+
+
+def test_what_one_alone_has_is_folded(boxes, monkeypatch):  # noqa: F811
+    monkeypatch.setitem(METHODS, "counts", replace(METHODS["boxes"], name="counts", stages=METHODS["boxes"].stages[:1]))
+    words = ("--prompt", "a number", "--name", "two", "--prior", str(boxes.prior), "--preset", "toy")
+    assert boxes.cli("run", "counts", *words)[0] == 0
+    page = boxes.project / "page.html"
+    assert boxes.cli("compare", "one", "two", "--to", str(page))[0] == 0
+    shown, *folded = re.split(r"<details[^>]*><summary>", page.read_text())
+    assert "drawn" in shown and "redness" not in shown and "alone has picturing." in shown
+    assert sum("redness" in part.partition("</details>")[0] for part in folded if part.startswith("of stages")) == 1
+    assert boxes.cli("open", "one", "--to", str(page), "--no-browser")[0] == 0
+    assert "redness" in page.read_text().partition("<details")[0] and "alone has" not in page.read_text()
 
 
 def test_a_page_takes_no_other_files_place(boxes):  # noqa: F811
