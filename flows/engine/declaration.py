@@ -10,7 +10,7 @@ from typing import Any
 from flows.engine.fingerprint import fingerprint
 from flows.engine.input_files import Tell, copy_file, copy_folder, folder_files
 from flows.engine.method import Method, Stage
-from flows.engine.run_files import Damaged, InputEntry, read_form, read_method, text_of
+from flows.engine.run_files import InputEntry, read_form, read_method, text_of
 from prior3d.capture_files import capture_files
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
@@ -179,9 +179,6 @@ def read_declaration(folder: Path, methods: dict[str, Method]) -> Declaration:
     if name not in methods:
         raise Prior3dError(f"run {folder.name}: its method {name!r} is not one of {', '.join(methods)}")
     method, inputs = methods[name].with_stages(described.get("stages") or {}), {}
-    bare = [stage.name for stage in method.stages if stage.name not in params]
-    if bare:
-        raise Damaged(f"run {folder.name}: params.yaml says nothing of {', '.join(bare)}; give the run command again")
     entries = described.get("inputs") or {}
     for key, value in entries.items():
         path = folder / value["file"]
