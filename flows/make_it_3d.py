@@ -56,7 +56,13 @@ METHOD = Method(
         *UNSEEN_SIDES,
         Stage(
             "textual_inversion",
-            {"image": "image_captioning", "prompt": "prompt", "prior": "prior", "scorer": "scorer"},
+            {
+                "image": "image_captioning",
+                "prompt": "prompt",
+                "prior": "prior",
+                "scorer": "scorer",
+                "start": "view_fit",
+            },
             gpu=True,
         ),
         Stage(

@@ -142,3 +142,10 @@ def test_a_file_of_301_lines_is_long():
     assert list(long_file(ast.parse(""), ["pass"] * 300)) == [] and list(long_file(ast.parse(""), ["pass"] * 301)) == [
         301
     ]
+
+
+def test_stages_save_checkpoints_with_what_the_job_has_counted():
+    """A checkpoint that is newer than the noted losses loses those between them when the stage is killed."""
+    files = (ROOT / "stages").rglob("*.py")
+    direct = [file.relative_to(ROOT).as_posix() for file in files if "checkpoints.save(" in file.read_text("utf-8")]
+    assert direct == ["stages/contract/saving.py"]

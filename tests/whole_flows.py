@@ -10,6 +10,7 @@ import numpy as np
 import trimesh
 from PIL import Image
 
+from flows.methods import METHODS
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.splats.spz_file import spz_bytes
 from tests.gaussian_splats import ball_of_splats
@@ -56,6 +57,13 @@ SMALL = {
     "texture_baking": {"resolution": 64},
     "evaluation": {"n_azimuths": 2, "size": 32, "n_samples": 32, "video_frames": 2, "video_size": 32},
 }  # fmt: skip
+FOR_THE_PRIOR = {"sparsefusion": ("view_features",)}  # a stage that a prior of this role brings
+
+
+def settings_of(method: str) -> list[str]:
+    """The settings above as words, for the stages that a method has with what `words` gives it."""
+    kept = METHODS[method].with_stages(FOR_THE_PRIOR.get(method, ()))
+    return settings({stage.name for stage in kept.stages})
 
 
 def settings(stages: set[str]) -> list[str]:

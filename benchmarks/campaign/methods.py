@@ -6,8 +6,7 @@ from collections.abc import Callable
 from benchmarks.campaign.kills import Numbers, kills_survived, reference
 from benchmarks.campaign.project import FakeProject
 from benchmarks.campaign.state import Campaign
-from flows.methods import METHODS
-from tests.whole_flows import settings, words, write_inputs
+from tests.whole_flows import settings_of, words, write_inputs
 
 METHOD = "kill -9 of a real method at a random instant"
 METHOD_RUNS = "runs of the nine methods that were killed at random instants"
@@ -28,8 +27,7 @@ def real_methods(project: FakeProject, campaign: Campaign, numbers: Numbers, is_
                 break
             if campaign.done(METHOD_RUNS, key):
                 continue
-            stages = {stage.name for stage in METHODS[method].with_stages(()).stages}
-            project.trying([method, *line, "--preset", "paper", "--device", "cpu", *settings(stages)])
+            project.trying([method, *line, "--preset", "paper", "--device", "cpu", *settings_of(method)])
             if method not in good:
                 good[method] = reference(project)
             results, seconds = good[method]

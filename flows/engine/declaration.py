@@ -188,6 +188,7 @@ def read_declaration(folder: Path, methods: dict[str, Method]) -> Declaration:
         if small and not path.is_file():
             raise Prior3dError(f"run {folder.name}: its input {value['file']} is no file; give the run command again")
         inputs[key] = path.read_bytes() if small else path
+    params = {stage.name: {} for stage in method.stages} | params  # a stage that has none there is made again
     return Declaration(method, inputs, params, code_digests(method), described.get("preset", ""), given_names(entries))
 
 

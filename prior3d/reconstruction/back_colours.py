@@ -13,18 +13,16 @@ import torch
 import torch.nn.functional as functional
 from jaxtyping import Bool, Float
 from scipy import ndimage
-from skimage.morphology import reconstruction
 from torch import Tensor
 
-from prior3d.reconstruction.outline import Outline, nearest_inside, runs, smoothed_apart
+from prior3d.reconstruction.image_features import spread, without_features
+from prior3d.reconstruction.outline import Outline, runs, smoothed_apart
 from prior3d.settings.completion import BackSettings
 
 KNOWN_MASK = 0.9  # the mask from which a pixel's colour is the thing's own
 COARSE = 0.04  # of the image's side: standard deviation, along rows, of the blur that parts colours from detail
 FADE_DEG = 12.0  # at the end of the image's own pixels, over which what does not touch the outline fades
 COARSE_UNTIL, ENDS_UNTIL = 0.4, 0.25  # of the way from the image's own pixels to the middle of the back
-GRAIN_WINDOW, COMMON = 24, 4.0  # grain is compared with this multiple of its median in a window of a 12th of the side
-RIM = 3.0  # pixels: what comes so near to the outline touches it
 OUTER_EDGE = 0.06  # of a row's width at each end, whose colours are mixed with the background's
 
 
@@ -122,41 +120,6 @@ def smoothstep(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """0 below 0, 1 above 1, smooth between."""
     x = x.clamp(0, 1)
     return x.square() * (3 - 2 * x)
-
-
-def spread(
-    image: Float[np.ndarray, "channels h w"], known: Bool[np.ndarray, "h w"]
-) -> Float[np.ndarray, "channels h w"]:
-    """Pixels that are not known take the nearest known one's values."""
-    rows, columns = nearest_inside(known)
-    found: Float[np.ndarray, "channels h w"] = image[:, rows, columns]
-    return found
-
-
-def without_features(
-    image: Float[np.ndarray, "3 h w"], inside: Bool[np.ndarray, "h w"], grain: float
-) -> Float[np.ndarray, "3 h w"]:
-    """The image without what does not touch the outline (eyes, buttons, soles), but for a low contrast.
-
-    Light and dark spots that are not connected with the rim take the colour on the way there: two morphological
-    reconstructions (Vincent 1993), channel by channel. Stripes and layers run into the rim and stay. Of the rest stays
-    what is common round about, as fur is; the lines of a face on a plain cheek do not.
-    """
-    rim = inside & (ndimage.distance_transform_edt(inside) <= RIM)
-    if not rim.any():
-        return image
-    plain = []
-    for channel in image:
-        light = np.where(inside, channel, channel[inside].min())
-        light = reconstruction(np.where(rim, light, light.min()), light, method="dilation")
-        dark = np.where(inside, light, light[inside].max())
-        plain.append(reconstruction(np.where(rim, dark, dark.max()), dark, method="erosion"))
-    kept = np.where(inside, np.stack(plain), image)
-    rest = image - kept
-    window = (1, 2 * (len(inside) // GRAIN_WINDOW) + 1, 2 * (len(inside) // GRAIN_WINDOW) + 1)
-    limit = (COMMON * ndimage.median_filter(np.abs(rest), window)).clip(0, grain)
-    carried: Float[np.ndarray, "3 h w"] = kept + rest.clip(-limit, limit)
-    return carried
 
 
 def coarse_rows(values: Float[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:

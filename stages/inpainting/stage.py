@@ -33,6 +33,7 @@ from stages.artifacts.meshes import load_base_texture, load_paintable_mesh
 from stages.artifacts.priors import object_prompt
 from stages.artifacts.textures import load_partial_texture, save_partial_texture
 from stages.contract.job import Job
+from stages.contract.saving import save_checkpoint
 from stages.inpainting import Params
 
 VIEWS_PER_ROW = 8  # of views.png
@@ -89,7 +90,8 @@ def fill_all(job: Job, inpainter: ViewInpainter, orbit: Orbit) -> list[FilledVie
             kept.append(found)
         job.progress(view + 1, orbit.views, text=f"{inpainter.state.known_fraction:.0%} of the texels are known")
         if job.stopping or job.checkpoint_due():
-            checkpoints.save(checkpoint, inpainter.checkpoint(kept), {"views_done": view + 1, "filled": len(kept)})
+            done = {"views_done": view + 1, "filled": len(kept)}
+            save_checkpoint(job, checkpoint, inpainter.checkpoint(kept), done)
         if job.stopping:
             return None
     return kept

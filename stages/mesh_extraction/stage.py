@@ -92,7 +92,7 @@ def warn_of_cut(job: Job, surface: Mesh, field: RadianceField, resolution: int) 
     if cut > MOST_CUT:
         text = (
             f"warning: the unit box cuts this mesh: {cut:.0%} of its surface is where it was cut, and what is outside "
-            "is missing; scene_preparation.margin=1.5 puts more of the place into the box"
+            "is missing; a larger scene_preparation.margin (1.5 in place of 1, say) puts more of the place into the box"
         )
         job.progress(3, STEPS, text=text)
 

@@ -21,6 +21,7 @@ from prior3d.splats.start import splats_from_points, start_splats
 from stages.artifacts.splats import save_splats
 from stages.contract.job import Job
 from stages.contract.monitors import PhaseMonitor
+from stages.contract.saving import save_checkpoint
 from stages.scene_fit import Params
 from stages.scene_fit.measuring import SPLATS_DIVERGED, measure
 
@@ -75,7 +76,7 @@ def fit(job: Job, params: Params, views: PosedViews, training: list[int], points
             splats = grown(splats, n_splats, seeds.generator("growth"))
         if not fit_phase(job, params, phase, splats, images, views, seeds):
             return None
-        checkpoints.save(ended(job, phase), splats.state_dict(), {})
+        save_checkpoint(job, ended(job, phase), splats.state_dict(), {})
         images.remove()
     return splats
 

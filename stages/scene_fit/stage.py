@@ -19,6 +19,7 @@ from stages.artifacts.capture import load_posed_images
 from stages.artifacts.fields import save_field
 from stages.contract.job import Job
 from stages.contract.monitors import PhaseMonitor
+from stages.contract.saving import save_checkpoint
 from stages.scene_fit import Params
 from stages.scene_fit.measuring import DIVERGED, measure
 from stages.scene_fit.splats import run_splats
@@ -139,7 +140,7 @@ def fit(
         )
         if not finished:
             return None
-        checkpoints.save(ended(job, phase, name), field.state_dict(), {})
+        save_checkpoint(job, ended(job, phase, name), field.state_dict(), {})
     return field
 
 

@@ -2,7 +2,8 @@
 
 Gal et al. 2022, as RealFusion uses it (Melas-Kyriazi et al. 2023, section 3.3). The word begins as the word of the
 prior's vocabulary that a scorer finds nearest to the image, or as the words that a person says. Its embeddings, and
-nothing else, are then optimised so that the prior denoises random versions of the image well.
+nothing else, are then optimised so that the prior denoises random versions of the image well. For a thing that no prior
+knows, whose field is the completion of its image (`start`), no later stage asks the prior: the word stays as it begins.
 """
 
 from typing import ClassVar
@@ -16,7 +17,7 @@ from prior3d.settings.textual_inversion import (
     InversionOptimiserSettings,
     InversionPromptSettings,
 )
-from stages.artifacts import CONCEPT, OBJECT_IMAGE, PRIOR, PROMPT
+from stages.artifacts import CONCEPT, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
 from stages.contract.parameters import StageParams
 
 
@@ -92,6 +93,6 @@ PRESETS: dict[str, dict] = {
         "optimiser": {"learning_rate": 2e-3, "decay_to": 1.0},
     },
 }
-INPUTS = {"image": OBJECT_IMAGE, "prompt": PROMPT, "prior": PRIOR, "scorer": PRIOR}
-OPTIONAL_INPUTS = frozenset({"prompt", "scorer"})
+INPUTS = {"image": OBJECT_IMAGE, "prompt": PROMPT, "prior": PRIOR, "scorer": PRIOR, "start": FIELD}
+OPTIONAL_INPUTS = frozenset({"prompt", "scorer", "start"})
 OUTPUT = CONCEPT

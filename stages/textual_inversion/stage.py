@@ -24,6 +24,7 @@ from prior3d.images.object_image import ObjectImage
 from prior3d.optimisation import decay, optimise
 from prior3d.seeds import Seeds
 from prior3d.sending import sent
+from stages.artifacts.completions import load_completion
 from stages.artifacts.images import load_object_image
 from stages.artifacts.priors import save_concept
 from stages.contract.job import Job
@@ -37,6 +38,8 @@ N_SHOWN = 4  # samples in the preview
 def run(job: Job, params: Params) -> None:
     """Teach the prior a word (RealFusion, section 3.3)."""
     check_templates(job, params)
+    if "start" in job.inputs and load_completion(job.inputs["start"]) is not None:
+        params = params.model_copy(update={"steps": 0})
     image = load_object_image(job.inputs["image"])
     prior = load_text_to_image(job.prior(), job.device)
     seeds = Seeds(params.seed)

@@ -17,6 +17,7 @@ from prior3d.errors import Prior3dError
 from prior3d.optimisation import load_optimiser_tensors, optimiser_tensors, under
 from prior3d.settings.optimisation import TrainingSettings
 from stages.contract.job import Job, Stopped
+from stages.contract.saving import save_checkpoint
 from stages.training.parameters import Precision, TrainingParams
 
 STEPS_BETWEEN_CHECKS = 10  # of losses and gradients on a GPU, which waits to answer
@@ -149,7 +150,7 @@ class Trainer:
             "device": self.device.type,
             "samples_before": self.samples_before,
         }
-        checkpoints.save(self.path, tensors, state)
+        save_checkpoint(self.job, self.path, tensors, state)
 
     def _resume(self) -> None:
         old = self.job.work.parent / "checkpoint.pt"

@@ -1,9 +1,11 @@
 """Whatever lies in the place of a run's small files: each command ends well or with one line; `ls` shows the others."""
 
+import copy
 import json
 import shutil
 
 import pytest
+import yaml
 
 from flows.engine.run_files import Damaged, LockEntry, derived, has_form, read_form, read_lock
 from prior3d.files import write_whole
@@ -138,6 +140,35 @@ def test_what_is_said(tmp_path):
         read_lock(file)
     assert read_lock(file.with_name("dvc.lock")) == {}
     assert derived(file, dict[str, int]) is None and derived(file.parent, dict[str, int]) is None
+
+
+def without_each_entry(content, depth=3):
+    """The same mapping without one of its entries, and that for each, in mappings and lists inside it too."""
+    keys = list(content) if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else []
+    for key in keys if depth else ():
+        less = copy.deepcopy(content)
+        del less[key]
+        yield str(key), less
+        for inner, part in without_each_entry(content[key], depth - 1):
+            changed = copy.deepcopy(content)
+            changed[key] = part
+            yield f"{key}.{inner}", changed
+
+
+@pytest.mark.parametrize("file", ["method.yaml", "params.yaml", "code.yaml", "dvc.yaml", "dvc.lock", "local.yaml",
+                                  "history/0002.lock", "history/0002.json", "counting.cost.json"])  # fmt: skip
+def test_each_file_without_one_of_its_entries(fake, file):
+    """A file of the right form that lacks something: an earlier version wrote it, or a merge lost a part."""
+    whole = made_twice(fake)
+    read, write = (json.loads, json.dumps) if file.endswith(".json") else (yaml.safe_load, yaml.safe_dump)
+    content, tried = read((whole / file).read_text()), 0
+    for tried, (missing, less) in enumerate(without_each_entry(content), 1):
+        shutil.rmtree(fake.folder())
+        shutil.copytree(whole, fake.folder())
+        (fake.folder() / file).write_text(write(less))
+        check(fake, COMMANDS[tried % len(COMMANDS)], (file, missing))
+        check(fake, ["status", "demo"], (file, missing))
+    assert tried > 1
 
 
 @pytest.mark.parametrize("md5", ["../../../etc/passwd", "/etc/passwd", "0" * 31, "0" * 32 + ".dir/..", "G" * 32])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from flows.methods import METHODS
-from tests.whole_flows import settings, words, write_inputs
+from tests.whole_flows import settings_of, words, write_inputs
 
 pytestmark = [
     pytest.mark.gpu,
@@ -25,10 +25,9 @@ def given(tmp_path_factory):
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "quick"])
 def test_a_method_runs_to_its_report(fake, given, method):
     line = words(given)[method]
-    present = {stage.name for stage in METHODS[method].with_stages(()).stages}
     if method in ("scene", "splats"):  # they have no prior that would choose the preset
         line = [*line, "--preset", "paper"]
-    code, out, err = fake.cli("run", method, *line, "--name", method, "--device", "auto", *settings(present))
+    code, out, err = fake.cli("run", method, *line, "--name", method, "--device", "auto", *settings_of(method))
     assert code == 0, f"{err}\n{out[-2000:]}"
     folder = fake.folder(method)
     assert (folder / "evaluation" / "report.html").is_file()

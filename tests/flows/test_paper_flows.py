@@ -4,6 +4,7 @@ The folders have the layouts of Stable Diffusion 1.5, its inpainting model and I
 """
 
 import json
+import re
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.captions import load_caption
 from stages.artifacts.drawn_views import load_drawn_views
 from tests.tiny_mvdream import draw_on_black, write_tiny_mvdream
-from tests.whole_flows import settings, words, write_inputs
+from tests.whole_flows import settings, settings_of, words, write_inputs
 
 AFTER_A_FIELD = ("mesh_extraction", "texture_baking", "evaluation")
 CHECKED = ("coarse_nerf", "rgb_refinement", "image_nerf", "view_distillation")
@@ -28,14 +29,21 @@ def given(tmp_path_factory):
     return place
 
 
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "quick"])
+def test_what_the_slow_tests_ask_for_can_be_planned(fake, given, method):
+    """A setting of a stage that a method no longer has would only be noticed where the slow tests are run."""
+    code, out, err = fake.cli("plan", method, *words(given)[method], "--preset", "paper", *settings_of(method))
+    assert code == 0, err
+    assert set(re.findall(r"^  (\w+) +to make", out, re.MULTILINE)) >= {"evaluation"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "quick"])  # which has no paper: test_quick.py
 def test_a_method_runs_to_its_report(fake, given, method):
     line = words(given)[method]
-    present = {stage.name for stage in METHODS[method].with_stages(()).stages}
     if method in ("scene", "splats"):  # they have no prior that would choose the preset
         line = [*line, "--preset", "paper"]
-    code, out, err = fake.cli("run", method, *line, "--name", method, "--device", "cpu", *settings(present))
+    code, out, err = fake.cli("run", method, *line, "--name", method, "--device", "cpu", *settings_of(method))
     assert code == 0, f"{err}\n{out[-2000:]}"
     folder = fake.folder(method)
     params = yaml.safe_load((folder / "params.yaml").read_text())

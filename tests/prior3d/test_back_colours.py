@@ -8,6 +8,7 @@ import torch
 
 from prior3d.reconstruction.back_colours import folded
 from prior3d.reconstruction.body import Body
+from prior3d.reconstruction.image_features import features
 from tests.photo_like import BLUE, GREEN, RED, SETTINGS, WHITE, ball, grid, image_of
 
 
@@ -42,6 +43,30 @@ def test_there_is_no_second_face(place):
     front = np.concatenate([seen_from(body, azimuth).reshape(-1, 3) for azimuth in (-40, 0, 40)])
     assert abs(front - grey).max() > 0.35
     assert abs(seen_from(body, 180) - grey).max() <= SETTINGS.back.grain + 0.02
+
+
+def test_a_sole_with_a_bright_way_to_the_outline_is_no_patch_on_the_back():
+    """The way is a fold that catches the light; the sole takes the colours beside it, and not those of the fold."""
+    x, y = grid()
+    fold, soles = (abs(y) < 0.04, (0.66, 0.6, 0.55)), (np.hypot(abs(x) - 0.35, y) < 0.2, WHITE)
+    brown = (ball(), (0.4, 0.33, 0.28))
+    body = Body(image_of(ball(), brown, fold, soles), SETTINGS)
+    beside = [row for row in range(8, 33) if abs(row - 20) > 5]  # rows of the soles, without the fold's
+    for azimuth in (110, 180, 250):
+        assert abs(seen_from(body, azimuth)[beside] - brown[1]).max() <= SETTINGS.back.grain + 0.02
+    assert seen_from(body, 0).max() > 0.8
+
+
+def test_a_spot_among_many_colours_is_part_of_a_pattern():
+    x, y = grid()
+    image = np.full((3, 64, 64), 0.5)
+    for column, colour in enumerate((RED, GREEN, BLUE) * 11):
+        image[:, :, 2 * column : 2 * column + 2] = np.array(colour)[:, None, None]
+    spot = np.hypot(x, y) < 0.3
+    image[:, spot] = 0.95
+    plain = np.where(spot, 0.95, np.full((3, 64, 64), 0.3))
+    assert not features(image, np.where(spot, 0.4, np.zeros_like(image)), ball(), 0.1).any()
+    assert features(plain, np.where(spot, 0.4, np.zeros_like(image)), ball(), 0.1)[spot].all()
 
 
 def test_stripes_and_layers_that_run_into_the_outline_go_round():

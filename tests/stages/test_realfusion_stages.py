@@ -195,6 +195,15 @@ def test_a_start_that_is_the_images_completion_stays_as_it_is(tmp_path, prior, m
     assert load_completion(folder / "image_nerf") == CompletionSettings(view_size=32)
 
 
+@pytest.mark.parametrize("completed", [True, False])
+def test_no_word_is_learnt_for_a_thing_whose_field_no_prior_judges(tmp_path, prior, completed):
+    folder = make_run(tmp_path / "run", prior, {"steps": 3})
+    with_drawn_views(folder, (0.1, 0.9, 0.1), completed)
+    assert execute("stages.textual_inversion", [*INVERTED, "--start", "view_fit"], folder) == 0
+    curve = folder / "losses" / "textual_inversion.json"
+    assert len(json.loads(curve.read_text())) == (0 if completed else 3)
+
+
 def test_the_word_begins_as_it_is_told_and_moves(tmp_path, prior):
     folder = make_run(tmp_path / "run", prior, {"steps": 3, "num_vectors": 1})
     assert execute("stages.textual_inversion", INVERTED, folder) == 0

@@ -97,6 +97,28 @@ def test_fit_and_its_resume(run_folder, tmp_path, prior, monkeypatch):
         same_field(run_folder / "scene_fit", again / "scene_fit")
 
 
+@pytest.mark.parametrize("kind", ["grid", "splats"])
+def test_killed_right_after_a_phase_it_keeps_the_losses_of_the_phase(tmp_path, prior, monkeypatch, kind):
+    """The phase's end is kept at once, and the time of the next checkpoint may not have come."""
+    small = {"splats.counts": [40, 60], "splats.steps": [6, 8], "splats.image_fractions": [1.0, 1.0]}
+    changed = {"scene_fit": {"kind": "splats"} | small} if kind == "splats" else {}
+    whole, again = (make_run(tmp_path / name, prior, **changed) for name in ("whole", "again"))
+    assert execute("stages.scene_fit", FIT, whole) == 0
+    report = stages.contract.job.Job.progress
+
+    def progress(self, step, total, **others):
+        if step == 7:
+            raise RuntimeError("broken off")
+        report(self, step, total, **others)
+
+    monkeypatch.setattr(stages.contract.job.Job, "progress", progress)
+    assert execute("stages.scene_fit", FIT, again) == 1
+    monkeypatch.setattr(stages.contract.job.Job, "progress", report)
+    assert execute("stages.scene_fit", FIT, again) == 0
+    curves = [(folder / "losses" / "scene_fit.json").read_bytes() for folder in (whole, again)]
+    assert curves[0] == curves[1] and len(json.loads(curves[0])) == 14
+
+
 def test_a_place_without_masks_is_contracted(tmp_path, prior):
     folder = make_run(tmp_path / "run", prior, object_masks=False, scene_fit={"steps": [30, 20]})
     assert execute("stages.scene_fit", FIT, folder) == 0
