@@ -1,5 +1,6 @@
 """What a person sees while a run works: a live table on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import threading
 import time
@@ -18,7 +19,14 @@ from flows.terminal import clean, show
 LINE_EVERY_S = 5.0
 RATE_OVER_S = 120.0  # steps may take half a minute each
 STATES = {"Cached": "unchanged", "Restored": "restored", "Completed": "done"}
-COLOURS = {"running": "cyan", "done": "green", "restored": "green", "unchanged": "green", "failed": "red"}
+COLOURS = {
+    "running": "cyan",
+    "done": "green",
+    "restored": "green",
+    "unchanged": "green",
+    "failed": "red",
+    "interrupted": "yellow",
+}
 
 
 @dataclass
@@ -41,7 +49,7 @@ class StageState:
     @property
     def count(self) -> str:
         """Steps taken and steps in all."""
-        return f"{self.task.completed:.0f}/{self.task.total or 0:.0f}"
+        return f"{self.task.completed:,.0f}/{self.task.total or 0:,.0f}"
 
     def details(self) -> str:
         """Rate, remaining time, loss and text, as far as they are known."""
@@ -85,11 +93,12 @@ class Stages:
             self.progress.reset(state.task.id)
         elif event.kind == "progress":
             self.progress.update(state.task.id, completed=int(data["step"]), total=int(data.get("total", 0)))
-            state.loss, state.text = data.get("loss", state.loss), data.get("text", state.text)
-            state.preview = data.get("preview", state.preview)
+            state.loss = data.get("loss", state.loss)
+            state.text = state.text if warns(event) else data.get("text", state.text)  # a warning has its own line
+            state.preview = os.path.relpath(data["preview"]) if "preview" in data else state.preview
         elif event.kind == "ended":
             state.state, state.seconds = STATES[data["outcome"]], data["seconds"]
-        elif event.kind in ("failed", "retrying"):
+        elif event.kind in ("failed", "interrupted", "retrying"):
             state.state = event.kind
         return state
 
@@ -150,8 +159,8 @@ class PlainDisplay:
         if event.kind == "running":
             self._last[event.stage] = self._clock()
             return "running"
-        if event.kind == "failed":
-            return "failed"
+        if event.kind in ("failed", "interrupted"):
+            return event.kind
         if warns(event):
             return f"| {event.data['text']}"
         if "preview" in event.data:

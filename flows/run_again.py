@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from flows.engine.method import Method
 from flows.engine.project import Project
 from flows.engine.run import Run
-from flows.engine.run_files import InputEntry, read_form
+from flows.engine.run_files import Damaged, InputEntry, read_form
 from flows.method_options import option_of
 from flows.methods import METHODS, find_method
 from prior3d.errors import Prior3dError
@@ -58,7 +58,7 @@ def words_of_file(file: Path, changes: list[str], priors: dict[str, str] | None 
     method = find_method(recipe["method"])
     params = recipe.get("params")
     if params is None and (file.parent / "params.yaml").is_file():
-        params = read_form(file.parent / "params.yaml", dict[str, dict[str, Any]])
+        params = _params_beside(file, method)
     words = [word for name, entry in (recipe.get("inputs") or {}).items() for word in _input(file, name, entry, priors)]
     words += _switches(method, recipe)
     if "--preset" in changes:
@@ -69,6 +69,18 @@ def words_of_file(file: Path, changes: list[str], priors: dict[str, str] | None 
         for key, value in _leaves(values):
             words += [] if seeded and key == "seed" else ["--set", f"{stage}.{key}={json.dumps(value)}"]
     return method, [*words, *changes]
+
+
+def _params_beside(file: Path, method: Method) -> dict[str, dict[str, Any]]:
+    place = file.parent / "params.yaml"
+    params = read_form(place, dict[str, dict[str, Any]])
+    strange = sorted(params.keys() - {stage.name for stage in method.stages})
+    if strange:
+        raise Damaged(
+            f"{place} sets {', '.join(strange)}, and {method.name} has no such stage; give the whole command again: "
+            f"prior3d run {method.name} ..."
+        )
+    return params
 
 
 def _switches(method: Method, recipe: Recipe) -> list[str]:

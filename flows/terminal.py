@@ -4,6 +4,7 @@ import argparse
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
 from prior3d.errors import Prior3dError
@@ -13,6 +14,7 @@ A_VERSION = "a run (mug), one of its versions (mug@3), or the run in a git revis
 USER_ERROR, INTERRUPTED = 2, 130  # exit codes
 # Control characters but tab and line feed, and those that turn the direction of writing.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+BELOW_ZERO = re.compile(r"-[\d.]+,[-\d.,]*$")  # several numbers; argparse knows a single one itself
 GAP = 2  # blanks between the columns of a table
 
 
@@ -31,6 +33,16 @@ class Parser(argparse.ArgumentParser):
             parser.add_argument(name, metavar=name.upper(), nargs="?" if optional else None)
         return parser
 
+    def parse_args(self, args: Sequence[str], namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Words as an option's values even if they are numbers that begin below zero: `--camera -30,15,40`."""
+        joined: list[str] = []
+        for word in args:
+            if BELOW_ZERO.match(word) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return super().parse_args(joined, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage."""
         unknown = re.search(r"unrecognized arguments: (\S+)", message)
@@ -45,6 +57,14 @@ def duration_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size_text(size: float) -> str:
+    """A number of bytes as people say it: 312 bytes, 12 kB, 0.4 MB, 223 MB, 1.3 GB."""
+    if size < 1e5:
+        return f"{size:.0f} bytes" if size < 1000 else f"{size / 1e3:.0f} kB"
+    number, unit = (size / 1e6, "MB") if size < 1e9 else (size / 1e9, "GB")
+    return f"{number:.1f} {unit}" if number < 9.95 else f"{number:,.0f} {unit}"
 
 
 def say(text: str) -> int:

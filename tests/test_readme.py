@@ -34,7 +34,7 @@ FEW_STEPS = {
         "evaluation.size=32",
     ],
     "latent-nerf": [
-        "coarse_nerf.steps=400", "rgb_refinement.steps=4", "evaluation.video_frames=2", "evaluation.size=32",
+        "rgb_refinement.steps=4", "evaluation.video_frames=2", "evaluation.size=32",
     ],
 }  # fmt: skip
 SERVERS = ("prior3d studio", "prior3d watch", "mkdocs serve")

@@ -6,13 +6,14 @@ from pathlib import Path
 from flows.engine.failures import read_failures
 from flows.engine.project import Project, find_project
 from flows.engine.run import Run
-from flows.terminal import A_VERSION, Parser, say, warn
+from flows.terminal import A_VERSION, Parser, say, size_text, warn
 from flows.versions.gallery import gallery_of
 from flows.versions.history import Version, find_version
 from flows.versions.page import MOST_VERSIONS, page_of
 from prior3d.errors import Prior3dError
 from prior3d.files import write_whole
 
+PAGES = (".html", ".htm")
 TO = "where to write the page (default: in .prior3d/pages)"
 
 
@@ -73,9 +74,11 @@ def _finish(project: Project, page: str, name: str, to: Path | None, in_browser:
     path = (to.expanduser() if to else project.state / "pages" / f"{safe}.html").absolute()
     if path.is_dir():
         raise Prior3dError(f"--to {path}: it is a folder; name a file in it, e.g. {path / f'{safe}.html'}")
+    if path.suffix.lower() not in PAGES:  # also where something lies there: a page takes the place of a page alone
+        raise Prior3dError(f"--to {path}: it is no name of a page; let it end in .html")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page)
-    say(f"{path}  ({path.stat().st_size / 1e6:.1f} MB)")
+    say(f"{path}  ({size_text(path.stat().st_size)})")
     if in_browser:
         webbrowser.open(path.as_uri())
     return 0

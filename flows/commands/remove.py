@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.engine.project import find_project
 from flows.engine.run import Run
-from flows.terminal import Parser, say
+from flows.terminal import Parser, say, size_text
 from prior3d.errors import Prior3dError
 
 
@@ -41,7 +41,7 @@ def _described(run: Run) -> str:
     files = [file for file in run.folder.rglob("*") if file.is_file() and not file.is_symlink()]
     size = sum(file.stat().st_size for file in files)
     n = len(run.versions())
-    return f"{run.name}: {n} version{'s' * (n != 1)}, {size / 1e6:,.1f} MB in {run.folder}"
+    return f"{run.name}: {n} version{'s' * (n != 1)}, {size_text(size)} in {run.folder}"
 
 
 def _confirmed(n: int) -> bool:

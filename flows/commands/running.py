@@ -21,7 +21,19 @@ from flows.engine.session import carry_out, wanted_stages
 from flows.methods import METHODS, find_method
 from flows.request import Request, make_request
 from flows.run_again import words_of_file, words_of_run
-from flows.terminal import INTERRUPTED, USER_ERROR, Parser, clean, duration_text, fail, say, show, table, warn
+from flows.terminal import (
+    INTERRUPTED,
+    USER_ERROR,
+    Parser,
+    clean,
+    duration_text,
+    fail,
+    say,
+    show,
+    size_text,
+    table,
+    warn,
+)
 from prior3d.errors import Prior3dError
 
 ACTIONS = {"keep": "unchanged", "make": "to make", "follow": "perhaps"}
@@ -78,7 +90,7 @@ def _mesh_of(run: Run, declaration: Declaration) -> str:
     """The last GLB that a run has, from where one stands, and its size."""
     places = [run.folder / stage.name / "mesh.glb" for stage in reversed(declaration.method.stages)]
     mesh = next((place for place in places if place.is_file()), None)
-    return "" if mesh is None else f": {os.path.relpath(mesh)} ({mesh.stat().st_size / 1e6:.1f} MB)"
+    return "" if mesh is None else f": {os.path.relpath(mesh)} ({size_text(mesh.stat().st_size)})"
 
 
 class _Shown:

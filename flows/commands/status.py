@@ -1,10 +1,12 @@
 """What `prior3d status RUN` says."""
 
+from dataclasses import replace
+
 from flows.commands.running import plan_text
 from flows.engine.declaration import read_declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.forecast import forecast
-from flows.engine.plan import make_plan
+from flows.engine.plan import Plan, make_plan
 from flows.engine.project import Project
 from flows.engine.results import read_results
 from flows.engine.run import Run
@@ -24,7 +26,7 @@ def status_of(project: Project, name: str) -> str:
     for key, value in (read_method(run.folder).get("inputs") or {}).items():
         lines.append(f"  {key}: {value.get('text') or value.get('name') or value.get('given') or value['file']}")
     plan = make_plan(run, declaration, DvcStore(project.root), stages)
-    now = read_state(run, [s.name for s in stages]) if is_running(run) else None
+    now = _now(run, [s.name for s in stages], plan) if is_running(run) else None
     ahead = forecast(run, declaration, plan, stages)
     lines += ["stages:", plan_text(plan, ahead, now.stage if now else "")]
     if now is not None:
@@ -34,6 +36,13 @@ def status_of(project: Project, name: str) -> str:
     if resumable and now is None:
         lines.append(f"interrupted, with a checkpoint: {', '.join(resumable)}")
     return "\n".join([*lines, f"versions: {len(run.versions())}"])
+
+
+def _now(run: Run, stages: list[str], plan: Plan) -> State:
+    """The state of a run that runs; a stage that has begun, but kept nothing yet, is the first that is to be made."""
+    state = read_state(run, stages)
+    first = next((step.stage for step in plan.steps if step.action != "keep"), "")
+    return state if state.stage else replace(state, stage=first)
 
 
 def _where(now: State) -> str:

@@ -44,7 +44,9 @@ def log(words: list[str]) -> int:
     versions = list(records(files[-shown - 1 :]))  # and the one before them, to compare with
     pairs = list(zip(versions, [None, *(r for _, _, r in versions)], strict=False))
     for (number, file, record), before in pairs[::-1][:shown]:
-        lines += log_lines(number, file, record, before, file.stat().st_size == len(now) and file.read_bytes() == now)
+        is_now = file.stat().st_size == len(now) and file.read_bytes() == now
+        lines += log_lines(number, file, record, before, is_now)
+        now = b"" if is_now else now  # an older version may be the same: the newest is meant
     if len(files) > shown:
         lines.append(f"and {len(files) - shown} older ones: prior3d log {run.name} --all")
     return say("\n".join(lines))

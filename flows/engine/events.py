@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-Kind = Literal["started", "running", "progress", "line", "ended", "failed", "retrying"]
+Kind = Literal["started", "running", "progress", "line", "ended", "failed", "interrupted", "retrying"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,8 @@ class Event:
 
     Attributes:
         stage: its name.
-        kind: `started` (looked up), `running` (its process started), `progress`, `line` (printed), `ended`, `failed`.
+        kind: `started` (looked up), `running` (its process started), `progress`, `line` (printed), `ended`, `failed`,
+            `interrupted` (stopped at its checkpoint), `retrying`.
         data: for progress: step, total, loss, preview, text; for ended: outcome, seconds; for failed: message.
     """
 

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,13 +77,9 @@ def fingerprint(module: str, roots: tuple[str, ...] = PROJECT) -> str:
 
 def functions(module: str, roots: tuple[str, ...] = PROJECT) -> dict[str, dict[str, str]]:
     """What a stage's code consists of: module -> function, method or `(top level)` -> digest of its code."""
-    found = {}
-    for name in sorted(reached(module, roots)):
-        path = _file(name)
-        if path is not None:
-            status = path.stat()
-            found[name] = _functions(path, status.st_mtime_ns, status.st_size)
-    return found
+    places = {name: _file(name) for name in sorted(reached(module, roots))}
+    states = [(name, path, path.stat()) for name, path in places.items() if path is not None]
+    return {name: _functions(path, state.st_mtime_ns, state.st_size) for name, path, state in states}
 
 
 @cache
@@ -126,9 +122,7 @@ def tree_text(node: object) -> str:
     fields = {name: getattr(node, name, None) for name in node._fields}
     if isinstance(node, ast.JoinedStr):  # some Pythons end the format of a value in an empty text
         fields["values"] = [v for v in node.values if not (isinstance(v, ast.Constant) and v.value == "")]
-    is_value = isinstance(
-        node, ast.Constant | ast.MatchSingleton
-    )  # `None` is shown as a value, not as a field's default
+    is_value = isinstance(node, ast.Constant | ast.MatchSingleton)  # `None` is a value there, not a field's default
     shown = [
         f"{name}={tree_text(value)}"
         for name, value in fields.items()
@@ -172,17 +166,18 @@ def libraries(module: str, roots: tuple[str, ...] = PROJECT) -> list[tuple[str, 
     return sorted(p for p in pairs if p[0].partition(".")[0] not in inside)
 
 
-def _targets(imports: Iterable[tuple[str, str]]) -> set[str]:
+def _targets(imports: Collection[tuple[str, str]]) -> set[str]:
     """The modules that import statements name: `from a import b` is a.b where that is a module.
 
     Where `a` is a package that only passes names on, it is the module that defines b.
     """
     found = set()
+    passes_on = {module: _passes_on(module) for module in {module for module, _ in imports}}
     for module, name in imports:
         inner = f"{module}.{name}" if name and _file(f"{module}.{name}") is not None else None
-        origins = [origin for origin in _source(module).imports if origin[1] == name] if _passes_on(module) else []
+        origins = [origin for origin in _source(module).imports if origin[1] == name] if passes_on[module] else []
         if inner is not None:
-            found |= {inner} if _passes_on(module) else {module, inner}
+            found |= {inner} if passes_on[module] else {module, inner}
         elif origins:
             found |= _targets(origins)
         else:
@@ -192,18 +187,22 @@ def _targets(imports: Iterable[tuple[str, str]]) -> set[str]:
 
 def _passes_on(module: str) -> bool:
     """Whether a module is a package that only passes names on, and holds no templates."""
-    return _file(module) is not None and _source(module).passes_on and not _templates(module)
+    path = _file(module)
+    return path is not None and path.name == "__init__.py" and _source(module).passes_on and not _templates(module)
 
 
 def _file(module: str) -> Path | None:
     """The source file of a project module, found without importing it."""
     head, *rest = module.split(".")
     top = _package_folder(head)
-    if top is None:
-        return None
+    return None if top is None else next((place for place in _places(top, *rest) if place.is_file()), None)
+
+
+@cache
+def _places(top: Path, *rest: str) -> tuple[Path, ...]:
+    """Where the source file of a module of a package may lie."""
     base = top.joinpath(*rest)
-    candidates = (base / "__init__.py", base.with_suffix(".py")) if rest else (base / "__init__.py",)
-    return next((c for c in candidates if c.is_file()), None)
+    return (base / "__init__.py", base.with_suffix(".py")) if rest else (base / "__init__.py",)
 
 
 @cache

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from flows.terminal import size_text
 from prior3d.errors import Prior3dError
 
 Tell = Callable[[str], object]  # what it returns is not looked at
@@ -48,7 +49,7 @@ def copy_folder(source: Path, target: Path, files: Sequence[Path], tell: Tell) -
     total = sum(status.st_size for status in sizes.values())
     _check_room(target.parent, total, source)
     if total > WORTH_A_WORD:
-        tell(f"copying {len(files):,} files of {source.name}, {_megabytes(total)}")
+        tell(f"copying {len(files):,} files of {source.name}, {size_text(total)}")
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -61,7 +62,7 @@ def copy_folder(source: Path, target: Path, files: Sequence[Path], tell: Tell) -
             os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))  # so that an unchanged file is known again
             done += status.st_size
             if done - said > STEP:
-                tell(f"copied {_megabytes(done)} of {_megabytes(total)}")
+                tell(f"copied {size_text(done)} of {size_text(total)}")
                 said = done
         shutil.rmtree(target, ignore_errors=True)
         temporary.replace(target)
@@ -82,10 +83,7 @@ def _check_room(place: Path, wanted: int, source: Path) -> None:
     free = shutil.disk_usage(place).free
     if wanted + ROOM_LEFT > free:
         raise Prior3dError(
-            f"the disk is full: {source} needs {_megabytes(wanted)} for its copy in the run, and "
-            f"{_megabytes(free)} are left; free some, or give a smaller capture"
+            f"the disk is full: {source} needs {size_text(wanted)} for its copy in the run, and "
+            f"{size_text(free)} are left, of which {size_text(ROOM_LEFT)} stay free; free some, or give a smaller "
+            "capture"
         )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"

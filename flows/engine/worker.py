@@ -4,13 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 from flows.engine.computing import computed_once
 from flows.engine.declaration import Declaration
 from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Events
-from flows.engine.execution import Call, Executor, StageFailed
+from flows.engine.execution import Call, Executor, Interrupted, StageFailed
 from flows.engine.failures import forget_failures, note_failure
 from flows.engine.gpus import gpu_slot
 from flows.engine.method import Stage
@@ -80,7 +80,8 @@ class Worker:
             self.errors[stage.name] = error
             if isinstance(error, StageFailed):
                 note_failure(self.run.folder, stage.name, str(error), error.output)
-            self.events.tell(stage.name, "failed", message=str(error))
+            stopped = isinstance(error, Interrupted)
+            self.events.tell(stage.name, "interrupted" if stopped else "failed", message=str(error))
             raise
         self.errors.pop(stage.name, None)
         forget_failures(self.run.folder, [stage.name])
@@ -158,7 +159,7 @@ class Worker:
                     device,
                 ),
                 say=lambda line: self.events.tell(stage.name, "line", text=line),
-                progress=lambda event: self.events.tell(stage.name, "progress", **event),
+                progress=lambda event: self.events.tell(stage.name, "progress", **self._placed(event)),
             )
         if self._declared() != before:
             raise StageFailed(
@@ -170,6 +171,10 @@ class Worker:
         self.run.forget_checkpoints(stage.name)
         self.sharing.put(self.run.dvc_file, stage.name, key)
         return "Completed"
+
+    def _placed(self, event: dict[str, Any]) -> dict[str, Any]:
+        """A stage's event, with the whole path of its preview: the stage names it from the run's folder."""
+        return event | {"preview": str(self.run.folder / event["preview"])} if "preview" in event else event
 
     def _declared(self) -> list[str | None]:
         return [text_of(self.run.folder / name) for name in DECLARED]

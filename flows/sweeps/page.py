@@ -6,11 +6,12 @@ from typing import Any
 from flows.engine.failures import Failure, read_failures
 from flows.engine.project import Project
 from flows.sweeps.running import DONE, FAILED, State
+from flows.versions.comparison import better_direction
 from flows.versions.history import find_version
 from flows.versions.images import thumbnail, thumbnail_source
 from flows.versions.render import render
 from flows.versions.tables import Cell
-from flows.versions.text import number_text, unit_of
+from flows.versions.text import unit_of, value_text
 from prior3d.errors import Prior3dError
 
 MOST_MEASURES = 12
@@ -67,7 +68,7 @@ def _measures(project: Project, state: State) -> dict[str, Any]:
         f"{stage}.{name}": measure
         for stage, measures in version.metrics().items()
         for name, measure in measures.items()
-        if measure.get("higher_is_better") is not None
+        if better_direction(name, measure) is not None
     }
 
 
@@ -90,7 +91,9 @@ def _cells(entries: list[Any]) -> list[Cell]:
     better = next((e["higher_is_better"] for e in entries if e), None)
     best = (max if better else min)(known) if len(set(known)) > 1 else None
     return [
-        Cell(number_text(float(e["value"])), "best" if float(e["value"]) == best else "") if e else Cell("-")
+        Cell(value_text(float(e["value"]), e.get("unit", "")), "best" if float(e["value"]) == best else "")
+        if e
+        else Cell("-")
         for e in entries
     ]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from flows.engine.dvc_store import DvcStore
 from flows.engine.project import Project
 from flows.engine.run_files import Damaged, LockEntry, read_form
+from flows.terminal import size_text
 from flows.versions.objects import DIRECTORY, Objects
 from prior3d.errors import Prior3dError
 
@@ -152,4 +153,4 @@ def _forget_results(project: Project) -> None:
 
 
 def _amount(count: int, size: int) -> str:
-    return f"{count:,} object{'s' * (count != 1)} ({size / 1e6:,.1f} MB)"
+    return f"{count:,} object{'s' * (count != 1)} ({size_text(size)})"

@@ -9,6 +9,8 @@ from flows.engine.run_files import LockEntry
 from flows.versions.history import Version
 from prior3d.errors import Prior3dError
 
+NO_QUALITY = ("charts", "glb_size", "texture_use")  # a worse mesh may have fewer charts, and a smaller file
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -152,8 +154,13 @@ def measures(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str
     for name in [*new, *(n for n in old if n not in new)]:
         entry = new.get(name) or old[name]
         values = [float(e["value"]) if e else None for e in (old.get(name), new.get(name))]
-        found.append(Measure(name, values[0], values[1], str(entry.get("unit", "")), entry.get("higher_is_better")))
+        found.append(Measure(name, values[0], values[1], str(entry.get("unit", "")), better_direction(name, entry)))
     return found
+
+
+def better_direction(name: str, entry: Mapping[str, Any]) -> bool | None:
+    """Whether a higher value of a measure is a better result; None where neither is, or what it says is the cost."""
+    return None if name in NO_QUALITY else entry.get("higher_is_better")
 
 
 def _cost(old: dict[str, float], new: dict[str, float]) -> list[Measure]:

@@ -5,6 +5,7 @@ import math
 from markupsafe import Markup
 
 from flows.engine.run_files import parse_json
+from flows.terminal import duration_text
 from flows.versions.history import Version
 from flows.versions.text import number_text, words
 
@@ -78,7 +79,7 @@ def _node(name: str, place: tuple[float, float], outcome: str | None, seconds: f
     x, y = place
     small = OUTCOMES.get(outcome or "", "")
     if seconds is not None and outcome in ("Completed", None):
-        small = f"{small + ', ' if small else ''}{number_text(round(seconds, 1))} s"
+        small = f"{small + ', ' if small else ''}{duration_text(seconds)}"
     kind = (outcome or "known").lower() if seconds is not None or outcome else "input"
     centre = x + NODE_WIDTH / 2
     text = Markup('<text x="{}" y="{}">{}</text>').format(centre, y + (20 if small else 28), words(name))

@@ -11,6 +11,7 @@ from typing import Any
 
 from flows.engine.declaration import yaml_of
 from flows.provenance.statement import with_statement
+from flows.terminal import size_text
 from flows.versions.history import Version
 from prior3d.errors import Prior3dError
 
@@ -44,7 +45,7 @@ def export_version(version: Version, target: Path) -> str:
         n_files, size = write(target, _entries(version))
     except OSError as error:
         raise Prior3dError(f"{target} cannot be written ({error.strerror or error}); name another place") from error
-    return f"{version.label}: {n_files} files, {size / 1e6:.1f} MB in {target} ({PROVENANCE} says how they were made)"
+    return f"{version.label}: {n_files} files, {size_text(size)} in {target} ({PROVENANCE} says how they were made)"
 
 
 def _entries(version: Version) -> Iterator[tuple[str, bytes]]:

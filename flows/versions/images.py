@@ -20,6 +20,7 @@ LARGEST, QUALITY = 1600, 88
 VIDEO_WIDTH = 320
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 THUMBNAIL_WIDTH = 320
+ENOUGH_AROUND = 6  # at most 60 degrees from one to the next
 SHOWN_FIRST = ("preview.png", "turntable.png", "mesh_turntable.png")
 
 
@@ -51,12 +52,16 @@ def page_image(name: str, content: bytes, largest: int = LARGEST) -> PageImage |
 def thumbnail_source(version: Version) -> Iterator[tuple[str, Path]]:
     """Candidates for the thumbnail of a version, best first: a unique key, and the file.
 
-    The preview of the last stage; without any preview the first image; without any image an input.
+    The mesh from beside its front, which alone would flatter a run that was made from one image; else the preview of
+    the last stage; without any preview the first image; without any image an input.
     """
     found = []
     for stage in reversed(version.lock):
         files = {p: md5 for p, md5 in (version.files(stage) or {}).items() if Path(p).suffix in SUFFIXES}
-        found += [(p != f"{stage}/preview.png", stage, p, files[p]) for p in sorted(files, key=_first_level)]
+        best = (_beside_the_front(stage, files), f"{stage}/preview.png")
+        found += [
+            (p not in best, stage, p, files[p]) for p in sorted(files, key=lambda p: (p != best[0], *_first_level(p)))
+        ]
     for _, stage, path, md5 in sorted(found, key=lambda entry: entry[0]):
         place = version.place(stage, path)
         if place is not None:
@@ -64,6 +69,12 @@ def thumbnail_source(version: Version) -> Iterator[tuple[str, Path]]:
     for name, entry in version.inputs.items():
         for index, place in enumerate(input_images(version, name)):
             yield f"{entry.get('md5', version.run.name)}-{index}", place
+
+
+def _beside_the_front(stage: str, files: dict[str, str]) -> str:
+    """The second of the images once around a mesh, if they are so many that it still shows some of the front."""
+    around = sorted(p for p in files if p.startswith(f"{stage}/frames/mesh_"))
+    return around[1] if len(around) >= ENOUGH_AROUND else ""
 
 
 def _first_level(path: str) -> tuple[int, str]:

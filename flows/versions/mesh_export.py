@@ -1,9 +1,12 @@
 """Export of a version's mesh alone, as one file that another program opens and that says where it came from."""
 
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.provenance.statement import with_statement
+from flows.terminal import size_text
 from flows.versions.history import Version
 from prior3d.diffusion.embedded import is_embedded
 from prior3d.errors import Prior3dError
@@ -46,14 +49,13 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
     Raises:
         Prior3dError: there is no mesh, the file exists, or it cannot be written.
     """
-    from prior3d.meshes.export import Surface, export_mesh  # start-up: trimesh and Open3D, for meshes alone
-
     stage = next((s for s in reversed(version.lock) if "mesh.glb" in _names(version, s)), None)
     if stage is None:
         raise Prior3dError(f"{version.label} has no mesh.glb yet; see: prior3d status {version.run.name}")
     file = target if target.suffix.lower() == f".{kind}" else target / f"{version.run.name}.{kind}"
-    if file.exists():
-        raise Prior3dError(f"{file} exists; name another file, or delete it")
+    taken = [place for place in _written(file) if os.path.lexists(place)]
+    if taken:
+        raise Prior3dError(f"{taken[0]} exists; name another file, or delete it")
     content = version.read(stage, f"{stage}/mesh.glb")
     if content is None:
         version.require_files()
@@ -61,12 +63,28 @@ def export_version_mesh(version: Version, target: Path, kind: str, options: Mesh
         content = _evenly_lit(version, content or b"")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        surface = Surface(options.roughness, options.metallic)
-        export_mesh(content or b"", file, options.size, options.on_floor, surface)
-        file.write_bytes(with_statement(version, stage, f"{stage}/mesh.{kind}", file.read_bytes()))
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=file.parent) as folder:
+            _write(version, stage, Path(folder) / file.name, content or b"", options)
+            for part in sorted(Path(folder).iterdir()):
+                part.replace(file.parent / part.name)
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
-    return f"{version.label}: {file} ({file.stat().st_size / 1e6:.1f} MB)"
+    return f"{version.label}: {file} ({size_text(file.stat().st_size)})"
+
+
+def _written(target: Path) -> list[Path]:
+    """The files that `export_mesh` writes for a target: of OBJ also those that it names, its MTL and its texture."""
+    return [target, *(target.with_suffix(end) for end in (".mtl", ".png") if target.suffix.lower() == ".obj")]
+
+
+def _write(version: Version, stage: str, file: Path, content: bytes, options: MeshOptions) -> None:
+    """Write a stage's GLB as a file of another format, and where it came from into it."""
+    from prior3d.meshes.export import Surface, export_mesh  # start-up: trimesh and Open3D, for meshes alone
+
+    surface = Surface(options.roughness, options.metallic)
+    export_mesh(content, file, options.size, options.on_floor, surface)
+    path = f"{stage}/mesh{file.suffix.lower()}"
+    file.write_bytes(with_statement(version, stage, path, file.read_bytes()))
 
 
 def _evenly_lit(version: Version, content: bytes) -> bytes:

@@ -4,30 +4,32 @@ import importlib
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from flows.engine.failures import read_failures
+from flows.terminal import duration_text, size_text
 from flows.versions import tables
 from flows.versions.drawings import curves, graph, losses
 from flows.versions.history import Version
 from flows.versions.images import PageImage, data_url, input_images, page_image, previews, turntables
 from flows.versions.render import render
 from flows.versions.splat_export import splat_stage
-from flows.versions.text import local_time, number_text
+from flows.versions.text import local_time
 
 MOST_VERSIONS = 6
 GIVEN_WIDTH = 480
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class MeshLink:
-    """A version's GLB on this machine: its path in the run, its address, and its size."""
+class FileLink:
+    """A result of a version on this machine: its path in the run, its address, and its size."""
 
     path: str
     address: str
-    megabytes: float
+    size: str
 
 
 def page_of(versions: list[Version]) -> str:
@@ -52,13 +54,14 @@ def page_of(versions: list[Version]) -> str:
         letters=string.ascii_uppercase,
         prompts=prompts,
         cards=[_card(v) for v in versions],
-        links=[_mesh_link(v) for v in versions],
+        links=[_file_links(v) for v in versions],
         meshes=[mesh and mesh[2] for mesh in map(mesh_of, versions)],
         turning=list(dict.fromkeys(name for s in series for name in s)),
         given=_rows(tables.inputs_of(versions), versions, _given),
         losses=_losses(stages, versions),
         graphs=[graph(v) for v in versions],
-        previews=_rows(stages, versions, previews),
+        previews=_shared(_rows(stages, versions, previews), versions),
+        own_previews=_own(_rows(stages, versions, previews), versions),
         failures=read_failures(versions[0].run.folder) if not several and versions[0].is_present else [],
         **_tables(versions, several),
     )
@@ -71,12 +74,28 @@ def _tables(versions: list[Version], several: bool) -> dict[str, Any]:
     return {
         "inputs": tables.differing_inputs(versions),
         "varying": [(s, [row for row in rows if row.differs and s in shared]) for s, rows in parameters],
-        "stage_differences": tables.stage_differences(versions) if several else [],
-        "measured": tables.measurements(versions),
+        "stage_differences": _shared(tables.stage_differences(versions), versions) if several else [],
+        "own_stages": [[s for s in v.lock if s not in several_have(versions)] for v in versions],
+        "measured": _shared(tables.measurements(versions), versions),
+        "own_measured": _own(tables.measurements(versions), versions),
         "costs": tables.cost(versions),
         "origin": tables.provenance(versions),
         "all_parameters": parameters,
     }
+
+
+def several_have(versions: list[Version]) -> set[str]:
+    """The stages that stand open on a page: all of one version's, and those that more than one of several has."""
+    return {s for s in tables.stages_of(versions) if len(versions) == 1 or sum(s in v.lock for v in versions) > 1}
+
+
+def _shared(rows: list[tuple[str, T]], versions: list[Version]) -> list[tuple[str, T]]:
+    return [row for row in rows if row[0] in several_have(versions)]
+
+
+def _own(rows: list[tuple[str, T]], versions: list[Version]) -> list[tuple[str, T]]:
+    """The rows of stages that one version alone has: there is nothing to compare them with, so they are folded."""
+    return [row for row in rows if row[0] not in several_have(versions)]
 
 
 def _card(version: Version) -> list[tuple[str, str]]:
@@ -86,7 +105,7 @@ def _card(version: Version) -> list[tuple[str, str]]:
     return [
         ("method", f"{version.method}, {preset}" if preset else version.method),
         ("made", local_time(record.when) if record else "not recorded"),
-        ("working time", f"{number_text(round(seconds, 1))} s"),
+        ("working time", duration_text(seconds)),
         ("seed", ", ".join(sorted({str(s) for s in version.seeds().values()})) or "-"),
     ]
 
@@ -100,11 +119,15 @@ def mesh_of(version: Version) -> tuple[str, str, str] | None:
     return None
 
 
-def _mesh_link(version: Version) -> MeshLink | None:
-    """The last GLB of a version whose files lie in its run's folder."""
+def _file_links(version: Version) -> list[FileLink]:
+    """The last GLB, the OBJ beside it and the last video of a version whose files lie in its run's folder."""
     found = mesh_of(version) if version.is_present else None
-    file = version.run.folder / found[1] if found else None
-    return MeshLink(found[1], file.as_uri(), file.stat().st_size / 1e6) if found and file and file.is_file() else None
+    paths = [found[1], f"{found[0]}/mesh.obj"] if found else []
+    if version.is_present:
+        videos = [p for s in reversed(version.lock) for p in version.files(s) or {} if p.endswith(".mp4")]
+        paths += videos[:1]
+    files = [(path, version.run.folder / path) for path in paths]
+    return [FileLink(path, file.as_uri(), size_text(file.stat().st_size)) for path, file in files if file.is_file()]
 
 
 def _models(versions: list[Version]) -> dict[str, str]:

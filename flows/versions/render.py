@@ -7,7 +7,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from flows.versions.text import local_time, number_text, words
+from flows.terminal import duration_text
+from flows.versions.text import local_time, words
 
 # Nothing may be fetched from anywhere: what the page shows is inside it, or not there.
 POLICY = (
@@ -36,7 +37,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"words": words, "number": number_text, "local_time": local_time, "seen": _seen}
+    environment.filters |= {"words": words, "duration": duration_text, "local_time": local_time, "seen": _seen}
     environment.policies["json.dumps_kwargs"] = {}  # keep the order of keys: the first series is shown first
     return environment
 

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from flows.provenance.statement import with_statement
+from flows.terminal import size_text
 from flows.versions.history import Version
 from prior3d.errors import Prior3dError
 
@@ -40,7 +41,7 @@ def export_version_splats(version: Version, target: Path, kind: str) -> str:
         file.write_bytes(with_statement(version, stage, f"{stage}/splats.{kind}", content))
     except OSError as error:
         raise Prior3dError(f"{file} cannot be written ({error.strerror or error}); name another place") from error
-    return f"{version.label}: {file} ({file.stat().st_size / 1e6:.1f} MB)"
+    return f"{version.label}: {file} ({size_text(file.stat().st_size)})"
 
 
 def splat_stage(version: Version) -> str | None:

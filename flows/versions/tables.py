@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flows.engine.run_files import Measure
-from flows.versions.comparison import StageDifference, compare_stage, facts, input_text
+from flows.versions.comparison import StageDifference, better_direction, compare_stage, facts, input_text
 from flows.versions.history import Version
-from flows.versions.text import number_text, unit_of
+from flows.versions.text import unit_of, value_text
 
 ABSENT = "-"
 
@@ -115,15 +115,15 @@ def measurements(versions: list[Version]) -> list[tuple[str, list[Measured]]]:
         rows = []
         for name in dict.fromkeys(n for m in metrics for n in m.get(stage, {})):
             entries = [m.get(stage, {}).get(name) for m in metrics]
-            rows.append(Measured(name, unit_of(name, next(e for e in entries if e)), _cells(entries)))
+            rows.append(Measured(name, unit_of(name, next(e for e in entries if e)), _cells(name, entries)))
         if rows:
             found.append((stage, rows))
     return found
 
 
-def _cells(entries: Sequence[Measure | None]) -> list[Cell]:
+def _cells(name: str, entries: Sequence[Measure | None]) -> list[Cell]:
     known = [float(e["value"]) for e in entries if e]
-    better = next((e.get("higher_is_better") for e in entries if e), None)
+    better = next((better_direction(name, e) for e in entries if e), None)
     differ = len(set(known)) > 1
     best = (max if better else min)(known) if differ and better is not None else None
     cells = []
@@ -132,7 +132,7 @@ def _cells(entries: Sequence[Measure | None]) -> list[Cell]:
             cells.append(Cell(ABSENT))
             continue
         value = float(entry["value"])
-        text = ("yes" if value else "no") if entry.get("unit") == "yes/no" else number_text(value)
+        text = value_text(value, entry.get("unit", ""))
         cells.append(Cell(text, "best" if value == best else "differs" if differ else ""))
     return cells
 

@@ -48,7 +48,8 @@ def metric_changes(before: Record | None, record: Record, most: int = 4) -> list
             old = before.metrics.get(stage, {}).get(name)
             if old is not None and old["value"] != entry["value"]:
                 unit = unit_of(name, entry)
-                moved.append(f"{name} {number_text(old['value'])} -> {number_text(entry['value'])}{unit}")
+                was, now = (value_text(e["value"], str(e.get("unit", ""))) for e in (old, entry))
+                moved.append(f"{name} {was} -> {now}{unit}")
     return moved[:most]
 
 
@@ -100,7 +101,7 @@ def measure_text(m: Measure) -> str:
     """`mesh_psnr: 21.3 -> 22 dB (better)`."""
     judged = {True: " (better)", False: " (worse)", None: ""}[m.better]
     unit = unit_of(m.name, {"unit": m.unit})
-    return f"{m.name}: {number_text(m.old)} -> {number_text(m.new)}{unit}{judged}"
+    return f"{m.name}: {value_text(m.old, m.unit)} -> {value_text(m.new, m.unit)}{unit}{judged}"
 
 
 def unit_of(name: str, entry: Mapping[str, Any]) -> str:
@@ -118,11 +119,14 @@ def number_text(value: float | None) -> str:
 
 def measured_text(name: str, value: float, unit: str) -> str:
     """A measured number as people write it: yes, 10,000 faces, 4 min 29 s, 22.86 dB."""
-    if unit == "yes/no":
-        return "yes" if value else "no"
     if unit == "s":
         return duration_text(value)
-    return number_text(value) + unit_of(name, {"unit": unit})
+    return value_text(value, unit) + unit_of(name, {"unit": unit})
+
+
+def value_text(value: float | None, unit: str) -> str:
+    """A number without its unit; yes or no where that is the unit."""
+    return ("yes" if value else "no") if unit == "yes/no" and value is not None else number_text(value)
 
 
 def words(name: str) -> str:

@@ -70,7 +70,7 @@ def export_mesh(
             try:
                 shape.export(target, file_type="3mf")
             except ImportError:
-                raise Prior3dError(f"{target}: 3MF is written with lxml; {INSTALL}") from None
+                raise Prior3dError(f"3MF is written with lxml, which is not installed; {INSTALL}") from None
         case _:
             shape = trimesh.Trimesh(_standing(moved), mesh.faces, process=False, vertex_colors=_colours(mesh))
             shape.export(target, file_type=target.suffix.lower()[1:])

@@ -62,7 +62,7 @@ def run(job: Job, params: Params) -> None:
     job.metric("faces", quality.faces, "faces")
     job.metric("parts", quality.components, "parts", higher_is_better=False)
     job.metric("floaters_removed", n_removed, "parts")
-    job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
+    job.metric("watertight", float(quality.watertight), "yes/no", higher_is_better=True)
     job.progress(STEPS, STEPS, text=f"{quality.faces:,} faces")
 
 
@@ -78,7 +78,7 @@ def fuse_depths(job: Job, params: Params, drawn: DrawsItself) -> None:
     job.metric("faces", quality.faces, "faces")
     job.metric("parts", quality.components, "parts", higher_is_better=False)
     job.metric("floaters_removed", n_removed, "parts")
-    job.metric("watertight", float(quality.watertight), "", higher_is_better=True)
+    job.metric("watertight", float(quality.watertight), "yes/no", higher_is_better=True)
     job.progress(2, 2, text=f"{quality.faces:,} faces")
 
 

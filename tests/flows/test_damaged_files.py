@@ -57,6 +57,19 @@ def check(fake, words, what):
     return code
 
 
+@pytest.mark.parametrize("content", ["{}", "elsewhere: {seed: 1}", "counting: {steps: 3}"])
+def test_parameters_of_other_stages(fake, content):
+    """Also the smallest input that fuzzing found: a file of the right form, with sections of another method."""
+    assert fake.run(name="other")[0] == fake.run()[0] == 0
+    for words in (*COMMANDS, ["run", "demo"], ["plan", "demo"], ["accept", "demo"]):
+        (fake.folder() / "params.yaml").write_text(content)
+        check(fake, words, content)
+    (fake.folder() / "params.yaml").write_text("elsewhere: {seed: 1}")
+    code, _, err = fake.cli("run", "demo")
+    assert code == 2 and "sets elsewhere, and counting-method has no such stage; give the whole command again" in err
+    assert fake.run()[0] == 0 and fake.cli("run", "demo")[0] == 0
+
+
 def test_each_file_damaged_in_one_way(fake):
     """The short form of the test below: the damages and the commands take turns over the files."""
     whole = made_twice(fake)

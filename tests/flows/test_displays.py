@@ -9,6 +9,7 @@ from rich import console
 from flows.commands import running
 from flows.engine.events import Event
 from flows.progress import LiveDisplay, PlainDisplay, Stages, duration
+from flows.terminal import size_text
 
 
 class Clock:
@@ -36,6 +37,16 @@ def test_rate_and_remaining_time_leave_out_what_was_done_before_a_resume():
     assert [duration(s) for s in (42.4, 200, 7500)] == ["42 s", "3 min 20 s", "2 h 5 min"]
 
 
+def test_many_steps_are_written_as_people_write_them():
+    stages = Stages(["s"], io.StringIO(), Clock())
+    assert stages.take(Event("s", "progress", {"step": 8192, "total": 154_731})).count == "8,192/154,731"
+
+
+def test_sizes_as_people_say_them():
+    said = ["0 bytes", "312 bytes", "12 kB", "0.4 MB", "10 MB", "223 MB", "1.3 GB", "1,300 GB"]
+    assert [size_text(n) for n in (0, 312, 12_345, 412_000, 9_960_000, 2.23e8, 1.31e9, 1.3e12)] == said
+
+
 def test_plain_display_is_not_flooded():
     stream = io.StringIO()
     display = PlainDisplay(["s"], stream)
@@ -56,6 +67,35 @@ def test_plain_display_tells_the_last_text_and_every_warning():
     display(Event("s", "ended", {"outcome": "Completed", "seconds": 1.0}))
     lines = stream.getvalue().splitlines()
     assert lines == ["s  running", "s  | warning: unknown words", "s  done in 1.0 s; trust 0.10"]
+
+
+def test_a_warning_is_not_said_again_with_the_steps(monkeypatch):
+    monkeypatch.setattr("flows.progress.LINE_EVERY_S", 0.0)
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    display(Event("s", "progress", {"step": 0, "total": 2, "text": "warning: unknown words"}))
+    display(Event("s", "progress", {"step": 1, "total": 2, "loss": 0.5}))
+    assert stream.getvalue().splitlines() == ["s  | warning: unknown words", "s  1/2  loss 0.5"]
+
+
+@pytest.mark.parametrize("kind", ["failed", "interrupted"])
+def test_a_stage_that_was_interrupted_has_not_failed(kind):
+    plain, live = io.StringIO(), io.StringIO()
+    for display in (PlainDisplay(["s"], plain), LiveDisplay(["s"], live)):
+        display(Event("s", "running"))
+        display(Event("s", kind, {"message": "stopped"}))
+        display.close()
+    assert plain.getvalue().splitlines()[-1] == f"s  {kind}" and kind in live.getvalue()
+
+
+def test_a_preview_is_named_from_where_one_stands(tmp_path, monkeypatch):
+    monkeypatch.setattr("flows.progress.LINE_EVERY_S", 0.0)
+    monkeypatch.chdir(tmp_path)
+    stream = io.StringIO()
+    display = PlainDisplay(["s"], stream)
+    preview = tmp_path / "data" / "runs" / "mug" / "preview.png"
+    display(Event("s", "progress", {"step": 1, "total": 2, "preview": str(preview)}))
+    assert stream.getvalue().strip().endswith("preview data/runs/mug/preview.png")
 
 
 def test_plain_display_names_a_new_preview_once(monkeypatch):

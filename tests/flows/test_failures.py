@@ -46,6 +46,7 @@ def test_killed_and_run_again_goes_on_and_ends_the_same(fake, number):
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert "to resume: prior3d run counting-method --prompt 'one two' --name demo" in out
+        assert "counting  interrupted" in out and "failed" not in out
     assert not (fake.folder() / "counting").exists()  # nothing half-written
     code, out, err = fake.run(*SLOW)
     assert (code, err) == (0, "")

@@ -108,3 +108,11 @@ def test_status_knows_what_runs_now(fake):
     process.communicate(timeout=30)
     out = fake.cli("status", "demo")[1]
     assert "runs now" not in out and "interrupted, with a checkpoint: counting" in out
+
+
+def test_status_names_a_stage_that_has_only_just_begun(fake, monkeypatch):
+    assert fake.run("--stop-after", "counting")[0] == 0
+    monkeypatch.setattr("flows.commands.status.is_running", lambda run: True)
+    out = fake.cli("status", "demo")[1]
+    assert "runs now: shouting; from any side" in out
+    assert next(line for line in out.splitlines() if line.startswith("  shouting")).split()[1] == "running"

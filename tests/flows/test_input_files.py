@@ -97,10 +97,10 @@ def test_a_full_disk_is_said_before_anything_is_copied_and_large_copies_are_told
     monkeypatch.setattr(input_files, "STEP", 1_000_000)
     said = []
     copy_folder(source, target, folder_files(source), said.append)
-    assert said == ["copying 1 files of source, 3 MB", "copied 3 MB of 3 MB"]
+    assert said == ["copying 1 files of source, 3.0 MB", "copied 3.0 MB of 3.0 MB"]
     shutil.rmtree(target)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: types.SimpleNamespace(free=52_000_000))
-    with pytest.raises(Prior3dError, match="needs 3 MB for its copy in the run, and 52 MB are left"):
+    with pytest.raises(Prior3dError, match="needs 3.0 MB for its copy in the run, and 52 MB are left, of which 50 MB"):
         copy_folder(source, target, folder_files(source), said.append)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 

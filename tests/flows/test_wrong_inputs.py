@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from flows.given_files import check_camera
+from flows.terminal import Parser
 from prior3d.errors import Prior3dError
 
 LONGEST_ANSWER = 600
@@ -125,6 +126,32 @@ def test_wrong_words_to_a_run_are_answered_by_one_line(files):
     for line, said in OF_A_RUN.items():
         refused(files, line, said)
     assert sorted(files.folder().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "camera", "rest"),
+    [
+        ("--camera -30,15,40", "-30,15,40", []),
+        ("--camera=-30,15,40 a", "-30,15,40", ["a"]),
+        ("a --camera -.5,-1,40", "-.5,-1,40", ["a"]),
+        ("--camera 30,15,40", "30,15,40", []),
+        ("a", None, ["a"]),
+    ],
+)
+def test_a_camera_may_begin_below_zero(line, camera, rest):
+    parser = Parser.of("run", "make")
+    parser.add_argument("--camera")
+    parser.add_argument("words", nargs="*")
+    args = parser.parse_args(line.split())
+    assert (args.camera, args.words) == (camera, rest)
+
+
+@pytest.mark.parametrize("line", ["--camera", "--camera --words", "--camera=1,2,3 -30,15,40", "-30,15,40"])
+def test_numbers_below_zero_hide_no_mistake(line):
+    parser = Parser.of("run", "make")
+    parser.add_argument("--camera")
+    with pytest.raises(Prior3dError):
+        parser.parse_args(line.split())
 
 
 def test_cameras_are_read_as_the_stage_reads_them(tmp_path):

@@ -74,6 +74,7 @@ def test_log(fake):
     lines = out.splitlines()
     assert (code, err) == (0, "") and lines[0] == "demo: 3 versions"
     assert lines[1].startswith("@3  ") and "from the cache: all stages" in lines[1] and lines[1].endswith("<- now")
+    assert out.count("<- now") == 1  # though the first version is the same
     assert lines[2].strip() == "counting.steps: 2 -> 3" and lines[3].strip() == "drawn 2 -> 3"
     assert "made all stages in" in out and "first version" in out
     values = json.loads(fake.cli("log", "demo", "--json")[1])

@@ -1,5 +1,7 @@
 """`export RUN --to FILE.glb`: the mesh alone; what is wrong with the target is said."""
 
+import re
+
 import numpy as np
 import pytest
 import trimesh
@@ -7,6 +9,7 @@ import trimesh
 from flows.provenance.containers import take
 from flows.provenance.statement import read_statement
 from flows.versions import mesh_export
+from prior3d.errors import Prior3dError
 from prior3d.meshes.export import read_glb
 from prior3d.meshes.files import save_glb
 from prior3d.meshes.mesh import TexturedMesh
@@ -26,7 +29,7 @@ def made(fake):
 
 def test_the_mesh_alone(made, tmp_path):
     code, out, err = made.cli("export", "demo", "--to", str(tmp_path / "out" / "a.glb"))
-    assert code == 0 and "a.glb (0.0 MB)" in out, err
+    assert code == 0 and re.search(r"a\.glb \(\d+ (bytes|kB)\)", out), err
     whole = (made.folder() / "joining" / "mesh.glb").read_bytes()
     assert take((tmp_path / "out" / "a.glb").read_bytes())[0] == whole
     words = ("--format", "obj", "--size", "0.1", "--on-floor")
@@ -43,6 +46,29 @@ def test_the_mesh_alone(made, tmp_path):
     ):
         code, _, err = made.cli("export", "demo", "--to", str(tmp_path / target), *more)
         assert code == 2 and said in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("beside", ["a.png", "a.mtl", "a.obj"])
+def test_no_file_beside_an_obj_is_overwritten(made, tmp_path, beside):
+    (tmp_path / beside).write_bytes(b"an image of one's own")
+    code, _, err = made.cli("export", "demo", "--to", str(tmp_path / "a.obj"))
+    assert code == 2 and f"{beside} exists; name another file" in err
+    assert [(p.name, p.read_bytes()) for p in tmp_path.glob("a.*")] == [(beside, b"an image of one's own")]
+
+
+@pytest.mark.parametrize("kind", ["3mf", "usdz", "obj", "glb"])
+def test_an_export_that_fails_leaves_nothing(made, tmp_path, monkeypatch, kind):
+    def lacks(*_):
+        raise Prior3dError("a package is not installed")
+
+    def breaks_off(content, target, *_):
+        target.write_bytes(b"half")
+        lacks()
+
+    monkeypatch.setattr("prior3d.meshes.export.export_mesh", breaks_off)
+    code, _, err = made.cli("export", "demo", "--to", str(tmp_path / "out" / f"a.{kind}"))
+    assert code == 2 and "is not installed" in err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_light_of_a_prior_that_is_not_known_stays(made, tmp_path, monkeypatch):
