@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from prior3d.splats.render import median_depths, render_splats
 from prior3d.splats.surface import fused_surface, seen_colours
 
 GREY = 0.5  # behind a place that was not filled
+EPSILON = 1e-15  # of Adam, as in 3DGS: a Gaussian that few pixels see has a small gradient
+# Learning rates of the tensors, relative to the one that is asked for
+SHARES = {"means": 0.3, "quats": 0.5, "scales": 1.0, "opacities": 5.0, "sh0": 2.0, "shN": 0.2}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,25 @@ class SplatsField:
     def parameters(self) -> Iterator[nn.Parameter]:
         """All trainable tensors."""
         return self.splats.parameters()
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is trained, by the name that checkpoints use."""
+        return {"splats": self.splats}
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Groups for an optimiser: each tensor has a part or a multiple of the rate."""
+        return [
+            {"params": [getattr(self.splats, name)], "lr": share * learning_rate, "eps": EPSILON}
+            for name, share in SHARES.items()
+        ]
+
+    def draw(
+        self, camera: Cameras, background: Float[Tensor, "3"]
+    ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
+        """The image of one camera over a background, and its opacity; differentiable to the splats."""
+        seen = render_splats(self.splats, camera, background)
+        return seen.colours, seen.opacity
 
     @torch.no_grad()
     def render_views(

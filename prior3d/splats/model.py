@@ -69,7 +69,8 @@ class Splats(nn.Module):
         self.scales = nn.Parameter(torch.full((n, 3), -3.0))
         self.opacities = nn.Parameter(torch.zeros(n))
         self.sh0 = nn.Parameter(torch.zeros(n, 1, 3))
-        self.shN = nn.Parameter(torch.zeros(n, config.n_coefficients, 3))
+        # without an element there is nothing to train, and no largest value to look at
+        self.shN = nn.Parameter(torch.zeros(n, config.n_coefficients, 3), requires_grad=config.n_coefficients > 0)
 
     @property
     def coefficients(self) -> Float[Tensor, "splats coefficients 3"]:

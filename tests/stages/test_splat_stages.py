@@ -141,7 +141,7 @@ def test_splats_end_in_a_textured_mesh_and_a_report(fitted):
 
 
 def test_splats_where_a_field_is_needed_are_refused(fitted):
-    with pytest.raises(Prior3dError, match="Gaussian splats, a field is needed; set scene_fit.kind=grid"):
+    with pytest.raises(Prior3dError, match="Gaussian splats, a field is needed; set kind=grid"):
         load_scene_field(fitted / "scene_fit")
 
 
