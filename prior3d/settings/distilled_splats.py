@@ -1,5 +1,7 @@
 """Settings of Gaussian splats that a prior makes by score distillation (DreamGaussian, Tang et al. 2023)."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -17,7 +19,15 @@ class DistilledSplatSettings:
     start_opacity: float = Field(default=0.1, gt=0, lt=1, description="of each at the start")
     rates: SplatRates = SplatRates(means=1e-2, scales=5e-3, sh0=4e-2, decay_to=1.0)
     density_control: SplatDensityControl = SplatDensityControl(noise=0.0, opacity_weight=0.0, scale_weight=0.0)
+    meshed_by: Literal["density", "depths"] = Field(
+        default="density",
+        description="density: the mesh is the surface of a solid, where the sum of the Gaussians is high; depths: it "
+        "is where images agree in depth, as for captured scenes",
+    )
     mesh_views: int = Field(
-        default=48, ge=4, le=1000, description="images all round, also from below, whose depths make the mesh"
+        default=48,
+        ge=4,
+        le=1000,
+        description="images all round, also from below, that the mesh is compared with and coloured from",
     )
     mesh_image_size: Pixels = Field(default=256, ge=32, le=2048, description="side of those images")

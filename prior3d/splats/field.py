@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras, orbit_cameras, ring
 from prior3d.splats.model import Splats, SplatsConfig
 from prior3d.splats.render import median_depths, render_splats
+from prior3d.splats.solid import solid_surface
 from prior3d.splats.surface import fused_surface, seen_colours
 
 GREY = 0.5  # behind a place that was not filled
@@ -70,8 +71,11 @@ class SplatsField:
         return torch.stack([part.colours for part in found]), torch.stack([part.opacity for part in found])
 
     def surface(self, resolution: int) -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "faces 3"]]:
-        """The surface inside the box, from median depths that are fused into voxels, so many along the box's side."""
+        """The surface inside the box, at so many voxels along its side: median depths, fused, or a solid's surface."""
         cameras = self.cameras
+        if self.config.meshed_by == "density":
+            solid = solid_surface(self.splats, cameras, resolution)
+            return solid.vertices, solid.faces
         depths = torch.stack([median_depths(self.splats, cameras[view]) for view in range(cameras.views)])
         mesh = fused_surface(cameras, depths, self.config.bound, resolution)
         return mesh.vertices, mesh.faces
@@ -80,7 +84,7 @@ class SplatsField:
         self, points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points 3"]:
         """Colours [n, 3] of points of a surface with unit normals [n, 3], as the cameras see them."""
-        return seen_colours(self.splats, self.cameras, points, normals)
+        return seen_colours(self.splats, self.cameras, points, normals, solid=self.config.meshed_by == "density")
 
 
 def cameras_around(size: int = 256) -> Cameras:

@@ -27,6 +27,7 @@ class SplatsConfig:
         is_object: whether nothing lies behind them; else they are a place, all round the cameras.
         bound: half the side of the box whose content is an object, in world units.
         head: always colours.
+        meshed_by: what their surface is: where images agree in depth, or where their density is high.
     """
 
     n_splats: int
@@ -35,6 +36,7 @@ class SplatsConfig:
     bound: float = 1.0
     head: Literal["rgb"] = "rgb"
     kind: Literal["splats"] = "splats"
+    meshed_by: Literal["depths", "density"] = "depths"
 
     @property
     def n_coefficients(self) -> int:

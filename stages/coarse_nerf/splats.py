@@ -78,7 +78,7 @@ def run_splats(job: Job, params: Params, prior: TextToImagePrior) -> None:
 def start(params: Params, seeds: Seeds, device: torch.device) -> SplatsField:
     """Splats before the first step, with the cameras that their mesh will be made from."""
     settings = params.splats
-    config = SplatsConfig(settings.n_splats, settings.sh_degree)
+    config = SplatsConfig(settings.n_splats, settings.sh_degree, meshed_by=settings.meshed_by)
     splats = ball_splats(config, settings.start_radius, settings.start_opacity, seeds.generator("points"))
     radius, fov_deg = (sum(pair) / 2 for pair in (params.views.radius, params.views.fov_deg))
     cameras = cameras_all_round(settings.mesh_views, settings.mesh_image_size, radius, fov_deg)
