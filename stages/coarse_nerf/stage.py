@@ -42,10 +42,13 @@ AGAINST_FULL = (
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent field, or into splats."""
-    prior, seeds = prior_of(job, params), Seeds(params.seed)
-    if params.kind == "splats":
-        run_splats(job, params, prior)
-        return
+    make = run_splats if params.kind == "splats" else run_grid
+    make(job, params, prior_of(job, params))
+
+
+def run_grid(job: Job, params: Params, prior: TextToImagePrior) -> None:
+    """Distil the prior into a latent field."""
+    seeds = Seeds(params.seed)
     channels, named = prior.latent_channels, params.background == "named"
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)

@@ -54,9 +54,14 @@ Losses = Callable[[int], dict[str, Tensor]]
 def run(job: Job, params: Params) -> None:
     """Turn a latent field into an RGB field that is a surface; or refine splats, which have colours already."""
     splats = load_drawn(job.inputs["field"], job.device)
-    if splats is not None:
+    if splats is None:
+        refine_field(job, params)
+    else:
         refine_splats(job, params, splats)
-        return
+
+
+def refine_field(job: Job, params: Params) -> None:
+    """Map the latent field to colours, and make it a surface."""
     prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
     flat = params.background == "named" or params.mode != "sds"
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=flat)
