@@ -13,6 +13,7 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.fields import load_drawn
 from stages.coarse_nerf.splats import start
 from stages.contract.entry import execute
+from stages.contract.parameters import merged
 from tests.breaking_off import stop_at
 from tests.nested import nested
 from tests.stages.test_distilling_stages import COARSE, COARSE_INPUTS, REFINED_INPUTS, make_run
@@ -156,6 +157,20 @@ def test_the_kind_of_the_stage_brings_its_values_and_a_person_changes_them_in_an
     for order in (("kind=splats", "sds.loss.kind=ism"), ("sds.loss.kind=ism", "kind=splats")):
         assert coarse("paper", *order)["sds"]["weighting"] == "noise_to_signal"
     assert coarse("paper", "kind=grid") == plain
+
+
+def test_the_papers_values_run_scaled_down(tmp_path):
+    """What only they use: a falling noise level, renders of a size of their own, refinement that hands on."""
+    smaller = {"steps": 3, "sds": {"image_size": 24}, "splats": {"n_splats": 100, "mesh_views": 4}}
+    asked = [f"{stage}.check.accept=true" for stage in ("coarse_nerf", "rgb_refinement")]
+    params = resolve(find_method("latent-nerf"), "paper", None, ["coarse_nerf.kind=splats", *asked])
+    params["coarse_nerf"] = merged(params["coarse_nerf"], smaller)
+    folder = make_run(tmp_path / "run", write_tiny_prior(tmp_path / "p"))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    assert execute("stages.coarse_nerf", COARSE_INPUTS, folder) == 0
+    assert execute("stages.rgb_refinement", REFINED_INPUTS, folder) == 0
+    drawn = load_drawn(folder / "rgb_refinement")
+    assert drawn.config.n_splats == 100 and drawn.config.meshed_by == "density"
 
 
 @pytest.mark.parametrize(
