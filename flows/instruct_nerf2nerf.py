@@ -19,6 +19,8 @@
 Source: Haque et al., Instruct-NeRF2NeRF: Editing 3D Scenes with Instructions, ICCV 2023, figure 2.
 """
 
+from dataclasses import replace
+
 from flows.engine.method import Method, Stage
 from flows.inputs import CAPTURE, INSTRUCT_PRIOR, INSTRUCTION, PHOTOS
 from flows.scene import FITTING, POSED_OR_NOT
@@ -28,7 +30,8 @@ METHOD = Method(
     summary="a captured scene changed by an instruction, so that every view agrees",
     inputs=(CAPTURE, PHOTOS, INSTRUCTION, INSTRUCT_PRIOR),
     stages=(
-        *FITTING,
+        *FITTING[:-1],
+        replace(FITTING[-1], only_kinds=("grid",)),  # what dataset_update fits
         Stage(
             "dataset_update",
             {"field": "scene_fit", "images": "scene_preparation", "instruction": "instruction", "prior": "prior"},

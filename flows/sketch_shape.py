@@ -35,6 +35,7 @@ METHOD = Method(
                 "concept": "concept",
             },
             gpu=True,
+            only_kinds=("grid",),  # a rough shape holds densities, which splats have not
         ),
         Stage(
             "rgb_refinement",

@@ -68,6 +68,8 @@ class Stage:
         brought_by: inputs of the method; the method goes without the stage unless one of them is given.
         never_otherwise: inputs of this stage that it goes without where their source is left out, whatever takes the
             source's place for others.
+        only_kinds: values that the stage's parameter `kind` may have here, where stages behind it take no other; empty:
+            all.
         for_role: of an input that takes priors of several roles: the role that the stage is for; empty: for all.
     """
 
@@ -84,6 +86,7 @@ class Stage:
     brought_by: tuple[str, ...] = ()
     never_otherwise: tuple[str, ...] = ()
     for_role: str = ""
+    only_kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.module:

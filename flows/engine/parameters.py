@@ -38,9 +38,11 @@ def resolve(
         if issubclass(stage.load().Params, PriorParams):
             chosen[stage.name]["precision"] = precision
     chosen = validated(method, chosen)  # sets change whole, valid values: one key of a group leaves the others
-    for text in sorted(sets, key=lambda text: not _names_kind(text)):  # a kind brings values, which others then change
+    for text in sorted(sets, key=_brings_values):  # a kind brings values, which others then change
         _apply(method, chosen, text, preset)
-    return validated(method, chosen)
+    found = validated(method, chosen)
+    _check_kinds(method, found)
+    return found
 
 
 def split_switches(
@@ -86,6 +88,18 @@ def validated(method: Method, values: dict[str, dict[str, Any]]) -> dict[str, di
     return {n: check_params(models[n], values.get(n) or {}, n).model_dump(mode="json") for n in models}
 
 
+def _check_kinds(method: Method, values: dict[str, dict[str, Any]]) -> None:
+    """Refuse what stages of a method would make that those behind them cannot take (raises Prior3dError)."""
+    for stage in method.stages:
+        found = values[stage.name].get("kind")
+        if stage.only_kinds and found not in stage.only_kinds:
+            takers = ", ".join(s.name for s in method.stages if stage.name in s.inputs.values())
+            raise Prior3dError(
+                f"{stage.name}.kind: found {found!r}, but {method.name} goes on with {' or '.join(stage.only_kinds)} "
+                f"alone ({takers}); set {stage.name}.kind={stage.only_kinds[0]}"
+            )
+
+
 def _preset(method: Method, stage: str, module: Any, preset: str) -> dict[str, Any]:
     """A preset's values for a stage: the stage's own, the method's over them; `turbo` is `paper` without guidance."""
     base = "paper" if preset == "turbo" else preset
@@ -100,13 +114,17 @@ def _without_guidance(model: Any) -> dict[str, Any]:
     return {name: {"guidance_scale": 1.0} for name, fields in groups.items() if "guidance_scale" in fields}
 
 
-def _names_kind(text: str) -> bool:
-    """Whether a `--set` chooses the kind of a group."""
-    return text.partition("=")[0].strip().endswith(".kind")
+def _brings_values(text: str) -> tuple[bool, int]:
+    """Where a `--set` comes: first the kind of a whole stage, then of its groups, then all others as they are given."""
+    key = text.partition("=")[0].strip()
+    return (False, key.count(".")) if key.endswith(".kind") else (True, 0)
 
 
 def _values_of_kind(method: Method, stage: str, group: str, kind: Any, preset: str) -> dict[str, Any]:
-    """What the kind of a group brings with it into a stage's parameters: the preset's values that suit it."""
+    """What a kind brings with it into a stage's parameters: the preset's values that suit it.
+
+    The group is empty where the kind is the stage's own.
+    """
     module = next(s for s in method.stages if s.name == stage).load()
     base = "paper" if preset == "turbo" else preset
     brought = getattr(module, "KINDS", {}).get(group, {}).get(base, {}).get(str(kind), {})
@@ -127,7 +145,7 @@ def _apply(method: Method, chosen: dict[str, dict[str, Any]], text: str, preset:
     except yaml.YAMLError:
         raise Prior3dError(f"--set {text!r}: {value_text!r} is not a YAML value; quote it if it is a text") from None
     *groups, last = parameter.split(".")
-    if groups and last == "kind":
+    if last == "kind":
         asked: dict[str, Any] = {"kind": value}
         for name in reversed(groups):
             asked = {name: asked}

@@ -31,7 +31,8 @@ def export_version_splats(version: Version, target: Path, kind: str) -> str:
         raise Prior3dError(f"{target.name} ends in {target.suffix}, but --splats is {kind}; let them agree")
     stage = splat_stage(version)
     if stage is None:
-        raise Prior3dError(f"{version.label} has no splats; make some: --set scene_fit.kind=splats")
+        how = "--set scene_fit.kind=splats, or coarse_nerf.kind=splats"
+        raise Prior3dError(f"{version.label} has no splats; make some: {how}")
     file = target if target.suffix.lower() == f".{kind}" else target / f"{version.run.name}.{kind}"
     if file.exists():
         raise Prior3dError(f"{file} exists; name another file, or delete it")

@@ -10,10 +10,11 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor
 
-from prior3d.cameras import Orbit, orbit_cameras
+from prior3d.cameras import Cameras, Orbit, orbit_cameras
 from prior3d.distillation.backgrounds import FlatBackground
 from prior3d.distillation.view_sampler import ViewSampler, spiral
 from prior3d.fields import ObjectField
+from prior3d.fields.protocol import DrawsItself
 from prior3d.images.colours import clean_mask, difference_mask, estimate_alpha
 from prior3d.reconstruction.view_targets import ViewTargets, premultiplied
 from prior3d.rendering import render_without_gradient
@@ -27,11 +28,11 @@ class RefreshedViews:
     """Views all around a field that the prior refreshes now and then.
 
     Args:
-        field: what is fitted, and what later refreshes render.
+        field: what is fitted, and what later refreshes render: a field, or splats.
         sampler: the prior, its prompts and the cameras' ranges.
         seeds: "noise" is drawn here.
         settings: how many views, and how they are denoised.
-        n_samples: intervals along a ray.
+        n_samples: intervals along a ray of a field.
         background: flat, behind all views.
         latent_field: what the first refresh renders instead, as latents; None: the field.
 
@@ -41,7 +42,7 @@ class RefreshedViews:
 
     def __init__(
         self,
-        field: ObjectField,
+        field: ObjectField | DrawsItself,
         sampler: ViewSampler,
         seeds: Seeds,
         settings: RefreshSettings,
@@ -87,12 +88,26 @@ class RefreshedViews:
             features, opacity, _ = render_without_gradient(source, cameras, self.n_samples)
             return (features + (1 - opacity)[..., None] * self.background_latents).movedim(-1, 1)
         behind = torch.full((3,), self.background.level, device=self.prior.device)
-        images, _, _ = render_without_gradient(self.field, cameras, self.n_samples, behind)
+        images, _ = seen(self.field, cameras, self.n_samples, behind)
         return self.prior.encode(images.movedim(-1, 1))
 
     def _opacity(self, orbit: Orbit, source: ObjectField | None) -> Float[Tensor, "views h w"]:
         """The opacity now, at the size of the images, from renders of half that size."""
         size = self.prior.image_size
         cameras = orbit_cameras(orbit, size // 2, size // 2).to(self.prior.device)
-        _, opacity, _ = render_without_gradient(source or self.field, cameras, self.n_samples)
+        _, opacity = seen(source or self.field, cameras, self.n_samples)
         return functional.interpolate(opacity[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
+
+
+def seen(
+    field: ObjectField | DrawsItself,
+    cameras: Cameras,
+    n_samples: int,
+    background: Float[Tensor, "3"] | None = None,
+) -> tuple[Float[Tensor, "views height width channels"], Float[Tensor, "views height width"]]:
+    """Images and opacity of a field or of splats, without gradient; premultiplied where there is no background."""
+    if isinstance(field, DrawsItself):
+        behind = torch.zeros(3, device=cameras.c2w.device) if background is None else background
+        return field.render_views(cameras, behind)
+    features, opacity, _ = render_without_gradient(field, cameras, n_samples, background)
+    return features, opacity

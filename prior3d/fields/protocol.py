@@ -1,7 +1,7 @@
 """What renderers and mesh makers need of a field: an object's and a captured scene's both have it."""
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -78,8 +78,28 @@ class PlacesSamples(Protocol):
         ...
 
 
+@runtime_checkable
 class DrawsItself(Protocol):
     """What is drawn whole, and not looked up at points: splats."""
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is trained, by the name that checkpoints use."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All trainable tensors; they lie on one device."""
+        ...
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Groups for an optimiser; each tensor has a part or a multiple of the rate."""
+        ...
+
+    def draw(
+        self, camera: Cameras, background: Float[Tensor, "3"]
+    ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
+        """The image of one camera over a background, and its opacity; differentiable."""
+        ...
 
     def render_views(
         self, cameras: Cameras, background: Float[Tensor, "3"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,13 @@ from torch import Tensor, nn
 from prior3d.cameras import Cameras, orbit_cameras, ring
 from prior3d.splats.model import Splats, SplatsConfig
 from prior3d.splats.render import median_depths, render_splats
+from prior3d.splats.solid import solid_surface
 from prior3d.splats.surface import fused_surface, seen_colours
 
 GREY = 0.5  # behind a place that was not filled
+EPSILON = 1e-15  # of Adam, as in 3DGS: a Gaussian that few pixels see has a small gradient
+# Learning rates of the tensors, relative to the one that is asked for
+SHARES = {"means": 0.3, "quats": 0.5, "scales": 1.0, "opacities": 5.0, "sh0": 2.0, "shN": 0.2}
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,25 @@ class SplatsField:
         """All trainable tensors."""
         return self.splats.parameters()
 
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is trained, by the name that checkpoints use."""
+        return {"splats": self.splats}
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Groups for an optimiser: each tensor has a part or a multiple of the rate."""
+        return [
+            {"params": [getattr(self.splats, name)], "lr": share * learning_rate, "eps": EPSILON}
+            for name, share in SHARES.items()
+        ]
+
+    def draw(
+        self, camera: Cameras, background: Float[Tensor, "3"]
+    ) -> tuple[Float[Tensor, "height width 3"], Float[Tensor, "height width"]]:
+        """The image of one camera over a background, and its opacity; differentiable to the splats."""
+        seen = render_splats(self.splats, camera, background)
+        return seen.colours, seen.opacity
+
     @torch.no_grad()
     def render_views(
         self, cameras: Cameras, background: Float[Tensor, "3"]
@@ -47,8 +71,11 @@ class SplatsField:
         return torch.stack([part.colours for part in found]), torch.stack([part.opacity for part in found])
 
     def surface(self, resolution: int) -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "faces 3"]]:
-        """The surface inside the box, from median depths that are fused into voxels, so many along the box's side."""
+        """The surface inside the box, at so many voxels along its side: median depths, fused, or a solid's surface."""
         cameras = self.cameras
+        if self.config.meshed_by == "density":
+            solid = solid_surface(self.splats, cameras, resolution)
+            return solid.vertices, solid.faces
         depths = torch.stack([median_depths(self.splats, cameras[view]) for view in range(cameras.views)])
         mesh = fused_surface(cameras, depths, self.config.bound, resolution)
         return mesh.vertices, mesh.faces
@@ -57,7 +84,7 @@ class SplatsField:
         self, points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points 3"]:
         """Colours [n, 3] of points of a surface with unit normals [n, 3], as the cameras see them."""
-        return seen_colours(self.splats, self.cameras, points, normals)
+        return seen_colours(self.splats, self.cameras, points, normals, solid=self.config.meshed_by == "density")
 
 
 def cameras_around(size: int = 256) -> Cameras:

@@ -1,7 +1,6 @@
-"""The losses of splats that are fitted to whole images, one a step, and what is done to the splats between steps."""
+"""The losses of splats that are fitted to whole images, one a step."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,18 +10,13 @@ from prior3d.captures.posed import MaskMeaning
 from prior3d.captures.whole_images import WholeImages
 from prior3d.seeds import Seeds
 from prior3d.sending import sent
-from prior3d.settings.splats import SplatDensityControl, SplatRates
-from prior3d.splats.density_control import relocate, walk
-from prior3d.splats.model import NAMES, Splats
+from prior3d.settings.splats import SplatDensityControl
+from prior3d.splats.model import Splats
+from prior3d.splats.optimising import control_density
 from prior3d.splats.render import render_splats
 
 ABSOLUTE, SQUARED = 0.5, 2.0  # weights of the two means of colour differences
 Losses = Callable[[int], dict[str, Float[Tensor, ""]]]
-
-
-def rate_groups(splats: Splats, rates: SplatRates) -> list[dict[str, Any]]:
-    """The parameter groups of an optimiser, each kind of tensor with its learning rate."""
-    return [{"params": [getattr(splats, name)], "lr": getattr(rates, name)} for name in NAMES]
 
 
 def image_losses(
@@ -42,10 +36,7 @@ def image_losses(
     device = splats.means.device
 
     def terms(step: int) -> dict[str, Tensor]:
-        if step and step <= control.until * n_steps:
-            if step % control.every == 0:
-                relocate(splats, optimiser, control.min_opacity, seeds.generator("places"))
-            walk(splats, control.noise * optimiser.param_groups[0]["lr"], seeds.generator("walk"))
+        control_density(splats, optimiser, control, step, n_steps, seeds)
         view = int(torch.randint(len(images), (), generator=seeds.generator("views")))
         camera, image, mask = images[view]
         image, mask = sent(image, device), sent(mask, device)[..., None]

@@ -27,6 +27,7 @@ class SplatsConfig:
         is_object: whether nothing lies behind them; else they are a place, all round the cameras.
         bound: half the side of the box whose content is an object, in world units.
         head: always colours.
+        meshed_by: what their surface is: where images agree in depth, or where their density is high.
     """
 
     n_splats: int
@@ -35,6 +36,7 @@ class SplatsConfig:
     bound: float = 1.0
     head: Literal["rgb"] = "rgb"
     kind: Literal["splats"] = "splats"
+    meshed_by: Literal["depths", "density"] = "depths"
 
     @property
     def n_coefficients(self) -> int:
@@ -69,7 +71,8 @@ class Splats(nn.Module):
         self.scales = nn.Parameter(torch.full((n, 3), -3.0))
         self.opacities = nn.Parameter(torch.zeros(n))
         self.sh0 = nn.Parameter(torch.zeros(n, 1, 3))
-        self.shN = nn.Parameter(torch.zeros(n, config.n_coefficients, 3))
+        # without an element there is nothing to train, and no largest value to look at
+        self.shN = nn.Parameter(torch.zeros(n, config.n_coefficients, 3), requires_grad=config.n_coefficients > 0)
 
     @property
     def coefficients(self) -> Float[Tensor, "splats coefficients 3"]:

@@ -1,9 +1,7 @@
 """Splats at their start: in what all masks show, on points that are known, or all over the place."""
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from prior3d.cameras import Cameras
@@ -11,10 +9,9 @@ from prior3d.captures.posed import MaskMeaning
 from prior3d.captures.whole_images import WholeImages
 from prior3d.errors import Prior3dError
 from prior3d.rendering.rays import project
-from prior3d.splats.model import SH_CONSTANT, Splats, SplatsConfig
+from prior3d.splats.model import Splats, SplatsConfig
+from prior3d.splats.round import NEIGHBOURS, gaps, splats_at
 
-START_OPACITY = 0.2
-NEIGHBOURS = 3
 MOST_ROUNDS = 64
 PLACE_RADIUS = 8.0  # world units; how far from the origin Gaussians of a place begin
 
@@ -71,28 +68,9 @@ def splats_from_points(
         chosen = torch.randperm(len(points), generator=generator)[: config.n_splats]
         return splats_at(points[chosen], colours[chosen].clamp(0.02, 0.98), config)
     again = torch.randint(len(points), (config.n_splats - len(points),), generator=generator)
-    shift = torch.randn((len(again), 3), generator=generator) * _gaps(points)[again, None]
+    shift = torch.randn((len(again), 3), generator=generator) * gaps(points)[again, None]
     whole = torch.cat([points, points[again] + shift]), torch.cat([colours, colours[again]]).clamp(0.02, 0.98)
     return splats_at(*whole, config)
-
-
-def splats_at(points: Float[Tensor, "points 3"], colours: Float[Tensor, "points 3"], config: SplatsConfig) -> Splats:
-    """Round Gaussians at points [n, 3] with colours [n, 3], as large as the distance to their nearest neighbours."""
-    size = _gaps(points)
-    splats = Splats(config)
-    with torch.no_grad():
-        splats.means.copy_(points)
-        splats.scales.copy_(size.log()[:, None].expand(-1, 3))
-        splats.opacities.fill_(float(np.log(START_OPACITY / (1 - START_OPACITY))))
-        splats.sh0.copy_(((colours - 0.5) / SH_CONSTANT)[:, None])
-    return splats
-
-
-def _gaps(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-    """[n] the root of the mean squared distance to the nearest neighbours."""
-    places = points.double().numpy()
-    near = cKDTree(places).query(places, k=NEIGHBOURS + 1)[0][:, 1:]
-    return torch.from_numpy(np.sqrt((near**2).mean(1))).float().clamp(1e-4, 1.0)
 
 
 def points_in_masks(

@@ -70,11 +70,16 @@ def _image(values: Any) -> open3d.geometry.Image:
 
 @torch.no_grad()
 def seen_colours(
-    splats: Splats, cameras: Cameras, points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]
+    splats: Splats,
+    cameras: Cameras,
+    points: Float[Tensor, "points 3"],
+    normals: Float[Tensor, "points 3"],
+    solid: bool = False,
 ) -> Float[Tensor, "points 3"]:
     """Colours [n, 3] of points of a surface: what images of the splats show there, most from the front.
 
-    Points that no camera sees have the colour of the nearest Gaussian that is not faint.
+    Points that no camera sees have the colour of the nearest Gaussian that is not faint. The surface of a solid may lie
+    in front of the median depth, and is seen there too.
     """
     total, weight = torch.zeros(len(points), 3), torch.zeros(len(points))
     for view in range(cameras.views):
@@ -92,7 +97,8 @@ def seen_colours(
         along = -((points - camera.positions.cpu()) @ camera.c2w[0, :3, 2].cpu())
         facing = (toward * normals).sum(-1)
         shown = (grid[0, 0].abs() < 1).all(-1) & (distance > 0) & (facing > LEAST_COSINE)
-        shown &= (found[:, 3] > 0) & ((along - found[:, 3]).abs() < HIDDEN * along)
+        behind = along - found[:, 3]
+        shown &= (found[:, 3] > 0) & ((behind if solid else behind.abs()) < HIDDEN * along)
         share = torch.where(shown, facing.square(), 0.0)
         total, weight = total + share[:, None] * found[:, :3], weight + share
     unseen = (weight <= 0).nonzero()[:, 0]

@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 
 DRAWS_SPLATS = (
-    "prior3d.splats.field", "prior3d.splats.gpu", "prior3d.splats.harmonics_loops", "prior3d.splats.kernels",
+    "prior3d.meshes.extraction", "prior3d.splats.field", "prior3d.splats.gpu", "prior3d.splats.harmonics_loops",
+    "prior3d.splats.kernels",
     "prior3d.splats.model", "prior3d.splats.pairs", "prior3d.splats.projection", "prior3d.splats.projection_loops",
-    "prior3d.splats.render", "prior3d.splats.surface", "stages.artifacts.splats",
+    "prior3d.splats.render", "prior3d.splats.solid", "prior3d.splats.surface", "stages.artifacts.splats",
 )  # fmt: skip
 
 

@@ -46,7 +46,9 @@ def load_field(folder: Path, device: torch.device | str = "cpu") -> ObjectField 
     try:
         kind = read_json(folder / "field.json").get("kind")
         if kind == SPLATS:
-            raise Prior3dError(f"{folder}: these are Gaussian splats, a field is needed; set scene_fit.kind=grid")
+            raise Prior3dError(
+                f"{folder}: these are Gaussian splats, a field is needed; set kind=grid in the stage that made them"
+            )
         tensors = load(read_file(folder / "field.safetensors"))
         if kind == "scene":
             return _scene_field(described, tensors).to(device)
@@ -115,6 +117,15 @@ def load_drawn(folder: Path, device: torch.device | str = "cpu") -> DrawsItself 
         return None
     found: DrawsItself = importlib.import_module("stages.artifacts.splats").load_splats(folder, device)
     return found
+
+
+def save_drawn(folder: Path, drawn: DrawsItself) -> None:
+    """Write splats.
+
+    Raises:
+        Prior3dError: a value is not finite.
+    """
+    importlib.import_module("stages.artifacts.splats").save_splats(folder, drawn)
 
 
 def check_field(folder: Path) -> None:

@@ -5,16 +5,20 @@ encoder nor decoder takes part. Each step renders views, noises them, asks the p
 field by w(t) (eps_hat - eps). Two terms keep it an object: entropy (rays are empty or solid) and sparsity. With a rough
 shape (section 3.3, Sketch-Shape) a third draws its occupancy towards the shape's.
 
+With `kind=splats` it makes Gaussian splats in colour instead (DreamGaussian, Tang et al. 2023), which `splats` sets up:
+they begin at random in a ball, and whole images of them are encoded with gradient.
+
 A joint-view prior of the same autoencoder can take the prior's place in the distillation (MVDream, Shi et al. 2023): it
 sees all views of a step together, so no second front grows.
 """
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prior3d.settings import Samples, Steps
-from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
+from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings, VsdLoss
+from prior3d.settings.distilled_splats import DistilledSplatSettings
 from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
@@ -25,6 +29,9 @@ from stages.contract.presets import DISTILLATION_KINDS, DISTILLATION_NAMES, PAPE
 class Params(PriorParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
+    kind: Literal["grid", "splats"] = Field(
+        "grid", description="what is made: a field of latents on grids, or Gaussian splats in colour"
+    )
     steps: Steps = Field(300, ge=1, le=100_000, description="optimisation steps")
     n_samples: Samples = Field(48, ge=4, le=2048, description="samples along a ray")
     background: Literal["named", "learned"] = Field(
@@ -40,6 +47,20 @@ class Params(PriorParams):
     )
     shape: ShapeSettings = ShapeSettings()
     check: ObjectCheckSettings = ObjectCheckSettings()
+    splats: DistilledSplatSettings = DistilledSplatSettings()
+
+    @model_validator(mode="after")
+    def _what_splats_have(self) -> "Params":
+        """Splats are one object, and have no density between their Gaussians."""
+        if self.kind != "splats":
+            return self
+        loss = self.sds.loss
+        if isinstance(loss, VsdLoss) and loss.particles > 1:
+            raise ValueError(f"sds.loss.particles: found {loss.particles}, but kind=splats makes one; set it to 1")
+        for name in ("distortion_weight", "smoothness_weight"):
+            if getattr(self.surface, name) > 0:
+                raise ValueError(f"surface.{name} is for kind grid, splats have no such loss; set it to 0")
+        return self
 
     renamed: ClassVar[dict[str, str]] = DISTILLATION_NAMES | {
         "learning_rate": "optimiser.learning_rate",
@@ -87,7 +108,26 @@ PRESETS = {
         },
     ),
 }
-KINDS = DISTILLATION_KINDS
+# What a kind brings with it: DreamGaussian's released values for a prompt, but for densification, which is MCMC's here,
+# and the centres' learning rate, which stays.
+KINDS = DISTILLATION_KINDS | {
+    "": {
+        "toy": {"splats": {}},
+        "paper": {
+            "splats": {
+                "steps": 500,
+                "sds": {"timestep_schedule": "linear", "weighting": "one_minus_alpha", "image_size": 512},
+                "views": {"radius": (2.5, 2.5), "fov_deg": (49.1, 49.1), "elevation_deg": (-30.0, 30.0)},
+                "background": "named",
+                "surface": {"entropy_weight": 0.0},
+                "splats": {
+                    "n_splats": 5000,
+                    "rates": {"means": 1e-3, "scales": 5e-3, "sh0": 1e-2},
+                },
+            },
+        },
+    },
+}
 INPUTS = {"prompt": PROMPT, "prior": PRIOR, "joint_prior": PRIOR, "shape": SHAPE_GUIDE, "concept": CONCEPT}
 OPTIONAL_INPUTS = frozenset({"joint_prior", "shape", "concept"})
 OUTPUT = FIELD

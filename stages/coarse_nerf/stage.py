@@ -27,6 +27,7 @@ from stages.artifacts.fields import save_field
 from stages.artifacts.priors import load_prior
 from stages.artifacts.shape_guide import load_shape_guide
 from stages.coarse_nerf import Params
+from stages.coarse_nerf.splats import run_splats
 from stages.contract.job import Job
 from stages.contract.object_check import ObjectCheck
 from stages.contract.preview import Preview, warn_of_unknown_words, write_row
@@ -40,8 +41,14 @@ AGAINST_FULL = (
 
 
 def run(job: Job, params: Params) -> None:
+    """Distil the prior into a latent field, or into splats."""
+    make = run_splats if params.kind == "splats" else run_grid
+    make(job, params, prior_of(job, params))
+
+
+def run_grid(job: Job, params: Params, prior: TextToImagePrior) -> None:
     """Distil the prior into a latent field."""
-    prior, seeds = prior_of(job, params), Seeds(params.seed)
+    seeds = Seeds(params.seed)
     channels, named = prior.latent_channels, params.background == "named"
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)

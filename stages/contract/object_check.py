@@ -3,11 +3,13 @@
 It changes no result, it only lets it through; so its code is in no stage's key.
 """
 
+import torch
 from torch import Tensor
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
 from prior3d.fields import RadianceField
+from prior3d.fields.protocol import DrawsItself
 from prior3d.losses.regularisers import opacity_entropy_bits
 from prior3d.rendering import render_without_gradient
 from prior3d.settings.refresh import ObjectCheckSettings
@@ -27,8 +29,8 @@ class ObjectCheck:
 
     Args:
         job: told about coverage and fogginess, or why the stage ends.
-        field: what is looked at.
-        n_samples: intervals along a ray.
+        field: what is looked at; a field or splats.
+        n_samples: intervals along a ray of a field.
         settings: whether a person takes the field as it is.
         against_empty: which parameters to turn if nothing is there.
         against_full: and if the views are full.
@@ -37,7 +39,7 @@ class ObjectCheck:
     def __init__(
         self,
         job: Job,
-        field: RadianceField,
+        field: RadianceField | DrawsItself,
         n_samples: int,
         settings: ObjectCheckSettings,
         against_empty: str,
@@ -71,6 +73,8 @@ class ObjectCheck:
 
     def _opacity(self, n_views: int, size: int) -> Tensor:
         cameras = orbit_cameras(ring(n_views), size, size).to(next(self.field.parameters()).device)
+        if isinstance(self.field, DrawsItself):
+            return self.field.render_views(cameras, torch.ones(3, device=cameras.c2w.device))[1]
         return render_without_gradient(self.field, cameras, self.n_samples)[1]
 
     def _wrong(self, covered: float) -> str:

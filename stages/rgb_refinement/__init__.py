@@ -5,6 +5,9 @@ The RGB field starts as the latent one through the linear latent-to-RGB map (Met
 - `sds`, the paper's: score distillation again, of RGB renders through the prior's encoder.
 - `consistency`: the field is fitted to views and masks that the prior makes from it and refreshes a few times, which
   turns fog into surface.
+Splats that coarse_nerf distilled have colours already. With `consistency` they are fitted to refreshed views in the
+same way, with `sds` they stay as they are.
+
 With a rough shape (Sketch-Shape) the field is held to it here too, at points all over the volume.
 """
 
@@ -31,6 +34,9 @@ class Params(PriorParams):
 
     mode: Literal["consistency", "sds"] = Field("consistency", description="fit refreshed views, or distil RGB renders")
     steps: Steps = Field(200, ge=1, le=100_000, description="optimisation steps")
+    splat_steps: Steps = Field(
+        600, ge=1, le=100_000, description="optimisation steps where splats are refined: each draws whole images"
+    )
     n_samples: Samples = Field(48, ge=4, le=2048, description="samples along a ray")
     finer_resolutions: tuple[Resolution, ...] = Field(
         (65,), description="dense grids added for detail, nodes along an axis"

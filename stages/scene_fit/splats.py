@@ -12,20 +12,20 @@ from prior3d.captures.posed import PosedViews
 from prior3d.captures.whole_images import WholeImages
 from prior3d.optimisation import late_decay, optimise
 from prior3d.seeds import Seeds
-from prior3d.splats import kernels
 from prior3d.splats.density_control import grown
 from prior3d.splats.field import SplatsField
-from prior3d.splats.fit import image_losses, rate_groups
+from prior3d.splats.fit import image_losses
 from prior3d.splats.model import Splats, SplatsConfig
+from prior3d.splats.optimising import rate_groups
 from prior3d.splats.start import splats_from_points, start_splats
 from stages.artifacts.splats import save_splats
 from stages.contract.job import Job
 from stages.contract.monitors import PhaseMonitor
 from stages.contract.saving import save_checkpoint
+from stages.contract.slow_splats import tell_if_slow
 from stages.scene_fit import Params
 from stages.scene_fit.measuring import SPLATS_DIVERGED, measure
 
-SLOW = "numba is not installed, so torch draws the splats, ten times as slow; pip install 'prior3d[splats]'"
 FindPoints = Callable[[int], tuple[Tensor, Tensor] | None]  # places and colours to begin with; None: at random
 MOST_CAMERAS = 64  # that are kept with the splats, to make a mesh from
 BETAS, EPSILON = (0.9, 0.99), 1e-15  # of Adam; 3DGS's epsilon
@@ -36,8 +36,7 @@ def run_splats(
 ) -> None:
     """Fit and measure; `points` finds where to begin."""
     job.progress(0, sum(params.splats.steps), text=f"reading {len(training)} images")
-    if job.device.type == "cpu" and not kernels.available():
-        print(f"{job.name}: {SLOW}", flush=True)  # noqa: T201
+    tell_if_slow(job)
     splats = fit(job, params, views, training, points)
     if splats is None:
         return

@@ -11,10 +11,14 @@ from stages.artifacts.drawing_code import DRAWS_SPLATS, code_of, digest_of_code
 from stages.artifacts.splats import load_splats, save_splats
 from tests.gaussian_splats import some_splats
 
-MAKE = ("stages.scene_fit", "stages.splat_import")
-TAKE = ("stages.capture_path", "stages.mesh_extraction", "stages.texture_baking", "stages.evaluation")
+MAKE = ("stages.scene_fit", "stages.splat_import", "stages.coarse_nerf")
+TAKE = (
+    "stages.capture_path", "stages.mesh_extraction", "stages.texture_baking", "stages.evaluation",
+    "stages.rgb_refinement",
+)  # fmt: skip
 NOTES_IT = {"stages.artifacts.drawing_code"}  # computes the digest
-FOR_MESHES = {"stages.capture_path": {"prior3d.meshes.mesh"}}  # which it does not make
+NO_MESHES = ("stages.capture_path", "stages.rgb_refinement")
+FOR_MESHES = {stage: {"prior3d.meshes.mesh"} for stage in NO_MESHES}
 
 
 @pytest.mark.parametrize("stage", TAKE)

@@ -119,6 +119,13 @@ def test_splats_begin_on_the_points_of_the_capture(tmp_path, capsys):
     assert torch.equal(means.sort(0).values, places.sort(0).values)  # they may not move here
 
 
+def test_colours_may_be_the_same_in_all_directions(tmp_path):
+    """Splats without coefficients by direction have an empty tensor, which nothing trains."""
+    folder = make_run(tmp_path / "run", scene_fit={"sh_degree": 0, "splats.steps": [20, 30]})
+    assert execute("stages.scene_fit", FIT, folder) == 0
+    assert load_drawn(folder / "scene_fit").splats.shN.shape == (150, 0, 3)
+
+
 def test_a_place_without_masks_is_fitted_all_round(tmp_path):
     folder = make_run(tmp_path / "run", meaning="none")
     assert execute("stages.scene_fit", FIT, folder) == 0
@@ -141,7 +148,7 @@ def test_splats_end_in_a_textured_mesh_and_a_report(fitted):
 
 
 def test_splats_where_a_field_is_needed_are_refused(fitted):
-    with pytest.raises(Prior3dError, match="Gaussian splats, a field is needed; set scene_fit.kind=grid"):
+    with pytest.raises(Prior3dError, match="Gaussian splats, a field is needed; set kind=grid"):
         load_scene_field(fitted / "scene_fit")
 
 

@@ -7,8 +7,8 @@ from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
 from prior3d.settings.splats import SplatRates
 from prior3d.splats.density_control import grown, relocate, walk
-from prior3d.splats.fit import rate_groups
 from prior3d.splats.model import NAMES, SplatsConfig
+from prior3d.splats.optimising import rate_groups
 from prior3d.splats.render import render_splats
 from prior3d.splats.start import (
     PLACE_RADIUS,
