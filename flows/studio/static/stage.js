@@ -83,7 +83,7 @@ export function showJob(job, place, changed) {
     el("div", { className: "title" }, el("h2", {}, job.run), el("p", { className: "soft" }, `${job.method} · ${job.asked}`)),
     el("p", { className: `state ${job.state}`, role: "status" }, el("span", { className: "dot" }), status(job, place)),
     el("div", { className: "actions" }, buttons(job, changed)),
-    el("ol", { className: "stages" }, job.stages.map((stage) => stageRow(job.state === "stopped" && stage.state === "failed" ? { ...stage, state: "stopped" } : stage))),
+    el("ol", { className: "stages" }, job.stages.map((stage) => stageRow(job.state === "stopped" && ["failed", "interrupted"].includes(stage.state) ? { ...stage, state: "stopped" } : stage))),
     job.warnings.map((text) => el("p", { className: "warning" }, text)),
   ]);
 }
@@ -121,7 +121,7 @@ function stageRow(stage) {
     ? [stage.total > 1 && `${stage.step.toLocaleString("en")} of ${stage.total.toLocaleString("en")}`, stage.left_s !== null && `${duration(stage.left_s)} left`,
       stage.loss !== null && `loss ${stage.loss.toPrecision(3)}`, stage.text]
     : [stage.state === "restored" && "from the cache", stage.state === "unchanged" && "there", stage.seconds !== null && stage.state === "done" && duration(stage.seconds),
-      ["failed", "retrying"].includes(stage.state) && stage.state, stage.state === "stopped" && (stage.total > 1 ? `stopped at ${stage.step} of ${stage.total}` : "stopped")];
+      ["failed", "interrupted", "retrying"].includes(stage.state) && stage.state, stage.state === "stopped" && (stage.total > 1 ? `stopped at ${stage.step} of ${stage.total}` : "stopped")];
   const bar = running && stage.total > 1 ? el("progress", { max: 1, value: share, "aria-label": words(stage.name) }) : "";
   return el("li", { className: stage.state.replace(" ", "-") }, el("span", { className: "mark", "aria-hidden": "true" }, MARKS[stage.state] ?? ""),
     el("span", { className: "what" }, words(stage.name)), el("span", { className: "soft" }, facts.filter(Boolean).join(" · ")), bar);
