@@ -1,10 +1,12 @@
-"""Losses of score distillation at equal processor time: `python benchmarks/distillation.py [--prompts N] [--paint N]`.
+"""Losses of score distillation at equal processor time: `python benchmarks/distillation.py [--prompts N] [--images N]`.
 
-Each loss makes a latent field from each prompt and seed (`coarse_nerf`), and paints the exact bare mesh of an object
-with the same caption (`latent-paint`). First a step of each loss is timed; a loss then gets as many steps as fit into
-the same processor seconds. Fields are judged as the decoder shows them, without refinement, which is not the loss's
-work; of paint both are. Every figure stands beside the same figure of exact objects. FOLDER gets the runs, `text.json`,
-`paint.json` and contact sheets: exact objects, then a loss a row. What is there already is not made again.
+Each loss makes a latent field from each prompt and seed (`coarse_nerf`), paints the exact bare mesh of an object with
+the same caption (`latent-paint`), and makes a field from one image and its caption (`image_nerf`). First a step of each
+loss is timed; a loss then gets as many steps as fit into the same processor seconds. Fields from text are judged as the
+decoder shows them, without refinement, which is not the loss's work; fields from images before views are refreshed; of
+paint both are. Every figure stands beside that of exact objects or, from images, of a field without a prior. FOLDER
+gets the runs, `text.json`, `paint.json`, `image.json` and contact sheets: exact objects, then a loss a row. What is
+there already is not made again.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from distilling.figures import (
     truth_of,
 )
 from distilling.making import DISTILLED, decoded_field, decoded_paint, prepare, run_stages, seconds_a_step
+from distilling.pictures import exact_views, field_views, front_and_back, image_figures, object_at, places
 from results import add_write_option, markdown_table, write_results
 from skimage.color import deltaE_ciede2000, rgb2lab
 from text_to_3d import N_CAPTIONS, PROMPTS, WORLD_SEED, cameras, hits, world_until
@@ -38,6 +41,7 @@ from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import render_toy
 
 LOSSES = ("sds", "csd", "ism", "vsd", "x0")
+NO_PRIOR = "no prior"  # a row of its own with images
 # Written down before the first of them ran: things with a front and a back take turns with patterns
 FIRST = (
     "a blue chair",
@@ -113,10 +117,10 @@ class Campaign:
 
     def __init__(self, args: argparse.Namespace, scorer: Scorer) -> None:
         self.args, self.scorer = args, scorer
-        self.wanted = {"text": ORDER[: args.prompts], "paint": ORDER[: args.paint]}
+        self.wanted = {"text": ORDER[: args.prompts], "paint": ORDER[: args.paint], "image": places(args.images)}
         _, others = world_until(set(ORDER), N_CAPTIONS)
         self.captions = [*ORDER, *others]
-        self.objects = {prompt: objects_of(prompt) for prompt in max(self.wanted.values(), key=len)}
+        self.objects = {prompt: objects_of(prompt) for prompt in ORDER[: max(args.prompts, args.paint)]}
         self.truth = {prompt: truth_of(toys, RIG, scorer) for prompt, toys in self.objects.items()}
         args.out.mkdir(parents=True, exist_ok=True)
         self.rows = {kind: self.kept(kind) for kind in self.wanted}
@@ -134,8 +138,9 @@ class Campaign:
         open_ones = [(p, s) for p in self.wanted[kind] for s in seeds if (loss, p, s) not in done]
         if not open_ones:
             return
-        sets = [f"{stage}.sds.loss.kind={loss}", *(s for s in self.args.set if s.startswith(f"{stage}."))]
-        one = seconds_a_step(self.args.out / f"timing-{kind}", kind, sets, next(iter(self.objects.values()))[0])
+        chosen = f"{stage}.sds.weight=0" if loss == NO_PRIOR else f"{stage}.sds.loss.kind={loss}"
+        sets, first = [chosen, *(s for s in self.args.set if s.startswith(f"{stage}."))], self.wanted[kind][0]
+        one = seconds_a_step(self.args.out / f"timing-{kind}", kind, first, sets, self.object(kind, first))
         steps = next(
             (row["steps"] for key, row in done.items() if key[0] == loss), max(1, round(self.args.seconds / one))
         )
@@ -143,17 +148,23 @@ class Campaign:
         for prompt, seed in open_ones:
             self.make(kind, loss, prompt, seed, [*sets, f"{stage}.steps={steps}"], steps)
 
+    def object(self, kind: str, place: str) -> ToyObject:
+        """The exact object of a prompt, or of the image at a place."""
+        return object_at(place) if kind == "image" else self.objects[place][0]
+
     def folder(self, kind: str, loss: str, prompt: str, seed: int = 0) -> Path:
         """Where an object is."""
         return Path(self.args.out / f"{kind}-{loss}-{prompt.replace(' ', '-')}-{seed}")
 
     def make(self, kind: str, loss: str, prompt: str, seed: int, sets: list[str], steps: int) -> None:
         """Make one object, and keep its figures."""
-        folder, toy = self.folder(kind, loss, prompt, seed), self.objects[prompt][0]
+        folder, toy = self.folder(kind, loss, prompt, seed), self.object(kind, prompt)
         prepare(folder, kind, prompt, seed, sets, toy)
-        spent = run_stages(folder, kind)
+        spent, found = run_stages(folder, kind), dict[str, Any]()
         if kind == "text":
             found = text_figures(folder, self.truth[prompt], self.scorer, ORDER.index(prompt), self.captions)
+        elif kind == "image":
+            found = image_figures(folder, prompt)
         else:
             found = paint_figures(folder, toy)
         row = {"loss": loss, "prompt": prompt, "seed": seed, "steps": steps, "seconds": spent[DISTILLED[kind]], **found}
@@ -170,13 +181,26 @@ class Campaign:
         ]
 
     def sheet(self, kind: str) -> None:
-        """A contact sheet: exact objects in the first row, then a loss a row, each prompt from front and back."""
+        """A contact sheet: exact objects in the first row, then a loss a row, each object from front and back."""
+        if kind == "image":
+            rigs = {place: front_and_back(place, 64) for place in self.wanted[kind]}
+            rows = [[view for place, rig in rigs.items() for view in exact_views(place, rig)]]
+            for loss in losses_of(kind, self.args):
+                made = [field_views(self.folder(kind, loss, place), rig) for place, rig in rigs.items()]
+                rows.append([view for views in made for view in views])
+            write_png(self.args.out / f"{kind}.png", contact_sheet(rows))
+            return
         show = decoded_field if kind == "text" else decoded_paint
         rows = [[self.truth[prompt].images[0][view] for prompt in self.wanted[kind] for view in (0, 2)]]
         for loss in self.args.losses:
             images = [show(self.folder(kind, loss, prompt), RIG)[0] for prompt in self.wanted[kind]]
             rows.append([image[view] for image in images for view in (0, 2)])
         write_png(self.args.out / f"{kind}.png", contact_sheet(rows))
+
+
+def losses_of(kind: str, args: argparse.Namespace) -> list[str]:
+    """The rows of a kind's table."""
+    return [*args.losses, NO_PRIOR] if kind == "image" else list(args.losses)
 
 
 def mean(rows: list[dict[str, Any]], key: str) -> float:
@@ -211,9 +235,26 @@ def paint_table(campaign: Campaign) -> str:
     return markdown_table(header, [*table, ["grey", "", "", grey, grey, "0.000"]])
 
 
+def image_table(campaign: Campaign) -> str:
+    """A loss a row, a field without a prior last."""
+    table = []
+    for loss in losses_of("image", campaign.args):
+        rows = [row for row in campaign.rows["image"] if row["loss"] == loss]
+        cells = [cell(mean(rows, key)) for key in ("psnr", "ssim", "colour", "own")]
+        table.append([loss, rows[0]["steps"], f"{mean(rows, 'seconds'):.1f}", *cells])
+    return markdown_table(["loss", "steps", "s", "PSNR, dB", "SSIM", "colour error", "own view, dB"], table)
+
+
 def cell(value: float) -> str:
     """A figure; a dash where there is none."""
     return "-" if np.isnan(value) else f"{value:.3f}"
+
+
+TABLES = {
+    "text": ("From text", text_table),
+    "paint": ("Painted meshes", paint_table),
+    "image": ("From one image, 16 novel views", image_table),
+}
 
 
 def main() -> None:
@@ -223,6 +264,7 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES), help="only these losses")
     parser.add_argument("--prompts", type=int, default=24, help="objects made from text, of 24 prompts; 0: none")
     parser.add_argument("--paint", type=int, default=24, help="exact meshes painted from the prompts; 0: none")
+    parser.add_argument("--images", type=int, default=10, help="objects made from one image; 0: none")
     parser.add_argument("--seeds", type=int, default=2, help="seeds of each object made from text")
     parser.add_argument("--seconds", type=float, default=28.0, help="processor seconds of distillation per object")
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE", help="for all losses")
@@ -232,11 +274,11 @@ def main() -> None:
     args.out = args.out.resolve()
     torch.set_num_threads(1)
     campaign = Campaign(args, load_scorer(args.scorer, torch.device("cpu")))
-    for kind in ("text", "paint"):
-        for loss in args.losses if campaign.wanted[kind] else ():
+    for kind in campaign.wanted:
+        for loss in losses_of(kind, args) if campaign.wanted[kind] else ():
             campaign.take(kind, loss)
     parts = []
-    for kind, name, table in (("text", "From text", text_table), ("paint", "Painted meshes", paint_table)):
+    for kind, (name, table) in TABLES.items():
         if campaign.wanted[kind]:
             campaign.sheet(kind)
             parts.append(f"{name}:\n\n{table(campaign)}")

@@ -1,4 +1,4 @@
-"""Objects made by a loss: the stages of `latent-nerf` and of `latent-paint`, run in this process by their own door."""
+"""Objects made by a loss: stages of `latent-nerf`, `latent-paint` and `realfusion`, run in this process by their door."""
 
 import contextlib
 import io
@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as functional
 import trimesh
 import yaml
+
+from distilling.pictures import write_picture
 
 from flows.engine.parameters import resolve
 from flows.methods import find_method
@@ -34,11 +36,13 @@ from stages.contract.job import Job
 
 GREY = list(NAMED_BACKGROUNDS).index("grey")
 
-DISTILLED = {"text": "coarse_nerf", "paint": "latent_paint"}
-METHODS = {"text": "latent-nerf", "paint": "latent-paint"}
-# What is made from text is judged before refinement, which is not the loss's work; refinement of paint is short
+DISTILLED = {"text": "coarse_nerf", "paint": "latent_paint", "image": "image_nerf"}
+METHODS = {"text": "latent-nerf", "paint": "latent-paint", "image": "realfusion"}
+# What is made from text or from an image is judged before views are refreshed, which is not the loss's work;
+# refinement of paint is short
 ALWAYS = {
     "text": ("coarse_nerf.check.accept=true",),
+    "image": ("image_nerf.check.accept=true", "image_nerf.refreshing.steps=0", "image_nerf.prompting.template=a {}"),
     "paint": (
         "texture_refinement.steps=40",
         "texture_refinement.resolution=128",
@@ -49,6 +53,10 @@ ALWAYS = {
 ASKED = {"prompt": "inputs/prompt.txt", "prior": "inputs/prior.json"}
 WIRING = {
     "text": {"coarse_nerf": ASKED},
+    "image": {
+        "image_preparation": {"image": "inputs/image.png", "camera": "inputs/camera.txt"},
+        "image_nerf": {"image": "image_preparation", **ASKED},
+    },
     "paint": {
         "mesh_preparation": {"mesh": "inputs/mesh.ply"},
         "latent_paint": {"mesh": "mesh_preparation", **ASKED},
@@ -57,20 +65,27 @@ WIRING = {
 }
 
 
-def prepare(folder: Path, kind: str, prompt: str, seed: int, sets: list[str], toy: ToyObject) -> None:
-    """Write what the stages read: prompt, prior, parameters and, for painting, the bare mesh of an object."""
+def prepare(folder: Path, kind: str, place: str, seed: int, sets: list[str], toy: ToyObject) -> None:
+    """Write what the stages read: prompt, prior, parameters; for painting a bare mesh, from an image that.
+
+    `place` is the prompt or, with `image`, what `distilling.pictures.places` calls the object.
+    """
     (folder / "inputs").mkdir(parents=True, exist_ok=True)
+    prompt = toy.caption if kind == "image" else place
     (folder / "inputs" / "prompt.txt").write_text(f"{prompt}\n", encoding="utf-8")
     (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "toy", "digest": "of this checkout"}))
     settings = {"device": "cpu", "priors": {"toy": str(embedded_prior("toy"))}}
     (folder / "local.yaml").write_text(yaml.safe_dump(settings))
     params = resolve(find_method(METHODS[kind]), "toy", seed, [*ALWAYS[kind], *sets])
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    trimesh.Trimesh(toy.vertices, toy.faces, process=False).export(folder / "inputs" / "mesh.ply")
+    if kind == "image":
+        write_picture(folder, place)
+    else:
+        trimesh.Trimesh(toy.vertices, toy.faces, process=False).export(folder / "inputs" / "mesh.ply")
 
 
 def run_stages(folder: Path, kind: str, until: str = "") -> dict[str, float]:
-    """Run the stages of `text` or `paint`, the last one being `until`; processor seconds of each.
+    """Run the stages of `text`, `paint` or `image`, the last one being `until`; processor seconds of each.
 
     Raises:
         Prior3dError: a stage failed; it has said why.
@@ -93,7 +108,7 @@ def run_stages(folder: Path, kind: str, until: str = "") -> dict[str, float]:
     return spent
 
 
-def seconds_a_step(folder: Path, kind: str, sets: list[str], toy: ToyObject, n_steps: int = 12) -> float:
+def seconds_a_step(folder: Path, kind: str, place: str, sets: list[str], toy: ToyObject, n_steps: int = 12) -> float:
     """The median of the processor seconds between the steps of a short distillation."""
     stage, stamps, report = DISTILLED[kind], list[float](), Job.progress
 
@@ -102,7 +117,7 @@ def seconds_a_step(folder: Path, kind: str, sets: list[str], toy: ToyObject, n_s
             stamps.append(time.process_time())
         report(job, step, total, **told)
 
-    prepare(folder, kind, toy.caption, 0, [*sets, f"{stage}.steps={n_steps}"], toy)
+    prepare(folder, kind, place, 0, [*sets, f"{stage}.steps={n_steps}"], toy)
     Job.progress = progress  # type: ignore[method-assign]
     try:
         run_stages(folder, kind, stage)
