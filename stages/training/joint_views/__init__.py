@@ -4,7 +4,7 @@ A step's sets are of several kinds: the ring of four; the ring and a given view 
 given view from the mirrored azimuth); five views, some given; free views at random cameras; nine to thirteen views;
 single views, which keep what the text-to-image model knows. A set has one timestep; given views stand at 0 and count
 for nothing in the loss. The text is left out in half of the sets with given views, so that an image alone is enough;
-text encoder and autoencoder are the text-to-image prior's, frozen.
+text encoder and autoencoder are the text-to-image prior's; the former may learn too (`train_text`).
 """
 
 from pydantic import Field
@@ -30,6 +30,7 @@ class Params(TrainingParams):
     drop_camera: Fraction = Field(0.1, description="fraction of single views, and of sets' given views, without camera")
     mirror_share: Fraction = Field(0.25, description="of sets with one given view: given it flipped as well")
     timestep_power: float = Field(0.75, gt=0, description="timesteps are T u^this of uniform u; below 1, more noise")
+    train_text: bool = Field(False, description="train the text encoder too; False: it stays text-to-image's")
     threads: int = threads()
 
 

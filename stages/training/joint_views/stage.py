@@ -1,5 +1,6 @@
 """The body of training.joint_views; the package says what it takes, gives and is set by."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from prior3d.devices import choose_device
 from prior3d.diffusion.folders import RAYS_AND_MASK
 from prior3d.diffusion.joint_unet import JointUNet
 from prior3d.diffusion.joint_views import JointViewsPrior
+from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.limits import read_json
 from prior3d.toyworld.palette import BACKGROUNDS
 from prior3d.toyworld.renders import CAMERA_RADIUS, FOV_DEG
@@ -46,17 +48,26 @@ def run(job: Job, params: Params) -> None:
     if params.warm_start:
         begin_with_oldest(job.run_folder, FOLDER, params.family, ("unet", FACTS))
     unet = begin(folder, toy, params.warm_start).to(device, memory_format=torch.channels_last)
-    trainer = Trainer(job, {"unet": unet}, params, samples_before=samples_before(folder, params.warm_start))
-    copy_parts(toy, folder, FROZEN, trainer.path)
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-    encoder = open_text_encoder(folder / "text_encoder", len(tokenizer)).requires_grad_(False).eval().to(device)
-    diffusion = frozen_prior(folder, trainer.averaged("unet"), encoder, tokenizer, device)
-    prior = JointViewsPrior(diffusion, CAMERA_RADIUS, FOV_DEG)
+    tokenizer = CLIPTokenizer.from_pretrained(toy / "tokenizer")
+    own = params.train_text and params.warm_start and (folder / "text_encoder").exists()
+    words = (folder if own else toy) / "text_encoder"
+    encoder = open_text_encoder(words, len(tokenizer)).requires_grad_(params.train_text).to(device)
+    models = {"unet": unet} | ({"text_encoder": encoder} if params.train_text else {})
+    trainer = Trainer(job, models, params, samples_before=samples_before(folder, params.warm_start))
+    copy_parts(toy, folder, tuple(part for part in FROZEN if not (own and part == "text_encoder")), trainer.path)
+    shown = trainer.averaged("text_encoder") if params.train_text else encoder.eval()
+    prior = drawing_prior(folder, trainer.averaged("unet"), shown, tokenizer, device)
+    encode = partial(embedded, PromptEncoder(encoder, tokenizer), params.train_text)
     dataset, held_out = (RenderedDataset(job.inputs["sets"], split) for split in ("train", "held-out"))
-    latents = Latents(diffusion.vae, torch.from_numpy(dataset.rgba).to(device))
-    loss_of = partial(step_loss, unet, prior, dataset, latents, params)
+    latents = Latents(prior.diffusion.vae, torch.from_numpy(dataset.rgba).to(device))
+    loss_of = partial(step_loss, unet, encode, prior, dataset, latents, params)
     train(trainer, params.batch, loss_of, partial(sample_sheet, prior, held_out, objects=2))
     save(trainer, toy, folder, params)
+
+
+def drawing_prior(folder: Path, unet: Any, encoder: Any, tokenizer: Any, device: str) -> JointViewsPrior:
+    """The prior that samples are drawn with while others of its networks are trained."""
+    return JointViewsPrior(frozen_prior(folder, unet, encoder, tokenizer, device), CAMERA_RADIUS, FOV_DEG)
 
 
 def begin(folder: Path, toy: Path, warm_start: bool) -> Any:
@@ -78,8 +89,8 @@ def begin(folder: Path, toy: Path, warm_start: bool) -> Any:
 
 
 def step_loss(
-    unet: Any, prior: JointViewsPrior, dataset: RenderedDataset, latents: Latents, params: Params,
-    generator: torch.Generator,
+    unet: Any, encode: Callable[[list[str]], Tensor], prior: JointViewsPrior, dataset: RenderedDataset,
+    latents: Latents, params: Params, generator: torch.Generator,
 ) -> Tensor:  # fmt: skip
     """The mean error of the frames that a step draws."""
     device = str(prior.device)
@@ -91,20 +102,20 @@ def step_loss(
     names = ("caption", "caption_given", "view_word", "background", "camera")
     frames = frames_of(batch, dataset, latents, {name: getattr(params, f"drop_{name}") for name in names}, drawing)
     with lower_precision(device, params.precision):
-        encode = partial(embedded, prior)
         errors = joint_v_errors(unet, encode, batch, frames, prior.schedule, params.timestep_power, generator)
     return errors.sum() / (~batch.given).sum()
 
 
-@torch.no_grad()
-def embedded(prior: JointViewsPrior, texts: list[str]) -> Tensor:
+def embedded(prompts: PromptEncoder, with_gradient: bool, texts: list[str]) -> Tensor:
     """Embeddings of texts, together: there are too many to keep each."""
-    return prior.diffusion.prompts.embed_with_gradient(texts)
+    with torch.set_grad_enabled(with_gradient):
+        return prompts.embed_with_gradient(texts)
 
 
 def save(trainer: Trainer, toy: Path, folder: Path, params: Params) -> None:
     """Write the averaged weights in half precision into a folder that holds the frozen parts already."""
-    save_averaged(trainer, "unet", folder / "unet")
+    for name in trainer.models:
+        save_averaged(trainer, name, folder / name)
     parts = {name: kind for name, kind in read_json(toy / "model_index.json").items() if name in FROZEN}
     write_index(folder, INDEX | parts)
     write_facts(folder, trainer, trainer.done * params.batch, unit="sets", began_with=f"data/priors/{params.family}")

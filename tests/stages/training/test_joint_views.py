@@ -25,6 +25,7 @@ from tests.toy_training import give_toy_words, training_job, write_world
 
 CPU = torch.device("cpu")
 NOTHING_DROPPED = {"caption": 0.0, "caption_given": 0.0, "view_word": 0.0, "background": 0.0, "camera": 0.0}
+TOY = "data/priors/toy"
 INPUTS = {"sets": "data/sets", "text_to_image": "data/priors/toy"}
 
 
@@ -183,6 +184,24 @@ def test_a_training_that_was_stopped_ends_in_the_same_bits(data, trained, tmp_pa
     stage.run(training_job(tmp_path, "training.joint_views", **INPUTS), params)
     one, other = (load_joint_views(root / FOLDER, CPU).diffusion.unet.state_dict() for root in (tmp_path, trained))
     assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_the_text_encoder_learns_only_where_that_is_asked_and_goes_on_from_itself(data, trained, tmp_path):
+    """A second sitting begins with the first one's text encoder, though text-to-image's lies beside it."""
+
+    def words(folder):
+        return load_joint_views(folder, CPU).diffusion.prompts.text_encoder.state_dict()
+
+    shutil.copytree(data / "data", tmp_path / "data")
+    params, toy = Params(steps=2, batch=4, threads=1, train_text=True), load_text_to_image(data / TOY, CPU)
+    old = toy.diffusion.prompts.text_encoder.state_dict()
+    assert all(torch.equal(tensor, old[name]) for name, tensor in words(trained / FOLDER).items())
+    stage.run(training_job(tmp_path, "training.joint_views", **INPUTS), params)
+    first = words(tmp_path / FOLDER)
+    assert any(not torch.equal(tensor, old[name]) for name, tensor in first.items())
+    again = params.model_copy(update={"warm_start": True, "steps": 1, "learning_rate": 1e-12})
+    stage.run(training_job(tmp_path, "training.joint_views", "again", **INPUTS), again)
+    assert all(torch.equal(tensor, first[name]) for name, tensor in words(tmp_path / FOLDER).items())
 
 
 def test_scores_are_of_the_held_out_sets(data, trained):
