@@ -4,6 +4,7 @@ from torch import Tensor
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.metrics import psnr_db
+from prior3d.reconstruction.soft_hull import begin_at_hull
 from prior3d.reconstruction.sparse_fit import SparseFit, start_fit
 from prior3d.reconstruction.view_targets import ViewTargets
 from prior3d.seeds import Seeds
@@ -46,10 +47,13 @@ def run(job: Job, params: Params) -> None:
 
 
 def beginning(job: Job, params: Params, found: ViewsOfObject) -> tuple[SparseFit, int]:
-    """A fit from noise, or from the body that lies beside the views, and its steps."""
+    """A fit from fog, from the views' hull, or from the body that lies beside the views, and its steps."""
     seeds = Seeds(params.seed)
     if load_completion(job.inputs["views"]) is None:
-        return start_fit(found.views, params.fit, seeds), params.steps
+        fit = start_fit(found.views, params.fit, seeds)
+        if params.start == "hull":
+            begin_at_hull(fit.field, found.views)
+        return fit, params.steps
     views = found.views
     targets = ViewTargets(views.cameras)
     targets.put(slice(None), views.colours, views.masks, views.weights)
