@@ -32,7 +32,7 @@ from prior3d.settings.single_image import (
     ReferenceSettings,
 )
 from stages.artifacts import CONCEPT, DRAWN_VIEWS, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
-from stages.contract.parameters import PriorParams, merged
+from stages.contract.parameters import EngineParams, merged
 from stages.contract.presets import (
     DISTILLATION_KINDS,
     DISTILLATION_NAMES,
@@ -43,7 +43,7 @@ from stages.contract.presets import (
 )
 
 
-class Params(PriorParams):
+class Params(EngineParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     steps: Steps = Field(70, ge=0, le=100_000, description="steps of distillation")

@@ -38,6 +38,7 @@ Losses = Callable[[int], dict[str, Tensor]]
 def run(job: Job, params: Params) -> None:
     """Turn the latent texture into colours."""
     prior, seeds = load_text_to_image(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
+    prior.use_engine(params.engine)
     prompt = object_prompt(job, prior)
     views = ViewSampler(prior, prompt, params.views, params.prompting, params.sds, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
