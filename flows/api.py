@@ -153,8 +153,13 @@ def run(
     options = {"name": name, "preset": preset, "seed": seed, "device": device, "precision": precision, "engine": engine}
     words = ["--no-restore"] * (not restore) + ["--plain"] * (not prefect)
     words += words_of(find_method(method), inputs, options | {"stop-after": stop_after}, set or {})
+    return _made(find_method(method), words, project)
+
+
+def _made(method: Method, words: list[str], project: str | PathLike[str] | None) -> Result:
+    """What a command line of that method makes in a project."""
     place = _project(Path.cwd() if project is None else Path(project))
-    return _result(place, _carry_out(make_request(place, find_method(method), words)).name)
+    return _result(place, _carry_out(make_request(place, method, words)).name)
 
 
 def load(version: str, *, project: str | PathLike[str] | None = None) -> Result:

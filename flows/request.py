@@ -83,14 +83,22 @@ def make_request(
     run = unnamed_run(project, method, given) if args.name is None else Run(project, args.name)
     _refuse_other_method(run, whole)
     options = _options(args, method)
-    precision = _precision(args.precision, settings["device"], args.engine)
-    params = resolve(method, preset, args.seed, sets, precision, args.engine)
-    check_engines(method, params, args.engine, settings["device"])
+    params = _params(method, preset, args, sets, settings["device"])
     warnings = _gpu_warnings(method, params, priors, machine, lost, settings)
     known = {s.name: code[s.name] for s in method.stages} if code is not None else code_digests(method)
     declaration = Declaration(method, given, params, known, preset, _earlier_names(given))
     _look_at_folders(declaration)
     return Request(run, declaration, settings, options, warnings)
+
+
+def _params(
+    method: Method, preset: str, args: argparse.Namespace, sets: list[str], device: str
+) -> dict[str, dict[str, Any]]:
+    """Every parameter of every stage, checked against what this machine can run (raises Prior3dError)."""
+    precision = _precision(args.precision, device, args.engine)
+    params = resolve(method, preset, args.seed, sets, precision, args.engine)
+    check_engines(method, params, args.engine, device)
+    return params
 
 
 def _switched(
