@@ -23,6 +23,8 @@ from accelerator.random_priors import SD15, TINY
 from accelerator.table import chosen
 from results import add_write_option, commit, machine, markdown_table, write_results
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from prior3d.diffusion.embedded import embedded_prior
 from prior3d.diffusion.graphs import OpenvinoCalls, UnetCalls, load_openvino, openvino_precisions
@@ -38,9 +40,10 @@ HEADER = (
     "clock s a call",
     "torch / this",
     "off by",
-    "s until ready",
+    "processor s until ready",
     "GiB more",
 )
+MATRIX = 2048
 PAPER_STEPS = 5000  # of coarse_nerf's paper preset, each with one call of two: one view, with and without the text
 
 
@@ -86,12 +89,12 @@ def asked(unet: Any, batch: int) -> tuple[Tensor, ...]:
 def measure(case: Case, n_turns: int) -> list[tuple[str, ...]]:
     """Rows of the table; the first call of each engine is not counted."""
     calls: dict[str, Callable[..., Tensor]] = {"torch, float32": UnetCalls(case.unet)}
-    ready, memory = {"torch, float32": timed(calls["torch, float32"], case.inputs)[1]}, {"torch, float32": 0.0}
+    ready, memory = {"torch, float32": timed(calls["torch, float32"], case.inputs)[0]}, {"torch, float32": 0.0}
     known: tuple[Precision, ...] = openvino_precisions()
     for precision in (p for p in ("float32", "bfloat16") if p in known):
         name, before = f"OpenVINO, {precision}", psutil.Process().memory_info().rss
         calls[name] = OpenvinoCalls(case.unet, DTYPES[precision])
-        ready[name] = timed(calls[name], case.inputs)[1]
+        ready[name] = timed(calls[name], case.inputs)[0]
         gc.collect()
         memory[name] = (psutil.Process().memory_info().rss - before) / 2**30
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
@@ -131,6 +134,23 @@ def row(
     )  # fmt: skip
 
 
+@torch.no_grad()
+def floor(case: Case) -> str:
+    """What float32 arithmetic alone takes: the operations of a call over the speed of a large product of matrices."""
+    with torch.device("meta"):
+        unet, inputs = type(case.unet).from_config(case.unet.config), tuple(t.to("meta") for t in case.inputs)
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+            UnetCalls(unet)(*inputs)
+    operations, one = counter.get_total_flops(), torch.randn(MATRIX, MATRIX)
+    seconds = statistics.median(timed(torch.mm, (one, one))[0] for _ in range(9))
+    rate = 2 * MATRIX**3 / seconds
+    return (
+        f"{case.name}: a call is {operations / 1e9:.1f} GFLOP; a product of two matrices of {MATRIX}² does "
+        f"{rate / 1e9:.0f} in a second of the processor, in float32. At that speed a call would take "
+        f"{operations / rate:.3f} s"
+    )
+
+
 def arithmetic(rows: list[tuple[str, ...]], n_threads: int) -> list[str]:
     """What the calls of a run would take on idle cores: processor seconds over threads, times calls. Not measured."""
     said = []
@@ -163,13 +183,14 @@ def main() -> None:
     told = f"OpenVINO {version}, {args.threads} threads, on this processor {', '.join(openvino_precisions())}"
     print(f"{machine('cpu')}; {told}; commit {commit()}", flush=True)
     rows: list[tuple[str, ...]] = []
-    if "toy" in names:
-        rows += measure(toy_case(), 20 * args.turns)
-    if "sd15" in names:
-        rows += measure(sd15_case(args.tiny), args.turns)
+    floors = []
+    for name in names:
+        case, n_turns = (toy_case(), 20 * args.turns) if name == "toy" else (sd15_case(args.tiny), args.turns)
+        floors.append(floor(case))
+        rows += measure(case, n_turns)
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the end"
     lines = [told + "; " + load + ":", "", markdown_table(HEADER, rows), ""]
-    lines += [f"{line}." for line in arithmetic(rows, args.threads)]
+    lines += [f"{line}." for line in (*floors, *arithmetic(rows, args.threads))]
     print("\n".join(lines))
     if args.write:
         write_results(args.write, "cpu_unet", "\n".join(lines))
