@@ -52,11 +52,6 @@ class Params(EngineParams):
         "named",
         description="flat white, grey or black that the prompt may name, or a learned function of the direction",
     )
-    match_released_code: bool = Field(
-        False,
-        description="RealFusion's code, not its paper: in nine of ten steps the prompt names the front view wherever "
-        "the camera is, and the rays' origins and directions are off by noise of 0.02",
-    )
     reference: ReferenceSettings = ReferenceSettings()
     mirror: MirrorSettings = MirrorSettings()
     views: ViewSettings = ViewSettings()
@@ -111,7 +106,8 @@ class Params(EngineParams):
             "blob_density": "field.blob_density",
             "blob_radius": "field.blob_radius",
             "ball_radius": "field.ball_radius",
-            "as_released": "match_released_code",
+            "as_released": "prompting.match_released_code",
+            "match_released_code": "prompting.match_released_code",
         }
     )
 
