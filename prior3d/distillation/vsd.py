@@ -39,6 +39,7 @@ class ParticleScore(Generic[Batch]):
         prior = views.prior
         if isinstance(prior.diffusion.unet_calls, OpenvinoCalls):
             raise Prior3dError(NO_CHANGE)
+        prior.diffusion.unet_calls.capturing = False  # a graph would be of the U-Net without the LoRA, or of one step's
         if settings.recompute:
             prior.diffusion.unet.enable_gradient_checkpointing()
         poses = not prior.camera_conditioned  # such a prior knows the camera already
