@@ -120,7 +120,7 @@ class OpenvinoCalls:
         if unet.device.type != "cpu":
             raise Prior3dError(f"engine openvino runs U-Nets on the CPU, not on {unet.device}; set engine=torch")
         self._library, self._arithmetic = load_openvino(), ARITHMETIC[dtype]
-        self.unet = unet.float()
+        self.unet = unet.float().to(memory_format=torch.contiguous_format)  # of other layouts it makes a copy
         self.n_compiled = 0
         self._compiled: dict[tuple[torch.Size, ...], Any] = {}  # the latest last
 
