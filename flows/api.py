@@ -123,6 +123,7 @@ def run(
     set: dict[str, Any] | None = None,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "torch",
     restore: bool = True,
     stop_after: str | None = None,
     prefect: bool = False,
@@ -139,6 +140,7 @@ def run(
         set: parameters by their dotted names, e.g. `{"coarse_nerf.steps": 100}`.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: of the priors' networks.
+        engine: what runs their U-Nets: torch or openvino.
         restore: False computes every stage, even if the cache holds its result.
         stop_after: the last stage to make.
         prefect: whether a Prefect server shows the run.
@@ -148,11 +150,16 @@ def run(
     Raises:
         Prior3dError: in one line, what is wrong with the request, or what failed. Call again to resume.
     """
-    options = {"name": name, "preset": preset, "seed": seed, "device": device, "precision": precision}
+    options = {"name": name, "preset": preset, "seed": seed, "device": device, "precision": precision, "engine": engine}
     words = ["--no-restore"] * (not restore) + ["--plain"] * (not prefect)
     words += words_of(find_method(method), inputs, options | {"stop-after": stop_after}, set or {})
+    return _made(find_method(method), words, project)
+
+
+def _made(method: Method, words: list[str], project: str | PathLike[str] | None) -> Result:
+    """What a command line of that method makes in a project."""
     place = _project(Path.cwd() if project is None else Path(project))
-    return _result(place, _carry_out(make_request(place, find_method(method), words)).name)
+    return _result(place, _carry_out(make_request(place, method, words)).name)
 
 
 def load(version: str, *, project: str | PathLike[str] | None = None) -> Result:

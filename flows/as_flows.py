@@ -32,13 +32,14 @@ def run_method(
     set: dict[str, Any] | None = None,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "torch",
     restore: bool = True,
     project: str | None = None,
     **inputs: Any,
 ) -> dict[str, str]:
     """Make a run inside the flow that is running; returns the outcome of each stage that had something to do."""
     place = find_project(Path(project) if project else Path.cwd())
-    options = {"name": name, "preset": preset, "seed": seed, "device": device, "precision": precision}
+    options = {"name": name, "preset": preset, "seed": seed, "device": device, "precision": precision, "engine": engine}
     words = [*words_of(method, inputs, options, set or {}), *(["--no-restore"] if not restore else [])]
     request = make_request(place, method, words)
     events = Events()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from flows.engine.declaration import Declaration
 from flows.engine.method import Input, Method
 from flows.engine.parameters import resolve
-from prior3d.settings import Precision
+from prior3d.settings import Engine, Precision
 
 PRESET, PRECISION = Literal["toy", "paper", "turbo"], Literal["auto", "float32", "bfloat16", "float16"]
 # What every flow takes beside its method's inputs: annotation, default, what it is.
@@ -19,6 +19,7 @@ COMMON: dict[str, tuple[Any, Any, str]] = {
     "set": (dict[str, Any], {}, 'parameters by their dotted names, e.g. {"coarse_nerf.steps": 100}'),
     "device": (str, "auto", "auto, cpu, cuda, cuda:N or mps"),
     "precision": (PRECISION, "auto", "of the frozen priors' networks"),
+    "engine": (Engine, "torch", "what runs frozen U-Nets; openvino: on a CPU, needs the extra of that name"),
     "restore": (bool, True, "take from the cache what it holds"),
     "project": (str | None, None, "a folder in the project, on the machine that makes the run; none: its own folder"),
 }
@@ -54,10 +55,11 @@ def parameters_of(declaration: Declaration, name: str, device: str) -> dict[str,
     seeds = {values.get("seed") for values in declaration.params.values()}
     seed = seeds.pop() if len(seeds) == 1 else None
     precision: Precision = next((v["precision"] for v in declaration.params.values() if "precision" in v), "float32")
-    usual = resolve(declaration.method, declaration.preset, seed, [], precision)
+    engine: Engine = next((v["engine"] for v in declaration.params.values() if "engine" in v), "torch")
+    usual = resolve(declaration.method, declaration.preset, seed, [], precision, engine)
     changed = dict(_changes(usual, declaration.params))
     own = {"name": name, "preset": declaration.preset, "seed": seed, "set": changed, "device": device}
-    return given | own | {"precision": precision}
+    return given | own | {"precision": precision, "engine": engine}
 
 
 def _shown(declaration: Declaration, name: str, content: Any) -> str:

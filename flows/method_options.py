@@ -6,6 +6,7 @@ from flows.engine.method import Method
 from flows.terminal import Parser
 
 PRECISIONS = ("float32", "bfloat16", "float16")  # of prior3d.settings, which imports pydantic
+ENGINES = ("torch", "openvino")  # of the same
 PRESETS = ("toy", "paper", "turbo")
 
 
@@ -41,6 +42,8 @@ def parser_for(method: Method, command: str, help_text: str = "") -> Parser:
     run("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     of_networks = "of the frozen priors' networks (default: auto, which is float16 on CUDA and float32 elsewhere)"
     run("--precision", choices=("auto", *PRECISIONS), default="auto", help=of_networks)
+    of_unets = "what runs frozen U-Nets; openvino: on a CPU, needs the extra of that name (default: torch)"
+    run("--engine", choices=ENGINES, default="torch", help=of_unets)
     how = parser.add_argument_group("how").add_argument
     how("--no-restore", action="store_true", help="compute every stage, even if the cache holds its result")
     how("--no-remote", action="store_true", help="neither take results from the project's remote nor put them there")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from flows.engine.cpu_engines import check_engines, openvino_precision
 from flows.engine.declaration import Declaration, code_digests, given_names
 from flows.engine.gpu_check import about_gpus, needs, unusable
 from flows.engine.gpus import gpu_numbers
@@ -25,7 +26,7 @@ from flows.method_options import option_of, parser_for
 from flows.run_names import unnamed_run
 from flows.terminal import STEERING
 from prior3d.errors import Prior3dError
-from prior3d.settings import Precision
+from prior3d.settings import Engine, Precision
 from prior3d.suggestions import did_you_mean
 
 # soft hyphen, zero-width space, word joiner, byte order mark, marks of the direction of writing
@@ -82,12 +83,22 @@ def make_request(
     run = unnamed_run(project, method, given) if args.name is None else Run(project, args.name)
     _refuse_other_method(run, whole)
     options = _options(args, method)
-    params = resolve(method, preset, args.seed, sets, _precision(args.precision, settings["device"]))
+    params = _params(method, preset, args, sets, settings["device"])
     warnings = _gpu_warnings(method, params, priors, machine, lost, settings)
     known = {s.name: code[s.name] for s in method.stages} if code is not None else code_digests(method)
     declaration = Declaration(method, given, params, known, preset, _earlier_names(given))
     _look_at_folders(declaration)
     return Request(run, declaration, settings, options, warnings)
+
+
+def _params(
+    method: Method, preset: str, args: argparse.Namespace, sets: list[str], device: str
+) -> dict[str, dict[str, Any]]:
+    """Every parameter of every stage, checked against what this machine can run (raises Prior3dError)."""
+    precision = _precision(args.precision, device, args.engine)
+    params = resolve(method, preset, args.seed, sets, precision, args.engine)
+    check_engines(method, params, args.engine, device)
+    return params
 
 
 def _switched(
@@ -259,13 +270,15 @@ def check_text(option: str, text: str, longest: int) -> str:
     return words
 
 
-def _precision(text: str, device: str) -> Precision:
+def _precision(text: str, device: str, engine: Engine) -> Precision:
     """The precision of the frozen networks, settled before the run; GPUs are counted without waking CUDA."""
     known: tuple[Precision, ...] = get_args(Precision)
     for precision in known:
         if text == precision:
             return precision
     on_cuda = device.startswith("cuda") or (device == "auto" and gpu_numbers())
+    if engine == "openvino" and not on_cuda:
+        return openvino_precision()
     return "float16" if on_cuda else "float32"
 
 

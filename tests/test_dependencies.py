@@ -141,7 +141,9 @@ def test_pip_check_names_only_what_is_left_out():
     missing = [re.match(r"(\S+) \S+ requires (\S+), which is not installed", line) for line in said]
     ours = needed(DEV) | {"prior3d"}
     named = {(plain(m[1]), plain(m[2])) for m in missing if m and plain(m[1]) in ours}
-    wanted = left_out() | {("prior3d", what) for what in needed(("background", "colmap", "dask", "files", "ray", "s3"))}
+    wanted = left_out() | {
+        ("prior3d", what) for what in needed(("background", "colmap", "dask", "files", "openvino", "ray", "s3"))
+    }
     assert named <= wanted
 
 

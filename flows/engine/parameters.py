@@ -7,14 +7,19 @@ import yaml
 
 from flows.engine.method import Method
 from prior3d.errors import Prior3dError
-from prior3d.settings import Precision
+from prior3d.settings import Engine, Precision
 from prior3d.suggestions import did_you_mean
 from stages.contract import yaml_text
-from stages.contract.parameters import PriorParams, check_params, merged, settings_fields
+from stages.contract.parameters import EngineParams, PriorParams, check_params, merged, settings_fields
 
 
 def resolve(
-    method: Method, preset: str, seed: int | None, sets: list[str], precision: Precision = "float32"
+    method: Method,
+    preset: str,
+    seed: int | None,
+    sets: list[str],
+    precision: Precision = "float32",
+    engine: Engine = "torch",
 ) -> dict[str, dict[str, Any]]:
     """Every parameter of every stage.
 
@@ -24,6 +29,7 @@ def resolve(
         seed: the seed of all stages; None leaves their defaults.
         sets: `stage.parameter=value` in the order given; the value is YAML.
         precision: of the priors' networks, in all stages that load one.
+        engine: what runs their U-Nets, in all stages that have the choice.
 
     Returns:
         stage -> parameter -> plain value, ready for `params.yaml`.
@@ -37,6 +43,8 @@ def resolve(
     for stage in method.stages:
         if issubclass(stage.load().Params, PriorParams):
             chosen[stage.name]["precision"] = precision
+        if issubclass(stage.load().Params, EngineParams):
+            chosen[stage.name]["engine"] = engine
     chosen = validated(method, chosen)  # sets change whole, valid values: one key of a group leaves the others
     for text in sorted(sets, key=_brings_values):  # a kind brings values, which others then change
         _apply(method, chosen, text, preset)

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from prior3d.diffusion.camera_embedding import CAMERA_DIM, no_camera
 from prior3d.diffusion.folders import check_prior_folder, read_json
-from prior3d.diffusion.graphs import EncoderCalls, UnetCalls
+from prior3d.diffusion.graphs import EncoderCalls, OpenvinoCalls, UnetCalls
 from prior3d.diffusion.guidance import Conditioning, perp_neg, rescaled
 from prior3d.diffusion.networks import GradientScale, load_network, one_line
 from prior3d.diffusion.prompt_encoder import PromptEncoder
 from prior3d.diffusion.scheduling import Schedule, ddim, diffusion_schedule
 from prior3d.errors import Prior3dError
 from prior3d.sending import sent
+from prior3d.settings import Engine
 
 SD_SCALE, SD_WIDTHS = 0.18215, (128, 256, 512, 512)  # of Stable Diffusion's autoencoder, 1.x and 2.x
 
@@ -32,7 +33,7 @@ class LatentDiffusion:
         scaling_factor: what the VAE's latents are multiplied by.
         has_sd_latents: whether the VAE has the scale and widths of Stable Diffusion's, so that latents mean the same.
         camera_conditioned: whether the UNet takes `camera_embedding` as its class label.
-        unet_calls, encoder_calls: how the networks are called; on CUDA by graphs, see `prior3d.diffusion.graphs`.
+        unet_calls, encoder_calls: how the networks are called, see `prior3d.diffusion.graphs`.
         schedule: of the noise, and what the UNet says of it; on the UNet's device.
     """
 
@@ -55,9 +56,18 @@ class LatentDiffusion:
             unet.config.class_embed_type == "projection"
             and unet.config.projection_class_embeddings_input_dim == CAMERA_DIM
         )
-        self.unet_calls = UnetCalls(unet)
+        self.unet_calls: UnetCalls | OpenvinoCalls = UnetCalls(unet)
         self.encoder_calls = EncoderCalls(self._mode, self.device)
         self.schedule = schedule
+
+    def use_engine(self, engine: Engine) -> None:
+        """Say what runs the UNet: `torch`, as it is at first, or `openvino`.
+
+        Raises:
+            Prior3dError: OpenVINO is not installed, or the UNet is not on the CPU.
+        """
+        if engine == "openvino":
+            self.unet_calls = OpenvinoCalls(self.unet, self.dtype)
 
     @property
     def n_timesteps(self) -> int:

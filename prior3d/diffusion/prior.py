@@ -8,6 +8,8 @@ from prior3d.diffusion.guidance import Conditioning
 from prior3d.diffusion.known_words import UnknownWord
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
 from prior3d.diffusion.scheduling import Schedule
+from prior3d.errors import Prior3dError
+from prior3d.settings import Engine
 
 
 class DiffusionPrior:
@@ -23,6 +25,14 @@ class DiffusionPrior:
     def __init__(self, diffusion: LatentDiffusion) -> None:
         """Take the model as it is."""
         self.diffusion = diffusion
+
+    def use_engine(self, engine: Engine) -> None:
+        """Say what runs the UNet, see `LatentDiffusion.use_engine` (raises Prior3dError, for joint views too)."""
+        if engine != "torch" and self.joint:
+            raise Prior3dError(
+                f"engine {engine} runs UNets of single views, and this prior draws joint ones; set engine=torch"
+            )
+        self.diffusion.use_engine(engine)
 
     @property
     def device(self) -> torch.device:

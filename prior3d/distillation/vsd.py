@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from prior3d.diffusion.graphs import NO_CHANGE, OpenvinoCalls
 from prior3d.distillation.low_rank import LowRank
 from prior3d.distillation.protocol import Batch, PromptedViews
+from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import SdsSettings, VsdLoss
 
@@ -27,11 +29,17 @@ class ParticleScore(Generic[Batch]):
         settings: rank and learning rate of the LoRA, and the number of particles.
         seeds: "lora" starts the LoRA; "lora noise" and "lora timesteps" are drawn in its training, "particles" says
             whose turn it is.
+
+    Raises:
+        Prior3dError: OpenVINO runs the U-Net, or it has no attention.
     """
 
     def __init__(self, views: PromptedViews[Batch], settings: VsdLoss, seeds: Seeds) -> None:
         self.views, self.settings, self.seeds = views, settings, seeds
         prior = views.prior
+        if isinstance(prior.diffusion.unet_calls, OpenvinoCalls):
+            raise Prior3dError(NO_CHANGE)
+        prior.diffusion.unet_calls.capturing = False  # a graph would be of the U-Net without the LoRA, or of one step's
         if settings.recompute:
             prior.diffusion.unet.enable_gradient_checkpointing()
         poses = not prior.camera_conditioned  # such a prior knows the camera already

@@ -30,6 +30,11 @@ class ImagePromptSettings(PromptSettings):
         default="a {}", max_length=500, description="the object in words; {} is the concept's word, or `generic`"
     )
     generic: str = Field(default="thing", max_length=100, description="stands for {} where there is no concept")
+    match_released_code: bool = Field(
+        default=False,
+        description="RealFusion's code, not its paper: in nine of ten steps the prompt names the front view wherever "
+        "the camera is, and the rays' origins and directions are off by noise of 0.02",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

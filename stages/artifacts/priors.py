@@ -13,7 +13,7 @@ from prior3d.diffusion.networks import dtype_of
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.errors import Prior3dError
-from prior3d.settings import Precision
+from prior3d.settings import Engine, Precision
 from stages.artifacts.base import RUN_AGAIN, read_json, read_tensors, write_json, write_tensors
 from stages.contract.job import Job
 
@@ -93,18 +93,21 @@ def check_concept(folder: Path) -> None:
     load_concept(folder)
 
 
-def load_prior(job: Job, precision: Precision, *, prompt: str | None = None) -> TextToImagePrior:
+def load_prior(job: Job, precision: Precision, engine: Engine, *, prompt: str | None = None) -> TextToImagePrior:
     """The job's text-to-image prior, with the job's concept, if it has one.
 
     Args:
         job: with an input `prior`, and perhaps one called `concept`.
         precision: of the prior's networks.
+        engine: what runs its U-Net.
         prompt: a person's sentence, which must then hold the concept's word.
 
     Raises:
-        Prior3dError: the prior cannot be loaded, the concept is of another, or the prompt does not name it.
+        Prior3dError: the prior cannot be loaded, the engine cannot run it, the concept is of another, or the prompt
+            does not name it.
     """
     prior = load_text_to_image(job.prior(), job.device, dtype_of(precision))
+    prior.use_engine(engine)
     if "concept" in job.inputs:
         concept = load_concept(job.inputs["concept"])
         if prompt is not None and concept.token not in prompt:

@@ -22,11 +22,11 @@ from prior3d.settings.distilled_splats import DistilledSplatSettings
 from prior3d.settings.optimisation import FieldSettings, OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
-from stages.contract.parameters import PriorParams, merged
+from stages.contract.parameters import EngineParams, merged
 from stages.contract.presets import DISTILLATION_KINDS, DISTILLATION_NAMES, PAPER_DISTILLATION, paper_weight
 
 
-class Params(PriorParams):
+class Params(EngineParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     kind: Literal["grid", "splats"] = Field(

@@ -92,10 +92,11 @@ def prior_of(job: Job, params: Params) -> TextToImagePrior:
     """The prior that is distilled: the joint-view prior, if the job has one, else the text-to-image prior.
 
     Raises:
-        Prior3dError: the two have different autoencoders, or a concept is to be a word of the joint-view prior.
+        Prior3dError: the two have different autoencoders, a concept is to be a word of the joint-view prior, or the
+            engine cannot run it.
     """
     if "joint_prior" not in job.inputs:
-        return load_prior(job, params.precision, prompt=job.prompt)
+        return load_prior(job, params.precision, params.engine, prompt=job.prompt)
     if "concept" in job.inputs:
         raise Prior3dError(
             "--concept is a word of the text-to-image prior, which --joint-prior does not know; leave one out"
@@ -105,7 +106,9 @@ def prior_of(job: Job, params: Params) -> TextToImagePrior:
             f"--joint-prior {job.prior('joint_prior').name} has another autoencoder than --prior {job.prior().name}, "
             "which refines its latents; give priors of one family, e.g. MVDream and Stable Diffusion 2.1"
         )
-    return JointTextPrior(load_joint_views(job.prior("joint_prior"), job.device, dtype_of(params.precision)))
+    joint = JointTextPrior(load_joint_views(job.prior("joint_prior"), job.device, dtype_of(params.precision)))
+    joint.use_engine(params.engine)
+    return joint
 
 
 def start(params: Params, channels: int, seeds: Seeds, device: torch.device) -> dict[str, ObjectField]:

@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from prior3d.errors import Prior3dError
-from prior3d.settings import Precision
+from prior3d.settings import Engine, Precision
 from prior3d.suggestions import did_you_mean
 from stages.contract.presets import Values, merged
 
@@ -36,6 +36,27 @@ class PriorParams(StageParams):
         description="of the frozen prior's networks; latents, fields and losses stay in float32. `--precision` sets it "
         "for all stages",
     )
+
+
+class EngineParams(PriorParams):
+    """Base of the parameters of every stage whose prior's U-Net takes a text and sees single views."""
+
+    engine: Engine = Field(
+        "torch",
+        description="what runs the frozen U-Net; openvino: on a CPU, needs the extra of that name. `--engine` sets it "
+        "for all stages",
+    )
+
+    @model_validator(mode="after")
+    def _engine_gives_no_gradient(self) -> "EngineParams":
+        """VSD trains a LoRA within the U-Net."""
+        loss = getattr(getattr(self, "sds", None), "loss", None)
+        if self.engine == "openvino" and getattr(loss, "kind", "") == "vsd":
+            raise ValueError(
+                "engine openvino gives no gradient of the U-Net, in which loss vsd trains a LoRA; set engine=torch, or "
+                "another sds.loss.kind"
+            )
+        return self
 
 
 def check_params(model: type[BaseModel], values: Values, where: str) -> BaseModel:

@@ -22,10 +22,10 @@ from prior3d.settings.scenes import (
     SceneSmoothnessSettings,
 )
 from stages.artifacts import FIELD, POSED_IMAGES, PRIOR, PROMPT
-from stages.contract.parameters import PriorParams
+from stages.contract.parameters import EngineParams
 
 
-class Params(PriorParams):
+class Params(EngineParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     variant: Literal["iterative", "one_time", "per_frame", "sds"] = Field(

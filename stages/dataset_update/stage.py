@@ -36,6 +36,7 @@ NOTHING_CHANGED = (
 def run(job: Job, params: Params) -> None:
     """Preview, edit and fit, and write the field with the edited images."""
     prior, seeds = load_instruct(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
+    prior.use_engine(params.engine)
     field = load_scene_field(job.inputs["field"], job.device)
     views = load_posed_images(job.inputs["images"])
     chosen = split_views(views.views, params.held_out_every)[1]

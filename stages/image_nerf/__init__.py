@@ -32,7 +32,7 @@ from prior3d.settings.single_image import (
     ReferenceSettings,
 )
 from stages.artifacts import CONCEPT, DRAWN_VIEWS, FIELD, OBJECT_IMAGE, PRIOR, PROMPT
-from stages.contract.parameters import PriorParams, merged
+from stages.contract.parameters import EngineParams, merged
 from stages.contract.presets import (
     DISTILLATION_KINDS,
     DISTILLATION_NAMES,
@@ -43,7 +43,7 @@ from stages.contract.presets import (
 )
 
 
-class Params(PriorParams):
+class Params(EngineParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     steps: Steps = Field(70, ge=0, le=100_000, description="steps of distillation")
@@ -51,11 +51,6 @@ class Params(PriorParams):
     background: Literal["named", "learned"] = Field(
         "named",
         description="flat white, grey or black that the prompt may name, or a learned function of the direction",
-    )
-    match_released_code: bool = Field(
-        False,
-        description="RealFusion's code, not its paper: in nine of ten steps the prompt names the front view wherever "
-        "the camera is, and the rays' origins and directions are off by noise of 0.02",
     )
     reference: ReferenceSettings = ReferenceSettings()
     mirror: MirrorSettings = MirrorSettings()
@@ -111,7 +106,8 @@ class Params(PriorParams):
             "blob_density": "field.blob_density",
             "blob_radius": "field.blob_radius",
             "ball_radius": "field.ball_radius",
-            "as_released": "match_released_code",
+            "as_released": "prompting.match_released_code",
+            "match_released_code": "prompting.match_released_code",
         }
     )
 

@@ -97,7 +97,7 @@ class Reconstruction:
     def distillation_terms(self, step: int) -> dict[str, Tensor]:
         """Score distillation of drawn views through the prior's encoder, and the regularisers of those views."""
         p, seen = self.params, list[tuple[Rendering, Tensor | None]]()
-        released = p.match_released_code and step % RELEASED_EVERY != 0
+        released = p.prompting.match_released_code and step % RELEASED_EVERY != 0
         self.views.azimuth_deg, self.views.name_front = self.front_azimuths(step), released
         kind = draw_shading(p.normals.shading, step / max(p.steps, 1), self.seeds.generator)
 

@@ -43,7 +43,7 @@ AGAINST_FULL = (
 
 def run(job: Job, params: Params) -> None:
     """Reconstruct the object."""
-    image, prior = load_object_image(job.inputs["image"]), load_prior(job, params.precision)
+    image, prior = load_object_image(job.inputs["image"]), load_prior(job, params.precision, params.engine)
     start = load_object_field(job.inputs["start"], job.device) if "start" in job.inputs else None
     completion = load_completion(job.inputs["start"]) if "start" in job.inputs else None
     if params.field.start == "completion":

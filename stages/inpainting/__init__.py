@@ -15,10 +15,10 @@ from typing import ClassVar
 from prior3d.settings.distillation import PromptSettings
 from prior3d.settings.inpainting import InpaintCameraSettings, InpaintViewSettings
 from stages.artifacts import CONCEPT, OBJECT_IMAGE, PAINTABLE_MESH, PARTIAL_TEXTURE, PRIOR, PROMPT
-from stages.contract.parameters import PriorParams
+from stages.contract.parameters import EngineParams
 
 
-class Params(PriorParams):
+class Params(EngineParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     views: InpaintCameraSettings = InpaintCameraSettings()

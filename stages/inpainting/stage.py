@@ -43,6 +43,7 @@ SOURCES = {"projected": PROJECTED, "mirrored": MIRRORED, "inpainted": INPAINTED,
 def run(job: Job, params: Params) -> None:
     """Fill the texture."""
     prior = load_inpainting(job.prior(), job.device, dtype_of(params.precision))
+    prior.use_engine(params.engine)
     image = load_object_image(job.inputs["image"])
     mesh = load_paintable_mesh(job.inputs["mesh"])
     paint = load_partial_texture(job.inputs["texture"], job.device)

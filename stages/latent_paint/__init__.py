@@ -12,11 +12,11 @@ from prior3d.settings import Steps, Texels
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings
 from prior3d.settings.optimisation import OptimiserSettings
 from stages.artifacts import CONCEPT, LATENT_TEXTURE, PRIOR, PROMPT, UV_MESH
-from stages.contract.parameters import PriorParams, merged
+from stages.contract.parameters import EngineParams, merged
 from stages.contract.presets import DISTILLATION_KINDS, DISTILLATION_NAMES, PAPER_DISTILLATION
 
 
-class Params(PriorParams):
+class Params(EngineParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     steps: Steps = Field(150, ge=1, le=100_000, description="optimisation steps")

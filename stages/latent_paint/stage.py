@@ -26,7 +26,7 @@ DIVERGED = "lower latent_paint.optimiser.learning_rate or latent_paint.sds.guida
 
 def run(job: Job, params: Params) -> None:
     """Distil the prior into a latent texture."""
-    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, params.engine, prompt=job.prompt), Seeds(params.seed)
     named = params.background == "named"
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=named)
     warn_of_unknown_words(job, views.unknown_words, params.steps)

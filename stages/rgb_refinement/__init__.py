@@ -20,7 +20,7 @@ from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSetti
 from prior3d.settings.optimisation import OptimiserSettings
 from prior3d.settings.refresh import ObjectCheckSettings, RefreshSettings, ShapeSettings, SurfaceSettings
 from stages.artifacts import CONCEPT, FIELD, PRIOR, PROMPT, SHAPE_GUIDE
-from stages.contract.parameters import PriorParams, merged
+from stages.contract.parameters import EngineParams, merged
 from stages.contract.presets import (
     DISTILLATION_NAMES,
     OPTIMISER_NAMES,
@@ -29,7 +29,7 @@ from stages.contract.presets import (
 )
 
 
-class Params(PriorParams):
+class Params(EngineParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     mode: Literal["consistency", "sds"] = Field("consistency", description="fit refreshed views, or distil RGB renders")

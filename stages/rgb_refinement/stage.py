@@ -62,7 +62,7 @@ def run(job: Job, params: Params) -> None:
 
 def refine_field(job: Job, params: Params) -> None:
     """Map the latent field to colours, and make it a surface."""
-    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, params.engine, prompt=job.prompt), Seeds(params.seed)
     flat = params.background == "named" or params.mode != "sds"
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=flat)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
@@ -117,7 +117,7 @@ def refine_splats(job: Job, params: Params, splats: DrawsItself) -> None:
     """
     if "shape" in job.inputs:
         raise Prior3dError(f"{job.name}: splats cannot be held to a rough shape; set coarse_nerf.kind=grid")
-    prior, seeds = load_prior(job, params.precision, prompt=job.prompt), Seeds(params.seed)
+    prior, seeds = load_prior(job, params.precision, params.engine, prompt=job.prompt), Seeds(params.seed)
     n_steps = 0 if params.mode == "sds" else params.splat_steps
     views = ViewSampler(prior, job.prompt, params.views, params.prompting, params.sds, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.splat_steps)

@@ -29,11 +29,11 @@ from stages.artifacts import (
     PROMPT,
     TEXTURED_MESH,
 )
-from stages.contract.parameters import PriorParams, merged
+from stages.contract.parameters import EngineParams, merged
 from stages.contract.presets import DISTILLATION_KINDS, DISTILLATION_NAMES, OPTIMISER_NAMES, PAPER_DISTILLATION
 
 
-class Params(PriorParams):
+class Params(EngineParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     mode: Literal["consistency", "sds"] = Field("consistency", description="fit refreshed views, or distil RGB renders")

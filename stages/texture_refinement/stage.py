@@ -11,7 +11,7 @@ from prior3d.cameras import Cameras, orbit_cameras
 from prior3d.dataset_update.anchors import Anchors, anchors_of
 from prior3d.dataset_update.refresh_texture import RefreshedTextureViews
 from prior3d.diffusion.networks import dtype_of
-from prior3d.diffusion.text_to_image import load_text_to_image
+from prior3d.diffusion.text_to_image import TextToImagePrior, load_text_to_image
 from prior3d.distillation.backgrounds import fit_latent_to_rgb_of_views, grey_levels
 from prior3d.distillation.losses import Distillation, distillation_of_one
 from prior3d.distillation.view_sampler import ViewBatch, ViewSampler, ring_cameras, spiral
@@ -37,7 +37,7 @@ Losses = Callable[[int], dict[str, Tensor]]
 
 def run(job: Job, params: Params) -> None:
     """Turn the latent texture into colours."""
-    prior, seeds = load_text_to_image(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
+    prior, seeds = prior_of(job, params), Seeds(params.seed)
     prompt = object_prompt(job, prior)
     views = ViewSampler(prior, prompt, params.views, params.prompting, params.sds, named_backgrounds=True)
     warn_of_unknown_words(job, views.unknown_words, params.steps)
@@ -75,6 +75,13 @@ def run(job: Job, params: Params) -> None:
         save(job, mesh, painted, fraction)
         shown = painted if anchors is not None and "image" in job.inputs else texture.values.detach()
         write_row(job.out / "preview.png", ring_images(surface, shown, prior.image_size, params))
+
+
+def prior_of(job: Job, params: Params) -> TextToImagePrior:
+    """The prior, run by the engine that is asked for."""
+    prior = load_text_to_image(job.prior(), job.device, dtype_of(params.precision))
+    prior.use_engine(params.engine)
+    return prior
 
 
 def save(job: Job, mesh: UvMesh, painted: Tensor, fraction: float) -> None:

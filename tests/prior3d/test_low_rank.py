@@ -14,6 +14,7 @@ from prior3d.distillation.vsd import ParticleScore
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import PromptSettings, ViewSettings, VsdLoss
+from tests.fake_cuda import fake_graphs
 from tests.live_memory import LiveMemory, flash_attention
 from tests.tiny_prior import write_tiny_prior
 
@@ -64,6 +65,26 @@ def test_before_it_learns_it_is_the_prior_and_the_prior_stays_as_it_is(folder):
     assert torch.equal(score.views.parts(batch, LATENTS, at).conditional, plain)  # no hook is left
     assert all(torch.equal(before[name], value) for name, value in unet.state_dict().items())
     assert all(p.grad is None for p in unet.parameters())
+
+
+def test_no_graph_replays_the_unet_without_the_lora(folder, monkeypatch):
+    """CUDA is a stand-in, see tests/fake_cuda.py; a graph has neither a gradient nor the cameras of a later step."""
+    fake_graphs(monkeypatch)
+    views, at = sampler(folder), torch.tensor([300, 700])
+    calls = views.prior.diffusion.unet_calls
+    calls.capturing = True
+    batch = views.sample(Seeds(0))
+    with torch.no_grad():
+        plain = [views.output(batch, LATENTS, at) for _ in range(4)][-1]
+    assert calls.n_replayed > 0
+    score = ParticleScore(views, VsdLoss(rank=2), Seeds(0))
+    optimiser = torch.optim.Adam(score.parameter_groups())
+    for _ in range(4):
+        optimiser.zero_grad()
+        score.loss(batch, LATENTS).backward()
+        optimiser.step()
+    found = score.predict(batch, LATENTS, at)
+    assert (found - views.prior.diffusion.to_noise(LATENTS, plain, at)).abs().max() > 1e-5
 
 
 def test_it_learns_what_renders_look_like():

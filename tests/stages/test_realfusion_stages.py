@@ -169,7 +169,11 @@ def test_the_released_code_names_the_front_in_nine_of_ten_steps_and_shakes_those
     monkeypatch.setattr(ViewSampler, "predict", listen)
     monkeypatch.setattr(single_image, "render_rays", watch)
     for name, azimuth_deg, released in (("back", 180, False), ("released", 180, True), ("front", 0, False)):
-        nerf = {"refreshing.steps": 0, "views.azimuth_deg": [azimuth_deg] * 2, "match_released_code": released}
+        nerf = {
+            "refreshing.steps": 0,
+            "views.azimuth_deg": [azimuth_deg] * 2,
+            "prompting.match_released_code": released,
+        }
         folder = make_run(tmp_path / name, prior, nerf=nerf | {"prompting.template": "a ball"})
         assert execute("stages.image_nerf", INVERTED, folder) == 0
     back, released, front = told[:4], told[4:8], told[8:]
