@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=2.5, help="guidance on the caption")
     parser.add_argument("--sheet", type=Path, help="a PNG: real renders above drawn ones")
     parser.add_argument("--out", type=Path, help="a JSON file for the shares of each noun")
-    add_write_option(parser, "wide_world", "wider_world")
+    add_write_option(parser, "wide_world", "priors")
     args = parser.parse_args()
     torch.set_num_threads(1)
     dataset, held_out = (RenderedDataset(args.sets, split) for split in ("train", "held-out"))
