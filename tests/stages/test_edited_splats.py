@@ -117,11 +117,13 @@ def test_splats_become_what_the_edits_say(fitted, tmp_path, prior, monkeypatch, 
     changed |= {"splats.steps": 200, "splats.edit_all_every": 200, "consensus.relative_threshold": 0.0}
     folder = another(fitted, tmp_path / "run", prior, **changed)
     assert execute("stages.dataset_update", EDIT, folder) == 0
-    views = load_posed_images(folder / "scene_preparation").cameras[torch.tensor([0, 5, 10, 15])]  # held out
-    before, after = (
-        load_drawn(folder / stage).render_views(views, torch.ones(3))[0] for stage in ("scene_fit", "dataset_update")
-    )
-    assert (before.flip(-1) - after).abs().mean() < 0.3 * (before - after).abs().mean()
+    views, held_out = load_posed_images(folder / "scene_preparation"), [0, 5, 10, 15]
+    wanted = torch.stack([views.over(view, 1.0).flip(0).movedim(0, -1) for view in held_out])
+    off = [
+        (load_drawn(folder / stage).render_views(views.cameras[torch.tensor(held_out)], torch.ones(3))[0] - wanted)
+        for stage in ("scene_fit", "dataset_update")
+    ]
+    assert off[1].abs().mean() < 0.6 * off[0].abs().mean()
 
 
 @pytest.mark.parametrize(("variant", "edits"), [("one_time", 16), ("per_frame", 16), ("sds", 0)])
@@ -135,14 +137,20 @@ def test_variants(fitted, tmp_path, prior, variant, edits):
     assert same == (variant == "per_frame")
 
 
-def test_nothing_irrelevant_is_edited(fitted, tmp_path, prior):
-    changed = {"relevance.threshold": 0.9, "consensus.enabled": False, "splats.steps": 3, "edit.transfer": False}
+def test_nothing_irrelevant_is_edited(fitted, tmp_path, prior, monkeypatch):
+    """What the photos show redder than green is meant: Gaussians that only other pixels see keep their bits."""
+    monkeypatch.setattr(
+        ViewEditor, "relevance", lambda self, view, original, *_: (original[:, :1] > original[:, 1:2]).float()
+    )
+    changed = {"relevance.threshold": 1.0, "consensus.enabled": False, "splats.steps": 3, "edit.transfer": False}
     folder = another(fitted, tmp_path / "run", prior, **changed)
     assert execute("stages.dataset_update", EDIT, folder) == 0
     share = load_metrics(folder / "dataset_update")["edited_share"]["value"]
     before, after = (load_drawn(folder / stage).splats for stage in ("scene_fit", "dataset_update"))
-    same = (before.means == after.means).all(-1) & (before.sh0 == after.sh0).flatten(1).all(-1)
-    assert 0 < share < 0.9 and 0.1 < same.float().mean() < 1
+    same = torch.stack(
+        [(getattr(before, n) == getattr(after, n)).flatten(1).all(-1) for n in NAMES if n != "opacities"]
+    )
+    assert 0 < share < 0.9 and 0.1 < same.all(0).float().mean() < 0.95
 
 
 def test_what_masks_leave_out_does_not_count(fitted, tmp_path, prior, monkeypatch):
@@ -174,7 +182,7 @@ def test_edited_splats_end_in_a_video_a_textured_mesh_and_a_report(fitted, tmp_p
     ):
         assert execute(f"stages.{stage}", inputs, folder) == 0, stage
     with Image.open(folder / "capture_path" / "path.png") as sheet:
-        assert sheet.height == 2 * 32 + 3 * 4 - 8  # before and after
+        assert sheet.height == 2 * 32 + 3 * 4  # before and after, with gaps of 4
     assert (folder / "evaluation" / "report.html").is_file() and (folder / "texture_baking" / "mesh.glb").is_file()
 
 
