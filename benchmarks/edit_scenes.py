@@ -32,7 +32,7 @@ from prior3d.rendering.scene import occupied_cells, render_scene_view
 from prior3d.toyworld.edits import Edit, sample_edit
 from prior3d.toyworld.renders import render_toy, toy_orbit
 from stages.artifacts.capture import load_posed_images
-from stages.artifacts.fields import load_field
+from stages.artifacts.fields import load_drawn, load_scene_field
 from stages.contract.entry import execute
 from stages.contract.parameters import merged
 from stages.dataset_update import Params
@@ -43,6 +43,8 @@ FIGURES = ("psnr", "unnamed", "unnamed_loss", "direction", "consistency", "secon
 SETTINGS = {
     "scene_preparation": {},
     "scene_fit": {"resolutions": [33, 65], "steps": [200, 500], "rendering": {"rays_per_step": 1024, "n_bins": 32},
+                  "splats": {"counts": [1000, 2000, 4000], "steps": [200, 300, 1000],
+                             "image_fractions": [0.5, 1.0, 1.0]},
                   "held_out_every": 0},
     "dataset_update": {"rendering": {"rays_per_step": 1024, "n_bins": 32}, "held_out_every": 0,
                        "preview_scales": [[], []]},
@@ -107,8 +109,12 @@ def prepare(run: Path, edit: Edit, prior: str, sets: dict) -> float:
     return stage(run, "scene_fit", {"images": "scene_preparation"})
 
 
-def seen_by(field, rig: Cameras) -> np.ndarray:
-    """[views, size, size, 3] what a field shows over white."""
+def seen_by(folder: Path, rig: Cameras) -> np.ndarray:
+    """[views, size, size, 3] what a stage's field, or its splats, show over white."""
+    drawn = load_drawn(folder)
+    if drawn is not None:
+        return drawn.render_views(rig, torch.ones(3))[0].clamp(0, 1).numpy()
+    field = load_scene_field(folder)
     return render_scene_view(field, rig, 48, occupied_cells(field), 1.0)[0].clamp(0, 1).numpy()
 
 
@@ -144,8 +150,7 @@ def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | 
     own = load_posed_images(run / "scene_preparation").cameras.resized(SIZE, SIZE)
     truth = {name: (pictures(edit.before, r), pictures(edit.after, r), render_toy(edit.before, r).mask)
              for name, r in (("test", rig), ("own", own))}  # fmt: skip
-    fitted = load_field(run / "scene_fit")
-    fits = {"test": seen_by(fitted, rig), "own": seen_by(fitted, own)}
+    fits = {"test": seen_by(run / "scene_fit", rig), "own": seen_by(run / "scene_fit", own)}
     rows = [{"scene": index, "variant": "nothing", "instruction": edit.instruction, "caption": edit.before.caption,
              "seconds": seconds_fit, "fit_psnr": psnr_db(fits["test"], truth["test"][0]),
              **judged(fits["test"], truth["test"][0], truth["test"][1], fits["test"], truth["test"][2], scorer, edit)}]  # fmt: skip # noqa: E501
@@ -157,7 +162,7 @@ def one_scene(index: int, kind: str, args: argparse.Namespace, scorer: Scorer | 
         seconds = stage(run, "dataset_update", given)
         processor = time.process_time() - began
         at = "own" if variant == "per_frame" else "test"
-        made = edited_pictures(run / variant) if at == "own" else seen_by(load_field(run / variant), rig)
+        made = edited_pictures(run / variant) if at == "own" else seen_by(run / variant, rig)
         figures = judged(made, truth[at][0], truth[at][1], fits[at], truth[at][2], scorer, edit)
         rows.append(
             {

@@ -16,10 +16,9 @@
                      |
                [ evaluation ]  turntables, measurements, the report
 
-Source: Haque et al., Instruct-NeRF2NeRF: Editing 3D Scenes with Instructions, ICCV 2023, figure 2.
+Source: Haque et al., Instruct-NeRF2NeRF: Editing 3D Scenes with Instructions, ICCV 2023, figure 2. With
+`--set scene_fit.kind=splats` all stages go on with Gaussian splats, after Instruct-GS2GS (Vachha and Haque 2024).
 """
-
-from dataclasses import replace
 
 from flows.engine.method import Method, Stage
 from flows.inputs import CAPTURE, INSTRUCT_PRIOR, INSTRUCTION, PHOTOS
@@ -30,8 +29,7 @@ METHOD = Method(
     summary="a captured scene changed by an instruction, so that every view agrees",
     inputs=(CAPTURE, PHOTOS, INSTRUCTION, INSTRUCT_PRIOR),
     stages=(
-        *FITTING[:-1],
-        replace(FITTING[-1], only_kinds=("grid",)),  # what dataset_update fits
+        *FITTING,
         Stage(
             "dataset_update",
             {"field": "scene_fit", "images": "scene_preparation", "instruction": "instruction", "prior": "prior"},

@@ -4,32 +4,61 @@ Haque et al. 2023, section 3.2, the iterative dataset update. `SceneEdit` brings
 the region that an instruction concerns (Mirzaei et al. 2023), and the consensus of all images.
 """
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from prior3d.cameras import Cameras
 from prior3d.dataset_update.edit_views import ViewEditor, edit_strength
 from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.dataset_update.relevance import EditRegion
 from prior3d.dataset_update.scene_consensus import OneStepPredictions, aggregate_views
-from prior3d.dataset_update.surfaces import surfaces_now
-from prior3d.fields.scene_field import SceneField
-from prior3d.rendering.scene import occupied_cells, render_scene_view
+from prior3d.dataset_update.surfaces import Surfaces
 from prior3d.seeds import Seeds
 from prior3d.settings.scene_edits import ConsensusSettings, RelevanceSettings
+
+
+@runtime_checkable
+class EditedScene(Protocol):
+    """A scene that is fitted while its images are edited: a grid, or splats."""
+
+    @property
+    def surfaces(self) -> Surfaces:
+        """Of the scene before the edit."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scene lies."""
+        ...
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is fitted, by the name that checkpoints use."""
+        ...
+
+    @property
+    def tables(self) -> tuple[Tensor, ...]:
+        """What is fitted: tensors with a row for each node of the surfaces."""
+        ...
+
+    def render(self, cameras: Cameras, background: float) -> Float[Tensor, "views 3 height width"]:
+        """What the scene shows of some views now, in [0, 1], over a grey level."""
+        ...
 
 
 class SceneEdit:
     """A scene's images, and what may become of them.
 
     Args:
-        field: the scene, fitted; what is outside of the region is frozen in it.
+        scene: fitted; what is outside of the region is frozen in it.
         dataset: the images, which are replaced.
         editor: of single images.
         seeds: "levels", "noise" and "guesses" are drawn here.
         relevance: how the region is found.
         consensus: what edits must agree on.
-        n_bins: coarse intervals of a ray.
 
     Attributes:
         surfaces: of the scene before the edit.
@@ -39,26 +68,26 @@ class SceneEdit:
 
     def __init__(
         self,
-        field: SceneField,
+        scene: EditedScene,
         dataset: EditedViews,
         editor: ViewEditor,
         seeds: Seeds,
         relevance: RelevanceSettings,
         consensus: ConsensusSettings,
-        n_bins: int,
     ) -> None:
-        self.field, self.dataset, self.editor, self.seeds = field, dataset, editor, seeds
+        self.scene, self.dataset, self.editor, self.seeds = scene, dataset, editor, seeds
         self.relevance, self.consensus = relevance, consensus
-        self.surfaces = surfaces_now(field, dataset.cameras, n_bins)
-        n_rows, device = len(field.density_logits), field.rows.device
-        self.region = EditRegion(n_rows, dataset.n_views, *editor.image_size).to(device)
-        self.region.freeze_inactive(field)
-        self.predictions = OneStepPredictions(n_rows).to(device)
+        self.surfaces = scene.surfaces
+        n_rows = len(scene.tables[0])
+        self.region = EditRegion(n_rows, dataset.n_views, *editor.image_size).to(scene.device)
+        self.region.freeze_inactive(scene.tables)
+        self.predictions = OneStepPredictions(n_rows).to(scene.device)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """All that changes, by the name that checkpoints use."""
-        return {"field": self.field, "edited": self.dataset, "region": self.region, "predictions": self.predictions}
+        others = {"edited": self.dataset, "region": self.region, "predictions": self.predictions}
+        return {**self.scene.modules, **others}
 
     def restrict(self) -> None:
         """Find where the instruction applies, as all photos say together."""
@@ -90,7 +119,7 @@ class SceneEdit:
         levels = self.seeds.generator("levels") if from_render else None
         strength = edit_strength(self.editor.settings, progress, levels)
         original = self.dataset.original(view)
-        rendered = render_images(self.field, self.dataset, [view], self.surfaces.n_bins) if from_render else None
+        rendered = self.scene.render(self.dataset.cameras[view], self.dataset.background) if from_render else None
         noise = generator or self.seeds.generator("noise")
         edit = self.editor.edit(view, original, rendered, strength, noise, guidance)
         return original + (edit - original) * self.region.of(view)
@@ -127,12 +156,3 @@ class SceneEdit:
         ]
         means, squares = zip(*found, strict=True)
         self.predictions.gather(self.surfaces, torch.stack(means), torch.stack(squares))
-
-
-def render_images(
-    field: SceneField, dataset: EditedViews, views: list[int], n_bins: int
-) -> Float[Tensor, "views 3 height width"]:
-    """What the field shows of some views, in [0, 1]."""
-    cameras = dataset.cameras[torch.tensor(views)]
-    images, _, _ = render_scene_view(field, cameras, n_bins, occupied_cells(field), dataset.background)
-    return images.movedim(-1, 1).clamp(0, 1)

@@ -5,13 +5,14 @@ how much the prior's prediction of the noise changes with the instruction (`Inst
 relevance over the scene makes the views agree. Here that field is the mean over all pixels that see a node.
 """
 
+from collections.abc import Iterable
+
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 
 from prior3d.dataset_update.consensus import soft_threshold
-from prior3d.dataset_update.surfaces import CaptureSurfaces
-from prior3d.fields.scene_field import SceneField
+from prior3d.dataset_update.surfaces import Surfaces
 
 TOP_FRACTION = 0.05  # of what is seen: the least of it counts as the greatest, so that outliers do not
 MIN_OPACITY = 0.5  # of a pixel that shows something
@@ -22,7 +23,7 @@ class EditRegion(nn.Module):
     """The part of a scene that is edited; a module, so that checkpoints hold it.
 
     Args:
-        n_rows: of the scene's field.
+        n_rows: nodes of the scene's surfaces.
         n_views: of the capture.
         height: of its images.
         width: of the same.
@@ -47,14 +48,17 @@ class EditRegion(nn.Module):
         """How much of an edit each pixel of a view takes, in [0, 1]."""
         return self.maps[view : view + 1].float() / 255
 
-    def freeze_inactive(self, field: SceneField) -> None:
-        """Let no gradient reach what is outside of the region, also after the region changes."""
-        for table in (field.density_logits, field.colours):
-            table.register_hook(lambda gradient: gradient * self.nodes)
+    def freeze_inactive(self, tables: Iterable[Shaped[Tensor, "rows ..."]]) -> None:
+        """Let no gradient reach what is outside of the region, also after the region changes.
 
-    def restrict(
-        self, surfaces: CaptureSurfaces, relevance: Float[Tensor, "views 1 height width"], threshold: float
-    ) -> None:
+        Args:
+            tables: tensors with a row for each node.
+        """
+        for table in tables:
+            shape = (-1, *[1] * (table.ndim - 1))
+            table.register_hook(lambda gradient, shape=shape: gradient * self.nodes.view(shape))
+
+    def restrict(self, surfaces: Surfaces, relevance: Float[Tensor, "views 1 height width"], threshold: float) -> None:
         """Keep the nodes, and pixels, whose relevance in all images together is near the greatest.
 
         Args:

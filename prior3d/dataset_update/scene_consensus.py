@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prior3d.dataset_update.consensus import soft_threshold
 from prior3d.dataset_update.relevance import top_value
-from prior3d.dataset_update.surfaces import CaptureSurfaces
+from prior3d.dataset_update.surfaces import Surfaces
 from prior3d.settings.scene_edits import ConsensusSettings
 
 STEEPNESS = 2.0  # of the thresholds where one-step predictions are known too
@@ -24,7 +24,7 @@ class OneStepPredictions(nn.Module):
     """What one-step predictions change at each node of a scene; a module, so that checkpoints hold it.
 
     Args:
-        n_rows: of the scene's field.
+        n_rows: nodes of the scene's surfaces.
 
     Attributes:
         mean: change over all pixels that see the node, and all predictions.
@@ -44,7 +44,7 @@ class OneStepPredictions(nn.Module):
 
     def gather(
         self,
-        surfaces: CaptureSurfaces,
+        surfaces: Surfaces,
         mean: Float[Tensor, "views 3 height width"],
         square: Float[Tensor, "views 1 height width"],
     ) -> None:
@@ -62,7 +62,7 @@ class OneStepPredictions(nn.Module):
 
 
 def aggregate_views(
-    surfaces: CaptureSurfaces,
+    surfaces: Surfaces,
     originals: Float[Tensor, "views 3 height width"],
     changes: Float[Tensor, "views 3 height width"],
     settings: ConsensusSettings,

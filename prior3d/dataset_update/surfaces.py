@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -13,9 +14,24 @@ from prior3d.rendering.scene import gather_on_nodes, occupied_cells, render_node
 SAMPLES_PER_BIN = 2  # means over pixels need no more
 
 
+@runtime_checkable
+class Surfaces(Protocol):
+    """A scene before its edit, and the cameras of its images; its nodes are a grid's, or Gaussians."""
+
+    def gather(
+        self, maps: Float[Tensor, "views channels height width"]
+    ) -> tuple[Float[Tensor, "rows channels"], Float[Tensor, " rows"]]:
+        """Mean over all pixels that see a node of what they show, and how much the node is seen; nothing seen is 0."""
+        ...
+
+    def render(self, values: Float[Tensor, "rows channels"]) -> Float[Tensor, "views channels height width"]:
+        """Values of nodes as the cameras see them, over zeros."""
+        ...
+
+
 @dataclass(frozen=True)
 class CaptureSurfaces:
-    """A scene that stays as it is, and the cameras that look at it.
+    """A scene on a grid that stays as it is, and the cameras that look at it.
 
     Attributes:
         field: the scene before the edit.

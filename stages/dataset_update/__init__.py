@@ -7,13 +7,17 @@ result replaces that image in the dataset. The other variants are the paper's co
 By default the edits of all images are averaged over the surfaces they show before the field is fitted to them. They
 are kept where they are strong and agree (`consensus`), because a weak prior is right on average only. `relevance`
 restricts an edit to the part that the instruction concerns (Mirzaei et al. 2023).
+
+Where scene_fit made Gaussian splats, these are fitted in place of a grid, with the parameters under `splats`: all
+images are edited in turn, the splats are fitted to them, and so on (Instruct-GS2GS, Vachha and Haque 2024).
 """
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prior3d.settings import Steps
+from prior3d.settings.edited_splats import EditedSplatSettings
 from prior3d.settings.scene_edits import ConsensusSettings, RelevanceSettings, ViewEditSettings
 from prior3d.settings.scenes import (
     PerceptualSettings,
@@ -33,7 +37,7 @@ class Params(EngineParams):
         description="the method, or what it is compared with: edit all images once, or edit them and fit no field, or "
         "score distillation",
     )
-    steps: Steps = Field(180, ge=1, le=1_000_000, description="optimisation steps")
+    steps: Steps = Field(180, ge=1, le=1_000_000, description="optimisation steps of a grid")
     edit_every: Steps = Field(4, ge=1, le=100_000, description="iterative: steps between two edits")
     background: float = Field(1.0, ge=0, le=1, description="grey level behind objects that masks cut out")
     held_out_every: int = Field(
@@ -49,6 +53,22 @@ class Params(EngineParams):
     optimiser: SceneOptimiserSettings = SceneOptimiserSettings()
     smoothness: SceneSmoothnessSettings = SceneSmoothnessSettings()
     perceptual: PerceptualSettings = PerceptualSettings()
+    splats: EditedSplatSettings = EditedSplatSettings()
+
+    @model_validator(mode="after")
+    def _what_goes_with_splats(self) -> "Params":
+        """A consensus is of all images, and a region is of Gaussians that stay the same."""
+        if self.splats.edit_all_every == 0 and self.consensus.enabled:
+            raise ValueError(
+                "splats.edit_all_every: 0 edits one image after the other, and consensus needs all of them together; "
+                "set consensus.enabled=false, or splats.edit_all_every to 1 or larger"
+            )
+        if self.splats.density_control.until > 0 and self.relevance.threshold > 0:
+            raise ValueError(
+                "splats.density_control.until: Gaussians that take other places cannot be kept out of a region; set it "
+                "to 0, or relevance.threshold to 0"
+            )
+        return self
 
     renamed: ClassVar[dict[str, str]] = {
         "guidance_scale": "edit.guidance_scale",
@@ -96,6 +116,7 @@ PRESETS: dict[str, dict] = {
         "rendering": {"rays_per_step": 16_384, "n_bins": 160},
         "optimiser": {"density_learning_rate": 0.1, "decay_to": 1.0},
         "smoothness": {"weight": 0.02, "regularise_residual": False},
+        "splats": {"steps": 7500, "edit_all_every": 2500},
     },
 }
 INPUTS = {

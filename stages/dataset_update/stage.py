@@ -5,27 +5,27 @@ from dataclasses import replace
 import torch
 
 from prior3d.captures.held_out import split_views
-from prior3d.dataset_update.edit_scene import SceneEdit, render_images
+from prior3d.dataset_update.edit_scene import SceneEdit
 from prior3d.dataset_update.edit_views import SIDE_MULTIPLE, ViewEditor
 from prior3d.dataset_update.edited_images import EditedViews
-from prior3d.dataset_update.schedule import views_due
 from prior3d.diffusion.embedded import embedded_names
 from prior3d.diffusion.instruct import InstructPrior, load_instruct
 from prior3d.diffusion.networks import dtype_of
-from prior3d.fields.scene_field import SceneField
 from prior3d.images.files import contact_sheet, write_png
 from prior3d.metrics import psnr_db
-from prior3d.optimisation import adam, decay, optimise
+from prior3d.optimisation import optimise
 from prior3d.seeds import Seeds
+from prior3d.splats.field import SplatsField
 from stages.artifacts.capture import load_posed_images
-from stages.artifacts.fields import load_scene_field, save_field
+from stages.artifacts.fields import load_drawn, load_scene_field
 from stages.contract.job import Job
 from stages.contract.preview import warn_of_unknown_words
 from stages.dataset_update import Params
-from stages.dataset_update.losses import fitting_losses, sds_losses
+from stages.dataset_update.fitting import Fit
+from stages.dataset_update.grid import grid_fit
+from stages.dataset_update.splats import splat_fit
 
-DIVERGED = "lower dataset_update.optimiser.learning_rate or dataset_update.optimiser.density_learning_rate"
-N_SHOWN, BINS_SHOWN = 6, 64  # views of the last preview and of the metric, whatever the fit was rendered with
+N_SHOWN = 6  # views of the last preview and of the metric
 UNCHANGED = 0.02  # of colour range: smaller changes are none
 NOTHING_CHANGED = (
     "warning: the prior does not say where this is to be, so nothing is changed; lower "
@@ -34,32 +34,34 @@ NOTHING_CHANGED = (
 
 
 def run(job: Job, params: Params) -> None:
-    """Preview, edit and fit, and write the field with the edited images."""
+    """Preview, edit and fit, and write the scene with the edited images."""
     prior, seeds = load_instruct(job.prior(), job.device, dtype_of(params.precision)), Seeds(params.seed)
     prior.use_engine(params.engine)
-    field = load_scene_field(job.inputs["field"], job.device)
     views = load_posed_images(job.inputs["images"])
     chosen = split_views(views.views, params.held_out_every)[1]
     dataset = EditedViews(views, chosen, params.background, job.device)
     editor = build_editor(job, params, prior, dataset)
-    warn_of_unknown_words(job, editor.unknown_words, params.steps)
-    n_bins = params.rendering.n_bins
-    scene = SceneEdit(field, dataset, editor, seeds, params.relevance, params.consensus, n_bins)
-    write_edit_preview(job, scene, params)
-    build_losses = sds_losses if params.variant == "sds" else fitting_losses
+    drawn = load_drawn(job.inputs["field"], job.device)
+    if isinstance(drawn, SplatsField):
+        fit = splat_fit(job, params, seeds, drawn, dataset, views, chosen)
+    else:
+        fit = grid_fit(params, seeds, load_scene_field(job.inputs["field"], job.device), dataset)
+    warn_of_unknown_words(job, editor.unknown_words, fit.n_steps)
+    scene = SceneEdit(fit.scene, dataset, editor, seeds, params.relevance, params.consensus)
+    write_edit_preview(job, scene, params, fit.n_steps)
     finished = optimise(
-        build_losses(scene, params, seeds, lambda step: update(job, scene, params, step)),
+        fit.build_losses(scene, lambda step: update(job, scene, params, fit, step)),
         modules=scene.modules,
-        optimiser=adam(parameter_groups(field, params), params.optimiser, fused=True),
-        n_steps=1 if params.variant == "per_frame" else params.steps,
+        optimiser=fit.optimiser,
+        n_steps=fit.n_steps,
         seeds=seeds,
         checkpoint=job.work / "checkpoint.safetensors",
         monitor=job,
-        learning_rate_factor=decay(params.optimiser),
-        advice=DIVERGED,
+        learning_rate_factor=fit.learning_rate_factor,
+        advice=fit.advice,
     )
     if finished:
-        write(job, scene)
+        write(job, scene, fit)
 
 
 def build_editor(job: Job, params: Params, prior: InstructPrior, dataset: EditedViews) -> ViewEditor:
@@ -74,31 +76,22 @@ def build_editor(job: Job, params: Params, prior: InstructPrior, dataset: Edited
     return ViewEditor(prior, instruction, dataset.cameras, settings, shorter)
 
 
-def parameter_groups(field: SceneField, params: Params) -> list[dict]:
-    """Groups of Adam's parameters; edits of single images fit no field."""
-    moves = params.variant != "per_frame"
-    return [
-        {"params": [field.density_logits], "lr": params.optimiser.density_learning_rate * moves},
-        {"params": [field.colours, field.sky], "lr": params.optimiser.learning_rate * moves},
-    ]
-
-
-def update(job: Job, scene: SceneEdit, params: Params, step: int) -> None:
+def update(job: Job, scene: SceneEdit, params: Params, fit: Fit, step: int) -> None:
     """Edit the images whose turn it is before a step."""
-    n_views, iterative = scene.dataset.n_views, params.variant == "iterative"
     if step == 0 and params.relevance.threshold > 0:
         scene.restrict()
     if params.variant == "sds":
         return
-    due = views_due(step, n_views, params.edit_every, repeatedly=iterative, together=params.consensus.enabled)
-    previous_weight = params.edit.previous_weight if step >= n_views * params.edit_every else 0.0
+    due, progress = fit.views_due(step), step / fit.n_steps
+    previous_weight = params.edit.previous_weight if step >= fit.round_steps else 0.0
     for view in due:
-        scene.replace(view, from_render=iterative, progress=step / params.steps, previous_weight=previous_weight)
+        from_render = params.variant == "iterative"
+        scene.replace(view, from_render=from_render, progress=progress, previous_weight=previous_weight)
     if due and params.consensus.enabled and scene.aggregate() < UNCHANGED:
-        job.progress(0, params.steps, text=NOTHING_CHANGED)
+        job.progress(0, fit.n_steps, text=NOTHING_CHANGED)
 
 
-def write_edit_preview(job: Job, scene: SceneEdit, params: Params) -> None:
+def write_edit_preview(job: Job, scene: SceneEdit, params: Params, n_steps: int) -> None:
     """`edit_preview.png`: one view edited with each pair of guidance scales, text guidance rising to the right."""
     image_scales, text_scales = params.preview_scales
     if not image_scales or not text_scales:
@@ -113,18 +106,18 @@ def write_edit_preview(job: Job, scene: SceneEdit, params: Params) -> None:
         rows.append([image[0].movedim(0, -1).cpu().numpy() for image in row])
     path = job.out / "edit_preview.png"
     write_png(path, contact_sheet(rows))
-    job.progress(0, params.steps, preview=path, text=f"image guidance {image_scales} down, text {text_scales} across")
+    job.progress(0, n_steps, preview=path, text=f"image guidance {image_scales} down, text {text_scales} across")
 
 
-def write(job: Job, scene: SceneEdit) -> None:
-    """The field, the edited images, and how much of them the field shows."""
+def write(job: Job, scene: SceneEdit, fit: Fit) -> None:
+    """The scene, the edited images, and how much of them the scene shows."""
     dataset = scene.dataset
-    save_field(job.out, scene.field)
+    fit.save(job.out)
     (job.out / "edited").mkdir()
     for view in range(dataset.n_views):
         write_png(job.out / "edited" / f"{view:05d}.png", dataset.now(view)[0].movedim(0, -1).cpu().numpy())
     shown = [number * dataset.n_views // N_SHOWN for number in range(min(N_SHOWN, dataset.n_views))]
-    renders = render_images(scene.field, dataset, shown, BINS_SHOWN)
+    renders = fit.shown_by.render(dataset.cameras[torch.tensor(shown)], dataset.background)
     sets = torch.cat([dataset.original(view) for view in shown]), torch.cat([dataset.now(view) for view in shown])
     rows = [list(images.movedim(1, -1).cpu().numpy()) for images in (*sets, renders)]
     write_png(job.out / "preview.png", contact_sheet(rows))

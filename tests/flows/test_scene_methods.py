@@ -1,13 +1,15 @@
 """`scene` and `instruct-nerf2nerf` on the command line: bad input, a capture nobody may write to, a whole flow."""
 
-import dataclasses
 import json
 import stat
 
 import pytest
+import torch
 
 from flows import instruct_nerf2nerf, scene
 from flows.engine.input_files import copy_folder, folder_files
+from prior3d.splats.files import read_splats
+from stages.artifacts.fields import load_drawn
 from tests.scenes import write_capture
 from tests.tiny_prior import write_tiny_prior
 from tests.whole_flows import ball_capture
@@ -56,9 +58,8 @@ def test_photos_bring_the_search_for_their_cameras(fake, tmp_path):
 
 
 def test_the_edit_begins_with_the_stages_of_a_scene():
-    """So that their results are shared, whatever the instruction; an edit takes no splats, and says so before a run."""
-    first = [[dataclasses.replace(s, only_kinds=()) for s in m.METHOD.stages[:3]] for m in (instruct_nerf2nerf, scene)]
-    assert first[0] == first[1] and len(first[0]) == 3
+    """So that their results are shared, whatever the instruction, and whatever kind of scene is fitted."""
+    assert instruct_nerf2nerf.METHOD.stages[:3] == scene.METHOD.stages[:3]
 
 
 def test_the_copy_of_a_capture_can_be_replaced_though_the_capture_cannot_be_written(tmp_path):
@@ -95,3 +96,24 @@ def test_a_scene_and_two_edits_of_it(fake, tmp_path):
             assert cost == (runs / "ball" / f"{stage}.cost.json").read_text()
         assert (runs / name / "dataset_update" / "edit_preview.png").is_file()
         assert (runs / name / "capture_path" / "path.mp4").is_file()
+
+
+@pytest.mark.slow
+def test_splats_of_a_scene_are_edited_and_exported(fake, tmp_path):
+    ball_capture(tmp_path / "ball")
+    prior = write_tiny_prior(tmp_path / "prior", in_channels=8)
+    splats = (
+        "scene_fit.kind=splats", "scene_fit.splats.counts=[100, 150]", "scene_fit.splats.steps=[40, 60]",
+        "scene_fit.splats.image_fractions=[0.5, 1.0]", "dataset_update.splats.steps=6",
+        "dataset_update.splats.edit_all_every=3",
+    )  # fmt: skip
+    words = ("--scene", str(tmp_path / "ball"), "--device", "cpu", "--instruction", "a red ball", "--prior", str(prior))
+    code, _, err = fake.cli("run", "instruct-nerf2nerf", *words, "--name", "red", *sets((*TINY, *EDIT, *splats)))
+    assert code == 0, err
+    run = fake.project / "data" / "runs" / "red"
+    assert (run / "texture_baking" / "mesh.glb").is_file() and (run / "evaluation" / "report.html").is_file()
+    code, _, err = fake.cli("export", "red", "--splats", "ply", "--to", str(tmp_path / "red.ply"))
+    assert code == 0, err
+    exported = read_splats(tmp_path / "red.ply").sh0
+    before, edited = (load_drawn(run / stage).splats.sh0 for stage in ("scene_fit", "dataset_update"))
+    assert torch.allclose(exported, edited, atol=1e-5) and not torch.allclose(exported, before, atol=1e-5)

@@ -173,14 +173,8 @@ def test_the_papers_values_run_scaled_down(tmp_path):
     assert drawn.config.n_splats == 100 and drawn.config.meshed_by == "density"
 
 
-@pytest.mark.parametrize(
-    ("method", "text", "takers"),
-    [
-        ("sketch-shape", "coarse_nerf.kind=splats", "rgb_refinement"),
-        ("instruct-nerf2nerf", "scene_fit.kind=splats", "dataset_update"),
-    ],
-)
-def test_splats_that_a_later_stage_cannot_take_are_refused_before_anything_runs(method, text, takers):
-    with pytest.raises(Prior3dError, match=rf"found 'splats', but {method} goes on with grid alone .*{takers}"):
-        resolve(find_method(method), "toy", None, [text])
-    assert resolve(find_method(method), "toy", None, [text.replace("splats", "grid")])
+def test_splats_that_a_later_stage_cannot_take_are_refused_before_anything_runs():
+    method, text = find_method("sketch-shape"), "coarse_nerf.kind=splats"
+    with pytest.raises(Prior3dError, match="found 'splats', but sketch-shape goes on with grid alone .*rgb_refinement"):
+        resolve(method, "toy", None, [text])
+    assert resolve(method, "toy", None, [text.replace("splats", "grid")])

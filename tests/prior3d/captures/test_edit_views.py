@@ -8,8 +8,10 @@ from prior3d.captures.posed import PosedViews
 from prior3d.dataset_update.captured_views import CapturedViews, edit_distillation
 from prior3d.dataset_update.edit_scene import SceneEdit
 from prior3d.dataset_update.edit_views import ViewEditor, conditioning_cameras, edit_strength
+from prior3d.dataset_update.edited_grid import EditedGrid
 from prior3d.dataset_update.edited_images import EditedViews
 from prior3d.dataset_update.schedule import views_due
+from prior3d.dataset_update.surfaces import surfaces_now
 from prior3d.diffusion.instruct import InstructPrior
 from prior3d.diffusion.scheduling import Schedule
 from prior3d.distillation.sds import ScoreDistillation
@@ -140,8 +142,8 @@ def test_one_step_predictions_are_means_over_noise_without_guidance(dataset):
 
 def scene_of(dataset, editor):
     field = SceneField(SceneFieldConfig(resolution=5, sh_degree=0))
-    settings = RelevanceSettings(), ConsensusSettings()
-    return SceneEdit(field, dataset, editor, Seeds(0), *settings, n_bins=8)
+    grid = EditedGrid(field, surfaces_now(field, dataset.cameras, n_bins=8), n_bins=8)
+    return SceneEdit(grid, dataset, editor, Seeds(0), RelevanceSettings(), ConsensusSettings())
 
 
 def test_a_preview_takes_no_noise_from_the_loop(dataset):
