@@ -135,7 +135,10 @@ class Campaign:
         """Make all objects of a kind with one loss."""
         stage, seeds = DISTILLED[kind], range(self.args.seeds if kind == "text" else 1)
         done = {(row["loss"], row["prompt"], row["seed"]): row for row in self.rows[kind]}
-        open_ones = [(p, s) for p in self.wanted[kind] for s in seeds if (loss, p, s) not in done]
+        again = self.wanted[kind][: self.args.repeated]  # the objects that are made from more than one seed
+        open_ones = [
+            (p, s) for p in self.wanted[kind] for s in seeds if (loss, p, s) not in done and (s == 0 or p in again)
+        ]
         if not open_ones:
             return
         chosen = f"{stage}.sds.weight=0" if loss == NO_PRIOR else f"{stage}.sds.loss.kind={loss}"
@@ -208,17 +211,24 @@ def mean(rows: list[dict[str, Any]], key: str) -> float:
     return float(np.nanmean([row[key] for row in rows]))
 
 
+def mean_diversity(looks: list[list[torch.Tensor]]) -> float:
+    """Over the objects that were made from more than one seed; no number where none was."""
+    found = [diversity(each) for each in looks if len(each) > 1]
+    return float(np.mean(found)) if found else float("nan")
+
+
 def text_table(campaign: Campaign) -> str:
     """A loss a row, exact objects last."""
     table, figures = [], ("found", "colour", "saturation", "fronts")
     for loss in campaign.args.losses:
         rows = [row for row in campaign.rows["text"] if row["loss"] == loss]
         looks = [[torch.tensor(row["looks"]) for row in rows if row["prompt"] == p] for p in campaign.wanted["text"]]
-        cells = [*(mean(rows, key) for key in figures), float(np.mean([diversity(each) for each in looks]))]
+        cells = [*(mean(rows, key) for key in figures), mean_diversity(looks)]
         table.append([loss, rows[0]["steps"], f"{mean(rows, 'seconds'):.1f}", *map(cell, cells)])
     exact = campaign.exact()
-    looks = [list(campaign.truth[p].embeddings[: campaign.args.seeds]) for p in campaign.wanted["text"]]
-    cells = [*(mean(exact, key) for key in figures), float(np.mean([diversity(each) for each in looks]))]
+    again = campaign.wanted["text"][: campaign.args.repeated]
+    looks = [list(campaign.truth[p].embeddings[: campaign.args.seeds]) for p in again]
+    cells = [*(mean(exact, key) for key in figures), mean_diversity(looks)]
     header = ["loss", "steps", "s", "R-Precision", "colour error", "saturation", "second fronts", "diversity"]
     return markdown_table(header, [*table, ["exact", "", "", *map(cell, cells)]])
 
@@ -266,6 +276,7 @@ def main() -> None:
     parser.add_argument("--paint", type=int, default=24, help="exact meshes painted from the prompts; 0: none")
     parser.add_argument("--images", type=int, default=10, help="objects made from one image; 0: none")
     parser.add_argument("--seeds", type=int, default=2, help="seeds of each object made from text")
+    parser.add_argument("--repeated", type=int, default=len(ORDER), help="objects that get more than one seed")
     parser.add_argument("--seconds", type=float, default=28.0, help="processor seconds of distillation per object")
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE", help="for all losses")
     parser.add_argument("--out", type=Path, default=Path("distillation"), help="folder of runs, figures and sheets")
