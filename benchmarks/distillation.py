@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from distilling.figures import (
     Truth,
-    diversity,
     embedded,
     lab_colours,
+    mean_diversity,
     palette_error,
     saturation,
     second_fronts,
@@ -209,12 +209,6 @@ def losses_of(kind: str, args: argparse.Namespace) -> list[str]:
 def mean(rows: list[dict[str, Any]], key: str) -> float:
     """Of the rows where the figure is a number."""
     return float(np.nanmean([row[key] for row in rows]))
-
-
-def mean_diversity(looks: list[list[torch.Tensor]]) -> float:
-    """Over the objects that were made from more than one seed; no number where none was."""
-    found = [diversity(each) for each in looks if len(each) > 1]
-    return float(np.mean(found)) if found else float("nan")
 
 
 def text_table(campaign: Campaign) -> str:

@@ -85,3 +85,9 @@ def diversity(embeddings: list[torch.Tensor]) -> float:
     """Mean of one minus the cosine between the same views of objects of several seeds; not a number for one seed."""
     pairs = [(a, b) for i, a in enumerate(embeddings) for b in embeddings[:i]]
     return float(np.mean([(1 - (a * b).sum(-1)).mean().item() for a, b in pairs])) if pairs else float("nan")
+
+
+def mean_diversity(looks: list[list[torch.Tensor]]) -> float:
+    """Over the objects that were made from more than one seed; no number where none was."""
+    found = [diversity(each) for each in looks if len(each) > 1]
+    return float(np.mean(found)) if found else float("nan")

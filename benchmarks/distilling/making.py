@@ -1,4 +1,4 @@
-"""Objects made by a loss: stages of `latent-nerf`, `latent-paint` and `realfusion`, run in this process by their door."""
+"""Objects made by a loss: stages of `latent-nerf`, `latent-paint` and `realfusion`, run in this process."""
 
 import contextlib
 import io
@@ -17,7 +17,6 @@ import trimesh
 import yaml
 
 from distilling.pictures import write_picture
-
 from flows.engine.parameters import resolve
 from flows.methods import find_method
 from prior3d.cameras import Cameras
