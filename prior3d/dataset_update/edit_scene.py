@@ -40,7 +40,7 @@ class EditedScene(Protocol):
         ...
 
     @property
-    def tables(self) -> tuple[Tensor, ...]:
+    def tables(self) -> tuple[Float[Tensor, "nodes ..."], ...]:
         """What is fitted: tensors with a row for each node of the surfaces."""
         ...
 

@@ -37,7 +37,7 @@ class EditedGrid:
         return {"field": self.field}
 
     @property
-    def tables(self) -> tuple[Tensor, ...]:
+    def tables(self) -> tuple[Float[Tensor, "nodes ..."], ...]:
         """What is fitted at each node: tensors whose rows are the nodes."""
         return self.field.density_logits, self.field.colours
 

@@ -88,7 +88,7 @@ class EditedSplats:
         return self.field.modules
 
     @property
-    def tables(self) -> tuple[Tensor, ...]:
+    def tables(self) -> tuple[Float[Tensor, "gaussians ..."], ...]:
         """What is fitted of each Gaussian: tensors whose rows are the Gaussians."""
         tensors = [getattr(self.field.splats, name) for name in NAMES]
         return tuple(tensor for tensor in tensors if tensor.requires_grad)

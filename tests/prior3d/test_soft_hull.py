@@ -62,7 +62,9 @@ def test_what_it_cannot_write_to_is_refused(views):
     latent = ObjectField(FieldConfig(encoding=DenseGrids((9,))))
     plain = start_fit(views, SETTINGS, Seeds(0)).field
     for field, given in ((tiled, views), (latent, views), (plain, replace(views, masks=None))):
-        with pytest.raises(Prior3dError, match="it needs a field of dense grids in colour without a network, and masks"):
+        with pytest.raises(
+            Prior3dError, match="it needs a field of dense grids in colour without a network, and masks"
+        ):
             begin_at_hull(field, given)
 
 

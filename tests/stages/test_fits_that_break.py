@@ -21,6 +21,7 @@ LOOPS = {
     "stages/training/trainer.py": "the loop of all trainings",
     "prior3d/meshes/silhouette_fit.py": "80 steps of seconds, without a checkpoint: looks at every tenth",
     "prior3d/fields/tiled.py": "the derivative of a render in tiles, within a step of the loop",
+    "prior3d/dataset_update/edited_splats.py": "how much pixels see of each Gaussian: the adjoint of a render, no fit",
     "prior3d/distillation/vsd.py": "a LoRA's gradient within a step of the loop, which looks at it",
 }
 SHARED = "prior3d/reconstruction/sparse_fit.py"  # of three stages: its advice begins below theirs
@@ -42,6 +43,15 @@ def fits():
     return [(module, {word.arg: ast.unparse(word.value) for word in node.keywords}) for module, node in found]
 
 
+def advices(module, word):
+    """What a call says to turn: a constant, a text, or, where what is fitted has several kinds, each kind's own."""
+    place = importlib.import_module(module.removesuffix(".py").replace("/", "."))
+    if word.endswith(".advice"):
+        kinds = [other.stem for other in (ROOT / module).parent.glob("*.py") if "DIVERGED" in other.read_text()]
+        return [importlib.import_module(f"{place.__package__}.{kind}").DIVERGED for kind in kinds]
+    return [getattr(place, word, None) or ast.literal_eval(word)]
+
+
 def test_nobody_descends_by_a_loop_of_their_own():
     step = re.compile(r"(\.backward|autograd\.grad|autograd\.backward|optimi[sz]er\.step)$")
     assert {module for module, node in calls() if step.search(ast.unparse(node.func))} == set(LOOPS)
@@ -56,10 +66,9 @@ def test_every_fit_is_found():
 @pytest.mark.parametrize(("module", "words"), fits(), ids=lambda value: value if isinstance(value, str) else "")
 def test_a_fit_saves_is_watched_and_says_what_to_turn(module, words):
     assert {"advice", "checkpoint", "monitor", "seeds", "modules"} <= words.keys()
-    place = importlib.import_module(module.removesuffix(".py").replace("/", "."))
-    advice = getattr(place, words["advice"], None) or ast.literal_eval(words["advice"])
-    names = DOTTED.findall(advice)
-    assert names and advice != LOWER
+    said = advices(module, words["advice"])
+    assert said and all(DOTTED.search(advice) and advice != LOWER for advice in said)
+    names = [name for advice in said for name in DOTTED.findall(advice)]
     stages = [module.split("/")[1]] if module != SHARED else ["view_symmetry", "view_fit", "view_distillation"]
     assert set(stages) <= set(stage_names())
     for stage in stages:
