@@ -11,7 +11,8 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
-from prior3d.fields import DenseGrids, ObjectField
+from prior3d.fields import ObjectField
+from prior3d.fields.grids import DenseEncoding
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.rendering.rays import project
 
@@ -33,11 +34,10 @@ def begin_at_hull(field: ObjectField, views: InputViews) -> None:
     Raises:
         Prior3dError: the field is of another kind, or the views have no masks.
     """
-    config = field.config
-    encoding = config.encoding
-    if not isinstance(encoding, DenseGrids) or config.hidden or config.head != "rgb" or views.masks is None:
+    config, encoding = field.config, field.encoding
+    if not isinstance(encoding, DenseEncoding) or config.hidden or config.head != "rgb" or views.masks is None:
         raise Prior3dError("visual hull: it needs a field of dense grids in colour without a network, and masks")
-    n, device = max(encoding.resolutions), views.colours.device
+    n, device = encoding.finest, views.colours.device
     axis = torch.linspace(-config.bound, config.bound, n, device=device)
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     points = torch.stack([x, y, z], -1).view(-1, 3)
@@ -46,7 +46,7 @@ def begin_at_hull(field: ObjectField, views: InputViews) -> None:
     colours = facing_colours(views, points, outward(share.view(n, n, n)))
     there = field.raw_density(points)  # by bias, blob and all grids; 0 outside of the field's ball
     own = torch.where(there > 0, there, 1.0).log()
-    finest = field.encoding.grids[encoding.resolutions.index(n)]
+    finest = next(grid for grid in encoding.grids if len(grid) == n)
     finest[..., 0] += (density - own).view(n, n, n)
     finest[..., 1:] += torch.logit(colours.clamp(DARKEST, 1 - DARKEST)).view(n, n, n, 3)
 

@@ -1,8 +1,8 @@
 """A radiance field fitted to views of one object, some of them given and some drawn by a prior.
 
-It begins as the soft visual hull of the views' outlines, coloured by the views that face it, or as fog. Views of a body that was completed from one image come with a field that is the body; the fit starts there. Every step
-renders rays of all views. Views of more weight lend more rays. The terms that make a surface out of fog are those of
-view_distillation.
+It begins as the soft visual hull of the views' outlines, coloured by the views that face it, or as fog. Views of a body
+that was completed from one image come with a field that is the body; the fit starts there. Every step renders rays of
+all views. Views of more weight lend more rays. The terms that make a surface out of fog are those of view_distillation.
 """
 
 from typing import Literal
@@ -32,6 +32,9 @@ class Params(StageParams):
     check: ObjectCheckSettings = ObjectCheckSettings()
 
 
-PRESETS: dict[str, dict] = {"toy": {}, "paper": {"steps": 2000, "start": "fog", "fit": {"resolutions": (17, 33, 65, 129)}}}
+PRESETS: dict[str, dict] = {
+    "toy": {},
+    "paper": {"steps": 2000, "start": "fog", "fit": {"resolutions": (17, 33, 65, 129)}},
+}
 INPUTS = {"views": DRAWN_VIEWS}
 OUTPUT = FIELD
