@@ -9,12 +9,11 @@ import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor
 
-from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
 from prior3d.fields import ObjectField
 from prior3d.fields.grids import DenseEncoding
 from prior3d.reconstruction.input_views import InputViews
-from prior3d.rendering.rays import project
+from prior3d.rendering.seen import seen_at
 
 EDGE = 0.85  # the share of the views, of that of the node that most see, at which density is 1
 SLOPE = 20.0  # of the density's logarithm over the share
@@ -89,9 +88,5 @@ def view_weights(views: InputViews) -> Float[Tensor, "views"]:
 def sampled(views: InputViews, view: int, points: Float[Tensor, "points 3"]) -> Float[Tensor, "4 points"]:
     """Premultiplied colour and mask of one view where points appear in it, [4, points]; 0 outside and behind it."""
     assert views.masks is not None
-    camera: Cameras = views.cameras[view]
-    pixels, distances = (found[0] for found in project(camera, points))
-    places = pixels / pixels.new_tensor([camera.width, camera.height]) * 2 - 1
     layers = torch.cat([views.colours[view], views.masks[view][None]])
-    found: Tensor = functional.grid_sample(layers[None], places[None, None], align_corners=False)[0, :, 0]
-    return found * (distances > 0)
+    return seen_at(layers, views.cameras[view], points)

@@ -20,6 +20,7 @@ from prior3d.cameras import Cameras
 from prior3d.errors import Prior3dError
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.rendering.rays import rays
+from prior3d.rendering.seen import seen_at
 from prior3d.sending import sent
 
 HULL_NODES, RAY_SAMPLES, N_RAYS = 48, 48, 1500  # of the visual hull along an axis, along a ray, and in all
@@ -145,13 +146,7 @@ def visual_hull(
     points = torch.stack([x, y, z], -1).reshape(-1, 3)
     least = torch.ones(len(points), device=masks.device)
     for view in range(cameras.views):
-        pose = cameras.c2w[view].to(points)
-        local = (points - pose[:3, 3]) @ pose[:3, :3]
-        focal = 1 / torch.tan(torch.deg2rad(cameras.fov_deg[view]) / 2)
-        places = torch.stack([local[:, 0] * cameras.height / cameras.width, -local[:, 1]], -1) * focal
-        places = (places / (-local[:, 2:]).clamp_min(1e-3)).view(1, 1, -1, 2)
-        seen = functional.grid_sample(masks[view][None, None], places, align_corners=False)[0, 0, 0]
-        least = torch.minimum(least, seen * (local[:, 2] < 0))
+        least = torch.minimum(least, seen_at(masks[view][None], cameras[view], points)[0])
     return least.view(1, 1, HULL_NODES, HULL_NODES, HULL_NODES)
 
 

@@ -1,8 +1,6 @@
 """coarse_nerf and rgb_refinement end to end on a tiny random prior: artifacts, resume after a kill, errors."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +18,7 @@ from stages.artifacts.fields import load_field
 from stages.contract.entry import execute
 from stages.contract.parameters import merged
 from stages.rgb_refinement.stage import start
-from tests.breaking_off import stop_at
+from tests.breaking_off import kill_at, stop_at
 from tests.nested import nested
 from tests.tiny_prior import write_tiny_prior
 
@@ -96,16 +94,7 @@ def test_both_stages_make_checked_fields_and_resume_bit_identically(tmp_path, re
 def test_kill_9_then_resume(tmp_path, prior):
     whole, killed = (make_run(tmp_path / name, prior) for name in ("whole", "killed"))
     assert execute("stages.coarse_nerf", COARSE_INPUTS, whole) == 0
-    script = (
-        "import os, signal, stages.contract.job as j, stages.contract.entry as e\n"
-        "j.CHECKPOINT_EVERY_S = 0.0\n"
-        "j.Job.progress = lambda s, step, total, **o: step == 7 and os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"e.execute('stages.coarse_nerf', {COARSE_INPUTS!r}, __import__('pathlib').Path.cwd())\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    found = subprocess.run([sys.executable, "-c", script], cwd=killed, env=environment, check=False)
-    assert found.returncode == -signal.SIGKILL
-    assert list((killed / ".work" / "coarse_nerf").glob("*/checkpoint.safetensors"))
+    kill_at("stages.coarse_nerf", COARSE_INPUTS, killed, 7)
     assert execute("stages.coarse_nerf", COARSE_INPUTS, killed) == 0
     assert field_bytes(killed, "coarse_nerf") == field_bytes(whole, "coarse_nerf")
 

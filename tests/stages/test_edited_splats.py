@@ -1,12 +1,7 @@
 """dataset_update of Gaussian splats, and the stages behind it, on a small object, a place, and a tiny random prior."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,11 +18,11 @@ from stages.artifacts.capture import load_posed_images
 from stages.artifacts.fields import load_drawn
 from stages.contract.entry import execute
 from stages.dataset_update.splats import Target
+from tests.breaking_off import kill_at
 from tests.nested import nested
 from tests.stages import test_scene_stages, test_splat_stages
 from tests.tiny_prior import write_tiny_prior
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 EDIT = test_scene_stages.EDIT
 FIT = test_splat_stages.FIT
 CHANGED = {
@@ -95,16 +90,7 @@ def test_kill_9_then_resume(fitted, tmp_path, prior):
     changed = {"splats.density_control": MOVING}
     whole, killed = (another(fitted, tmp_path / name, prior, **changed) for name in ("whole", "killed"))
     assert execute("stages.dataset_update", EDIT, whole) == 0
-    script = (
-        "import os, signal, stages.contract.job as j, stages.contract.entry as e\n"
-        "j.CHECKPOINT_EVERY_S = 0.0\n"
-        "j.Job.progress = lambda s, step, total, **o: step == 7 and os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"e.execute('stages.dataset_update', {EDIT!r}, __import__('pathlib').Path.cwd())\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    found = subprocess.run([sys.executable, "-c", script], cwd=killed, env=environment, check=False)
-    assert found.returncode == -signal.SIGKILL
-    assert list((killed / ".work" / "dataset_update").glob("*/checkpoint.safetensors"))
+    kill_at("stages.dataset_update", EDIT, killed, 7)
     assert execute("stages.dataset_update", EDIT, killed) == 0
     names = [f"dataset_update/{name}" for name in ("field.safetensors", "field.json", "edited/00003.png")]
     assert [(killed / name).read_bytes() for name in names] == [(whole / name).read_bytes() for name in names]
