@@ -61,8 +61,14 @@ def run(job: Job, params: Params) -> None:
     dataset, held_out = (RenderedDataset(job.inputs["sets"], split) for split in ("train", "held-out"))
     latents = Latents(prior.diffusion.vae, torch.from_numpy(dataset.rgba).to(device))
     loss_of = partial(step_loss, unet, encode, prior, dataset, latents, params)
-    train(trainer, params.batch, loss_of, partial(sample_sheet, prior, held_out, objects=2))
+    train(trainer, params.batch, loss_of, partial(sheet, prior, held_out))
     save(trainer, toy, folder, params)
+
+
+def sheet(prior: JointViewsPrior, held_out: RenderedDataset) -> Tensor:
+    """What the weights draw now; texts are embedded anew, since the text encoder may have learnt."""
+    prior.diffusion.prompts.forget()
+    return sample_sheet(prior, held_out, objects=2)
 
 
 def drawing_prior(folder: Path, unet: Any, encoder: Any, tokenizer: Any, device: str) -> JointViewsPrior:

@@ -204,6 +204,16 @@ def test_the_text_encoder_learns_only_where_that_is_asked_and_goes_on_from_itsel
     assert all(torch.equal(tensor, first[name]) for name, tensor in words(tmp_path / FOLDER).items())
 
 
+def test_a_sheet_is_drawn_with_the_text_encoder_of_now(data, trained, monkeypatch):
+    prior = load_joint_views(trained / FOLDER, CPU)
+    monkeypatch.setattr(stage, "sample_sheet", lambda prior, held_out, objects: prior.embed(["a"]))
+    before = stage.sheet(prior, None)
+    with torch.no_grad():
+        for weights in prior.diffusion.prompts.text_encoder.parameters():
+            weights.add_(0.1)
+    assert not torch.equal(stage.sheet(prior, None), before)
+
+
 def test_scores_are_of_the_held_out_sets(data, trained):
     prior, world = load_joint_views(trained / FOLDER, CPU), RenderedDataset(data / "data/sets", "held-out")
     errors = v_errors(prior, world, 8)
