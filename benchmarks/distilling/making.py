@@ -50,8 +50,14 @@ ALWAYS = {
     ),
 }
 ASKED = {"prompt": "inputs/prompt.txt", "prior": "inputs/prior.json"}
+MESH = "mesh"  # what `text` becomes by the rest of its method
 WIRING = {
     "text": {"coarse_nerf": ASKED},
+    MESH: {
+        "rgb_refinement": {"field": "coarse_nerf", **ASKED},
+        "mesh_extraction": {"field": "rgb_refinement"},
+        "texture_baking": {"mesh": "mesh_extraction", "field": "rgb_refinement"},
+    },
     "image": {
         "image_preparation": {"image": "inputs/image.png", "camera": "inputs/camera.txt"},
         "image_nerf": {"image": "image_preparation", **ASKED},
@@ -73,8 +79,7 @@ def prepare(folder: Path, kind: str, place: str, seed: int, sets: list[str], toy
     prompt = toy.caption if kind == "image" else place
     (folder / "inputs" / "prompt.txt").write_text(f"{prompt}\n", encoding="utf-8")
     (folder / "inputs" / "prior.json").write_text(json.dumps({"name": "toy", "digest": "of this checkout"}))
-    settings = {"device": "cpu", "priors": {"toy": str(embedded_prior("toy"))}}
-    (folder / "local.yaml").write_text(yaml.safe_dump(settings))
+    write_local_settings(folder)
     params = resolve(find_method(METHODS[kind]), "toy", seed, [*ALWAYS[kind], *sets])
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     if kind == "image":
@@ -83,8 +88,14 @@ def prepare(folder: Path, kind: str, place: str, seed: int, sets: list[str], toy
         trimesh.Trimesh(toy.vertices, toy.faces, process=False).export(folder / "inputs" / "mesh.ply")
 
 
+def write_local_settings(folder: Path) -> None:
+    """Say where the prior is: in this checkout."""
+    settings = {"device": "cpu", "priors": {"toy": str(embedded_prior("toy"))}}
+    (folder / "local.yaml").write_text(yaml.safe_dump(settings))
+
+
 def run_stages(folder: Path, kind: str, until: str = "") -> dict[str, float]:
-    """Run the stages of `text`, `paint` or `image`, the last one being `until`; processor seconds of each.
+    """Run the stages of `text`, `mesh` (behind `text`), `paint` or `image`, up to `until`; processor seconds of each.
 
     Raises:
         Prior3dError: a stage failed; it has said why.
