@@ -20,9 +20,9 @@ def write_tiny_views(folder: Path, prediction_type: str = "v_prediction") -> Pat
     """UNet and VAE by diffusers, the epipolar transformer by its own writer."""
     from diffusers import DDIMScheduler, UNet2DModel
 
-    from prior3d.diffusion.epipolar_files import save_epipolar
+    from prior3d.diffusion.own_networks import save_own
 
-    save_epipolar(tiny_transformer(), folder / "epipolar")
+    save_own(tiny_transformer(), folder / "epipolar")
     torch.manual_seed(1)
     UNet2DModel(
         sample_size=TINY.rays,

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from prior3d.cameras import Cameras
 from prior3d.diffusion.epipolar import EpipolarTransformer
-from prior3d.diffusion.epipolar_files import epipolar_config, epipolar_weights, load_epipolar
+from prior3d.diffusion.epipolar_files import epipolar_config, load_epipolar
 from prior3d.diffusion.folders import check_safetensors, read_json, weight_files
 from prior3d.diffusion.latent_diffusion import LatentDiffusion, guided
 from prior3d.diffusion.networks import load_network
+from prior3d.diffusion.own_networks import own_weights
 from prior3d.diffusion.prior import DiffusionPrior
 from prior3d.diffusion.scheduling import descending_timesteps, diffusion_schedule
 from prior3d.errors import Prior3dError
@@ -226,7 +227,7 @@ def check_views_folder(folder: Path) -> None:
     for name in ("unet", "vae"):
         for file in weight_files(folder / name, name)[0]:
             check_safetensors(file)
-    epipolar_weights(folder / "epipolar")
+    own_weights(folder / "epipolar")
     config = epipolar_config(folder / "epipolar")
     unet, vae = (read_json(folder / name / "config.json") for name in ("unet", "vae"))
     found = (unet.get("in_channels"), unet.get("sample_size"))

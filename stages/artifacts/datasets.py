@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prior3d.diffusion.folders import check_prior_folder, weight_files
+from prior3d.diffusion.folders import check_joint_views_folder, check_prior_folder, weight_files
 from prior3d.errors import Prior3dError
 from prior3d.limits import read_json
 from prior3d.toyworld.palette import PATTERNS
@@ -99,6 +99,11 @@ def check_autoencoder(folder: Path) -> None:
 def check_text_to_image(folder: Path) -> None:
     """Check that a folder is a text-to-image prior with all its parts."""
     check_prior_folder(folder, "text_to_image")
+
+
+def check_joint_views(folder: Path) -> None:
+    """Check that a folder is a joint-view prior with all its parts."""
+    check_joint_views_folder(folder)
 
 
 def check_scorer(folder: Path) -> None:

@@ -10,8 +10,8 @@ from diffusers import AutoencoderKL, UNet2DModel
 
 from prior3d.devices import choose_device
 from prior3d.diffusion.epipolar import EpipolarConfig, EpipolarTransformer
-from prior3d.diffusion.epipolar_files import save_epipolar
 from prior3d.diffusion.latent_diffusion import LatentDiffusion
+from prior3d.diffusion.own_networks import save_own
 from prior3d.diffusion.views import ViewsPrior
 from prior3d.errors import Prior3dError
 from prior3d.images.files import write_png
@@ -134,7 +134,7 @@ def preview(trainer: Trainer, vae: Any, dataset: PosedDataset) -> None:
 def save(trainer: Trainer, vae_folder: Path, folder: Path, params: Params, most: int) -> None:
     """Write the averaged weights as a diffusers-like folder in half precision, with the autoencoder they belong to."""
     save_averaged(trainer, "unet", folder / "unet")
-    save_epipolar(trainer.averaged("epipolar"), folder / "epipolar")
+    save_own(trainer.averaged("epipolar"), folder / "epipolar")
     noise_scheduler().save_pretrained(folder / "scheduler")
     shutil.copytree(vae_folder, folder / "vae", dirs_exist_ok=True)
     write_index(folder, INDEX)

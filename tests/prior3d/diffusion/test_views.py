@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prior3d.cameras import Cameras, Orbit, orbit_cameras
-from prior3d.diffusion.epipolar_files import load_epipolar, save_epipolar
+from prior3d.diffusion.epipolar_files import load_epipolar
 from prior3d.diffusion.folders import check_channels, role_of
+from prior3d.diffusion.own_networks import save_own
 from prior3d.diffusion.text_to_image import load_text_to_image
 from prior3d.diffusion.views import load_views
 from prior3d.errors import Prior3dError
@@ -126,7 +127,7 @@ def test_pictures_that_it_cannot_use(prior):
 
 def test_weights_survive_saving_in_half_precision(tmp_path):
     written = tiny_transformer()
-    save_epipolar(written, tmp_path)
+    save_own(written, tmp_path)
     read = load_epipolar(tmp_path)
     assert read.config == written.config and not read.training
     assert all(torch.equal(a.half().float(), b) for a, b in zip(written.parameters(), read.parameters(), strict=True))
