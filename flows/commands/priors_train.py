@@ -26,8 +26,8 @@ TRAINING_WORDS = ("steps", "minutes", "device")  # options of a views prior's ow
 
 def train(words: list[str]) -> int:
     """`prior3d priors train NAME`: run the pipeline's stages that make it, and the stages that they need."""
-    parser = Parser.of("priors train", "Run the pipeline's stages that make a prior.")
-    parser.add_argument("name", metavar="NAME", help="a prior of the pipeline, or views with --data")
+    parser = Parser.of("priors train", "Run the pipeline's stages that make a prior, or a student of one.")
+    parser.add_argument("name", metavar="NAME", help="a prior or student of the pipeline, or views with --data")
     parser.add_argument("--data", type=Path, help="views: a category of your own, in CO3Dv2's layout")
     parser.add_argument("--out", metavar="NAME", help="views: the prior's name (default: views-FOLDER)")
     parser.add_argument("--steps", type=int, help="views: training steps (default: 20,000)")
@@ -124,7 +124,7 @@ def accept(words: list[str]) -> int:
 
 
 def making(project: Project, name: str) -> list[str]:
-    """The pipeline's stages whose outputs lie in `data/priors/NAME`.
+    """The pipeline's stages whose outputs lie in `data/priors/NAME` or `data/students/NAME`.
 
     Raises:
         Prior3dError: the project has no such pipeline.
@@ -134,7 +134,7 @@ def making(project: Project, name: str) -> list[str]:
     for stage, described in (described_stages or {}).items():
         for out in described.get("outs") or []:
             parts = Path(out if isinstance(out, str) else next(iter(out))).parts
-            if parts[:2] == ("data", "priors") and len(parts) > 2:
+            if parts[:2] in (("data", "priors"), ("data", "students")) and len(parts) > 2:
                 found.setdefault(parts[2], []).append(stage)
     if name in found:
         return list(dict.fromkeys(found[name]))

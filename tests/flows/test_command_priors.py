@@ -130,9 +130,10 @@ def test_train_runs_the_stages_whose_outputs_are_the_priors(project, monkeypatch
     (project.root / "dvc.yaml").write_text(
         "stages:\n  one: {outs: [data/priors/toy/unet: {cache: false}, data/priors/toy/vae]}\n"
         "  two: {outs: [data/world]}\n  three: {outs: [data/priors/toy/README.md]}\n"
-        "  four: {outs: [data/priors/toy-instruct/unet]}\n"
+        "  four: {outs: [data/priors/toy-instruct/unet]}\n  five: {outs: [data/students/distilled]}\n"
     )
     assert priors_train.making(project, "toy") == ["one", "three"]
+    assert priors_train.making(project, "distilled") == ["five"]
     with pytest.raises(Prior3dError, match="makes no prior 'toy-instrukt'; did you mean 'toy-instruct'"):
         priors_train.making(project, "toy-instrukt")
     called = []

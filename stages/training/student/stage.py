@@ -59,6 +59,9 @@ def run(job: Job, params: Params) -> None:
     views = RenderedDataset(job.inputs["views"], "train") if "views" in job.inputs else None
     if params.views_share and views is None:
         raise Prior3dError(f"{job.name}: views_share is {params.views_share:g}, but there are no views; give --views")
+    if views is not None and views.rgba.shape[1] != prior.image_size:
+        size = prior.image_size
+        raise Prior3dError(f"{job.name}: the views have {views.rgba.shape[1]} pixels a side; render them with {size}")
     text_width = prior.embed([""]).shape[-1]
     network = FieldGenerator(GeneratorConfig(text_width, params.width, params.layers, nodes=params.nodes))
     if params.warm_start:
