@@ -1,8 +1,9 @@
 """The network: tokens of a text in, the grid of a radiance field out.
 
-512 tokens, one a cell of an 8 x 8 x 8 grid, look at each other and at the text. Each then says of the nodes in its cell
-how dense they are, and to which of a few parts they belong. A second, small transformer reads a colour for each part
-from the text. So shapes are learnt by kind and colours by word, and a new pair of both needs no training of its own.
+A small transformer reads from the text what the thing is, a short code, and a colour for each of a few parts. A linear
+map makes of the code a template: a token for each cell of an 8 x 8 x 8 grid. The tokens look at each other and at the
+text. Each then says of the nodes in its cell how dense they are, and to which parts they belong. So shapes are learnt
+by kind and colours by word, and a new pair of both needs no training of its own.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from prior3d.errors import Prior3dError
 
 CELLS = 8  # tokens along an axis
-PALETTE_LAYERS, PALETTE_HEADS = 2, 4
+READING_LAYERS, READING_HEADS = 2, 4
 SHARPNESS = 4.0  # of the choice between parts, and of colours: both begin undecided
 STEEPNESS = 6.0  # of a density's logarithm
 DARKEST = 0.02  # of a colour, and as far from white: its logit stays finite
@@ -33,6 +34,7 @@ class GeneratorConfig:
         heads: of its attention.
         parts: colours that an object can have.
         nodes: along an axis of the field's grid; a multiple of 8.
+        code: numbers that tell one template from another.
         smoothing: channels between the two convolutions over the finished grid.
     """
 
@@ -42,14 +44,15 @@ class GeneratorConfig:
     heads: int = 6
     parts: int = 6
     nodes: int = 32
+    code: int = 48
     smoothing: int = 16
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit (raises Prior3dError)."""
-        if self.nodes % CELLS or self.width % self.heads or self.text_width % PALETTE_HEADS:
+        if self.nodes % CELLS or self.width % self.heads or self.text_width % READING_HEADS:
             raise Prior3dError(
                 f"generator: nodes {self.nodes} must be a multiple of {CELLS}, width {self.width} one of heads "
-                f"{self.heads}, text_width {self.text_width} one of {PALETTE_HEADS}"
+                f"{self.heads}, text_width {self.text_width} one of {READING_HEADS}"
             )
 
 
@@ -74,11 +77,13 @@ class FieldGenerator(nn.Module):
         self.norm, self.said = nn.LayerNorm(config.width), nn.Linear(config.width, self.in_cell**3 * self.features)
         self.spread = nn.Conv3d(self.features, config.smoothing, 3, padding=1)
         self.smooth = nn.Conv3d(config.smoothing, self.features, 3, padding=1)
-        self.asked = nn.Parameter(torch.randn(1, config.parts, config.text_width) * 0.5)
-        self.palette_layers = nn.ModuleList(
-            [_block(config.text_width, PALETTE_HEADS, config.text_width) for _ in range(PALETTE_LAYERS)]
+        self.asked = nn.Parameter(torch.randn(1, 1 + config.parts, config.text_width) * 0.5)
+        self.reading = nn.ModuleList(
+            [_block(config.text_width, READING_HEADS, config.text_width) for _ in range(READING_LAYERS)]
         )
-        self.palette_norm, self.colour = nn.LayerNorm(config.text_width), nn.Linear(config.text_width, 3)
+        self.read = nn.LayerNorm(config.text_width)
+        self.colour, self.kind = nn.Linear(config.text_width, 3), nn.Linear(config.text_width, config.code)
+        self.template = nn.Linear(config.code, CELLS**3 * config.width, bias=False)
         with torch.no_grad():
             for layer, spread in ((self.said, 0.02), (self.colour, 0.02), (self.smooth, 0.0)):
                 for name, parameter in layer.named_parameters():
@@ -86,15 +91,18 @@ class FieldGenerator(nn.Module):
 
     def forward(self, text: Float[Tensor, "texts tokens text_width"]) -> Float[Tensor, "texts z y x 4"]:
         """The grid of each text: the logarithm of density, then the logits of red, green and blue."""
-        content = self.content(text)
+        code, palette = self.code_and_palette(text)
+        content = self.content(text, code)
         shares = (SHARPNESS * content[:, 1:]).softmax(dim=1)
-        colours = torch.einsum("bpzyx,bpc->bczyx", shares, self.palette(text))
+        colours = torch.einsum("bpzyx,bpc->bczyx", shares, palette)
         logits = torch.logit(colours.clamp(DARKEST, 1 - DARKEST))
         return torch.cat([STEEPNESS * content[:, :1], logits], dim=1).movedim(1, -1).contiguous()
 
-    def content(self, text: Float[Tensor, "texts tokens text_width"]) -> Float[Tensor, "texts features z y x"]:
+    def content(
+        self, text: Float[Tensor, "texts tokens text_width"], code: Float[Tensor, "texts code"]
+    ) -> Float[Tensor, "texts features z y x"]:
         """What is at each node: density, and how much it belongs to each part."""
-        tokens = self.places.expand(len(text), -1, -1)
+        tokens = self.places + self.template(code).view(len(text), CELLS**3, -1)
         for layer in self.layers:
             tokens = layer(tokens, encoder_hidden_states=text)
         n, inside = CELLS, self.in_cell
@@ -103,13 +111,15 @@ class FieldGenerator(nn.Module):
         smoothed: Tensor = nodes + self.smooth(functional.silu(self.spread(nodes)))
         return smoothed
 
-    def palette(self, text: Float[Tensor, "texts tokens text_width"]) -> Float[Tensor, "texts parts 3"]:
-        """The colour of each part."""
-        parts = self.asked.expand(len(text), -1, -1)
-        for layer in self.palette_layers:
-            parts = layer(parts, encoder_hidden_states=text)
-        colours: Tensor = (SHARPNESS * self.colour(self.palette_norm(parts))).sigmoid()
-        return colours
+    def code_and_palette(
+        self, text: Float[Tensor, "texts tokens text_width"]
+    ) -> tuple[Float[Tensor, "texts code"], Float[Tensor, "texts parts 3"]]:
+        """What the thing is, and the colour of each of its parts."""
+        found = self.asked.expand(len(text), -1, -1)
+        for layer in self.reading:
+            found = layer(found, encoder_hidden_states=text)
+        found = self.read(found)
+        return self.kind(found[:, 0]), (SHARPNESS * self.colour(found[:, 1:])).sigmoid()
 
 
 def _block(width: int, heads: int, text_width: int) -> nn.Module:

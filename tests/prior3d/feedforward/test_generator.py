@@ -19,7 +19,7 @@ from prior3d.rendering import render_without_gradient
 from prior3d.toyworld.renders import toy_orbit
 from tests.tiny_joint_views import write_tiny_joint_views
 
-SMALL = GeneratorConfig(text_width=16, width=24, layers=1, heads=2, parts=3, nodes=16, smoothing=4)
+SMALL = GeneratorConfig(text_width=16, width=24, layers=1, heads=2, parts=3, nodes=16, code=5, smoothing=4)
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +47,21 @@ def test_a_text_has_its_own_grid_whatever_it_is_batched_with():
 
 def test_cells_lie_where_their_tokens_stand():
     made = network()
+    made.layers = torch.nn.ModuleList()  # attention would spread a change
     with torch.no_grad():
-        made.spread.weight.zero_()
-        before = made.content(text())
-        made.places[0, 5 + 8 * 2 + 64 * 7] += 3.0  # x 5, y 2, z 7; attention spreads it, but this cell changes most
-        changed = (made.content(text()) - before).abs().sum(dim=1)[0]
+        code, _ = made.code_and_palette(text())
+        before = made.content(text(), code)
+        made.places[0, 5 + 8 * 2 + 64 * 7] += torch.randn(24)  # x 5, y 2, z 7
+        changed = (made.content(text(), code) - before).abs().sum(dim=1)[0]
     z, y, x = np.unravel_index(int(changed.argmax()), changed.shape)
     assert (x // 2, y // 2, z // 2) == (5, 2, 7)
+    assert int((changed > 0).sum()) == 8  # the nodes of a cell
 
 
 def test_colours_are_mixed_from_as_many_as_there_are_parts():
     made = network()
     with torch.no_grad():
-        colours = made.palette(text())[0]
+        colours = made.code_and_palette(text())[1][0]
         grid = made(text())[0, ..., 1:].sigmoid().reshape(-1, 3)
     assert colours.shape == (3, 3)
     assert (grid >= colours.amin(0) - 1e-4).all() and (grid <= colours.amax(0) + 1e-4).all()
