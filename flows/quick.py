@@ -81,7 +81,7 @@ METHOD = Method(
             },
             gpu=True,
         ),
-        Stage("view_fit", {"views": "joint_views"}, gpu=True),
+        Stage("view_fit", {"views": "joint_views", "posed": "view_preparation"}, gpu=True),
         Stage("mesh_extraction", {"field": "view_fit", "image": "image_captioning"}, gpu=True),
         Stage(
             "texture_baking",

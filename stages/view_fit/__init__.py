@@ -13,7 +13,7 @@ from prior3d.settings import Steps
 from prior3d.settings.completion import CompletionSettings
 from prior3d.settings.reconstruction import FitSettings
 from prior3d.settings.refresh import ObjectCheckSettings, SurfaceSettings
-from stages.artifacts import DRAWN_VIEWS, FIELD
+from stages.artifacts import DRAWN_VIEWS, FIELD, POSED_IMAGES
 from stages.contract.parameters import StageParams
 
 
@@ -21,6 +21,9 @@ class Params(StageParams):
     """What the stage can be told; the defaults are the `toy` preset."""
 
     steps: Steps = Field(80, ge=1, le=100_000, description="optimisation steps")
+    posed_steps: Steps = Field(
+        150, ge=1, le=100_000, description="the same where posed images are given, which say more than drawn views"
+    )
     start: Literal["hull", "fog"] = Field(
         "hull", description="the field's start: what almost all outlines hold, or fog, which needs twice the steps"
     )
@@ -34,7 +37,8 @@ class Params(StageParams):
 
 PRESETS: dict[str, dict] = {
     "toy": {},
-    "paper": {"steps": 2000, "start": "fog", "fit": {"resolutions": (17, 33, 65, 129)}},
+    "paper": {"steps": 2000, "posed_steps": 2000, "start": "fog", "fit": {"resolutions": (17, 33, 65, 129)}},
 }
-INPUTS = {"views": DRAWN_VIEWS}
+INPUTS = {"views": DRAWN_VIEWS, "posed": POSED_IMAGES}
+OPTIONAL_INPUTS = frozenset({"posed"})
 OUTPUT = FIELD

@@ -53,7 +53,7 @@ def beginning(job: Job, params: Params, found: ViewsOfObject) -> tuple[SparseFit
         fit = start_fit(found.views, params.fit, seeds)
         if params.start == "hull":
             begin_at_hull(fit.field, found.views)
-        return fit, params.steps
+        return fit, params.posed_steps if "posed" in job.inputs else params.steps
     views = found.views
     targets = ViewTargets(views.cameras)
     targets.put(slice(None), views.colours, views.masks, views.weights)

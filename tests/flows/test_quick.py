@@ -65,6 +65,7 @@ SETS = {
     "joint_views.outlines.n_sets": 1,
     "joint_views.body.size": 32,
     "view_fit.steps": 40,
+    "view_fit.posed_steps": 44,
     "view_fit.completed_steps": 2,
     "view_fit.completed_fit.n_samples": 8,
     "view_fit.completed_fit.rays_per_step": 128,
@@ -156,6 +157,8 @@ def test_from_anything_to_a_field(project, priors, form, capfd):
     n_drawn = {"prompt": 12, "image": 16, "images": 8}[form]  # of one unknown thing: renders of a completed body
     assert found.n_given == n_given and len(found.views.colours) == n_given + n_drawn
     assert (folder / "joint_views/field.json").is_file() == (form == "image")
+    steps = json.loads((folder / "losses/view_fit.json").read_text())[-1]["step"]
+    assert steps == {"prompt": 40, "image": 2, "images": 44}[form]  # of posed images more can be learnt
     metrics = load_metrics(folder / "view_fit")
     assert metrics["drawn_psnr"]["value"] > 0 and ("given_psnr" in metrics) == (n_given > 0)
     if form == "prompt":
