@@ -41,7 +41,7 @@ def render_by_gsplat(
         )  # fmt: skip
     except AttributeError as error:  # of the module that would hold the kernels, which is None
         raise Prior3dError(
-            f"gsplat is installed, but its CUDA kernels are not there ({error}); install CUDA's toolkit, which compiles "
+            f"gsplat is installed, but its CUDA kernels are not there ({error}); install CUDA's toolkit, which makes "
             "them, or a wheel of gsplat for this torch, or uninstall gsplat: plain torch then draws the splats"
         ) from error
     return colours[0], opacity[0, ..., 0]
