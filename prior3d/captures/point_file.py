@@ -54,7 +54,7 @@ def _read(path: Path) -> tuple[CapturePoints | None, tuple[str, ...]]:
             f"{LARGEST_FILE / 1e6:,.0f} MB are read, so thin them out, or take ply_file_path out of transforms.json"
         )
     try:
-        found = trimesh.load(path, process=False)
+        found: Any = trimesh.load(path, process=False)
         places = np.asarray(found.vertices, dtype=np.float64).reshape(-1, 3)
         colours = getattr(found, "colors", None)
     except Exception as error:  # of the file's contents, of many kinds
