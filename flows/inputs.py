@@ -41,6 +41,7 @@ OPTIONAL_CAMERA = Input(
     "object is centred and seen from its front",
     default="",
 )
+NAMED_IS_KNOWN = {"caption": {"known_below": 10.0}}  # the threshold is the toy prior's; others know what a person names
 FROM_AFAR = {"elevation_deg": 4.0, "fov_deg": 14.0}  # how people photograph things, where no camera is given
 
 # shapes and captures

@@ -25,6 +25,7 @@ from flows.inputs import (
     FROM_AFAR,
     JOINT_VIEWS_PRIOR,
     MASK,
+    NAMED_IS_KNOWN,
     OPTIONAL_CAMERA,
     OPTIONAL_IMAGE,
     OPTIONAL_POSED_IMAGES,
@@ -103,7 +104,11 @@ METHOD = Method(
         ),
     ),
     presets={
-        "paper": {"image_preparation": FROM_AFAR},
+        "paper": {
+            "image_preparation": FROM_AFAR,
+            "image_captioning": NAMED_IS_KNOWN,
+            "captioning": NAMED_IS_KNOWN,
+        },
         "toy": {
             "image_preparation": FROM_AFAR,
             "mesh_extraction": {"n_azimuths": 6, "outline_steps": 60},

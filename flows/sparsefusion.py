@@ -24,7 +24,7 @@ Gao et al., CAT3D: Create Anything in 3D with Multi-View Diffusion Models, NeurI
 """
 
 from flows.engine.method import Method, Stage
-from flows.inputs import ANY_VIEWS_PRIOR, OPTIONAL_PROMPT, POSED_IMAGES, SCORER
+from flows.inputs import ANY_VIEWS_PRIOR, NAMED_IS_KNOWN, OPTIONAL_PROMPT, POSED_IMAGES, SCORER
 
 IGNORED = {"joint_views": {"given": {"unknown_weight": 0.0}}}  # what is drawn of a thing that the prior does not know
 
@@ -89,6 +89,6 @@ METHOD = Method(
             gpu=True,
         ),
     ),
-    presets={"toy": IGNORED, "paper": IGNORED},
+    presets={"toy": IGNORED, "paper": IGNORED | {"captioning": NAMED_IS_KNOWN}},
     example="prior3d run sparsefusion --images captures/mug --set view_preparation.n_inputs=3 --name mug",
 )

@@ -83,9 +83,10 @@ def read_cameras_file(file: Path) -> dict[str, Any]:
 
 
 def _transforms_files(folder: Path, name: str) -> list[str]:
-    """The images and masks that a transforms.json names; what is wrong with it is the stage's to say."""
-    frames = read_cameras_file(folder / name).get("frames")
-    found = []
+    """The images, masks and points that a transforms.json names; what is wrong with it is the stage's to say."""
+    content = read_cameras_file(folder / name)
+    frames, points = content.get("frames"), content.get("ply_file_path")
+    found = [portable(folder, points)] if isinstance(points, str) and points else []
     for frame in frames if isinstance(frames, list) else []:
         for key in ("file_path", "mask_path"):
             path = frame.get(key) if isinstance(frame, dict) else None

@@ -16,6 +16,13 @@ CONFIG = {
 }  # fmt: skip
 
 
+# The same of the public folders, at their widths: sd-v2.1-base-4view.
+PUBLIC = CONFIG | {
+    "image_size": 32, "model_channels": 320, "attention_resolutions": [4, 2, 1], "channel_mult": [1, 2, 4, 4],
+    "num_head_channels": 64, "context_dim": 1024,
+}  # fmt: skip
+
+
 def ldm_names(unet):
     """Weights of a SetUNet under the names of latent-diffusion's code, written out from its order of blocks."""
     names = {
@@ -23,17 +30,19 @@ def ldm_names(unet):
         "time_embedding.linear_2.": "time_embed.2.", "class_embedding.linear_1.": "camera_embed.0.",
         "class_embedding.linear_2.": "camera_embed.2.", "conv_norm_out.": "out.0.", "conv_out.": "out.2.",
         "mid_block.resnets.0.": "middle_block.0.", "mid_block.attentions.0.": "middle_block.1.",
-        "mid_block.resnets.1.": "middle_block.2.", "down_blocks.0.downsamplers.0.conv.": "input_blocks.3.0.op.",
-        "up_blocks.0.upsamplers.0.conv.": "output_blocks.2.2.conv.",
+        "mid_block.resnets.1.": "middle_block.2.",
     }  # fmt: skip
-    for block, first in ((0, 1), (1, 4)):
+    up_types = unet.config.up_block_types
+    for block in range(len(up_types)):
         for layer in range(2):
-            names[f"down_blocks.{block}.resnets.{layer}."] = f"input_blocks.{first + layer}.0."
-            names[f"down_blocks.{block}.attentions.{layer}."] = f"input_blocks.{first + layer}.1."
-    for block in range(2):
+            names[f"down_blocks.{block}.resnets.{layer}."] = f"input_blocks.{1 + 3 * block + layer}.0."
+            names[f"down_blocks.{block}.attentions.{layer}."] = f"input_blocks.{1 + 3 * block + layer}.1."
+        names[f"down_blocks.{block}.downsamplers.0.conv."] = f"input_blocks.{3 + 3 * block}.0.op."
         for layer in range(3):
             names[f"up_blocks.{block}.resnets.{layer}."] = f"output_blocks.{3 * block + layer}.0."
             names[f"up_blocks.{block}.attentions.{layer}."] = f"output_blocks.{3 * block + layer}.1."
+        place = 2 if "CrossAttn" in up_types[block] else 1  # behind the attention, where there is one
+        names[f"up_blocks.{block}.upsamplers.0.conv."] = f"output_blocks.{3 * block + 2}.{place}.conv."
     inner = {
         "norm1.": "in_layers.0.", "conv1.": "in_layers.2.", "time_emb_proj.": "emb_layers.1.",
         "norm2.": "out_layers.0.", "conv2.": "out_layers.3.", "conv_shortcut.": "skip_connection.",

@@ -18,6 +18,7 @@ from prior3d.captures.capture import (
     size_and_turn,
 )
 from prior3d.captures.colmap import colmap_model, read_colmap
+from prior3d.captures.point_file import named_points
 from prior3d.errors import Prior3dError
 from prior3d.images.opening import MAX_PIXELS
 from prior3d.inside import named_file
@@ -54,7 +55,8 @@ def read_transforms(file: Path) -> Capture:
         raise Prior3dError(f"{file}: 'frames' is missing or empty; it must list the images and their cameras")
     read = sorted((_frame(file, content, frame) for frame in frames), key=lambda f: natural_order(f.image.as_posix()))
     bare = "camera_angle_x" in content and not any(key in content for key in ("fl_x", "w", "camera_angle_y"))
-    return Capture(file.parent, "blender" if bare else "transforms", tuple(read))
+    points, notes = named_points(file, content)
+    return Capture(file.parent, "blender" if bare else "transforms", tuple(read), notes, points)
 
 
 def _frame(file: Path, content: dict[str, Any], frame: dict[str, Any]) -> Frame:

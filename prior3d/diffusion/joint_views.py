@@ -42,6 +42,8 @@ class JointViewsPrior(DiffusionPrior):
     Attributes:
         radius: distance of its cameras from the origin, in world units.
         fov_deg: their field of view.
+        text_suffix: of a prior that draws over a background of its own, what its texts end in, in place of the view and
+            the background; None: it was taught both.
     """
 
     def __init__(
@@ -50,10 +52,11 @@ class JointViewsPrior(DiffusionPrior):
         radius: float,
         fov_deg: float,
         embed_cameras: Callable[[Orbit], Float[Tensor, "frames 16"]] = embedded_directions,
+        text_suffix: str | None = None,
     ) -> None:
         """Take the networks as they are; `embed_cameras` makes the class labels [frames, 16] that the UNet takes."""
         super().__init__(diffusion)
-        self.radius, self.fov_deg, self.embed_cameras = radius, fov_deg, embed_cameras
+        self.radius, self.fov_deg, self.embed_cameras, self.text_suffix = radius, fov_deg, embed_cameras, text_suffix
 
     @property
     def takes_given(self) -> bool:
@@ -290,7 +293,7 @@ def load_joint_views(folder: Path, device: torch.device, dtype: torch.dtype = to
         check_parts(folder)
         unet = mvdream.load_mvdream_unet(SetUNet, folder, dtype)
         diffusion = with_text(folder, unet, device, dtype)
-        return JointViewsPrior(diffusion, mvdream.RADIUS, mvdream.FOV_DEG, mvdream.mvdream_camera)
+        return JointViewsPrior(diffusion, mvdream.RADIUS, mvdream.FOV_DEG, mvdream.mvdream_camera, mvdream.TEXT_SUFFIX)
     check_joint_views_folder(folder)
     index = read_json(folder / "model_index.json")
     diffusion = with_text(folder, load_network(JointUNet, folder / "unet", "unet", dtype), device, dtype)

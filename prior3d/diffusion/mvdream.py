@@ -21,6 +21,7 @@ CLASS = "MVDreamPipeline"
 # Directions alone reach the network; distance and field of view varied in its training, together, so that the object
 # filled the image alike. These are what the authors' code for 3D evaluates with, for an object in a ball of radius 1.
 RADIUS, FOV_DEG = 3.0, 40.0
+TEXT_SUFFIX = ", 3d asset"  # which the authors' scripts add to every text
 NUMBERS = (
     "in_channels", "out_channels", "model_channels", "num_res_blocks", "num_head_channels", "context_dim", "camera_dim",
 )  # fmt: skip
@@ -92,7 +93,7 @@ def load_mvdream_unet(network_class: Any, folder: Path, dtype: torch.dtype) -> A
     config = mvdream_config(folder)
     weights: dict[str, Tensor] = {}
     for file in weight_files(folder / "unet", "unet")[0]:
-        weights |= load_file(file)
+        weights |= {name: tensor.to(dtype) for name, tensor in load_file(file).items()}
     named = {PREFIX + name.replace("camera_embed.", "label_emb.0."): tensor for name, tensor in weights.items()}
     try:
         with torch.device("meta"):  # no random weights first: there are 866 million
@@ -106,4 +107,4 @@ def load_mvdream_unet(network_class: Any, folder: Path, dtype: torch.dtype) -> A
     for name, tensor in unet.named_parameters():
         if not torch.isfinite(tensor).all():
             raise Prior3dError(f"prior component {folder / 'unet'}: {name} holds values that are not finite")
-    return unet.to(dtype).requires_grad_(False).eval()
+    return unet.requires_grad_(False).eval()

@@ -45,7 +45,8 @@ def judge(
     n_chosen = min(n, most_images)
     chosen = [place * n // n_chosen for place in range(n_chosen)]
     orbit = given.orbit[torch.tensor(chosen)]
-    prompts = {text: [view_text(text, word, behind.name) for word in view_words(orbit)] for text in texts}
+    words, suffix = view_words(orbit), prior.text_suffix
+    prompts = {text: [view_text(text, word, behind.name, suffix) for word in words] for text in texts}
     return judged_captions(prior, given.over(behind.level)[chosen], orbit, prompts, settings, generator)
 
 
@@ -72,7 +73,7 @@ def search_direction(
         azimuths_deg, elevations_deg = torch.tensor([direction for _, *direction in tried]).unbind(-1)
         orbit: Orbit = prior.orbit(azimuths_deg % 360, elevations_deg)
         words = view_words(orbit)
-        asked = [view_text(text, word, behind.name) for (text, *_), word in zip(tried, words, strict=True)]
+        asked = [view_text(t, word, behind.name, prior.text_suffix) for (t, *_), word in zip(tried, words, strict=True)]
         timesteps = [timestep_of_strength(level, prior.n_timesteps) for level in levels]
         errors = prior.denoising_errors(
             image, orbit, prior.embed(asked), timesteps=timesteps, noises=1, generator=generator

@@ -1,7 +1,8 @@
 """Views of one object that a joint-view prior draws, from words or given images of it, as inputs of a fit.
 
 The prior knows cameras on a sphere about the object and three flat backgrounds. The one that is farthest from the
-object's colours is chosen, so that masks can be told from what is drawn.
+object's colours is chosen, so that masks can be told from what is drawn. A prior that was not taught to draw over a
+background that it is told, like MVDream, chooses its own; masks are then told from the drawings' borders.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from torch import Tensor
 from prior3d.cameras import Cameras, Orbit, view_words
 from prior3d.diffusion.joint_views import JointViewsPrior
 from prior3d.images.colours import difference_mask, estimate_alpha, most_distinct_background
+from prior3d.reconstruction.drawn_borders import cut_out_by_borders
 from prior3d.reconstruction.input_views import InputViews
 from prior3d.reconstruction.view_targets import premultiplied
 from prior3d.settings.joint_views import DrawingSettings, GivenSettings
@@ -21,7 +23,6 @@ from prior3d.toyworld.captions import full_caption
 from prior3d.toyworld.palette import BACKGROUNDS, COLOURS
 from prior3d.toyworld.vocabulary import default_colours
 
-RING_DEG = (0.0, 90.0, 180.0, 270.0)
 # azimuth and elevation of the further views: given a ring, or round the camera of a given image
 GIVEN_RING_DEG = ((45, 30), (135, 30), (225, 30), (315, 30), (0, 65), (180, 65), (60, -5), (240, -5))
 GIVEN_IMAGE_DEG = (
@@ -73,12 +74,14 @@ class DrawnViews:
     Attributes:
         views: given images first, then drawn ones.
         n_given: how many are given, mirror images included.
-        background: of the drawings.
+        background: of the drawings; of a prior that chooses it, the one that given images lie over.
+        n_lost: how many further views were drawn in which no object could be told from the background.
     """
 
     views: InputViews
     n_given: int
     background: Background
+    n_lost: int = 0
 
 
 def background_for_text(text: str) -> Background:
@@ -95,7 +98,7 @@ def background_for_images(given: GivenViews) -> Background:
 
 
 def text_views(prior: JointViewsPrior, text: str, settings: DrawingSettings, generator: torch.Generator) -> DrawnViews:
-    """A ring of four views drawn from words, and eight more drawn given the ring.
+    """A ring of views drawn from words, and eight more drawn given the ring.
 
     Args:
         prior: the joint-view prior; one that takes no given views draws the ring alone.
@@ -105,15 +108,16 @@ def text_views(prior: JointViewsPrior, text: str, settings: DrawingSettings, gen
     """
     behind = background_for_text(text)
     artist = Artist(prior, text, behind, settings, generator)
-    ring = directions(prior, [(azimuth_deg, settings.ring_elevation_deg) for azimuth_deg in RING_DEG])
+    n, elevation_deg = settings.ring_views, settings.ring_elevation_deg
+    ring = directions(prior, [(360.0 * place / n, elevation_deg) for place in range(n)])
     images, orbits = [artist.draw(ring)], [ring]
     if settings.views_at_once and prior.takes_given:
         further = directions(prior, GIVEN_RING_DEG)
         for first in range(0, further.views, settings.views_at_once):
             orbits.append(further[slice(first, first + settings.views_at_once)])
             images.append(artist.draw(orbits[-1], images[0], ring))
-    views = cut_out(torch.cat(images), prior.cameras(joined(*orbits)), behind)
-    return DrawnViews(views, 0, behind)
+    views = artist.cut_out(torch.cat(images), joined(*orbits))
+    return DrawnViews(views, 0, behind, sum(map(len, images)) - len(views.colours))
 
 
 def image_views(
@@ -143,7 +147,7 @@ def image_views(
     artist = Artist(prior, text, behind, settings, generator)
     shown = slice(0, given.n_shown)
     images = artist.draw(wanted, given.over(behind.level)[shown], given.orbit[shown], counted.n_sets)
-    drawn = cut_out(images, prior.cameras(joined(*[wanted] * counted.n_sets)), behind)
+    drawn = artist.cut_out(images, joined(*[wanted] * counted.n_sets))
     assert drawn.masks is not None, "a drawing has masks"
     weights = counted.n_sets * given.weights.to(drawn.weights)[:, None, None].expand_as(given.masks)
     views = InputViews(
@@ -152,7 +156,7 @@ def image_views(
         torch.cat([weights, weight * drawn.weights]),
         _together(given.cameras, drawn.cameras),
     )
-    return DrawnViews(views, len(given.colours), behind)
+    return DrawnViews(views, len(given.colours), behind, len(images) - len(drawn.colours))
 
 
 @dataclass(frozen=True)
@@ -211,12 +215,23 @@ class Artist:
     def prompts(self, orbit: Orbit) -> list[str]:
         """What the prior is asked for at some cameras."""
         words = view_words(orbit) if self.settings.view_words else [""] * orbit.views
-        return [view_text(self.text, word, self.behind.name) for word in words]
+        return [view_text(self.text, word, self.behind.name, self.prior.text_suffix) for word in words]
+
+    def cut_out(self, images: Float[Tensor, "views 3 height width"], orbit: Orbit) -> InputViews:
+        """Drawings with masks; without those that show no object, where the prior chooses the background itself."""
+        cameras = self.prior.cameras(orbit)
+        chosen_by_prior = self.prior.text_suffix is not None
+        return cut_out_by_borders(images, cameras) if chosen_by_prior else cut_out(images, cameras, self.behind)
 
 
-def view_text(text: str, view_word: str, background: str) -> str:
-    """A text as the prior was taught it: `a red mug, front view, white background`; nothing for no text."""
-    return full_caption(text, view_word, background) if text else ""
+def view_text(text: str, view_word: str, background: str, suffix: str | None = None) -> str:
+    """A text as the prior was taught it: `a red mug, front view, white background`; nothing for no text.
+
+    A `suffix` stands in place of view and background, for a prior that was taught neither.
+    """
+    if not text:
+        return ""
+    return full_caption(text, view_word, background) if suffix is None else text + suffix
 
 
 def cut_out(images: Float[Tensor, "views 3 height width"], cameras: Cameras, behind: Background) -> InputViews:

@@ -63,7 +63,14 @@ class DrawingSettings:
     negative_prompt: str = Field(default="", max_length=1000, description="text that guidance moves away from")
     view_words: bool = Field(default=True, description="name the view (front, side, back, overhead) in the text")
     ring_elevation_deg: Degrees = Field(
-        default=15.0, ge=-30, le=60, description="elevation of the ring of four views that is drawn from words alone"
+        default=15.0, ge=-30, le=60, description="elevation of the ring of views that is drawn from words alone"
+    )
+    ring_views: int = Field(
+        default=4,
+        ge=4,
+        le=16,
+        description="views of the ring that is drawn from words alone, evenly all round; MVDream was trained on four, "
+        "and its code takes any number",
     )
     views_at_once: Literal[0, 1, 2, 4, 8] = Field(
         default=8,

@@ -56,12 +56,12 @@ class SplatSettings:
         default="auto",
         description="where Gaussians begin: on the points of COLMAP's model, on surfaces of a short fit of the grid, "
         "at random (inside all masks of an object, all round in a place); auto: points where the capture has some, "
-        "else random",
+        "else grid",
     )
     grid_steps: Steps = Field(
         default=100,
         ge=1,
-        description="start=grid: steps of the grid's fit, with the nodes of its first phase and a quarter of its rays",
+        description="start on the grid: steps of its fit, with the nodes of its first phase and a quarter of its rays",
     )
     rates: SplatRates = SplatRates()
     density_control: SplatDensityControl = SplatDensityControl()

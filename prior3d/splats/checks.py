@@ -17,7 +17,8 @@ class BadSplats(ValueError):
 def check_count(count: int, bytes_each: int, n_bytes: int) -> None:
     """Hold the number of Gaussians that a file claims against its length (raises BadSplats)."""
     if not 0 < count <= MOST_SPLATS:
-        raise BadSplats(f"it claims {count:,} Gaussians; 1 to {MOST_SPLATS:,} are read")
+        fewer = ": leave some out" if count > MOST_SPLATS else ""
+        raise BadSplats(f"it claims {count:,} Gaussians; 1 to {MOST_SPLATS:,} are read{fewer}")
     if n_bytes < count * bytes_each:
         raise BadSplats(
             f"it is cut off: {count:,} Gaussians take {count * bytes_each:,} bytes, and {n_bytes:,} are there"

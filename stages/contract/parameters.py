@@ -73,7 +73,7 @@ def check_params(model: type[BaseModel], values: Values, where: str) -> BaseMode
     try:
         return model(**merged(model().model_dump(), values))
     except ValidationError as error:
-        raise Prior3dError("; ".join(_explain(model, where, e) for e in error.errors())) from None
+        raise Prior3dError("; ".join(_explain(model, where, e) for e in _told(error.errors()))) from None
 
 
 def settings_fields(kind: Any) -> dict[str, Any]:
@@ -94,6 +94,19 @@ def kinds_of(kind: Any) -> dict[str, Any]:
     if not members or not all("kind" in fields for fields in members.values()):
         return {}
     return {fields["kind"].default: member for member, fields in members.items()}
+
+
+def _told(problems: list[Any]) -> list[Any]:
+    """Problems without lists that are called too short because each of their values is wrong, which is told."""
+    places = [problem["loc"] for problem in problems]
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short"
+        or not any(
+            len(place) > len(problem["loc"]) and place[: len(problem["loc"])] == problem["loc"] for place in places
+        )
+    ]
 
 
 def _explain(model: type[BaseModel], where: str, problem: Any) -> str:

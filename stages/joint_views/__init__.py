@@ -1,8 +1,10 @@
 """Views of one object from all round, drawn together by a joint-view prior: from words, or given images of it.
 
-From words: a ring of four views, then eight more that are drawn given the ring. Given images: twelve views from all
-round, in several sets, since the errors of different sets differ. One image is given together with its mirror image.
-The background is the one that is farthest from the object's colours, and masks are told from it.
+From words: a ring of four views, then eight more that are drawn given the ring; a prior that takes no given views, like
+MVDream, draws the ring alone (`drawing.ring_views`). Given images: twelve views from all round, in several sets, since
+the errors of different sets differ. One image is given together with its mirror image. The background is the one that
+is farthest from the object's colours, and masks are told from it. MVDream chooses its own; there masks are told from
+each drawing's border.
 
 Of one image of a thing that the prior does not know nothing is drawn. A body is completed from it instead: of round
 cross-sections inside the image's cone of sight, with colours all round. Its renders are the views, and it is where the

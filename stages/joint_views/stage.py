@@ -58,6 +58,8 @@ def drawn(job: Job, params: Params, prior: JointViewsPrior, text: str, *, known:
 def keep(job: Job, found: DrawnViews) -> None:
     """Write the views, and a sheet of them."""
     save_drawn_views(job.out, ViewsOfObject(found.views, found.n_given))
+    if found.n_lost:
+        job.progress(0, 1, text=f"warning: {found.n_lost} drawn views show no object and are left out: see the preview")
     images = found.views.over(found.background.level).movedim(1, -1).cpu().numpy()
     rows = [list(images[first : first + COLUMNS]) for first in range(0, len(images), COLUMNS)]
     write_png(job.out / "preview.png", contact_sheet(rows))

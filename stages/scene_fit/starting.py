@@ -27,6 +27,8 @@ def starting_points(
 ) -> tuple[Tensor, Tensor] | None:
     """Places and colours [n, 3] that splats begin on; None: at random.
 
+    What `auto` takes won at equal seconds: points over the grid, and the grid over chance (docs/results/scenes.md).
+
     Raises:
         Prior3dError: points are asked for, and the capture has too few.
         Stopped: the job was asked to stop while the grid was fitted.
@@ -42,7 +44,14 @@ def starting_points(
                 f"scene_fit.splats.start is points, but the capture has {n_found} of them, {LEAST_POINTS} are needed; "
                 "give a capture in COLMAP's layout or --photos, or leave it at auto"
             )
-    return grid_points(job, params, views, training, n_points, fit_grid) if start == "grid" else None
+    if start == "random":
+        return None
+    found = grid_points(job, params, views, training, n_points, fit_grid)
+    if start == "auto" and len(found[0]) < LEAST_POINTS:
+        text = f"warning: a short fit of the grid found {len(found[0])} surface points; the splats begin at random"
+        job.progress(0, sum(params.splats.steps), text=text)
+        return None
+    return found
 
 
 def grid_points(

@@ -8,6 +8,7 @@ import torch
 
 from prior3d.cameras import Orbit, orbit_cameras
 from prior3d.diffusion.joint_views import JointViewsPrior
+from prior3d.errors import Prior3dError
 from prior3d.fields import DenseGrids, FieldConfig, ObjectField
 from prior3d.images.object_image import ObjectImage, Viewpoint
 from prior3d.reconstruction.drawn_views import (
@@ -31,7 +32,7 @@ SIZE = 16
 class Recorder(JointViewsPrior):
     """A joint-view prior without networks: it draws a red square over a background, and notes what it was asked."""
 
-    image_size, takes_given = SIZE, True
+    image_size, takes_given, text_suffix = SIZE, True, None
 
     def __init__(self):
         self.calls = []
@@ -215,3 +216,62 @@ def test_cutting_out_undoes_the_background():
     found = cut_out(images, camera, Background("grey", 0.5))
     assert torch.equal(found.masks[0] > 0.5, images[0, 0] != 0.5)
     assert torch.allclose(found.over(0.5), images) and replace(found).weights.eq(1).all()
+
+
+class Chooser(Recorder):
+    """A prior like MVDream: it draws over backgrounds of its own, a shaded blue here, and takes no given views."""
+
+    takes_given, text_suffix, lost = False, ", 3d asset", ()
+
+    def embed(self, prompts):
+        self.prompts = [*getattr(self, "prompts", []), *prompts]
+        return torch.zeros(len(prompts), 1, 1)
+
+    def sample(self, text, cameras, *, given, sets, **_):
+        n = sets * (cameras.views - (0 if given is None else len(given)))
+        self.calls.append(n)
+        images = torch.tensor([0.3, 0.35, 0.6])[:, None, None].repeat(n, 1, SIZE, SIZE)
+        images += torch.linspace(-0.02, 0.02, SIZE)
+        images[:, :, 4:12, 4:12] = torch.tensor([0.85, 0.07, 0.09])[:, None, None]
+        for view in self.lost:
+            images[view] = 0.4
+        return images
+
+
+def test_masks_are_told_from_the_border_where_the_prior_chooses_the_background():
+    prior = Chooser()
+    found = text_views(prior, "a red apple", DrawingSettings(), torch.Generator())
+    assert prior.calls == [4] and prior.prompts == ["a red apple, 3d asset"] * 4 + [""]
+    masks, colours = found.views.masks, found.views.colours
+    inside, outside = masks[:, 5:11, 5:11], [masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]]
+    assert (inside == 1).all() and all((part == 0).all() for part in outside)
+    assert torch.allclose(colours[:, :, 8, 8], torch.tensor([0.85, 0.07, 0.09])) and (colours[:, :, 0, 0] == 0).all()
+    assert found.n_lost == 0
+
+
+def test_a_ring_may_have_more_views():
+    prior = Recorder()
+    prior.takes_given, prior.name = False, "white"
+    found = text_views(prior, "a black car", DrawingSettings(ring_views=6), torch.Generator())
+    assert prior.calls[0]["azimuths"] == [0, 60, 120, 180, 240, 300] and found.views.cameras.views == 6
+
+
+def test_drawings_without_an_object_are_left_out_and_most_of_them_are_an_error():
+    prior = Chooser()
+    prior.lost = (2,)
+    found = text_views(prior, "a red apple", DrawingSettings(), torch.Generator())
+    whole = text_views(Chooser(), "a red apple", DrawingSettings(), torch.Generator()).views
+    assert found.n_lost == 1 and len(found.views.colours) == 3
+    assert torch.equal(found.views.cameras.c2w, whole.cameras.c2w[[0, 1, 3]])
+    prior.lost = (0, 1, 3)
+    with pytest.raises(Prior3dError, match=r"^in 3 of 4 drawn views no object can be told .* another --seed"):
+        text_views(prior, "a red apple", DrawingSettings(), torch.Generator())
+
+
+def test_images_stand_beside_drawings_over_other_backgrounds():
+    prior, counted = Chooser(), GivenSettings(n_sets=1)
+    prior.lost = (5,)
+    found = image_views(prior, "a red apple", given_image(prior, red_image(50.0), counted), DrawingSettings(), counted,
+                        torch.Generator())  # fmt: skip
+    assert found.n_given == 2 and found.n_lost == 1 and len(found.views.masks) == 2 + 11 == found.views.cameras.views
+    assert found.views.masks[2:, 8, 8].eq(1).all()

@@ -82,3 +82,14 @@ def test_a_list_without_brackets_is_answered_with_how_to_write_it(written):
     said = r"scene_fit.steps: is a list, which stands in brackets: scene_fit.steps=\[150,250,400\]; found '150"
     with pytest.raises(Prior3dError, match=said):
         check_params(Params, {"steps": written}, "scene_fit")
+
+
+def test_a_list_of_wrong_values_is_not_called_too_short():
+    from stages.scene_fit import Params
+
+    with pytest.raises(Prior3dError) as told:
+        check_params(Params, {"splats": {"counts": [10_000_000]}}, "scene_fit")
+    found = "scene_fit.splats.counts: input should be less than or equal to 5000000; found 10000000"
+    assert str(told.value) == found
+    with pytest.raises(Prior3dError, match="scene_fit.splats.counts: tuple should have at least 1 item"):
+        check_params(Params, {"splats": {"counts": []}}, "scene_fit")

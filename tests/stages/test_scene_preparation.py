@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import torch
 import yaml
 from PIL import Image
 
+from prior3d.capture_files import capture_files
 from prior3d.captures.capture import CapturePoints
+from prior3d.captures.reading import read_capture
 from prior3d.errors import Prior3dError
 from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import load_points, load_posed_images
@@ -61,6 +64,67 @@ def test_points_of_a_capture_move_with_its_cameras(tmp_path, capsys, monkeypatch
     (tmp_path / "scene_preparation" / "points.safetensors").write_bytes(b"damaged")
     with pytest.raises(Prior3dError, match="points.safetensors"):
         load_points(tmp_path / "scene_preparation")
+
+
+HEADER = """ply
+format ascii 1.0
+element vertex 3
+property float x
+property float y
+property float z
+property uint8 red
+property uint8 green
+property uint8 blue
+end_header
+"""
+ROWS = ["1 0 0.5 255 0 51", "nan 0 0 9 9 9", "0 1 0 0 102 255"]
+
+
+def with_points(folder, text, name="sparse_pc.ply"):
+    """A capture by nerfstudio's ns-process-data; `text` is of the file that it names."""
+    content = write_capture(folder / "inputs" / "scene", n=5, size=(32, 24))
+    rewrite(folder / "inputs" / "scene", content | {"ply_file_path": name})
+    if text is not None:
+        (folder / "inputs" / "scene" / "sparse_pc.ply").write_text(text)
+    return read_capture(folder / "inputs" / "scene")
+
+
+def test_points_that_nerfstudio_names_are_read(tmp_path, capsys):
+    points = with_points(tmp_path, HEADER + "\n".join(ROWS) + "\n").points
+    assert points.places.tolist() == [[1, 0, 0.5], [0, 1, 0]]
+    assert torch.allclose(points.colours, torch.tensor([[1, 0, 0.2], [0, 0.4, 1]]))
+    assert Path("sparse_pc.ply") in capture_files(tmp_path / "inputs" / "scene")  # a run copies it
+    assert prepare(tmp_path, capsys) == (0, "")
+    cameras = load_posed_images(tmp_path / "scene_preparation").cameras
+    places, _ = load_points(tmp_path / "scene_preparation")
+    before = read_capture(tmp_path / "inputs" / "scene").c2w[:, :3, 3].float()
+    ratio = torch.cdist(places, cameras.positions) / torch.cdist(points.places.float(), before)
+    assert ratio.shape == (2, 5) and ratio.std() < 1e-4 * ratio.mean()  # but for the scale, as far away as before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEADER + "\n".join(ROWS[:2]) + "\n", "it is cut off: 2 of 3 points are there"),
+        ("solid", r"no PLY of points \("),
+        (HEADER.replace("vertex 3", "vertex 9000000"), "9,000,000 points in 0 MB; at most 5,000,000"),
+    ],
+)
+def test_bad_points_get_one_line(tmp_path, text, message):
+    with pytest.raises(Prior3dError, match=message) as told:
+        with_points(tmp_path, text)
+    assert "\n" not in str(told.value) and "sparse_pc.ply" in str(told.value)
+
+
+def test_points_that_are_not_there_or_without_colours_are_told(tmp_path):
+    capture = with_points(tmp_path / "a", None)
+    assert capture.points is None and "sparse_pc.ply, which ply_file_path names, is not there" in capture.notes[0]
+    header = "".join(line + "\n" for line in HEADER.splitlines() if "uint8" not in line)
+    capture = with_points(tmp_path / "b", header + "1 0 0\n0 1 0\n0 0 1\n")
+    assert len(capture.points.places) == 3 and (capture.points.colours == 0.5).all()
+    assert capture.notes == ("the points of sparse_pc.ply have no colours",)
+    with pytest.raises(Prior3dError, match="put the file into the capture"):
+        with_points(tmp_path / "c", None, name="../elsewhere.ply")
 
 
 def test_alpha_is_an_object_and_a_mask_file_is_not(tmp_path, capsys):

@@ -101,6 +101,7 @@ def test_fit_and_its_resume(run_folder, tmp_path, prior, monkeypatch):
 def test_killed_right_after_a_phase_it_keeps_the_losses_of_the_phase(tmp_path, prior, monkeypatch, kind):
     """The phase's end is kept at once, and the time of the next checkpoint may not have come."""
     small = {"splats.counts": [40, 60], "splats.steps": [6, 8], "splats.image_fractions": [1.0, 1.0]}
+    small |= {"splats.start": "random"}
     changed = {"scene_fit": {"kind": "splats"} | small} if kind == "splats" else {}
     whole, again = (make_run(tmp_path / name, prior, **changed) for name in ("whole", "again"))
     assert execute("stages.scene_fit", FIT, whole) == 0

@@ -1,6 +1,7 @@
 """scene_fit.kind=splats and the stages behind it, on a small object, and on a place."""
 
 import json
+import types
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from stages.artifacts.base import load_metrics
 from stages.artifacts.capture import save_points, save_posed_cameras, save_posed_image
 from stages.artifacts.fields import check_field, load_drawn, load_scene_field
 from stages.contract.entry import execute
+from stages.contract.parameters import check_params
+from stages.scene_fit import Params, starting
 from tests.gaussian_splats import some_splats
 from tests.nested import nested
 
@@ -21,8 +24,9 @@ FIT = ["--images", "scene_preparation"]
 FIELD = ["--field", "scene_fit"]
 PARAMS = {
     "scene_fit": {
-        "kind": "splats", "splats.counts": [100, 150], "splats.steps": [50, 90], "splats.image_fractions": [0.5, 1.0],
-        "splats.density_control.every": 10, "splats.density_control.min_opacity": 0.1, "held_out_every": 5,
+        "kind": "splats", "splats.start": "random", "splats.counts": [100, 150], "splats.steps": [50, 90],
+        "splats.image_fractions": [0.5, 1.0], "splats.density_control.every": 10,
+        "splats.density_control.min_opacity": 0.1, "held_out_every": 5,
         "n_measured_views": 2,
     },
     "capture_path": {"frames": 3, "longest_side": 32, "sheet_frames": 2},
@@ -117,6 +121,24 @@ def test_splats_begin_on_the_points_of_the_capture(tmp_path, capsys):
     assert execute("stages.scene_fit", FIT, folder) == 0
     means = load_drawn(folder / "scene_fit").splats.means
     assert torch.equal(means.sort(0).values, places.sort(0).values)  # they may not move here
+
+
+def test_by_itself_it_takes_points_then_surfaces_then_chance(tmp_path, monkeypatch):
+    places = torch.rand(100, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    found, told = [(places, places + 0.5)], []
+    job = types.SimpleNamespace(inputs={"images": tmp_path}, progress=lambda *_, text: told.append(text))
+    monkeypatch.setattr(starting, "grid_points", lambda *_: found[0])
+
+    def begun(start):
+        params = check_params(Params, {"splats": {"start": start}}, "scene_fit")
+        return starting.starting_points(job, params, None, [], 200, None)
+
+    assert begun("auto") is found[0] is begun("grid") and begun("random") is None and told == []
+    found[0] = (places[:99], places[:99])
+    assert begun("auto") is None and begun("grid") is found[0]
+    assert told == ["warning: a short fit of the grid found 99 surface points; the splats begin at random"]
+    save_points(tmp_path, places + 1, places + 0.5)
+    assert torch.equal(begun("auto")[0], places + 1) and torch.equal(begun("points")[0], places + 1)
 
 
 def test_colours_may_be_the_same_in_all_directions(tmp_path):

@@ -4,20 +4,23 @@ import json
 
 import pytest
 import torch
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from safetensors.torch import load_file, save_file
 
 from prior3d.diffusion.folders import role_of
 from prior3d.diffusion.joint_text import JointTextPrior
+from prior3d.diffusion.joint_unet import SetUNet
 from prior3d.diffusion.joint_views import load_joint_views
-from prior3d.diffusion.mvdream import mvdream_camera
+from prior3d.diffusion.mvdream import PREFIX, mvdream_camera, mvdream_config
 from prior3d.distillation.losses import Distillation
 from prior3d.distillation.view_sampler import ViewSampler
 from prior3d.errors import Prior3dError
 from prior3d.seeds import Seeds
 from prior3d.settings.distillation import PromptSettings, SdsSettings, ViewSettings, X0Loss
-from tests.tiny_mvdream import CONFIG, tiny_set_unet, write_tiny_mvdream
+from tests.tiny_mvdream import CONFIG, PUBLIC, ldm_names, tiny_set_unet, write_tiny_mvdream
 
 CPU = torch.device("cpu")
+SD21_WEIGHTS, CAMERA_WEIGHTS = 865_910_724, (16 + 1) * 1280 + (1280 + 1) * 1280
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +119,21 @@ def test_folders_that_do_not_fit(folder, settings, message):
     with pytest.raises(Prior3dError, match=message) as raised:
         load_joint_views(folder, CPU)
     assert "\n" not in str(raised.value)
+
+
+def test_the_public_widths_fit_their_names(tmp_path):
+    """866 million weights, none of them in memory: every name and shape of four levels."""
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "config.json").write_text(json.dumps(PUBLIC))
+    config = mvdream_config(tmp_path)
+    with torch.device("meta"):
+        unet = SetUNet.from_config(config)
+    named = {f"{PREFIX}{name}".replace("camera_embed.", "label_emb.0."): w for name, w in ldm_names(unet).items()}
+    read = convert_ldm_unet_checkpoint(named, config)
+    assert {name: w.shape for name, w in read.items()} == {name: w.shape for name, w in unet.state_dict().items()}
+    assert sum(weight.numel() for weight in read.values()) == SD21_WEIGHTS + CAMERA_WEIGHTS
+    heads = [block.attentions[0].transformer_blocks[0].attn1.heads for block in unet.down_blocks[:3]]
+    assert heads == [5, 10, 20] and not hasattr(unet.down_blocks[3], "attentions")
 
 
 def test_broken_weights(folder):

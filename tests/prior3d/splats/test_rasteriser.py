@@ -1,15 +1,11 @@
 """Splats are drawn as a dense loop draws them, by each of the ways, and their gradients are those of differences."""
 
-import sys
-import types
-
 import pytest
 import torch
 
 from prior3d.cameras import orbit_cameras, ring
 from prior3d.errors import Prior3dError
 from prior3d.splats import kernels
-from prior3d.splats.gpu import render_by_gsplat
 from prior3d.splats.kernels import composite_loops, median_depth_loops
 from prior3d.splats.model import NAMES, real_harmonics
 from prior3d.splats.pairs import composite_pairs, median_depth_pairs
@@ -167,43 +163,3 @@ def test_loops_refuse_what_they_cannot_draw(monkeypatch):
     monkeypatch.setattr(kernels, "numba", None)
     with pytest.raises(Prior3dError, match="needs numba: pip install"):
         composite_loops(seen, HEIGHT, WIDTH)
-
-
-def test_gsplat_is_asked_in_its_own_terms(monkeypatch):
-    """No GPU here: a stand-in checks what it is given, and draws by pairs what it was told."""
-    splats, view = some_splats(degree=1), camera()
-    told = {}
-
-    def rasterization(means, quats, scales, opacities, colors, viewmats, Ks, width, height, **more):  # noqa: N803
-        told.update(more, shape=colors.shape)
-        corner = torch.linalg.inv(viewmats[0]) @ torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
-        assert torch.allclose(corner, view.c2w[0], atol=1e-5) and (width, height) == (WIDTH, HEIGHT)
-        assert torch.allclose(Ks[0, :2, 2], torch.tensor([WIDTH / 2, HEIGHT / 2]))
-        assert torch.allclose(Ks[0, 0, 0], view.focal_pixels[0])
-        assert torch.equal(scales, splats.scales.exp()) and torch.equal(opacities, splats.opacities.sigmoid())
-        colours, opacity = composite_pairs(project(splats, view), height, width)
-        return colours[None], opacity[None, ..., None], {}
-
-    monkeypatch.setitem(sys.modules, "gsplat", types.SimpleNamespace(rasterization=rasterization))
-    colours, opacity = render_by_gsplat(splats, view)
-    expected = render_splats(splats, view, composite=composite_pairs)
-    assert torch.equal(colours, expected.colours) and torch.equal(opacity, expected.opacity)
-    assert told["sh_degree"] == 1 and told["eps2d"] == 0.3 and told["shape"] == (60, 4, 3)
-
-
-@pytest.mark.gpu
-def test_gsplat_draws_what_pairs_draw():
-    pytest.importorskip("gsplat", reason="gsplat is not installed")
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
-    splats, view = some_splats(n=400).cuda(), camera().to("cuda")
-    found = {}
-    for name, composite in (("gsplat", None), ("pairs", composite_pairs)):
-        splats.zero_grad()
-        rendered = render_splats(splats, view, composite=composite)
-        rendered.colours.square().sum().backward()
-        found[name] = rendered.colours.detach(), {n: getattr(splats, n).grad.clone() for n in NAMES}
-    assert (found["gsplat"][0] - found["pairs"][0]).abs().max() < 1e-4
-    for name in NAMES:
-        expected = found["pairs"][1][name]
-        assert (found["gsplat"][1][name] - expected).abs().max() < 1e-4 * expected.abs().max(), name
