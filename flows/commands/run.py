@@ -1,5 +1,6 @@
 """`prior3d run` and `prior3d plan`: their help; the work is in flows/commands/running.py."""
 
+from flows.engine.fork_client import ForkClient
 from flows.engine.method import Method
 from flows.method_options import parser_for
 from flows.methods import METHODS
@@ -28,9 +29,11 @@ def run(words: list[str]) -> int:
         return say(RUN_USAGE.format(methods=_methods()))
     if words[0] in METHODS and _asks_help(words):
         return _print_help(METHODS[words[0]], "run")
-    from flows.commands.running import run_words  # start-up: the help above does not need the engine
+    with ForkClient(None) as client:
+        client.preload([("torch", "")])  # every stage needs it: a second, beside what comes before the first stage
+        from flows.commands.running import run_words  # start-up: the help above does not need the engine
 
-    return run_words(words)
+        return run_words(words, client)
 
 
 def plan(words: list[str]) -> int:

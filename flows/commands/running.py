@@ -12,6 +12,7 @@ from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Display, Event, Events, warns
 from flows.engine.execution import Interrupted, StageFailed
 from flows.engine.forecast import Forecast, forecast
+from flows.engine.fork_client import ForkClient
 from flows.engine.method import Method, Stage
 from flows.engine.plan import Plan, make_plan
 from flows.engine.project import Project, find_project
@@ -40,8 +41,8 @@ ACTIONS = {"keep": "unchanged", "make": "to make", "follow": "perhaps"}
 MOST_REASONS = 4
 
 
-def run_words(words: list[str]) -> int:
-    """Make a run as a command line asks, or resume it; returns the exit code."""
+def run_words(words: list[str], client: ForkClient) -> int:
+    """Make a run as a command line asks, or resume it, with a fork server that was started; returns the exit code."""
     project = find_project(Path.cwd())
     request = make_request(project, *meant(project, words))
     run, options, began = request.run, request.options, time.monotonic()
@@ -51,7 +52,7 @@ def run_words(words: list[str]) -> int:
     shown, tell = _Shown(request), partial(show, sys.stdout)
     try:
         report = carry_out(
-            run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn, tell
+            run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn, tell, client
         )
     except Prior3dError as error:
         shown.close()
