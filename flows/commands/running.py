@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -45,14 +46,14 @@ def run_words(words: list[str], client: ForkClient) -> int:
     """Make a run as a command line asks, or resume it, with a fork server that was started; returns the exit code."""
     project = find_project(Path.cwd())
     request = make_request(project, *meant(project, words))
-    run, options, began = request.run, request.options, time.monotonic()
+    run, options, began = request.run, replace(request.options, client=client), time.monotonic()
     say(f"run {run.name}: {run.folder.relative_to(run.project.root)}")
     for text in request.warnings:
         warn(text)
     shown, tell = _Shown(request), partial(show, sys.stdout)
     try:
         report = carry_out(
-            run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn, tell, client
+            run, request.declaration, request.settings, options, shown.events, shown.show_plan, warn, tell
         )
     except Prior3dError as error:
         shown.close()

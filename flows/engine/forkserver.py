@@ -155,12 +155,12 @@ def _print_into(log: str) -> None:
     """Print into a file from now on, behind what was printed before."""
     sys.stdout.flush()
     sys.stderr.flush()
-    with Path(log).open("wb") as stream:
+    with Path(log).open("wb") as file:
         with contextlib.suppress(OSError):  # the first output may be no file
-            stream.write(os.pread(1, MOST_PRINTED, 0))
-        stream.flush()
+            file.write(os.pread(1, MOST_PRINTED, 0))
+        file.flush()
         for descriptor in (1, 2):
-            os.dup2(stream.fileno(), descriptor)
+            os.dup2(file.fileno(), descriptor)
 
 
 def _report_ends(connection: socket.socket, children: dict[int, int]) -> None:

@@ -39,6 +39,7 @@ class Options:
         stop_after: the last stage to make; empty for all.
         share: take results from the project's remote, if it has one, and put them there.
         make: makes the stages inside a Prefect flow that is running; None: a flow of their own, or none.
+        client: a fork server that was started ahead; None: one is started when a stage is to be made.
     """
 
     restore: bool = True
@@ -46,6 +47,7 @@ class Options:
     stop_after: str = ""
     share: bool = True
     make: Callable[[Worker, list[Stage]], dict[str, Outcome]] | None = None
+    client: ForkClient | None = None
 
 
 @dataclass
@@ -73,7 +75,6 @@ def carry_out(
     show_plan: Callable[[Plan], None],
     warn: Callable[[str], None],
     tell: Tell,
-    client: ForkClient | None = None,
 ) -> Report:
     """Do a run: hold it, heal it, declare it, plan it, make what must be made, remember the version.
 
@@ -86,7 +87,6 @@ def carry_out(
         show_plan: is called with the plan before anything is made.
         warn: receives one-line warnings.
         tell: receives a line about what takes a while before the plan.
-        client: a fork server that was started ahead.
 
     Raises:
         Prior3dError: with what failed; every finished stage is committed, every other at its last checkpoint.
@@ -100,7 +100,7 @@ def carry_out(
         forget_failures(run.folder, [step.stage for step in plan.steps if step.action == "keep"])
         report = Report(plan)
         if not plan.idle:
-            with _executor(run, warn, client) as executor, _sharing(run, options.share, executor, warn) as sharing:
+            with _executor(run, options, warn) as executor, _sharing(run, options.share, executor, warn) as sharing:
                 worker = Worker(run, declaration, store, executor, events, options.restore, sharing)
                 report.outcomes = _make(worker, stages, plan, options, warn)
         report.version = _remember(run, declaration, report, warn)
@@ -116,9 +116,9 @@ def _remember(run: Run, declaration: Declaration, report: Report, warn: Callable
 
 
 @contextmanager
-def _executor(run: Run, warn: Callable[[str], None], client: ForkClient | None) -> Iterator[Executor]:
+def _executor(run: Run, options: Options, warn: Callable[[str], None]) -> Iterator[Executor]:
     """An executor; SIGTERM interrupts like ctrl-C, and whatever happens no stage is left running."""
-    executor = Executor(run.folder / ".work" / "forkserver.log", warn, client)
+    executor = Executor(run.folder / ".work" / "forkserver.log", warn, options.client)
     with _interrupted_once(executor, warn):
         try:
             executor.start()

@@ -17,7 +17,7 @@ from flows.engine.worker import Outcome, Worker
 from prior3d.errors import Prior3dError
 
 SERVER_WAIT_S = 60.0  # while stages are made
-SERVER_WAIT_AFTER_STAGES_S = 3.0
+SERVER_WAIT_AFTER_STAGES_S = 10.0
 POLL_S = 0.1
 LOOK_EVERY_S = 3.0
 MISSES = 2  # unanswered questions after which a server is gone
