@@ -111,6 +111,17 @@ def test_a_run_leaves_a_server_that_is_gone(monkeypatch):
     assert outcomes is None and why == "Prefect failed (ConnectionRefusedError: no)"
 
 
+@pytest.mark.parametrize(("rests", "seconds"), [(True, 0.3), (False, 1.2)])
+def test_a_run_whose_stages_rest_waits_for_no_server_for_long(tmp_path, monkeypatch, rests, seconds):
+    monkeypatch.setattr(with_prefect, "SERVER_WAIT_S", 1.2)
+    monkeypatch.setattr(with_prefect, "SERVER_WAIT_AFTER_STAGES_S", 0.3)
+    server, began = Answers(), time.monotonic()
+    server.own = False
+    assert not with_prefect._wait_until_healthy(Project(tmp_path), server, lambda: rests)
+    assert seconds <= time.monotonic() - began < seconds + 0.8
+    assert with_prefect._wait_until_healthy(Project(tmp_path), Answers(False, True), lambda: rests)
+
+
 def test_an_error_of_a_stage_is_none_of_prefects(monkeypatch):
     bug = ValueError("a stage's own")
 
@@ -165,7 +176,9 @@ def test_a_server_that_ended_says_why(tmp_path, log, said, monkeypatch):
     if not log:
         return
     assert problem.startswith("Prefect's server ended (") and str(home) in problem
-    assert not with_prefect._wait_until_healthy(Project(tmp_path), Server("http://127.0.0.1:9/api", own=True), None)
+    assert not with_prefect._wait_until_healthy(
+        Project(tmp_path), Server("http://127.0.0.1:9/api", own=True), lambda: False
+    )
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "nowhere"))
     from flows.commands.doctor import _server
