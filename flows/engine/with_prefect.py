@@ -18,6 +18,7 @@ from prior3d.errors import Prior3dError
 
 SERVER_WAIT_S = 60.0  # while stages are made
 SERVER_WAIT_AFTER_STAGES_S = 10.0
+SERVER_WAIT_AFTER_ERROR_S = 3.0
 POLL_S = 0.1
 LOOK_EVERY_S = 3.0
 MISSES = 2  # unanswered questions after which a server is gone
@@ -40,7 +41,7 @@ def make_with_prefect(worker: Worker, stages: list[Stage], warn: Callable[[str],
     """
     project = worker.run.project
     server = find_or_start(project)
-    if not _wait_until_healthy(project, server, worker.rests):
+    if not _wait_until_healthy(project, server, lambda: _patience_s(worker)):
         why = _why_silent(project, server)
     else:
         os.environ.update(client_environment(project, server))
@@ -100,14 +101,19 @@ def _why_silent(project: Project, server: Server) -> str:
     return server_problem(project) or f"Prefect's server at {server.shown} does not answer yet"
 
 
-def _wait_until_healthy(project: Project, server: Server, rests: Callable[[], bool]) -> bool:
-    """Wait for a server; not for long once the worker rests, since its stages are made or one has failed."""
-    until = time.monotonic() + SERVER_WAIT_S
-    shortened = False
+def _patience_s(worker: Worker) -> float:
+    """How long a server is worth waiting for: while stages are made nobody waits but this thread."""
+    if not worker.rests():
+        return SERVER_WAIT_S
+    return SERVER_WAIT_AFTER_ERROR_S if worker.errors else SERVER_WAIT_AFTER_STAGES_S
+
+
+def _wait_until_healthy(project: Project, server: Server, patience_s: Callable[[], float]) -> bool:
+    """Wait for a server, from when the patience shrinks for that long at most; whether it answers."""
+    shortest, until = float("inf"), float("inf")
     while not server.healthy():
-        if not shortened and rests():
-            until = min(until, time.monotonic() + SERVER_WAIT_AFTER_STAGES_S)
-            shortened = True
+        if (patience := patience_s()) < shortest:
+            shortest, until = patience, min(until, time.monotonic() + patience)
         if time.monotonic() > until or (server.own and server_problem(project)):
             return False
         time.sleep(POLL_S)

@@ -111,15 +111,26 @@ def test_a_run_leaves_a_server_that_is_gone(monkeypatch):
     assert outcomes is None and why == "Prefect failed (ConnectionRefusedError: no)"
 
 
-@pytest.mark.parametrize(("rests", "seconds"), [(True, 0.3), (False, 1.2)])
-def test_a_run_whose_stages_rest_waits_for_no_server_for_long(tmp_path, monkeypatch, rests, seconds):
-    monkeypatch.setattr(with_prefect, "SERVER_WAIT_S", 1.2)
-    monkeypatch.setattr(with_prefect, "SERVER_WAIT_AFTER_STAGES_S", 0.3)
-    server, began = Answers(), time.monotonic()
+@pytest.mark.parametrize(
+    ("rests", "errors", "patience"),
+    [
+        (False, {}, with_prefect.SERVER_WAIT_S),
+        (True, {}, with_prefect.SERVER_WAIT_AFTER_STAGES_S),
+        (True, {"a": ValueError()}, with_prefect.SERVER_WAIT_AFTER_ERROR_S),
+    ],
+)
+def test_patience_with_a_server(rests, errors, patience):
+    assert with_prefect._patience_s(types.SimpleNamespace(rests=lambda: rests, errors=errors)) == patience
+
+
+def test_a_run_whose_stages_are_made_waits_for_no_server_for_long(tmp_path):
+    server, began, patience = Answers(), time.monotonic(), [60.0, 60.0, 0.3]
     server.own = False
-    assert not with_prefect._wait_until_healthy(Project(tmp_path), server, lambda: rests)
-    assert seconds <= time.monotonic() - began < seconds + 0.8
-    assert with_prefect._wait_until_healthy(Project(tmp_path), Answers(False, True), lambda: rests)
+    assert not with_prefect._wait_until_healthy(
+        Project(tmp_path), server, lambda: patience.pop(0) if len(patience) > 1 else patience[0]
+    )
+    assert 0.5 <= time.monotonic() - began < 2
+    assert with_prefect._wait_until_healthy(Project(tmp_path), Answers(False, True), lambda: 60.0)
 
 
 def test_an_error_of_a_stage_is_none_of_prefects(monkeypatch):
