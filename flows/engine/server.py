@@ -196,7 +196,7 @@ def _start(home: Path) -> Server:
             cwd=home,
         )
     with contextlib.suppress(OSError):  # ended already: whoever asks for it next says so
-        os.setpriority(os.PRIO_PROCESS, process.pid, COURTESY)
+        os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + COURTESY)
     write_whole(home / "server.json", json.dumps({"pid": process.pid, "url": url, "started": time.time()}))
     return Server(url, own=True)
 
