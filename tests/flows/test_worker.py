@@ -1,14 +1,16 @@
-"""The order in which a worker makes stages by itself, and how often it tries."""
+"""The order in which a worker makes stages by itself, and how often it tries; what is imported before the first."""
 
 import threading
 from types import SimpleNamespace
 
 import pytest
 
+from flows.commands import run
 from flows.engine.events import Events
 from flows.engine.execution import StageFailed
 from flows.engine.method import Input, Method, Stage
 from flows.engine.worker import Worker
+from flows.methods import METHODS
 
 METHOD = Method(
     name="diamond",
@@ -102,3 +104,17 @@ def test_prefects_task_may_try_a_stage_again_that_was_tried_once(tmp_path, closi
     worker.end("first")
     assert worker.may_retry("first")
     assert worker.begin(METHOD.stage("first"), again=True).result(30) == "Completed"
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_torch_is_imported_before_it_is_known_which_stages_a_run_has(method):
+    asked = []
+    run._preload(SimpleNamespace(preload=asked.extend), method)
+    assert ("torch", "") in asked and "diffusers" not in {module.partition(".")[0] for module, _ in asked}
+
+
+def test_a_server_that_is_gone_before_the_plan_is_no_error():
+    def gone(_):
+        raise BrokenPipeError
+
+    run._preload(SimpleNamespace(preload=gone), METHODS["quick"])
