@@ -16,7 +16,8 @@ from flows.engine.server import Server, client_environment, find_or_start, serve
 from flows.engine.worker import Outcome, Worker
 from prior3d.errors import Prior3dError
 
-SERVER_WAIT_S = 60.0  # while stages are made
+OWN_SERVER_WAIT_S = 300.0  # while stages are made: it lives, and comes up when the machine lets it
+OTHER_SERVER_WAIT_S = 25.0  # the same, of a server that the user named: it is there or not
 SERVER_WAIT_AFTER_STAGES_S = 10.0
 SERVER_WAIT_AFTER_ERROR_S = 3.0
 POLL_S = 0.1
@@ -41,7 +42,7 @@ def make_with_prefect(worker: Worker, stages: list[Stage], warn: Callable[[str],
     """
     project = worker.run.project
     server = find_or_start(project)
-    if not _wait_until_healthy(project, server, lambda: _patience_s(worker)):
+    if not _wait_until_healthy(project, server, lambda: _patience_s(worker, server.own)):
         why = _why_silent(project, server)
     else:
         os.environ.update(client_environment(project, server))
@@ -101,10 +102,10 @@ def _why_silent(project: Project, server: Server) -> str:
     return server_problem(project) or f"Prefect's server at {server.shown} does not answer yet"
 
 
-def _patience_s(worker: Worker) -> float:
+def _patience_s(worker: Worker, own: bool) -> float:
     """How long a server is worth waiting for: while stages are made nobody waits but this thread."""
     if not worker.rests():
-        return SERVER_WAIT_S
+        return OWN_SERVER_WAIT_S if own else OTHER_SERVER_WAIT_S
     return SERVER_WAIT_AFTER_ERROR_S if worker.errors else SERVER_WAIT_AFTER_STAGES_S
 
 

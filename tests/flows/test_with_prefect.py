@@ -47,15 +47,16 @@ def test_a_run_leaves_a_server_that_is_gone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("rests", "errors", "patience"),
+    ("rests", "errors", "own", "patience"),
     [
-        (False, {}, with_prefect.SERVER_WAIT_S),
-        (True, {}, with_prefect.SERVER_WAIT_AFTER_STAGES_S),
-        (True, {"a": ValueError()}, with_prefect.SERVER_WAIT_AFTER_ERROR_S),
+        (False, {}, True, with_prefect.OWN_SERVER_WAIT_S),
+        (False, {}, False, with_prefect.OTHER_SERVER_WAIT_S),
+        (True, {}, True, with_prefect.SERVER_WAIT_AFTER_STAGES_S),
+        (True, {"a": ValueError()}, True, with_prefect.SERVER_WAIT_AFTER_ERROR_S),
     ],
 )
-def test_patience_with_a_server(rests, errors, patience):
-    assert with_prefect._patience_s(types.SimpleNamespace(rests=lambda: rests, errors=errors)) == patience
+def test_patience_with_a_server(rests, errors, own, patience):
+    assert with_prefect._patience_s(types.SimpleNamespace(rests=lambda: rests, errors=errors), own) == patience
 
 
 def test_a_run_whose_stages_are_made_waits_for_no_server_for_long(tmp_path):
