@@ -1,5 +1,9 @@
 """`prior3d run` and `prior3d plan`: their help; the work is in flows/commands/running.py."""
 
+import contextlib
+from types import ModuleType
+
+from flows.engine.fork_client import ForkClient
 from flows.engine.method import Method
 from flows.method_options import parser_for
 from flows.methods import METHODS
@@ -28,9 +32,11 @@ def run(words: list[str]) -> int:
         return say(RUN_USAGE.format(methods=_methods()))
     if words[0] in METHODS and _asks_help(words):
         return _print_help(METHODS[words[0]], "run")
-    from flows.commands.running import run_words  # start-up: the help above does not need the engine
-
-    return run_words(words)
+    with ForkClient(None) as client:
+        if words[0] in METHODS:
+            _preload(client, METHODS[words[0]])
+        code: int = _running().run_words(words, client)
+    return code
 
 
 def plan(words: list[str]) -> int:
@@ -40,9 +46,24 @@ def plan(words: list[str]) -> int:
     method = METHODS.get(words[0])
     if method is not None and _asks_help(words):
         return _print_help(method, "plan")
-    from flows.commands.running import plan_run, plan_words  # start-up: the help above does not need the engine
+    running = _running()
+    code: int = running.plan_run(words[0]) if method is None and len(words) == 1 else running.plan_words(words)
+    return code
 
-    return plan_run(words[0]) if method is None and len(words) == 1 else plan_words(words)
+
+def _running() -> ModuleType:
+    from flows.commands import running  # start-up: help does not need the engine
+
+    return running
+
+
+def _preload(client: ForkClient, method: Method) -> None:
+    """Have what all stages of a method import, such as torch, imported beside all that comes before the first stage."""
+    from flows.engine.fingerprint import libraries  # start-up: help does not need it
+
+    shared = set.intersection(*(set(libraries(stage.module)) for stage in method.stages))
+    with contextlib.suppress(OSError):  # the server is gone: whoever asks for a stage says so
+        client.preload(sorted(shared))
 
 
 def _methods() -> str:

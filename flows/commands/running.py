@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from flows.engine.dvc_store import DvcStore
 from flows.engine.events import Display, Event, Events, warns
 from flows.engine.execution import Interrupted, StageFailed
 from flows.engine.forecast import Forecast, forecast
+from flows.engine.fork_client import ForkClient
 from flows.engine.method import Method, Stage
 from flows.engine.plan import Plan, make_plan
 from flows.engine.project import Project, find_project
@@ -40,11 +42,11 @@ ACTIONS = {"keep": "unchanged", "make": "to make", "follow": "perhaps"}
 MOST_REASONS = 4
 
 
-def run_words(words: list[str]) -> int:
-    """Make a run as a command line asks, or resume it; returns the exit code."""
+def run_words(words: list[str], client: ForkClient) -> int:
+    """Make a run as a command line asks, or resume it, with a fork server that was started; returns the exit code."""
     project = find_project(Path.cwd())
     request = make_request(project, *meant(project, words))
-    run, options, began = request.run, request.options, time.monotonic()
+    run, options, began = request.run, replace(request.options, client=client), time.monotonic()
     say(f"run {run.name}: {run.folder.relative_to(run.project.root)}")
     for text in request.warnings:
         warn(text)

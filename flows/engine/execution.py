@@ -74,15 +74,19 @@ class Executor:
     Args:
         log: the file that the server's output goes into.
         warn: receives one-line warnings.
+        client: a fork server that was started ahead, and that whoever started it ends too.
     """
 
-    def __init__(self, log: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, log: Path, warn: Callable[[str], None], client: ForkClient | None = None) -> None:
         self._log, self._warn = log, warn
-        self._client: ForkClient | None = None
+        self._client = client
         self._starting = threading.RLock()
-        self._preloaded: list[list[tuple[str, str]]] = []
+        self._preloaded: list[tuple[list[tuple[str, str]], str]] = []
         self._live: set[int] = set()
         self.stopping = False
+        if client is not None:
+            with contextlib.suppress(OSError):  # it is gone already: `start` says so
+                client.print_into(log)
 
     def start(self) -> ForkClient:
         """The fork server; started if there is none, or if the one that there was is gone."""
@@ -95,17 +99,17 @@ class Executor:
             if self._client is None:
                 self._client = ForkClient(self._log)
                 with contextlib.suppress(OSError):  # whoever asks next finds that it is gone
-                    for libraries in self._preloaded:
-                        self._client.preload(libraries)
+                    for libraries, stage in self._preloaded:
+                        self._client.preload(libraries, stage)
             return self._client
 
-    def preload(self, libraries: list[tuple[str, str]]) -> None:
-        """Have the server import libraries when it has nothing else to do; requests after this one wait for it."""
+    def preload(self, libraries: list[tuple[str, str]], stage: str = "") -> None:
+        """Have the server import libraries when it has nothing else to do; forks of that stage, or all, wait for it."""
         with self._starting:
             client = self.start()
-            self._preloaded.append(libraries)
+            self._preloaded.append((libraries, stage))
             with contextlib.suppress(OSError):  # another server, which the next request starts, imports them too
-                client.preload(libraries)
+                client.preload(libraries, stage)
 
     def execute(self, call: Call, say: Callable[[str], None], progress: Callable[[dict[str, Any]], None]) -> None:
         """Run a stage to its end.

@@ -8,9 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from flows.engine import forkserver
 
@@ -26,18 +27,17 @@ END_WAIT_S = 2.0
 
 
 class ForkClient:
-    """One fork server. What libraries print while it imports them goes into the file `log`."""
+    """One fork server. What libraries print while it imports them goes into a file."""
 
-    def __init__(self, log: Path) -> None:
-        """Start the server (it costs this process a few milliseconds)."""
+    def __init__(self, log: Path | None) -> None:
+        """Start the server (it costs this process a few milliseconds); without a log yet, `print_into` names it."""
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._answers: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._numbers = itertools.count()
         self._sending = threading.Lock()
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH", "")])])
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as stream:
+        with tempfile.TemporaryFile() if log is None else _opened(log) as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "flows.engine.forkserver", str(its.fileno())],
                 pass_fds=[its.fileno()],
@@ -47,6 +47,7 @@ class ForkClient:
                 env={**CALM, **os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},
             )
         its.close()
+        self._asked = False
         threading.Thread(target=self._listen, daemon=True, name="forkserver").start()
         with contextlib.suppress(OSError):  # gone already: the first request says so
             self._send({"path": [p for p in sys.path if p]})
@@ -65,14 +66,25 @@ class ForkClient:
             return "was killed (signal 9: perhaps out of memory)"
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
-    def preload(self, libraries: list[tuple[str, str]]) -> None:
-        """Have the server import libraries; requests after this one wait for it (raises OSError if it is gone)."""
-        self._send({"preload": libraries})
+    def print_into(self, log: Path) -> None:
+        """Name the file for what libraries print, before and from now on (raises OSError if the server is gone)."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._send({"log": str(log.resolve())})
+
+    def preload(self, libraries: list[tuple[str, str]], stage: str = "") -> None:
+        """Have the server import libraries when it has nothing else to do (raises OSError if it is gone).
+
+        Args:
+            libraries: (module, name) pairs.
+            stage: the module of the stage whose forks wait for them; empty: all forks.
+        """
+        self._send({"preload": libraries, "for": stage})
 
     def fork(self, request: dict[str, Any], output: int) -> int:
         """Ask for a child that writes to a file descriptor (raises OSError if the server is gone); its number."""
         number = next(self._numbers)
         self._answers[number] = queue.Queue()
+        self._asked = True
         try:
             self._send({**request, "id": number}, (output,))
         except OSError:
@@ -89,7 +101,9 @@ class ForkClient:
         self._answers.pop(number, None)
 
     def close(self) -> None:
-        """End the server."""
+        """End the server; one that was never asked for a child has nothing to end."""
+        if not self._asked:
+            self._process.kill()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -97,6 +111,14 @@ class ForkClient:
             self._process.wait(timeout=END_WAIT_S)
         self._process.kill()
         self._process.wait()
+
+    def __enter__(self) -> "ForkClient":
+        """The server, until the end of a `with` statement."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self.close()
 
     def _send(self, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
         with self._sending:
@@ -114,3 +136,8 @@ class ForkClient:
         for waiting in list(self._answers.values()):
             waiting.put({})
             waiting.put({})
+
+
+def _opened(log: Path) -> IO[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log.open("wb")

@@ -4,6 +4,9 @@
 request to fork carries the file descriptor that becomes the child's stdout and stderr. When the client is gone, however
 it went, the socket ends: the children are asked to stop, and the server leaves.
 
+What a stage imports is imported here before its fork; what later stages import, while there is nothing else to do: a
+stage does not wait for the libraries of others.
+
 No fork of a process that started the CUDA driver can use CUDA, and some libraries count GPUs when they are imported.
 So this process lets torch count them without the driver (`flows.engine.devices_after_fork`), and a child that cannot
 use its device all the same starts over as a process of its own.
@@ -15,6 +18,7 @@ the libraries of all stages before the first child (2.3 times those of the first
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -24,12 +28,21 @@ import socket
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from flows.engine.devices_after_fork import COUNT_WITHOUT_DRIVER, cuda_driver_started, why_fork_cannot_serve
 
 HEADER_BYTES = 4
 PR_SET_PDEATHSIG = 1
+MOST_PRINTED = 2**20  # bytes that libraries print while they are imported
+
+
+class Library(NamedTuple):
+    """Something to import: a module, a name in it or "", and the module of the stage that waits for it ("": all)."""
+
+    module: str
+    name: str
+    stage: str
 
 
 def send(connection: socket.socket, message: dict[str, Any], descriptors: tuple[int, ...] = ()) -> None:
@@ -69,9 +82,12 @@ def serve(connection: socket.socket) -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _noted)
     children: dict[int, int] = {}
+    waiting: list[Library] = []
     try:
         while True:
-            ready, _, _ = select.select([connection.fileno(), wake_read], [], [])
+            ready, _, _ = select.select([connection.fileno(), wake_read], [], [], 0 if waiting else None)
+            if not ready:
+                _import(waiting.pop(0))
             if wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_read, 512)
@@ -80,7 +96,7 @@ def serve(connection: socket.socket) -> None:
                 message = receive(connection)
                 if message is None:
                     return
-                _answer(connection, *message, children)
+                _answer(connection, *message, children, waiting)
     except (BrokenPipeError, ConnectionResetError):
         return
     finally:
@@ -94,20 +110,30 @@ def _noted(_number: int, _frame: FrameType | None) -> None:
 
 
 def _answer(
-    connection: socket.socket, request: dict[str, Any], descriptors: list[int], children: dict[int, int]
+    connection: socket.socket,
+    request: dict[str, Any],
+    descriptors: list[int],
+    children: dict[int, int],
+    waiting: list[Library],
 ) -> None:
+    if "log" in request:
+        _print_into(request["log"])
     if "path" in request:
         sys.path[:] = request["path"]
-        _preload("stages.contract.entry", "")  # what every stage shares, once instead of in every child
-    for module, name in request.get("preload", ()):
-        _preload(module, name)
+        waiting.append(Library("stages.contract.entry", "", ""))
+    waiting += [Library(module, name, request["for"]) for module, name in request.get("preload", ())]
     if "module" not in request:
         return
+    for library in [each for each in waiting if each.stage in ("", request["module"])]:
+        waiting.remove(library)
+        _import(library)
     driver_started = cuda_driver_started()  # only the parent can tell: in the child the driver looks untouched
+    gc.freeze()  # the child looks for garbage among its own objects only
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
+            gc.enable()
             connection.close()
             code = _become_stage(request, descriptors[0], driver_started)
         finally:
@@ -117,12 +143,24 @@ def _answer(
     send(connection, {"id": request["id"], "pid": pid})
 
 
-def _preload(module: str, name: str) -> None:
+def _import(library: Library) -> None:
     """Import something that a stage will import; if that fails, the stage fails in the same way and says so."""
     with contextlib.suppress(Exception):
-        loaded = importlib.import_module(module)
-        if name and name != "*" and not hasattr(loaded, name):  # asking imports the parts of some packages
-            importlib.import_module(f"{module}.{name}")
+        loaded = importlib.import_module(library.module)
+        if library.name not in ("", "*") and not hasattr(loaded, library.name):  # asking imports parts of some packages
+            importlib.import_module(f"{library.module}.{library.name}")
+
+
+def _print_into(log: str) -> None:
+    """Print into a file from now on, behind what was printed before."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with Path(log).open("wb") as file:
+        with contextlib.suppress(OSError):  # the first output may be no file
+            file.write(os.pread(1, MOST_PRINTED, 0))
+        file.flush()
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
 
 
 def _report_ends(connection: socket.socket, children: dict[int, int]) -> None:
@@ -179,6 +217,7 @@ def _start_over(request: dict[str, Any], reason: str) -> NoReturn:
 
 if __name__ == "__main__":
     os.environ[COUNT_WITHOUT_DRIVER] = "1"
+    gc.disable()  # libraries make 700,000 objects that stay: looking through them again and again took a second
     serve(socket.socket(fileno=int(sys.argv[1])))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -41,10 +41,6 @@ class Plan:
         """Whether there is nothing to do."""
         return all(s.action == "keep" for s in self.steps)
 
-    def first(self) -> str | None:
-        """The first stage that is made."""
-        return next((s.stage for s in self.steps if s.action == "make"), None)
-
 
 def make_plan(
     run: Run,

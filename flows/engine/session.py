@@ -14,6 +14,7 @@ from flows.engine.events import Events
 from flows.engine.execution import Executor, Interrupted
 from flows.engine.failures import forget_failures
 from flows.engine.fingerprint import libraries
+from flows.engine.fork_client import ForkClient
 from flows.engine.input_files import Tell
 from flows.engine.method import Stage
 from flows.engine.plan import Plan, make_plan
@@ -38,6 +39,7 @@ class Options:
         stop_after: the last stage to make; empty for all.
         share: take results from the project's remote, if it has one, and put them there.
         make: makes the stages inside a Prefect flow that is running; None: a flow of their own, or none.
+        client: a fork server that was started ahead; None: one is started when a stage is to be made.
     """
 
     restore: bool = True
@@ -45,6 +47,7 @@ class Options:
     stop_after: str = ""
     share: bool = True
     make: Callable[[Worker, list[Stage]], dict[str, Outcome]] | None = None
+    client: ForkClient | None = None
 
 
 @dataclass
@@ -97,7 +100,7 @@ def carry_out(
         forget_failures(run.folder, [step.stage for step in plan.steps if step.action == "keep"])
         report = Report(plan)
         if not plan.idle:
-            with _executor(run, warn) as executor, _sharing(run, options.share, executor, warn) as sharing:
+            with _executor(run, options, warn) as executor, _sharing(run, options.share, executor, warn) as sharing:
                 worker = Worker(run, declaration, store, executor, events, options.restore, sharing)
                 report.outcomes = _make(worker, stages, plan, options, warn)
         report.version = _remember(run, declaration, report, warn)
@@ -113,9 +116,9 @@ def _remember(run: Run, declaration: Declaration, report: Report, warn: Callable
 
 
 @contextmanager
-def _executor(run: Run, warn: Callable[[str], None]) -> Iterator[Executor]:
+def _executor(run: Run, options: Options, warn: Callable[[str], None]) -> Iterator[Executor]:
     """An executor; SIGTERM interrupts like ctrl-C, and whatever happens no stage is left running."""
-    executor = Executor(run.folder / ".work" / "forkserver.log", warn)
+    executor = Executor(run.folder / ".work" / "forkserver.log", warn, options.client)
     with _interrupted_once(executor, warn):
         try:
             executor.start()
@@ -183,7 +186,6 @@ def _make(
 def _made(
     worker: Worker, stages: list[Stage], plan: Plan, options: Options, warn: Callable[[str], None]
 ) -> dict[str, Outcome]:
-    first = plan.first()
     ahead = [s for s in stages if next(step for step in plan.steps if step.stage == s.name).action != "keep"]
     if options.make is not None:
         _preload(worker, ahead)
@@ -194,10 +196,9 @@ def _made(
     from flows.engine.with_prefect import make_with_prefect  # start-up: its server, which `--plain` does not need
 
     _preload(worker, ahead[:1])
-    if first is not None:  # all stages before it keep what they have
-        worker.begin(worker.declaration.method.stage(first), retries=True)
-    _preload(worker, ahead)
-    outcomes = make_with_prefect(worker, stages, first, warn)
+    worker.begin_each(stages)
+    _preload(worker, ahead[1:])
+    outcomes = make_with_prefect(worker, stages, warn)
     return _make_plainly(worker, stages) if outcomes is None else outcomes
 
 
@@ -208,7 +209,7 @@ def _make_plainly(worker: Worker, stages: list[Stage]) -> dict[str, Outcome]:
 
 def _preload(worker: Worker, stages: list[Stage]) -> None:
     for stage in stages:
-        worker.executor.preload(libraries(stage.module))
+        worker.executor.preload([*libraries(stage.module), (f"{stage.module}.stage", "")], stage.module)
 
 
 def accept(run: Run, declaration: Declaration, warn: Callable[[str], None]) -> list[str]:

@@ -1,6 +1,7 @@
-"""A run that Prefect shows: its server is found or started, waited for beside the first stage, and left if it goes.
+"""A run that Prefect shows: its server is found or started, waited for beside the stages, and left if it goes.
 
-Prefect only watches: the stages are made by the worker, and go on whatever becomes of the server.
+Prefect only watches: the worker makes one stage after the other, and goes on whatever becomes of the server. A fresh
+server takes ten seconds of a processor, and each of a stage's pages some tenths: no stage waits for that.
 """
 
 import os
@@ -15,23 +16,22 @@ from flows.engine.server import Server, client_environment, find_or_start, serve
 from flows.engine.worker import Outcome, Worker
 from prior3d.errors import Prior3dError
 
-SERVER_WAIT_S = 25.0
-SERVER_WAIT_AFTER_FIRST_STAGE_S = 3.0
+OWN_SERVER_WAIT_S = 300.0  # while stages are made: it lives, and comes up when the machine lets it
+OTHER_SERVER_WAIT_S = 25.0  # the same, of a server that the user named: it is there or not
+SERVER_WAIT_AFTER_STAGES_S = 10.0
+SERVER_WAIT_AFTER_ERROR_S = 3.0
 POLL_S = 0.1
 LOOK_EVERY_S = 3.0
 MISSES = 2  # unanswered questions after which a server is gone
 LAST_WORDS_S = 5.0
 
 
-def make_with_prefect(
-    worker: Worker, stages: list[Stage], first: str | None, warn: Callable[[str], None]
-) -> dict[str, Outcome] | None:
-    """Make stages as tasks of a Prefect flow.
+def make_with_prefect(worker: Worker, stages: list[Stage], warn: Callable[[str], None]) -> dict[str, Outcome] | None:
+    """Show stages that are being made as tasks of a Prefect flow, until all are made.
 
     Args:
-        worker: makes one stage.
+        worker: makes the stages, and has begun.
         stages: in the method's order.
-        first: the stage that is being made while the server comes up, if any.
         warn: receives one line about a server that does not answer, or no longer.
 
     Returns:
@@ -42,8 +42,7 @@ def make_with_prefect(
     """
     project = worker.run.project
     server = find_or_start(project)
-    begun = worker.begin(worker.declaration.method.stage(first)) if first else None
-    if not _wait_until_healthy(project, server, begun):
+    if not _wait_until_healthy(project, server, lambda: _patience_s(worker, server.own)):
         why = _why_silent(project, server)
     else:
         os.environ.update(client_environment(project, server))
@@ -103,13 +102,19 @@ def _why_silent(project: Project, server: Server) -> str:
     return server_problem(project) or f"Prefect's server at {server.shown} does not answer yet"
 
 
-def _wait_until_healthy(project: Project, server: Server, first: "Future[Outcome] | None") -> bool:
-    until = time.monotonic() + SERVER_WAIT_S
-    shortened = False
+def _patience_s(worker: Worker, own: bool) -> float:
+    """How long a server is worth waiting for: while stages are made nobody waits but this thread."""
+    if not worker.rests():
+        return OWN_SERVER_WAIT_S if own else OTHER_SERVER_WAIT_S
+    return SERVER_WAIT_AFTER_ERROR_S if worker.errors else SERVER_WAIT_AFTER_STAGES_S
+
+
+def _wait_until_healthy(project: Project, server: Server, patience_s: Callable[[], float]) -> bool:
+    """Wait for a server, from when the patience shrinks for that long at most; whether it answers."""
+    shortest, until = float("inf"), float("inf")
     while not server.healthy():
-        if first is not None and first.done() and not shortened:
-            until = min(until, time.monotonic() + SERVER_WAIT_AFTER_FIRST_STAGE_S)
-            shortened = True
+        if (patience := patience_s()) < shortest:
+            shortest, until = patience, min(until, time.monotonic() + patience)
         if time.monotonic() > until or (server.own and server_problem(project)):
             return False
         time.sleep(POLL_S)

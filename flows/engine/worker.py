@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
@@ -44,7 +45,8 @@ class Worker:
         self.executor, self.events, self.restore, self.sharing = executor, events, restore, sharing
         self.errors: dict[str, BaseException] = {}
         self._begun: dict[str, Future[Outcome]] = {}
-        self._threads, self._beginning = ThreadPoolExecutor(thread_name_prefix="stage"), threading.Lock()
+        self._made, self._attempts, self._closed = set[str](), Counter[str](), False
+        self._threads, self._beginning = ThreadPoolExecutor(thread_name_prefix="stage"), threading.RLock()
 
     def begin(self, stage: Stage, again: bool = False, retries: bool = False) -> "Future[Outcome]":
         """Bring one stage up to date in a thread of its own; one that has begun is not begun a second time.
@@ -61,8 +63,34 @@ class Worker:
                 self._begun[stage.name] = known
             return known
 
+    def begin_each(self, stages: list[Stage]) -> None:
+        """Bring stages up to date, each as soon as those whose output it takes are there; nobody has to wait for them.
+
+        Each is tried again after a crash as often as it allows.
+        """
+        names = {stage.name for stage in stages}
+        with self._beginning:
+            for stage in stages:
+                missing = (names & set(self.declaration.method.needs(stage))) - self._made
+                if stage.name not in self._begun and not missing and not self._closed and not self.executor.stopping:
+                    self._begun[stage.name] = self._threads.submit(self._make_and_go_on, stage, stages)
+
+    def _make_and_go_on(self, stage: Stage, stages: list[Stage]) -> Outcome:
+        outcome = self.make_with_retries(stage)
+        with self._beginning:
+            self._made.add(stage.name)
+        self.begin_each(stages)  # before this stage's future is done: whoever waits for it finds the next one begun
+        return outcome
+
+    def rests(self) -> bool:
+        """Whether nothing that has begun is unfinished."""
+        with self._beginning:
+            return all(future.done() for future in self._begun.values())
+
     def close(self) -> None:
         """Wait for the threads of stages that have begun; none begins any more."""
+        with self._beginning:
+            self._closed = True
         self._threads.shutdown(cancel_futures=True)
 
     def make(self, stage: Stage) -> Outcome:
@@ -73,6 +101,7 @@ class Worker:
             Interrupted: the run is being stopped.
         """
         started = time.monotonic()
+        self._attempts[stage.name] += 1
         self.events.tell(stage.name, "started")
         try:
             outcome = self._make(stage)
@@ -100,9 +129,10 @@ class Worker:
         return self.make(stage)
 
     def may_retry(self, stage: str) -> bool:
-        """Whether the last error of a stage is one that trying again may cure."""
-        error = self.errors.get(stage)
-        return isinstance(error, StageFailed) and error.retry and not self.executor.stopping
+        """Whether the last error of a stage is one that trying again may cure, and it was not tried often enough."""
+        error, allowed = self.errors.get(stage), self.declaration.method.stage(stage).retries
+        curable = isinstance(error, StageFailed) and error.retry and self._attempts[stage] <= allowed
+        return curable and not self.executor.stopping
 
     def _make(self, stage: Stage) -> Outcome:
         file = self.run.dvc_file

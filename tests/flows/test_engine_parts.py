@@ -147,6 +147,8 @@ def test_run_with_a_prefect_server(fake, monkeypatch):
     server = find_or_start(project)
     try:
         assert find_or_start(project) == server
+        noted = json.loads((project.state / "prefect" / "server.json").read_text())
+        assert os.getpriority(os.PRIO_PROCESS, noted["pid"]) > os.getpriority(os.PRIO_PROCESS, 0)  # stages come first
         until = time.monotonic() + 120
         while not server.healthy():
             assert time.monotonic() < until

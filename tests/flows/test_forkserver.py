@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -76,7 +77,7 @@ def test_stage_starts_over_where_a_library_has_started_cuda(executor, tmp_path):
     executor.preload([("asks_cuda", "")])
     told, others = ask(executor, tmp_path, device="cuda", ADDED="1")
     assert marking_calls(tmp_path).startswith("_cuda_getArchFlags from ")
-    assert told == {"forked": False, "leads": True, "device": None, "env": {"ADDED": "1"}}
+    assert told == {"forked": False, "leads": True, "collects": True, "device": None, "env": {"ADDED": "1"}}
     assert others == [
         "warning: a library started CUDA when it was imported, and no fork of its process can use it; "
         "this stage starts as a process of its own, which takes seconds more"
@@ -126,6 +127,39 @@ def test_stage_that_started_over_is_stopped_like_any_other(executor, tmp_path):
 def test_a_library_that_cannot_be_imported_does_not_stop_the_server(executor, tmp_path):
     executor.preload([("no_such_library", ""), ("fails_when_imported", ""), ("json", "no_such_name")])
     assert ask(executor, tmp_path)[0]["forked"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "waits"), [("fake_stages.telling", True), ("", True), ("fake_stages.counting", False)]
+)
+def test_a_stage_waits_for_its_own_libraries_only(executor, tmp_path, monkeypatch, stage, waits):
+    taken, seen = tmp_path / "taken", list[bool]()
+    monkeypatch.setenv("TAKES_LONG", f"3 {taken}")
+    executor.preload([("fake_cuda", ""), ("takes_long", "")], stage)  # the request comes while the first is imported
+    (tmp_path / "params.yaml").write_text("telling: {}")
+    call = Call("telling", "fake_stages.telling", [], tmp_path)
+    executor.execute(call, say=lambda _: seen.append(taken.exists()), progress=print)
+    assert seen == [waits]
+
+
+def test_a_server_that_was_started_ahead(tmp_path, monkeypatch, warnings):
+    """It prints into the run's log once that is known, and whoever started it ends it without waiting for imports."""
+    monkeypatch.setenv("TAKES_LONG", f"0.1 {tmp_path / 'taken'}")
+    log = tmp_path / "run" / ".work" / "forkserver.log"
+    with ForkClient(None) as client:
+        client.preload([("takes_long", "")])
+        executor = Executor(log, warnings.append, client)
+        assert executor.start() is client
+        told, others = ask(executor, tmp_path)
+        executor.close()
+    assert told["forked"] and others == warnings == [] and log.read_text() == "this takes long\n"
+    monkeypatch.setenv("TAKES_LONG", f"60 {tmp_path / 'taken'}")
+    began = time.monotonic()
+    with ForkClient(None) as client:
+        client.preload([("takes_long", "")])
+        time.sleep(0.5)
+        assert client.ended() == ""
+    assert client.ended() and time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(("answer", "started"), [(0, True), (100, True), (3, False)])
@@ -250,10 +284,12 @@ def test_no_thread_of_a_run_is_left_when_it_was_broken_off():
         raise KeyboardInterrupt
 
     worker = SimpleNamespace(
-        _threads=ThreadPoolExecutor(1), executor=SimpleNamespace(stop_children=lambda: None, preload=print)
+        _threads=ThreadPoolExecutor(1),
+        _beginning=threading.RLock(),
+        executor=SimpleNamespace(stop_children=lambda: None, preload=print),
     )
     worker.close = lambda: Worker.close(worker)
-    plan = SimpleNamespace(first=lambda: None, steps=[])
+    plan = SimpleNamespace(steps=[])
     with pytest.raises(KeyboardInterrupt):
         session._make(worker, [], plan, session.Options(make=breaks_off), print)
     assert done.is_set()

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import types
 from pathlib import Path
@@ -76,52 +75,6 @@ def test_a_signal_to_a_process_and_its_group_is_one_interrupt(fake):
     assert state_of(fake)
 
 
-class Answers:
-    """Stands for a server: healthy as often as it is told to be."""
-
-    shown, own = "http://127.0.0.1:9/api", True
-
-    def __init__(self, *answers):
-        self.left = list(answers)
-
-    def healthy(self):
-        return self.left.pop(0) if self.left else False
-
-
-def watched(monkeypatch, flow, server, errors=()):
-    orchestration = types.SimpleNamespace(run_as_flow=flow)
-    monkeypatch.setitem(sys.modules, "flows.engine.orchestration", orchestration)
-    monkeypatch.setattr(with_prefect, "LOOK_EVERY_S", 0.05)
-    executor = types.SimpleNamespace(stop_children=lambda: None)
-    worker = types.SimpleNamespace(errors=dict(enumerate(errors)), executor=executor)
-    return with_prefect._watched(worker, [], server)
-
-
-def test_a_run_leaves_a_server_that_is_gone(monkeypatch):
-    never = threading.Event()
-    outcomes, why = watched(monkeypatch, lambda *_: never.wait(60), Answers(True, False, True))
-    never.set()
-    assert outcomes is None and why == "Prefect's server at http://127.0.0.1:9/api is gone"
-
-    def refused(*_):
-        raise ConnectionRefusedError("no")
-
-    assert watched(monkeypatch, refused, Answers())[1].endswith("is gone")
-    outcomes, why = watched(monkeypatch, refused, Answers(True, True))
-    assert outcomes is None and why == "Prefect failed (ConnectionRefusedError: no)"
-
-
-def test_an_error_of_a_stage_is_none_of_prefects(monkeypatch):
-    bug = ValueError("a stage's own")
-
-    def fails(*_):
-        raise bug
-
-    with pytest.raises(ValueError, match="a stage's own"):
-        watched(monkeypatch, fails, Answers(), errors=[bug])
-    assert watched(monkeypatch, lambda *_: {"a": "Completed"}, Answers()) == ({"a": "Completed"}, "")
-
-
 @pytest.mark.slow
 def test_a_server_that_is_killed_stops_no_run(fake, monkeypatch):
     """The run goes on, makes its other stages, and says so in one line."""
@@ -165,7 +118,9 @@ def test_a_server_that_ended_says_why(tmp_path, log, said, monkeypatch):
     if not log:
         return
     assert problem.startswith("Prefect's server ended (") and str(home) in problem
-    assert not with_prefect._wait_until_healthy(Project(tmp_path), Server("http://127.0.0.1:9/api", own=True), None)
+    assert not with_prefect._wait_until_healthy(
+        Project(tmp_path), Server("http://127.0.0.1:9/api", own=True), lambda: False
+    )
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "nowhere"))
     from flows.commands.doctor import _server

@@ -1,5 +1,6 @@
 """The body of telling."""
 
+import gc
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ def run(job: Job, params: Params) -> None:
     told = {
         "forked": "forkserver" in str(sys.modules["__main__"].__file__),
         "leads": os.getpid() == os.getsid(0) == os.getpgid(0),
+        "collects": gc.isenabled(),
         "device": job.settings.get("device"),
         "env": {k: v for k, v in os.environ.items() if k in ("ADDED", "PYTORCH_NVML_BASED_CUDA_CHECK")},
     }
