@@ -10,17 +10,19 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from flows import trainings
 from flows.engine.declaration import yaml_of
 from flows.engine.project import Project, find_project
-from flows.engine.run_files import Pipeline, read_form
+from flows.engine.run_files import Pipeline, PipelineStage, read_form
 from flows.terminal import Parser, say
 from prior3d.diffusion.embedded import PACKAGE_PARENT, embedded_names, embedded_prior
 from prior3d.errors import Prior3dError
 from prior3d.suggestions import did_you_mean
 
 NO_PIPELINE = "{file} trains no priors: training needs a checkout of prior3d with its pipeline"
+STUDENTS = "data/students/"
 TRAINING_WORDS = ("steps", "minutes", "device")  # options of a views prior's own training
 
 
@@ -42,7 +44,7 @@ def train(words: list[str]) -> int:
         raise Prior3dError(f"{', '.join(given)}: only with --data; the training of {name} is set in params.yaml")
     stages = making(project, name)
     trainings.lock(project)
-    line = [sys.executable, "-m", "dvc", "repro", *stages]
+    line = [sys.executable, "-m", "dvc", "repro", *repro_words(project, stages)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     code = subprocess.run(line, cwd=project.root, env={**os.environ, "PATH": path}).returncode
     if code:
@@ -123,17 +125,44 @@ def accept(words: list[str]) -> int:
     return say("\n".join(trainings.accept(project, list(dict.fromkeys(stages)))))
 
 
+def repro_words(project: Project, stages: list[str]) -> list[str]:
+    """Words behind `dvc repro`: the stages and, of a student, those that make its data, without what made its teacher.
+
+    The teacher's weights are in git, the data that they were trained on are not: DVC would train it anew. A student is
+    made whenever it is asked for, because DVC does not know that there are more finished runs than before.
+    """
+    described, makers, data = described_stages(project), dict[str, str](), list[str]()
+    for stage, found in described.items():
+        makers |= {path: stage for path in paths_of(found, "outs")}
+    if not any(path.startswith(STUDENTS) for stage in stages for path in paths_of(described[stage], "outs")):
+        return stages
+    for path in (path for stage in stages for path in paths_of(described[stage], "deps")):
+        if path in makers and not path.startswith("data/priors/"):
+            data.append(makers[path])
+    return ["--single-item", "--force", *dict.fromkeys([*data, *stages])]
+
+
+def described_stages(project: Project) -> dict[str, PipelineStage]:
+    """The stages in the project's `dvc.yaml`; none where there is no such file."""
+    file = project.root / "dvc.yaml"
+    return (read_form(file, Pipeline, trainings.REPAIR).get("stages") if file.is_file() else None) or {}
+
+
+def paths_of(described: PipelineStage, kind: Literal["outs", "deps"]) -> list[str]:
+    """The paths of a stage's outputs or dependencies."""
+    return [path if isinstance(path, str) else next(iter(path)) for path in described.get(kind) or []]
+
+
 def making(project: Project, name: str) -> list[str]:
     """The pipeline's stages whose outputs lie in `data/priors/NAME` or `data/students/NAME`.
 
     Raises:
         Prior3dError: the project has no such pipeline.
     """
-    file, found = project.root / "dvc.yaml", dict[str, list[str]]()
-    described_stages = read_form(file, Pipeline, trainings.REPAIR).get("stages") if file.is_file() else {}
-    for stage, described in (described_stages or {}).items():
-        for out in described.get("outs") or []:
-            parts = Path(out if isinstance(out, str) else next(iter(out))).parts
+    found = dict[str, list[str]]()
+    for stage, described in described_stages(project).items():
+        for out in paths_of(described, "outs"):
+            parts = Path(out).parts
             if parts[:2] in (("data", "priors"), ("data", "students")) and len(parts) > 2:
                 found.setdefault(parts[2], []).append(stage)
     if name in found:
@@ -141,4 +170,4 @@ def making(project: Project, name: str) -> list[str]:
     if not found:
         raise Prior3dError(NO_PIPELINE.format(file=project.root))
     hint = did_you_mean(name, found, f"it makes {', '.join(found)}")
-    raise Prior3dError(f"{file} makes no prior {name!r}; {hint}")
+    raise Prior3dError(f"{project.root / 'dvc.yaml'} makes no prior {name!r}; {hint}")

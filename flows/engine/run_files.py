@@ -67,6 +67,7 @@ class PipelineStage(TypedDict, total=False):
     """A stage in a `dvc.yaml`."""
 
     outs: list[str | dict[str, Any]]
+    deps: list[str | dict[str, Any]]
 
 
 class Pipeline(TypedDict, total=False):

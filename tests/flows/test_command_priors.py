@@ -147,6 +147,16 @@ def test_train_runs_the_stages_whose_outputs_are_the_priors(project, monkeypatch
     assert called[0][1:] == ["-m", "dvc", "repro", "four"]
 
 
+def test_a_student_is_trained_with_its_data_and_the_teacher_that_is_there(project):
+    (project.root / "dvc.yaml").write_text(
+        "stages:\n  teacher: {outs: [data/priors/toy-mv/unet], deps: [data/sets]}\n"
+        "  collect: {outs: [data/finished: {cache: false}]}\n"
+        "  pupil: {outs: [data/students/of-runs], deps: [data/finished, data/priors/toy-mv/unet]}\n"
+    )
+    assert priors_train.repro_words(project, ["pupil"]) == ["--single-item", "--force", "collect", "pupil"]
+    assert priors_train.repro_words(project, ["teacher"]) == ["teacher"]
+
+
 def test_a_role_is_asked_for(project):
     write_tiny_prior(project.root / "data/priors/nine", in_channels=9)
     assert choose_prior("nine", project).name == choose_prior("nine", project, "inpainting").name == "nine"

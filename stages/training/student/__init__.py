@@ -18,7 +18,9 @@ class Params(TrainingParams):
     optimiser: TrainingSettings = Field(
         TrainingSettings(ema_decay=0.99, warm_up_steps=50), description="AdamW, learning rate over time, average"
     )
-    batch: int = Field(4, ge=1, description="captions a step")
+    steps: int = Field(2_000, ge=1, description="optimiser steps", json_schema_extra={"unit": "steps"})
+    batch: int = Field(2, ge=1, description="captions a step")
+    learning_rate: float = Field(1.5e-3, gt=0, description="highest learning rate of AdamW")
     guidance_scale: float = Field(2.5, ge=1, description="of the prior, on the caption; 1 is none")
     guidance_rescale: Fraction = Field(0.5, description="how much of guidance's contrast is taken back; 1: all")
     least_noise: Fraction = Field(
