@@ -66,9 +66,10 @@ def finished_runs(folder: Path) -> list[Finished]:
     for run_folder in sorted(path.parent for path in folder.glob("*/dvc.lock")):
         asked = read_mapping(run_folder / "method.yaml", optional=True).get("inputs", {})
         outputs = read_mapping(run_folder / "dvc.lock").get("stages", {}).get(MESH_STAGE, {}).get("outs", [])
-        if not outputs or "prompt" not in asked or not asked.keys() <= FROM_WORDS:
+        digests = [str(out["md5"]) for out in outputs if out["path"] == MESH_STAGE]
+        if not digests or "prompt" not in asked or not asked.keys() <= FROM_WORDS:
             continue
-        digest, mesh = str(outputs[0]["md5"]), run_folder / MESH_STAGE
+        digest, mesh = digests[0], run_folder / MESH_STAGE
         if (mesh / "mesh.glb").is_file():
             found.setdefault(digest, Finished(run_folder.name, asked["prompt"]["text"], digest, mesh))
     return [found[digest] for digest in sorted(found)]
