@@ -52,6 +52,7 @@ CHECKED = {  # who gets such paths from one of those above, compares them as wor
     "flows/studio/server.py": "`Uploads.take_part` asks",
     "flows/verification/priors.py": "the dvc.lock of this package",
     "flows/verification/verify.py": "compares",
+    "stages/training/gather_runs/stage.py": "compares",
     "flows/versions/comparison.py": "compares",
     "flows/versions/drawings.py": "compares",
     "flows/versions/images.py": "`read_record` refuses inputs outside",
