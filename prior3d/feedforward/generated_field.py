@@ -14,7 +14,7 @@ class GivenGrid(nn.Module):
 
     def __init__(self, grid: Float[Tensor, "z y x channels"]) -> None:
         super().__init__()
-        self.grid, self.finest, self.channels = grid, len(grid), grid.shape[-1]
+        self.grid = grid
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points channels"]:
         """[n, 3] points in [-1, 1] to [n, channels], differentiable to the grid."""
